@@ -1,0 +1,15 @@
+"""What is known of a file's content before an engine looks at it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLabel:
+    """The digest that the SVM computed itself, the size in bytes, and the guest's name for the file.
+
+    name: last part of the path, a label for rules that ask for one; at most 255 bytes, may be empty.
+    """
+
+    sha256: bytes
+    size: int
+    name: bytes = b""

@@ -1,0 +1,18 @@
+"""The 64-bit fingerprint of engines, versions and signature content.
+
+The same content gives the same number: rolling a signature set back revives its verdicts.
+"""
+
+from collections.abc import Callable, Iterable
+
+MASK = (1 << 64) - 1
+
+
+def combine(parts: Iterable[tuple[str, str, int]], fingerprint: Callable[[bytes], int]) -> int:
+    """Fold (engine, version, content fingerprint) into one generation, never 0.
+
+    fingerprint: a 64-bit hash such as xxh3_64; passed in to keep this package free of libraries.
+    The order of parts does not matter.
+    """
+    lines = sorted(f"{engine}\0{version}\0{content & MASK:016x}\n" for engine, version, content in parts)
+    return fingerprint("".join(lines).encode()) or 1

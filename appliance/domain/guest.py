@@ -1,0 +1,18 @@
+"""Who asks, and which entries of the cache he may see."""
+
+from dataclasses import dataclass
+
+PUBLIC_SCOPE = 0  # local lists, seeded images
+KSN_SHARED_SCOPE = 1  # KSN answers that the provider shares among participants
+DEFAULT_TENANT_SCOPE = 16  # the first tenant; lower numbers are reserved
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A caller, named by its connection and never by a request.
+
+    id: "uid-0.pid-4711" on a unix socket. scope: the tenant's part of the cache.
+    """
+
+    id: str
+    scope: int = DEFAULT_TENANT_SCOPE

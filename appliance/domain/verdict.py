@@ -1,0 +1,52 @@
+"""What is known of a digest, and by whom; or why nothing is."""
+
+from dataclasses import dataclass
+
+from appliance.domain.outcome import Disposition, Source, Unanswered
+
+MAX_THREAT_BYTES = 256
+MAX_MEMBER_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What an engine objected to.
+
+    threat: at most MAX_THREAT_BYTES of UTF-8. engine: the engine's name. member: path inside the
+    container, at most MAX_MEMBER_BYTES, "" for the file itself. disposition: MALICIOUS or SUSPICIOUS.
+    """
+
+    threat: str
+    engine: str
+    member: str = ""
+    disposition: Disposition = Disposition.MALICIOUS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An entry of the cache.
+
+    generation: the one it was made with, 0 where none applies (KSN, overrides, lists).
+    stored_at, expires_at: seconds since the epoch, to the hour; expires_at 0: no time limit.
+    """
+
+    disposition: Disposition
+    source: Source
+    generation: int
+    stored_at: int
+    expires_at: int = 0
+    threat: str = ""
+    engine: str = ""
+    member: str = ""
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why a question about a digest ended without a verdict."""
+
+    why: Unanswered
+    reason: str = ""  # a sentence for people
+
+
+Answer = Verdict | NoAnswer
