@@ -431,6 +431,30 @@ Global___ScanAbort: _TypeAlias = ScanAbort  # noqa: Y015
 
 @_typing.final
 class ScanReply(_message.Message):
+    """Ends that became known at the same time share a message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadEnd]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        ends: _abc.Iterable[Global___UploadEnd] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanReply: _TypeAlias = ScanReply  # noqa: Y015
+
+@_typing.final
+class UploadEnd(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
@@ -472,7 +496,7 @@ class ScanReply(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ScanReply: _TypeAlias = ScanReply  # noqa: Y015
+Global___UploadEnd: _TypeAlias = UploadEnd  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):

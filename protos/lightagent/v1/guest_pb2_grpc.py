@@ -103,7 +103,7 @@ class ProtectionServicer:
 
     def Scan(self, request_iterator, context):
         """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-        header, then exactly `size` bytes in chunks. Replies come as each is known, in any order, one for
+        header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
         each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
         A broken order (a chunk before its header, more bytes than said) ends the stream with
         INVALID_ARGUMENT and nothing of the open upload is kept.

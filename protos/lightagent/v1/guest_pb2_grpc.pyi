@@ -59,7 +59,7 @@ class ProtectionStub:
     """
     Scan: _grpc.StreamStreamMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]
     """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-    header, then exactly `size` bytes in chunks. Replies come as each is known, in any order, one for
+    header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
     each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
     A broken order (a chunk before its header, more bytes than said) ends the stream with
     INVALID_ARGUMENT and nothing of the open upload is kept.
@@ -96,7 +96,7 @@ class ProtectionAsyncStub(ProtectionStub):
     """
     Scan: _aio.StreamStreamMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]  # type: ignore[assignment]
     """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-    header, then exactly `size` bytes in chunks. Replies come as each is known, in any order, one for
+    header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
     each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
     A broken order (a chunk before its header, more bytes than said) ends the stream with
     INVALID_ARGUMENT and nothing of the open upload is kept.
@@ -148,7 +148,7 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.ScanReply], _abc.AsyncIterator[_guest_pb2.ScanReply]]:
         """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-        header, then exactly `size` bytes in chunks. Replies come as each is known, in any order, one for
+        header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
         each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
         A broken order (a chunk before its header, more bytes than said) ends the stream with
         INVALID_ARGUMENT and nothing of the open upload is kept.
