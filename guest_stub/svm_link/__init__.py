@@ -1,0 +1,9 @@
+"""The stub's line to one SVM, in the order that a question passes: the only importer of grpc here.
+
+- `values`    what callers hand in and get back: labels, policy, answers; free of grpc
+- `ticket`    who we are, on a unix socket: the companion socket's ticket
+- `link`      SvmLink: the channel, Attach and its heartbeat, and the loss of the SVM
+- `question`  one batch of digests on its way: first outcomes, then what settles later; no I/O
+- `check`     the Check stream: questions out, replies to the question they belong to
+- `upload`    the Scan streams: file content, small files packed together, large ones in chunks
+"""

@@ -1,0 +1,97 @@
+"""What callers of the link hand in and get back: plain values, free of grpc."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from guest_stub.outcome import Outcome
+
+MAX_LABEL_BYTES = 256
+
+
+class Purpose(IntEnum):
+    """Why content is asked about (verdict.proto)."""
+
+    ON_ACCESS = 1  # a process waits
+    ON_DEMAND = 2  # only answers of the current generation count
+
+
+@dataclass(frozen=True, slots=True)
+class HelloLabels:
+    """What the stub calls itself: for people, cut to MAX_LABEL_BYTES each."""
+
+    stub_version: str
+    os: str = ""
+    boot_id: str = ""
+    host_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPolicy:
+    """What the SVM asks of this guest: sizes in bytes, batches in digests."""
+
+    max_file_bytes: int
+    max_batch: int
+    max_chunk_bytes: int
+    heartbeat_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAnswer:
+    """The end of one question.
+
+    generation, valid_for (seconds): how long a verdict may be kept; both 0 for an unanswered one.
+    threat, engine, member: of a detection. reason: a sentence for people beside an unanswered one.
+    """
+
+    outcome: Outcome
+    generation: int = 0
+    valid_for: float = 0.0
+    threat: str = ""
+    engine: str = ""
+    member: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """Where the bytes of a digest are, should the SVM need them.
+
+    size: exactly as many bytes as were hashed. name: last part of the path, cut to 255 bytes.
+    open: gives a readable descriptor that the link closes. It is called in the link's reading
+    thread, never on the loop, and may raise OSError: the question then ends as UNREADABLE, or as
+    CHANGED where the file is gone.
+    """
+
+    size: int
+    name: bytes
+    open: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Digests to ask about in one request.
+
+    digests: 1 to LinkPolicy.max_batch of 32 bytes each. budget: seconds until what is still open
+    ends as TIMED_OUT. content: called on the loop with an index into digests when the SVM needs
+    that file's bytes; at most a few times for each index.
+    """
+
+    digests: Sequence[bytes]
+    purpose: Purpose
+    budget: float
+    content: Callable[[int], FileContent]
+
+
+class LinkListener(Protocol):
+    """Told of what the SVM says unasked; each call is made on the loop and must not block or raise."""
+
+    def generation_changed(self, generation: int) -> None:
+        """NOT_DETECTED answers of another generation no longer count for on-demand scans."""
+
+    def revoked(self, digests: list[bytes]) -> None:
+        """Kept decisions about these digests (32 bytes each) are void."""
+
+    def lost(self, why: str) -> None:
+        """The SVM is gone, for the reason that the sentence gives. Called at most once, not after close()."""
