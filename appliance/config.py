@@ -1,0 +1,268 @@
+"""Frozen settings from one TOML file and the environment; the only reader of either.
+
+The defaults here are the embedded ones: `svm serve` without a file runs with them. svm.example.toml
+documents every setting. What is written in an annotation (a range, a choice, a form) is what the
+file is held to; values that code builds itself are not checked.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from appliance.config_forms import (
+    AbsolutePath,
+    AddressOrNothing,
+    Choice,
+    GuestAddress,
+    Range,
+    SocketPath,
+)
+from appliance.config_lines import lines_of
+from appliance.config_reading import Problem, read_table
+
+CONFIG_VARIABLE = "KVMLA_CONFIG"
+STATE_DIR_VARIABLE = "KVMLA_STATE_DIR"
+ADMIN_SOCKET_VARIABLE = "KVMLA_ADMIN_SOCKET"
+MAX_CONFIG_BYTES = 256 * 1024
+
+
+class ConfigError(Exception):
+    """The settings cannot be used. `problems`: one sentence each, "file:line: what, and what is allowed"."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep all problems; the message is the first, and how many more there are."""
+        more = f" (and {len(problems) - 1} more: see `svm check-config`)" if len(problems) > 1 else ""
+        super().__init__(problems[0] + more)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the SVM listens and keeps its files. metrics: "" for off."""
+
+    listen: Annotated[str, GuestAddress()] = "unix:/run/kvm-light-agent/svm.sock"
+    admin: Annotated[str, SocketPath()] = "/run/kvm-light-agent/admin.sock"
+    metrics: Annotated[str, AddressOrNothing()] = ""
+    state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent")
+    stop_grace_seconds: Annotated[float, Range(0, 3600)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What guests may ask for. Those that are not of the whole SVM are of one guest each."""
+
+    max_file_mib: Annotated[int, Range(1, 4096)] = 256
+    spool_mib: Annotated[int, Range(1, 65536)] = 512  # all guests' uploads together
+    guest_spool_mib: Annotated[int, Range(1, 65536)] = 256
+    max_batch: Annotated[int, Range(1, 8192)] = 1024
+    open_checks: Annotated[int, Range(1, 1024)] = 64
+    open_digests: Annotated[int, Range(1, 1_000_000)] = 8192  # not settled yet
+    max_guests: Annotated[int, Range(1, 4096)] = 256  # of the whole SVM
+    scan_streams: Annotated[int, Range(1, 64)] = 4
+    upload_stall_seconds: Annotated[float, Range(1, 600)] = 15.0
+    lease_seconds: Annotated[float, Range(1, 3600)] = 60.0  # when others wait
+    budget_seconds: Annotated[float, Range(1, 600)] = 600.0
+    heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
+    messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The verdict cache, which may be lost."""
+
+    map_mib: Annotated[int, Range(1, 1_048_576)] = 1024
+    sync_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
+    commit_ms: Annotated[int, Range(1, 10_000)] = 50
+    not_detected_ttl_days: Annotated[int, Range(1, 3650)] = 30
+    valid_for_seconds: Annotated[int, Range(1, 604_800)] = 3600  # how long a guest may keep an answer
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackLimits:
+    """How far containers are unpacked; over any of these the content ends as TOO_LARGE."""
+
+    max_depth: Annotated[int, Range(1, 32)] = 8
+    max_members: Annotated[int, Range(1, 1_000_000)] = 10_000
+    max_ratio: Annotated[int, Range(2, 100_000)] = 200
+    max_total_mib: Annotated[int, Range(1, 65536)] = 1024
+    max_member_mib: Annotated[int, Range(1, 65536)] = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ScanningSettings:
+    """The sandboxed worker processes. workers: 0 for one per CPU."""
+
+    workers: Annotated[int, Range(0, 256)] = 0
+    sandbox: Annotated[str, Choice("bubblewrap", "none-i-accept-the-risk")] = "bubblewrap"
+    scan_timeout_seconds: Annotated[float, Range(1, 3600)] = 60.0
+    worker_memory_mib: Annotated[int, Range(128, 65536)] = 1024
+    crash_hold_seconds: Annotated[float, Range(0, 86400)] = 600.0
+    queue: Annotated[int, Range(1, 65536)] = 1024
+    unpack: UnpackLimits = field(default_factory=UnpackLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class YaraSettings:
+    """YARA-X rules: the shipped ones and those of directories of the operator's."""
+
+    enabled: bool = True
+    shipped: bool = True
+    rules_dirs: Annotated[tuple[Path, ...], AbsolutePath()] = ()
+    match_timeout_seconds: Annotated[int, Range(1, 3600)] = 30
+
+
+@dataclass(frozen=True, slots=True)
+class HashlistSettings:
+    """Lists of digests: the shipped ones and those of directories of the operator's."""
+
+    enabled: bool = True
+    shipped: bool = True
+    dirs: Annotated[tuple[Path, ...], AbsolutePath()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClamdSettings:
+    """A clamd that runs beside the SVM."""
+
+    enabled: bool = False
+    socket: Annotated[Path, AbsolutePath()] = Path("/run/clamav/clamd.ctl")
+    timeout_seconds: Annotated[float, Range(1, 3600)] = 60.0
+    poll_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EicarSettings:
+    """The test file that every scanner knows."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The engines, each with its table."""
+
+    yara: YaraSettings = field(default_factory=YaraSettings)
+    hashlist: HashlistSettings = field(default_factory=HashlistSettings)
+    clamd: ClamdSettings = field(default_factory=ClamdSettings)
+    eicar: EicarSettings = field(default_factory=EicarSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What goes to stderr."""
+
+    level: Annotated[str, Choice("debug", "info", "warning", "error")] = "info"
+    format: Annotated[str, Choice("json", "text")] = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    limits: Limits = field(default_factory=Limits)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    scanning: ScanningSettings = field(default_factory=ScanningSettings)
+    engines: EngineSettings = field(default_factory=EngineSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read the settings, or raise ConfigError with every problem that was found.
+
+    path: the file; None: the one that KVMLA_CONFIG names, or the embedded defaults where it names none.
+    KVMLA_STATE_DIR, where set, wins over the file's server.state_dir.
+    """
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    settings = Settings() if path is None else _parse(_read(path), path)
+    state_dir = environ.get(STATE_DIR_VARIABLE)
+    if not state_dir:
+        return settings
+    if wrong := AbsolutePath().problem(state_dir):
+        raise ConfigError([f"{STATE_DIR_VARIABLE}: {wrong}"])
+    return replace(settings, server=replace(settings.server, state_dir=Path(state_dir)))
+
+
+def admin_socket(explicit: str | None, config: Path | None, environ: Mapping[str, str]) -> str:
+    """Return the path of the administration socket that a client command is to use.
+
+    The first that is given counts: the explicit one, KVMLA_ADMIN_SOCKET, server.admin of the
+    settings. Raises ConfigError as load does.
+    """
+    return explicit or environ.get(ADMIN_SOCKET_VARIABLE) or load(config, environ).server.admin
+
+
+def _read(path: Path) -> str:
+    """Return the file's text, or raise ConfigError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        why = f"{path}: cannot be read: {error.strerror}; give the path of a TOML file that you may read"
+        raise ConfigError([why]) from error
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError([f"{path}: over {MAX_CONFIG_BYTES // 1024} KiB, which is no settings file"])
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}: not UTF-8; save the file as UTF-8"]) from error
+
+
+def _parse(text: str, path: Path) -> Settings:
+    """Return the settings that the text gives, or raise ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(str(error), text, path)]) from error
+    problems: list[Problem] = []
+    settings = read_table(Settings, document, (), problems)
+    if not problems:
+        problems = _cross_problems(settings)
+    if not problems:
+        return settings
+    lines = lines_of(text)
+    placed = sorted(
+        (lines.get(problem.key) or lines.get(problem.other, 0), problem.sentence) for problem in problems
+    )
+    raise ConfigError([f"{path}:{line}: {what}" if line else f"{path}: {what}" for line, what in placed])
+
+
+def _cross_problems(settings: Settings) -> list[Problem]:
+    """Return what is wrong between settings that are each allowed."""
+    limits, unpack = settings.limits, settings.scanning.unpack
+    server, engines = settings.server, settings.engines
+    ordered = [
+        ("limits", "max_file_mib", limits.max_file_mib, "guest_spool_mib", limits.guest_spool_mib),
+        ("limits", "guest_spool_mib", limits.guest_spool_mib, "spool_mib", limits.spool_mib),
+        ("limits", "max_batch", limits.max_batch, "open_digests", limits.open_digests),
+        ("scanning.unpack", "max_member_mib", unpack.max_member_mib, "max_total_mib", unpack.max_total_mib),
+    ]
+    problems = [
+        Problem(
+            (*table.split("."), small),
+            f"{table}.{small}: {low} is more than {big} ({high}); lower it or raise {big}",
+            (*table.split("."), big),
+        )
+        for table, small, low, big, high in ordered
+        if low > high
+    ]
+    if server.listen == f"unix:{server.admin}":
+        what = "server.admin: the same path as server.listen; give it one of its own"
+        problems.append(Problem(("server", "admin"), what, ("server", "listen")))
+    if not any(engine.enabled for engine in (engines.yara, engines.hashlist, engines.clamd, engines.eicar)):
+        what = "engines: none is enabled, so nothing could be scanned; enable one"
+        problems.append(Problem(("engines",), what))
+    return problems
+
+
+def _syntax_problem(message: str, text: str, path: Path) -> str:
+    """Turn tomllib's "what (at line 3, column 5)" into "file:3: what (column 5)"."""
+    what, _, place = message.removesuffix(")").rpartition(" (at ")
+    if not place.startswith("line "):  # "at end of document"
+        return f"{path}:{text.count(chr(10)) + 1}: not TOML: {what}"
+    line, _, column = place.removeprefix("line ").partition(", ")
+    return f"{path}:{line}: not TOML: {what} ({column})"

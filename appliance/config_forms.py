@@ -1,0 +1,94 @@
+"""What a single setting's value may be: ranges, choices, paths and addresses.
+
+A form stands in the annotation of its setting. Its `problem(value)` gets a value that already has
+the right type and returns "" where it is allowed, else what is wrong and what is allowed.
+"""
+
+import math
+from dataclasses import dataclass
+
+# sun_path holds 107 bytes and a zero; the companion socket's ".id" must fit too.
+MAX_SOCKET_PATH_BYTES = 107 - len(".id")
+
+
+class Range:
+    """A number from `low` to `high`, both included."""
+
+    def __init__(self, low: float, high: float) -> None:
+        """Keep the bounds."""
+        self.low = low
+        self.high = high
+
+    def problem(self, value: float) -> str:
+        """Refuse what lies outside, and what is not a number."""
+        if math.isfinite(value) and self.low <= value <= self.high:
+            return ""
+        return f"{value} is out of range: give {self.low} to {self.high}"
+
+
+class Choice:
+    """One of a few words."""
+
+    def __init__(self, *words: str) -> None:
+        """Keep the words."""
+        self.words = words
+
+    def problem(self, value: str) -> str:
+        """Refuse every other word."""
+        if value in self.words:
+            return ""
+        return f"{value!r} is not allowed: give one of {', '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AbsolutePath:
+    """A path from the root: a service has no current directory worth naming."""
+
+    def problem(self, value: str) -> str:
+        """Refuse a relative path, and one that no file can have."""
+        if value.startswith("/") and "\0" not in value:
+            return ""
+        return f"{value!r} is not an absolute path: begin it with /"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketPath:
+    """A path at which a unix socket and its companion can be bound."""
+
+    def problem(self, value: str) -> str:
+        """Refuse relative paths and those that the kernel's address structure cannot hold."""
+        if wrong := AbsolutePath().problem(value):
+            return wrong
+        if len(value.encode()) > MAX_SOCKET_PATH_BYTES:
+            return f"{value!r} is too long for a socket: give at most {MAX_SOCKET_PATH_BYTES} bytes"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOrNothing:
+    """HOST:PORT, or an empty text for off."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is neither."""
+        return "" if not value else _host_port_problem(value)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestAddress:
+    """unix:/PATH or tcp:HOST:PORT."""
+
+    def problem(self, value: str) -> str:
+        """Refuse other schemes, and what is wrong behind the scheme."""
+        scheme, _, rest = value.partition(":")
+        if scheme == "unix":
+            return SocketPath().problem(rest)
+        if scheme == "tcp":
+            return _host_port_problem(rest)
+        return f"{value!r} is no address: give unix:/PATH or tcp:HOST:PORT"
+
+
+def _host_port_problem(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if host and port.isascii() and port.isdigit() and 0 < int(port) <= 65535:
+        return ""
+    return f"{value!r} is no address: give HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets"
