@@ -59,6 +59,11 @@ class AdministrationStub:
                 request_serializer=lightagent_dot_v1_dot_admin__pb2.ClearVerdictRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_admin__pb2.ClearVerdictReply.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/lightagent.v1.Administration/ListAudit',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListAuditReply.FromString,
+                _registered_method=True)
         self.ListSignatures = channel.unary_unary(
                 '/lightagent.v1.Administration/ListSignatures',
                 request_serializer=lightagent_dot_v1_dot_admin__pb2.ListSignaturesRequest.SerializeToString,
@@ -107,6 +112,13 @@ class AdministrationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudit(self, request, context):
+        """What administrators changed, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSignatures(self, request, context):
         """The signature sources that are loaded.
         """
@@ -144,6 +156,11 @@ def add_AdministrationServicer_to_server(servicer, server):
                     servicer.ClearVerdict,
                     request_deserializer=lightagent_dot_v1_dot_admin__pb2.ClearVerdictRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_admin__pb2.ClearVerdictReply.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.ListAuditReply.SerializeToString,
             ),
             'ListSignatures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSignatures,
@@ -269,6 +286,33 @@ class Administration:
             '/lightagent.v1.Administration/ClearVerdict',
             lightagent_dot_v1_dot_admin__pb2.ClearVerdictRequest.SerializeToString,
             lightagent_dot_v1_dot_admin__pb2.ClearVerdictReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.Administration/ListAudit',
+            lightagent_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.ListAuditReply.FromString,
             options,
             channel_credentials,
             insecure,

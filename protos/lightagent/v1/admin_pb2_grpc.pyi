@@ -46,6 +46,8 @@ class AdministrationStub:
     """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns."""
     ClearVerdict: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ClearVerdictRequest, _admin_pb2.ClearVerdictReply]
     """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditReply]
+    """What administrators changed, the newest first."""
     ListSignatures: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSignaturesRequest, _admin_pb2.ListSignaturesReply]
     """The signature sources that are loaded."""
     ReloadSignatures: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadSignaturesRequest, _admin_pb2.ReloadSignaturesReply]
@@ -71,6 +73,8 @@ class AdministrationAsyncStub(AdministrationStub):
     """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns."""
     ClearVerdict: _aio.UnaryUnaryMultiCallable[_admin_pb2.ClearVerdictRequest, _admin_pb2.ClearVerdictReply]  # type: ignore[assignment]
     """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditReply]  # type: ignore[assignment]
+    """What administrators changed, the newest first."""
     ListSignatures: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSignaturesRequest, _admin_pb2.ListSignaturesReply]  # type: ignore[assignment]
     """The signature sources that are loaded."""
     ReloadSignatures: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadSignaturesRequest, _admin_pb2.ReloadSignaturesReply]  # type: ignore[assignment]
@@ -117,6 +121,14 @@ class AdministrationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ClearVerdictReply, _abc.Awaitable[_admin_pb2.ClearVerdictReply]]:
         """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditReply, _abc.Awaitable[_admin_pb2.ListAuditReply]]:
+        """What administrators changed, the newest first."""
 
     @_abc_1.abstractmethod
     def ListSignatures(
