@@ -1,0 +1,202 @@
+"""Wires the parts of an SVM together and runs it: the only place that knows every part."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, guest_pb2, guest_pb2_grpc
+
+from appliance.config import Settings
+from appliance.console.logs import Throttled
+from appliance.console.metrics import MetricsServer
+from appliance.control import Parts, SvmControl
+from appliance.domain.guest import Guest
+from appliance.protection import Ageing, Protection
+from appliance.rpc import wire
+from appliance.rpc.admin import AdministrationService
+from appliance.rpc.guest import GuestService
+from appliance.rpc.identity import Callers, TicketOffice, clear_stale_socket
+from appliance.rpc.server import Address, Server
+from appliance.rpc.sessions import Sessions
+from appliance.rpc.terms import Terms
+from appliance.scanning.scanner import ReloadFailed, Scanner
+from appliance.scanning.spool import Spool
+from appliance.state.store import StateStore
+from appliance.verdicts.single_flight import Flights
+from appliance.verdicts.store import VerdictStore
+
+_EXPIRE_SECONDS = 0.25  # how often leases are looked at
+_SWEEP_SECONDS = 1.0
+_SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
+_DAY = 86400.0
+_GUEST_MODE = 0o660  # of the guests' socket
+_ADMIN_MODE = 0o600
+
+log = structlog.get_logger("svm")
+
+
+async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> None:
+    """Run an SVM until SIGTERM or SIGINT. `ready` is called once guests can attach.
+
+    Raises ScannerError, StateError, StoreError, SocketInUse or CannotListen, each with a sentence.
+    """
+    os.umask(0o077)
+    directory = settings.server.state_dir
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        parts = await _build(settings, stack)
+        control = SvmControl(
+            parts, version("kvm-light-agent"), settings.scanning.sandbox != "bubblewrap", time.time
+        )
+        admin = await _serve_admin(settings, control, stack)
+        guests = await _serve_guests(settings, parts, stack)
+        if settings.server.metrics:
+            await stack.enter_async_context(MetricsServer(settings.server.metrics, control.figures))
+        _listen_to_generation(parts)
+        stopped = _catch_signals(parts.scanner)
+        log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
+        if ready is not None:
+            ready()
+        await _run_until(stopped, parts, settings)
+        log.info("stopping")
+        await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
+    log.info("stopped")
+
+
+async def _build(settings: Settings, stack: AsyncExitStack) -> Parts:
+    """Open the stores, load the past, start the engines; each is closed when the stack unwinds."""
+    directory, limits, cache = settings.server.state_dir, settings.limits, settings.cache
+    state = StateStore.open(directory, time.time)
+    stack.callback(state.close)
+    store = VerdictStore.open(directory, cache.map_mib << 20, time.time)
+    stack.callback(store.close)
+    if store.notice:
+        log.warning("cache set aside", notice=store.notice)
+    scanner = await Scanner.start(settings.scanning, settings.engines)
+    stack.push_async_callback(scanner.close)
+    spool = Spool(limits.spool_mib << 20, limits.max_file_mib << 20, limits.guest_spool_mib << 20)
+    flights = Flights(limits.upload_stall_seconds, limits.lease_seconds, time.monotonic)
+    ageing = Ageing(cache.not_detected_ttl_days * _DAY, cache.commit_ms / 1000)
+    protection = Protection(store, flights, scanner, time.time, ageing)
+    protection.load_overrides(state.overrides())
+    return Parts(store, state, scanner, spool, protection, Sessions(limits.max_guests, time.time))
+
+
+async def _serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
+    address = Address.parse(settings.server.listen)
+    office = await _office(address.path, _GUEST_MODE, stack)
+    if office is None:
+        log.warning("guests are told apart by address only", listen=settings.server.listen)
+    server = Server(address, _GUEST_MODE)
+    terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
+    service = GuestService(Callers(office), parts.sessions, parts.protection, parts.spool, terms)
+    guest_pb2_grpc.add_ProtectionServicer_to_server(service, server.grpc)
+    stack.push_async_callback(server.stop, 0)
+    await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
+    return server
+
+
+async def _serve_admin(settings: Settings, control: SvmControl, stack: AsyncExitStack) -> Server:
+    address = Address.parse(f"unix:{settings.server.admin}")
+    office = await _office(address.path, _ADMIN_MODE, stack)
+    server = Server(address, _ADMIN_MODE)
+    service = AdministrationService(control, Callers(office).credentials, time.time)
+    admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
+    stack.push_async_callback(server.stop, 0)
+    await server.start(admin_pb2.DESCRIPTOR.services_by_name["Administration"].full_name)
+    return server
+
+
+async def _office(socket: Path | None, mode: int, stack: AsyncExitStack) -> TicketOffice | None:
+    """The ticket office beside a unix socket; None on TCP."""
+    if socket is None:
+        return None
+    clear_stale_socket(socket)
+    return await stack.enter_async_context(TicketOffice(Path(f"{socket}.id"), mode))
+
+
+def _listen_to_generation(parts: Parts) -> None:
+    def moved(generation: int) -> None:
+        log.info("generation", generation=f"{generation:016x}")
+        parts.sessions.tell_generation()
+
+    parts.scanner.on_generation.append(moved)
+    throttled = Throttled(log)
+
+    def breach(guest: Guest, kind: str, sentence: str) -> None:
+        throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
+
+    parts.sessions.on_breach.append(breach)
+
+
+def _catch_signals(scanner: Scanner) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event; SIGHUP reloads the signatures."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        try:
+            await scanner.reload()
+        except ReloadFailed as error:
+            log.error("reload failed, the old signatures stay in use", why=str(error))
+
+    def hang_up() -> None:
+        task = loop.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    loop.add_signal_handler(signal.SIGINT, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    return stopped
+
+
+async def _run_until(stopped: asyncio.Event, parts: Parts, settings: Settings) -> None:
+    """Do the recurrent work until the SVM is to stop."""
+
+    async def sync() -> None:
+        await asyncio.to_thread(parts.store.sync)
+
+    async def sweep() -> None:
+        parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
+
+    async def expire() -> None:
+        parts.protection.flights.expire()
+
+    async with asyncio.TaskGroup() as group:
+        work = [
+            group.create_task(_every(_EXPIRE_SECONDS, expire)),
+            group.create_task(_every(_SWEEP_SECONDS, sweep)),
+            group.create_task(_every(settings.cache.sync_seconds, sync)),
+        ]
+        await stopped.wait()
+        for task in work:
+            task.cancel()
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await work()
+
+
+async def _stop(parts: Parts, guests: Server, admin: Server, grace: float) -> None:
+    """Answer what was accepted, within `grace` seconds, then close."""
+    await guests.retire()
+    await admin.retire()
+    parts.sessions.stop()
+    try:
+        async with asyncio.timeout(grace):
+            await parts.protection.finish_scans()
+            await guests.stop(grace)
+    except TimeoutError:
+        log.warning("cut off what was still under way", seconds=grace)
+    parts.protection.commit()
+    parts.store.sync()

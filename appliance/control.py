@@ -1,0 +1,125 @@
+"""What an administrator asks of a running SVM: the port `Control` of rpc/admin.py, over its parts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
+from appliance.domain.override import Override
+from appliance.protection import Protection
+from appliance.rpc.admin import ControlRefused
+from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
+from appliance.rpc.sessions import Sessions
+from appliance.scanning.result import SignatureSource
+from appliance.scanning.scanner import ReloadFailed, Scanner
+from appliance.scanning.spool import Spool
+from appliance.state.store import AuditEntry, StateError, StateStore
+from appliance.verdicts.store import VerdictStore
+
+SCOPES = (PUBLIC_SCOPE, KSN_SHARED_SCOPE, DEFAULT_TENANT_SCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a running SVM that an administrator can ask about."""
+
+    store: VerdictStore
+    state: StateStore
+    scanner: Scanner
+    spool: Spool
+    protection: Protection
+    sessions: Sessions
+
+
+class SvmControl:
+    """Implements Control."""
+
+    def __init__(self, parts: Parts, version: str, unsandboxed: bool, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self._parts = parts
+        self._version = version
+        self._unsandboxed = unsandboxed
+        self._started_at = clock()
+
+    def status(self) -> StatusView:
+        """What the SVM is doing."""
+        guests = tuple(
+            GuestView(
+                session.guest.id,
+                session.labels.host_name,
+                session.labels.stub_version,
+                session.attached_at,
+                session.digests_asked,
+                session.bytes_uploaded,
+            )
+            for session in self._parts.sessions.all()
+        )
+        scanner = self._parts.scanner
+        return StatusView(
+            self._version,
+            self._started_at,
+            scanner.generation,
+            guests,
+            tuple(scanner.states()),
+            self._unsandboxed,
+        )
+
+    def verdict(self, digest: bytes) -> VerdictView:
+        """What is known of a digest."""
+        protection = self._parts.protection
+        override = protection.overriding(digest)
+        for scope in SCOPES:
+            verdict = self._parts.store.lookup(scope, [digest])[0]
+            if verdict is not None:
+                return VerdictView(verdict, scope, protection.is_current(verdict), override)
+        return VerdictView(None, PUBLIC_SCOPE, False, override)
+
+    def set_override(self, digest: bytes, override: Override) -> None:
+        """Make it durable, then put it in force, then tell the guests."""
+        try:
+            self._parts.state.set_override(digest, override, override.author)
+        except StateError as error:
+            raise ControlRefused(str(error)) from error
+        self._parts.protection.override(digest, override)
+        self._parts.sessions.tell_revoked(digest)
+
+    def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+        """End the override, forget the verdicts, tell the guests."""
+        try:
+            overridden = self._parts.state.clear_override(digest, reason, actor)
+        except StateError as error:
+            raise ControlRefused(str(error)) from error
+        self._parts.protection.override(digest, None)
+        forgotten = self._parts.protection.forget(digest, SCOPES)
+        self._parts.sessions.tell_revoked(digest)
+        return overridden or forgotten
+
+    def audit(self, limit: int) -> Sequence[AuditEntry]:
+        """The newest changes."""
+        return self._parts.state.audit(limit)
+
+    def sources(self) -> Sequence[SignatureSource]:
+        """The signature sources in use."""
+        return self._parts.scanner.sources()
+
+    async def reload(self) -> tuple[int, int]:
+        """Read the sources anew; the generations before and after."""
+        before = self._parts.scanner.generation
+        try:
+            await self._parts.scanner.reload()
+        except ReloadFailed as error:
+            raise ControlRefused(str(error)) from error
+        return before, self._parts.scanner.generation
+
+    def figures(self) -> dict[str, float]:
+        """Every figure of the SVM, by the names that /metrics and `svm status` show."""
+        parts = self._parts
+        stats = parts.store.stats()
+        return {
+            "guests_attached": len(parts.sessions.all()),
+            **{f"guest_{name}": value for name, value in parts.sessions.counts.items()},
+            **{f"protection_{name}": value for name, value in parts.protection.counts.items()},
+            **{f"ends_{name.lower()}": value for name, value in parts.protection.ends.items()},
+            **parts.scanner.figures(),
+            **parts.spool.figures(),
+            **stats.figures(),
+        }

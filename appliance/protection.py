@@ -1,0 +1,302 @@
+"""The use case: a digest is looked up; what nobody knows is asked for once, scanned once, kept for all.
+
+    known()  what the cache and the administrator's overrides say of a batch, inline
+    ask()    joins the single flight of an unknown digest: this caller sends the content, or waits
+    scan()   verified content goes to the engines; the verdict is stored and every waiter told
+
+Nothing here waits for a guest: content comes in through rpc, which alone talks to guests.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from appliance.domain.content import ContentLabel
+from appliance.domain.guest import PUBLIC_SCOPE, Guest
+from appliance.domain.outcome import Disposition, Source, Unanswered
+from appliance.domain.override import Override
+from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.scanning.result import ScanResult
+from appliance.scanning.scanner import Scanner
+from appliance.scanning.spool import SpoolFile
+from appliance.verdicts.single_flight import Flights, Waiter
+from appliance.verdicts.store import VerdictStore
+
+MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
+_REMEMBERED = 1024  # overrides taken back, for guests that were away; others heal by valid_for
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+Key = tuple[int, bytes]  # scope and digest
+
+
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """How long verdicts count and how long their writes may wait."""
+
+    not_detected_seconds: float = 30 * _DAY
+    commit_seconds: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a batch.
+
+    outcomes: one number for each digest, MISS where content is needed. notable: by index, the
+    verdicts that say more than their outcome.
+    """
+
+    outcomes: list[int]
+    notable: dict[int, Verdict]
+
+
+class Protection:
+    """Answers digests and contents for all guests. Lives on one event loop."""
+
+    def __init__(
+        self,
+        store: VerdictStore,
+        flights: Flights,
+        scanner: Scanner,
+        clock: Callable[[], float],
+        ageing: Ageing,
+    ) -> None:
+        """clock: seconds since the epoch."""
+        self.flights = flights
+        self.counts = {"digests": 0, "hits": 0, "overridden": 0, "contents": 0, "content_bytes": 0}
+        self.ends: dict[str, int] = {}
+        self._store = store
+        self._scanner = scanner
+        self._clock = clock
+        self._ageing = ageing
+        self._overrides: dict[bytes, Override] = {}
+        self._taken_back: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._scans: dict[Key, asyncio.Task[Answer]] = {}
+        self._commit: asyncio.TimerHandle | None = None
+
+    @property
+    def generation(self) -> int:
+        """The generation that verdicts are made with now."""
+        return self._scanner.generation
+
+    @property
+    def scans_under_way(self) -> int:
+        """Contents that are with the engines now."""
+        return len(self._scans)
+
+    # -- what is known -----------------------------------------------------------------------
+
+    def known(self, guest: Guest, digests: Sequence[bytes]) -> Known:
+        """What the cache says of each digest. Runs inline: about 2 us a digest.
+
+        A batch mostly holds few distinct verdicts, and the store gives equal records as one object,
+        so the judgement is made once for each object and not once for each digest.
+        """
+        verdicts = self._lookup(guest.scope, digests)
+        identities = list(map(id, verdicts))
+        distinct = dict(zip(identities, verdicts, strict=True))
+        codes = {identity: self._judge(verdict) for identity, verdict in distinct.items()}
+        outcomes = [codes[identity] for identity in identities]
+        notable: dict[int, Verdict] = {}
+        if any(code != MISS and _is_notable(distinct[identity]) for identity, code in codes.items()):
+            notable = {
+                index: verdict
+                for index, verdict in enumerate(verdicts)
+                if verdict is not None and outcomes[index] != MISS and _is_notable(verdict)
+            }
+        if self._overrides:
+            self._apply_overrides(digests, outcomes, notable)
+        self.counts["digests"] += len(outcomes)
+        self.counts["hits"] += len(outcomes) - outcomes.count(MISS)
+        return Known(outcomes, notable)
+
+    def is_current(self, verdict: Verdict) -> bool:
+        """Whether the verdict still answers a question."""
+        return self._judge(verdict) != MISS
+
+    def stored(self, scope: int, digest: bytes) -> Verdict | None:
+        """The cache's own entry, of whatever generation, without overrides."""
+        return self._lookup(scope, [digest])[0]
+
+    def _lookup(self, scope: int, digests: Sequence[bytes]) -> list[Verdict | None]:
+        """Public entries win over the tenant's, except that a detection of either counts."""
+        verdicts = self._store.lookup(scope, digests)
+        if self._store.is_empty(PUBLIC_SCOPE):
+            return verdicts
+        public = self._store.lookup(PUBLIC_SCOPE, digests)
+        return [
+            theirs if ours is None or (theirs is not None and theirs.disposition < ours.disposition) else ours
+            for ours, theirs in zip(public, verdicts, strict=True)
+        ]
+
+    def _judge(self, verdict: Verdict | None) -> int:
+        """The outcome to answer with, MISS where engines of another generation spoke."""
+        if verdict is None:
+            return MISS
+        if verdict.source is Source.ENGINE and verdict.generation != self._scanner.generation:
+            return MISS
+        return int(verdict.disposition)
+
+    # -- an administrator's word ---------------------------------------------------------------
+
+    def load_overrides(self, overrides: dict[bytes, Override]) -> None:
+        """Take over the overrides that state holds."""
+        self._overrides = dict(overrides)
+
+    def override(self, digest: bytes, override: Override | None) -> None:
+        """Put an override in force, or (None) end it; who waits for the digest is answered at once."""
+        if override is None:
+            self._overrides.pop(digest, None)
+            self._taken_back.append(digest)
+            return
+        self._overrides[digest] = override
+        for key in self.flights.keys_of(digest):
+            self.flights.settle(key, _overriding(override))
+
+    def overridden_digests(self) -> set[bytes]:
+        """Digests of which a guest may keep an answer that an administrator has overruled since."""
+        return {*self._overrides, *self._taken_back}
+
+    def overriding(self, digest: bytes) -> Override | None:
+        """The override in force for the digest."""
+        override = self._overrides.get(digest)
+        if override is not None and not override.in_force(self._clock()):
+            del self._overrides[digest]
+            return None
+        return override
+
+    def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
+        """Drop the verdicts of a digest; whether there was one."""
+        found = [scope for scope in scopes if self._store.lookup(scope, [digest])[0] is not None]
+        for scope in found:
+            self._store.delete(scope, digest)
+        self._store.flush()
+        return bool(found)
+
+    def _apply_overrides(
+        self, digests: Sequence[bytes], outcomes: list[int], notable: dict[int, Verdict]
+    ) -> None:
+        overridden = self._overrides.keys() & set(digests)
+        if not overridden:
+            return
+        for index, digest in enumerate(digests):
+            override = self.overriding(digest) if digest in overridden else None
+            if override is not None:
+                notable[index] = _overriding(override)
+                outcomes[index] = int(notable[index].disposition)
+                self.counts["overridden"] += 1
+
+    # -- what is not ---------------------------------------------------------------------------
+
+    def ask(self, guest: Guest, digest: bytes, waiter: Waiter, token: int) -> int | None:
+        """Join the digest's single flight: a lease when this guest is to send the content, else None."""
+        return self.flights.join((guest.scope, digest), waiter, token)
+
+    async def scan(self, key: Key, content: SpoolFile, name: bytes) -> Answer:
+        """The engines' answer on verified content, stored, and told to all who wait.
+
+        Takes over `content`. Content that is under scan already is not scanned again. The scan goes
+        on when the caller is cancelled: others wait for it.
+        """
+        task = self._scans.get(key)
+        if task is None:
+            self.flights.scanning(key)
+            task = asyncio.get_running_loop().create_task(self._scan(key, content, name))
+            self._scans[key] = task
+        else:
+            content.close()
+        return await asyncio.shield(task)
+
+    async def finish_scans(self) -> None:
+        """Return when no content is with the engines."""
+        while self._scans:
+            await asyncio.wait(list(self._scans.values()))
+
+    async def _scan(self, key: Key, content: SpoolFile, name: bytes) -> Answer:
+        answer: Answer = NoAnswer(Unanswered.ENGINE_ERROR, "the scan was cut short")
+        try:
+            known = self._settled_meanwhile(key)
+            if known is None:
+                self.counts["contents"] += 1
+                self.counts["content_bytes"] += content.size
+                result = await self._scanner.scan(content.fd, ContentLabel(key[1], content.size, name))
+                answer = self._conclude(key, result)
+            else:
+                answer = known
+        finally:
+            content.close()
+            del self._scans[key]
+            self.flights.settle(key, answer)
+        return answer
+
+    def _settled_meanwhile(self, key: Key) -> Verdict | None:
+        """A verdict that came while the content travelled: by an override, or another guest's upload."""
+        override = self.overriding(key[1])
+        if override is not None:
+            return _overriding(override)
+        verdict = self.stored(*key)
+        return verdict if self._judge(verdict) != MISS else None
+
+    def _conclude(self, key: Key, result: ScanResult) -> Answer:
+        """Turn a scan's result into a verdict and store it, or into the reason why there is none."""
+        if result.no_answer is not None and not result.detections:
+            self._count(result.no_answer.why.name)
+            before = self.stored(*key)
+            # An older detection stands until engines have really looked again.
+            return before if before is not None and _is_detection(before) else result.no_answer
+        now = self._clock()
+        hour = int(now // _HOUR) * _HOUR
+        if result.detections:
+            worst = result.detections[0]
+            verdict = Verdict(
+                worst.disposition,
+                Source.ENGINE,
+                result.generation,
+                hour,
+                threat=worst.threat,
+                engine=worst.engine,
+                member=worst.member,
+            )
+        else:
+            expires = hour + int(self._ageing.not_detected_seconds)
+            verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
+        self._count(verdict.disposition.name)
+        self._store.put(*key, verdict)
+        if self._commit is None:
+            self._commit = asyncio.get_running_loop().call_later(self._ageing.commit_seconds, self.commit)
+        override = self.overriding(key[1])
+        return verdict if override is None else _overriding(override)
+
+    def commit(self) -> None:
+        """Write the verdicts that wait to be written."""
+        if self._commit is not None:
+            self._commit.cancel()
+            self._commit = None
+        self._store.flush()
+
+    def _count(self, end: str) -> None:
+        self.ends[end] = self.ends.get(end, 0) + 1
+
+
+def _is_detection(verdict: Verdict) -> bool:
+    return verdict.disposition in (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
+
+
+def _is_notable(verdict: Verdict | None) -> bool:
+    """Whether a verdict says more than its outcome."""
+    return verdict is not None and (_is_detection(verdict) or bool(verdict.category))
+
+
+def _overriding(override: Override) -> Verdict:
+    if override.allow:
+        return Verdict(Disposition.CLEAN, Source.OVERRIDE, 0, override.set_at, override.expires_at)
+    return Verdict(
+        Disposition.MALICIOUS,
+        Source.OVERRIDE,
+        0,
+        override.set_at,
+        override.expires_at,
+        threat="Blocked.By.Administrator",
+        engine="override",
+    )

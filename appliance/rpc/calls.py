@@ -1,0 +1,124 @@
+"""What a guest's calls have in common: the session they belong to, their two halves, an orderly end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from appliance.domain.guest import Guest
+from appliance.rpc.identity import Callers, Context
+from appliance.rpc.outbox import Outbox
+from appliance.rpc.sessions import Session, Sessions
+
+
+class CallEnded(Exception):
+    """A call ends with a status other than OK, and the exception's sentence."""
+
+    status = grpc.StatusCode.UNKNOWN
+
+
+class Breach(CallEnded):
+    """The guest broke a rule of the wire."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Refused(CallEnded):
+    """The guest asks for more than it may have."""
+
+    status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class Stalled(CallEnded):
+    """The guest stopped in the middle."""
+
+    status = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Unattached(CallEnded):
+    """The guest has no open Attach."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Replaced(CallEnded):
+    """The guest attached anew."""
+
+    status = grpc.StatusCode.ABORTED
+
+
+class Stopping(CallEnded):
+    """The SVM takes no more."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+
+_BLAMED = (Breach, Refused, Stalled)  # what an operator counts against a guest
+
+
+@asynccontextmanager
+async def ends_as_said(context: Context, sessions: Sessions, guest: Guest) -> AsyncIterator[None]:
+    """Turn CallEnded into the status that the wire promises."""
+    try:
+        yield
+    except CallEnded as end:
+        if isinstance(end, _BLAMED):
+            sessions.breach(guest, type(end).__name__.lower(), str(end))
+        await context.abort(end.status, str(end))
+
+
+@asynccontextmanager
+async def session_call(context: Context, callers: Callers, sessions: Sessions) -> AsyncIterator[Session]:
+    """The caller's session for the length of one Check or Scan call."""
+    guest = await callers.guest(context)
+    async with ends_as_said(context, sessions, guest):
+        session = sessions.of(guest)
+        if session is None:
+            raise Unattached("no open Attach: attach first, and stay attached")
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        assert task is not None
+        session.streams.add(task)
+        try:
+            yield session
+        finally:
+            session.streams.discard(task)
+
+
+async def converse(
+    read: Coroutine[Any, Any, None],
+    outbox: Outbox[Any],
+    finish: Callable[[], Awaitable[None]],
+    sessions: Sessions,
+) -> None:
+    """Run both halves of a call: `read` takes the guest's messages, `outbox` says what is to be said.
+
+    When the guest has said its last, or the SVM stops (`read` is then cancelled), `finish` waits for
+    what is still to come, the outbox is emptied, and the call is over. An error of either half ends both.
+    """
+    loop = asyncio.get_running_loop()
+    reader = loop.create_task(read)
+    writer = loop.create_task(outbox.run())
+    sessions.readers.add(reader)
+    try:
+        await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done() and not reader.cancelled():
+            reader.result()
+        if not writer.done():
+            ending = loop.create_task(_end(finish, outbox))
+            await asyncio.wait({ending, writer}, return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+        if writer.done():
+            writer.result()
+    finally:
+        sessions.readers.discard(reader)
+        reader.cancel()
+        writer.cancel()
+        await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+async def _end(finish: Callable[[], Awaitable[None]], outbox: Outbox[Any]) -> None:
+    await finish()
+    await outbox.drained()

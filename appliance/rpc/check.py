@@ -1,0 +1,195 @@
+"""The Check stream of one guest: batches of digests in, outcomes out as each becomes known."""
+
+import asyncio
+from collections import defaultdict
+
+from lightagent.v1 import guest_pb2, verdict_pb2
+
+from appliance.domain.digest import DIGEST_BYTES
+from appliance.domain.outcome import Open, Unanswered
+from appliance.domain.verdict import Answer, NoAnswer
+from appliance.protection import MISS, Protection
+from appliance.rpc import wire
+from appliance.rpc.calls import Breach, Refused, converse
+from appliance.rpc.flood import Flood
+from appliance.rpc.identity import Context
+from appliance.rpc.outbox import Outbox
+from appliance.rpc.sessions import Session, Sessions
+from appliance.rpc.terms import Terms
+
+_MOST_SETTLED = 1024  # entries of one late reply
+_PURPOSES = {verdict_pb2.PURPOSE_ON_ACCESS, verdict_pb2.PURPOSE_ON_DEMAND}
+_TIMED_OUT = NoAnswer(Unanswered.TIMED_OUT, "the budget of the request is spent")
+_STOPPING = NoAnswer(Unanswered.OVERLOADED, "the SVM stops: ask again when it is back")
+_TOO_MANY = NoAnswer(Unanswered.OVERLOADED, "too many questions of this guest are open: wait for answers")
+_OPEN_CODES = (int(Open.CONTENT_NEEDED), int(Open.PENDING))
+
+Late = tuple[int, verdict_pb2.Settled]
+
+
+class CheckCall:
+    """One Check stream, and its guest's open questions: a Waiter of the single flight."""
+
+    def __init__(self, context: Context, session: Session, protection: Protection, terms: Terms) -> None:
+        """session: the guest's, open for as long as the call."""
+        self._context = context
+        self._session = session
+        self._protection = protection
+        self._limits = terms.limits
+        self._valid_for = terms.valid_for
+        self._outbox: Outbox[Late] = Outbox(self._send_late, _MOST_SETTLED)
+        self._writing = asyncio.Lock()
+        self._next_token = 1
+        self._questions: dict[int, tuple[int, int]] = {}  # token -> request, index
+        self._tokens: dict[int, set[int]] = {}  # request -> its open tokens
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._answered = asyncio.Event()
+
+    async def run(self, sessions: Sessions) -> None:
+        """Serve the stream to its end."""
+        try:
+            await converse(self._read(), self._outbox, lambda: self._finish(sessions), sessions)
+        finally:
+            self._session.open_digests -= len(self._questions)
+            self._protection.flights.leave(self, None)
+            for timer in self._timers.values():
+                timer.cancel()
+
+    # -- questions ---------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        flood = Flood(self._limits.messages_per_second, asyncio.get_running_loop().time)
+        while True:
+            request = await self._context.read()
+            if not isinstance(request, guest_pb2.CheckRequest):
+                return  # the guest has asked its last
+            if pause := flood.pause():
+                await asyncio.sleep(pause)
+            reply = self._answer(request)
+            async with self._writing:
+                await self._context.write(reply)
+
+    def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
+        """The first reply to a request: what is known, and an open question for each digest that is not."""
+        digests = self._checked_digests(request)
+        known = self._protection.known(self._session.guest, digests)
+        details = {index: wire.verdict_detail(index, verdict) for index, verdict in known.notable.items()}
+        self._session.digests_asked += len(digests)
+        outcomes = known.outcomes
+        if MISS in outcomes:
+            self._open_questions(request, digests, outcomes, details)
+        return guest_pb2.CheckReply(
+            request_id=request.request_id,
+            outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
+            details=[details[index] for index in sorted(details)] if details else None,
+            generation=self._protection.generation,
+            valid_for=self._valid_for,
+        )
+
+    def _checked_digests(self, request: guest_pb2.CheckRequest) -> list[bytes]:
+        """The request's digests; raises Breach or Refused where the request breaks a rule."""
+        if request.request_id == 0 or request.request_id in self._tokens:
+            raise Breach(f"request_id {request.request_id} is zero or still open: count upwards from 1")
+        if request.purpose not in _PURPOSES:
+            raise Breach(f"purpose {request.purpose} is none that this SVM knows: say ON_ACCESS or ON_DEMAND")
+        digests = list(request.sha256)
+        if not 0 < len(digests) <= self._limits.max_batch:
+            raise Breach(f"{len(digests)} digests in one request: send 1 to {self._limits.max_batch}")
+        if set(map(len, digests)) != {DIGEST_BYTES}:
+            wrong = next(len(digest) for digest in digests if len(digest) != DIGEST_BYTES)
+            raise Breach(f"a digest of {wrong} bytes: send the {DIGEST_BYTES} bytes of a SHA-256")
+        if len(self._tokens) >= self._limits.open_checks:
+            raise Refused(f"{len(self._tokens)} requests are open: wait for answers before you ask more")
+        return digests
+
+    def _open_questions(
+        self,
+        request: guest_pb2.CheckRequest,
+        digests: list[bytes],
+        outcomes: list[int],
+        details: dict[int, verdict_pb2.Detail],
+    ) -> None:
+        """Join the flight of each digest that is unknown; writes its open outcome over the MISS."""
+        tokens = self._tokens[request.request_id] = set()
+        for index, outcome in enumerate(outcomes):
+            if outcome != MISS:
+                continue
+            if self._session.open_digests >= self._limits.open_digests:
+                outcomes[index] = int(_TOO_MANY.why)
+                details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
+                continue
+            token = self._next_token
+            self._next_token += 1
+            self._questions[token] = (request.request_id, index)
+            tokens.add(token)
+            self._session.open_digests += 1
+            lease = self._protection.ask(self._session.guest, digests[index], self, token)
+            outcomes[index] = int(Open.PENDING if lease is None else Open.CONTENT_NEEDED)
+            if lease is not None:
+                details[index] = wire.lease_detail(index, lease)
+        if tokens:
+            budget = min(request.budget.ToTimedelta().total_seconds(), self._limits.budget_seconds)
+            self._timers[request.request_id] = asyncio.get_running_loop().call_later(
+                budget if budget > 0 else self._limits.budget_seconds, self._time_out, request.request_id
+            )
+        else:
+            del self._tokens[request.request_id]
+
+    # -- answers, as a Waiter of the single flight ------------------------------------------------
+
+    @property
+    def guest_id(self) -> str:
+        """Whose questions these are."""
+        return self._session.guest.id
+
+    def content_needed(self, token: int, lease: int) -> None:
+        """The guest that was sending is gone: ask this one."""
+        if token in self._questions:
+            request_id, index = self._questions[token]
+            self._outbox.put((request_id, wire.asked_for_content(index, lease)))
+
+    def settled(self, token: int, answer: Answer) -> None:
+        """The question is answered."""
+        question = self._questions.pop(token, None)
+        if question is None:
+            return
+        request_id, index = question
+        self._session.open_digests -= 1
+        tokens = self._tokens[request_id]
+        tokens.discard(token)
+        if not tokens:
+            del self._tokens[request_id]
+            self._timers.pop(request_id).cancel()
+        self._outbox.put((request_id, wire.settled(index, answer, self._valid_for)))
+        if not self._questions:
+            self._answered.set()
+
+    def _time_out(self, request_id: int) -> None:
+        tokens = sorted(self._tokens[request_id])
+        self._protection.flights.leave(self, tokens)
+        for token in tokens:
+            self.settled(token, _TIMED_OUT)
+
+    async def _finish(self, sessions: Sessions) -> None:
+        """Wait for the open questions when the SVM stops; a guest that went away has none."""
+        if not sessions.stopping:
+            return
+        # Content that nobody has sent yet will not come any more: only running scans are awaited.
+        await self._protection.finish_scans()
+        for request_id in list(self._tokens):
+            for token in sorted(self._tokens[request_id]):
+                self.settled(token, _STOPPING)
+
+    async def _send_late(self, late: list[Late]) -> None:
+        by_request: defaultdict[int, list[verdict_pb2.Settled]] = defaultdict(list)
+        for request_id, entry in late:
+            by_request[request_id].append(entry)
+        for request_id, entries in by_request.items():
+            reply = guest_pb2.CheckReply(
+                request_id=request_id,
+                settled=entries,
+                generation=self._protection.generation,
+                valid_for=self._valid_for,
+            )
+            async with self._writing:
+                await self._context.write(reply)

@@ -1,0 +1,61 @@
+"""The Protection service: what guests may ask, within the limits of one guest."""
+
+from collections.abc import AsyncIterator
+
+from lightagent.v1 import guest_pb2, guest_pb2_grpc
+
+from appliance.protection import Protection
+from appliance.rpc.attach import serve_attach
+from appliance.rpc.calls import Refused, ends_as_said, session_call
+from appliance.rpc.check import CheckCall
+from appliance.rpc.identity import Callers, Context
+from appliance.rpc.scan import ScanCall
+from appliance.rpc.sessions import Sessions
+from appliance.rpc.terms import Terms
+from appliance.scanning.spool import Spool
+
+
+class GuestService(guest_pb2_grpc.ProtectionServicer):
+    """One instance for all guests; each call is an object of its own."""
+
+    def __init__(
+        self, callers: Callers, sessions: Sessions, protection: Protection, spool: Spool, terms: Terms
+    ) -> None:
+        """callers: says who a connection is."""
+        self._callers = callers
+        self._sessions = sessions
+        self._protection = protection
+        self._spool = spool
+        self._terms = terms
+
+    async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
+        """See guest.proto."""
+        guest = await self._callers.guest(context)
+        async with ends_as_said(context, self._sessions, guest):
+            await serve_attach(context, guest, self._sessions, self._protection, self._terms)
+
+    async def Check(self, _requests: AsyncIterator[guest_pb2.CheckRequest], context: Context) -> None:
+        """See guest.proto."""
+        async with session_call(context, self._callers, self._sessions) as session:
+            if session.checking:
+                raise Refused("this guest has a Check stream already: send your batches on that one")
+            session.checking = True
+            try:
+                call = CheckCall(context, session, self._protection, self._terms)
+                await call.run(self._sessions)
+            finally:
+                session.checking = False
+
+    async def Scan(self, _requests: AsyncIterator[guest_pb2.ScanRequest], context: Context) -> None:
+        """See guest.proto."""
+        async with session_call(context, self._callers, self._sessions) as session:
+            if session.scans >= self._terms.limits.scan_streams:
+                raise Refused(
+                    f"this guest has {session.scans} Scan streams already: send your uploads on those"
+                )
+            session.scans += 1
+            try:
+                call = ScanCall(context, session, self._protection, self._spool, self._terms)
+                await call.run(self._sessions)
+            finally:
+                session.scans -= 1

@@ -1,0 +1,79 @@
+"""The gRPC servers: one for guests, one for administrators, each with health and reflection."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from appliance.rpc import wire
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", wire.MAX_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", 64),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.so_reuseport", 0),  # two SVMs on one port would each see half of the guests
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+    ("grpc.keepalive_time_ms", 60000),
+    ("grpc.keepalive_timeout_ms", 20000),
+)
+
+
+class CannotListen(Exception):
+    """The address is taken, or may not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens: path of a unix socket, or host:port."""
+
+    path: Path | None
+    target: str
+
+    @classmethod
+    def parse(cls, listen: str) -> "Address":
+        """From the form of the configuration, "unix:/path" or "tcp:host:port"."""
+        kind, _, rest = listen.partition(":")
+        return cls(Path(rest), listen) if kind == "unix" else cls(None, rest)
+
+
+class Server:
+    """A gRPC server with the standard health and reflection services beside its own."""
+
+    def __init__(self, address: Address, mode: int) -> None:
+        """mode: of the unix socket, if it is one."""
+        self._address = address
+        self._mode = mode
+        self._health = health.aio.HealthServicer()
+        self._names: list[str] = [reflection.SERVICE_NAME, health.SERVICE_NAME]
+        self.grpc = grpc.aio.server(options=_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+
+    async def start(self, *names: str) -> None:
+        """Listen, and report the services `names` as serving. Raises CannotListen."""
+        self._names.extend(names)
+        reflection.enable_server_reflection(self._names, self.grpc)
+        try:
+            bound = self.grpc.add_insecure_port(self._address.target)
+        except RuntimeError as error:
+            raise CannotListen(f"cannot listen on {self._address.target}: {error}") from error
+        if not bound:
+            raise CannotListen(f"cannot listen on {self._address.target}: is it taken?")
+        await self.grpc.start()
+        if self._address.path is not None:
+            os.chmod(self._address.path, self._mode)
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def retire(self) -> None:
+        """Report NOT_SERVING from now on."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls, give those under way `grace` seconds, then cut them."""
+        await self.grpc.stop(grace)
+        if self._address.path is not None:
+            self._address.path.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""The guests that are attached now: one session each, and the bounds on what one may hold."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from appliance.domain.guest import Guest
+
+
+class TooManyGuests(Exception):
+    """The SVM has as many guests as its configuration allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a guest calls itself: for people, never a key."""
+
+    host_name: str = ""
+    stub_version: str = ""
+    os: str = ""
+    boot_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One attached guest, for the life of its Attach stream.
+
+    news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
+    streams: the tasks of its Check and Scan calls, ended with the session.
+    """
+
+    guest: Guest
+    labels: Labels
+    attached_at: float
+    digests_asked: int = 0
+    bytes_uploaded: int = 0
+    open_digests: int = 0
+    checking: bool = False
+    scans: int = 0
+    streams: set[asyncio.Task[object]] = field(default_factory=set)
+    generation_moved: bool = False
+    revoked: set[bytes] = field(default_factory=set)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    replaced: bool = False
+
+    def end_streams(self) -> None:
+        """Cut the guest's Check and Scan calls."""
+        for task in list(self.streams):
+            task.cancel()
+
+
+class Sessions:
+    """All attached guests, by the identity of their connection."""
+
+    def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self.readers: set[asyncio.Task[None]] = set()
+        self.stopping = False
+        self.counts = {"attached": 0, "breaches": 0, "uploads": 0, "uploads_refused": 0}
+        self.on_breach: list[Callable[[Guest, str, str], None]] = []
+        self._max_guests = max_guests
+        self._clock = clock
+        self._by_guest: dict[str, Session] = {}
+
+    def all(self) -> list[Session]:
+        """Every session, in the order of attaching."""
+        return list(self._by_guest.values())
+
+    def of(self, guest: Guest) -> Session | None:
+        """The guest's session, None where it has no open Attach."""
+        return self._by_guest.get(guest.id)
+
+    def attach(self, guest: Guest, labels: Labels) -> Session:
+        """Open a session; one that the guest has already is replaced. Raises TooManyGuests."""
+        before = self._by_guest.pop(guest.id, None)
+        if before is not None:
+            before.replaced = True
+            before.news.set()
+            before.end_streams()
+        if len(self._by_guest) >= self._max_guests:
+            raise TooManyGuests(
+                f"{self._max_guests} guests are attached, which is all that this SVM takes: "
+                "raise limits.max_guests, or come back later"
+            )
+        session = Session(guest, labels, self._clock())
+        self._by_guest[guest.id] = session
+        self.counts["attached"] += 1
+        return session
+
+    def detach(self, session: Session) -> None:
+        """Close a session and cut its calls."""
+        if self._by_guest.get(session.guest.id) is session:
+            del self._by_guest[session.guest.id]
+        session.end_streams()
+
+    def breach(self, guest: Guest, kind: str, sentence: str) -> None:
+        """Note that a guest broke a rule or was refused: a counter, and whoever listens."""
+        self.counts["breaches"] += 1
+        for listener in self.on_breach:
+            listener(guest, kind, sentence)
+
+    def stop(self) -> None:
+        """Take no more from any guest; what was accepted is still answered."""
+        self.stopping = True
+        for reader in list(self.readers):
+            reader.cancel()
+
+    def tell_generation(self) -> None:
+        """Have every guest told that the generation moved."""
+        for session in self._by_guest.values():
+            session.generation_moved = True
+            session.news.set()
+
+    def tell_revoked(self, digest: bytes) -> None:
+        """Have every guest told that answers about the digest are void."""
+        for session in self._by_guest.values():
+            session.revoked.add(digest)
+            session.news.set()
