@@ -1,10 +1,28 @@
-"""The stub's line to one SVM: channel, Attach, heartbeat, and what happens when the SVM goes away."""
+"""The stub's line to one SVM: channel, streams, and what happens when the SVM goes away."""
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any
 
+from grpc import aio
+from lightagent.v1.guest_pb2_grpc import ProtectionStub
+
+from guest_stub.svm_link.attach import AttachStream, BadPolicy
+from guest_stub.svm_link.check import CheckStream
 from guest_stub.svm_link.question import Question
+from guest_stub.svm_link.ticket import NoTicket, Ticket, fetch
+from guest_stub.svm_link.upload import Uploader
 from guest_stub.svm_link.values import Batch, HelloLabels, LinkListener, LinkPolicy
+
+CLOSE_SECONDS = 2.0
+
+_CHANNEL_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),  # the SVM is on this host: a proxy in the environment is not meant for it
+    ("grpc.use_local_subchannel_pool", 1),  # a new link is a new connection
+    ("grpc.enable_retries", 0),  # the owner decides
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+)
 
 
 class SvmUnreachable(Exception):
@@ -14,8 +32,8 @@ class SvmUnreachable(Exception):
 class SvmLink:
     """An attached SVM. Serves one event loop; every method is called on it.
 
-    policy, generation: as the SVM said last. lost: set once the SVM is gone, with the reason in
-    why_lost; the link never reconnects, its owner opens a new one.
+    lost: set once the SVM is gone, with the reason in why_lost; the link never reconnects, its owner
+    opens a new one.
 
     >>> link = await SvmLink.open("unix:/run/kvm-light-agent/svm.sock", labels, 10.0, listener)
     >>> question = await link.check(Batch(digests, Purpose.ON_DEMAND, 60.0, content))
@@ -24,31 +42,80 @@ class SvmLink:
     >>> await link.close()
     """
 
-    policy: LinkPolicy
-    generation: int
-    lost: asyncio.Event
-    why_lost: str
+    def __init__(self, channel: aio.Channel, ticket: Ticket | None, listener: LinkListener | None) -> None:
+        """For open(), which every caller uses."""
+        self.lost = asyncio.Event()
+        self.why_lost = ""
+        self._channel = channel
+        self._ticket = ticket
+        self._listener = listener
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stub = ProtectionStub(channel)
+        self._metadata = aio.Metadata(("ticket", ticket.text)) if ticket is not None else aio.Metadata()
+        self._attach = AttachStream(self._stub.Attach(None, metadata=self._metadata), listener)
+        self._check: CheckStream
 
     @classmethod
     async def open(
-        cls, target: str, labels: HelloLabels, timeout: float, listener: LinkListener | None = None
+        cls, target: str, labels: HelloLabels, seconds: float, listener: LinkListener | None = None
     ) -> "SvmLink":
-        """Connect, attach and wait for policy and generation, all within `timeout` seconds.
+        """Connect, attach and wait for policy and generation, all within `seconds`.
 
         target: "unix:/path/of/socket" or "tcp:host:port". Raises SvmUnreachable.
         """
+        link: SvmLink | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                link = await cls._connect(target, listener)
+                await link._attach.hello(labels)
+        except BaseException as error:
+            if link is not None:
+                await link.close()
+            sentence = _why_unreachable(error, seconds)
+            if sentence is None:
+                raise
+            raise SvmUnreachable(f"{target}: {sentence}") from error
+        link._start()
+        return link
+
+    @property
+    def policy(self) -> LinkPolicy:
+        """As the SVM said last."""
+        return self._attach.policy
+
+    @property
+    def generation(self) -> int:
+        """As the SVM said last."""
+        return self._attach.generation
 
     async def check(self, batch: Batch) -> Question:
         """Ask about a batch; returns with the SVM's first reply to it, and sends content that it needs.
 
         Any number of calls may be under way at once: they share one stream, and wait for their turn
-        when the SVM's limit of open questions is reached. Never raises for anything the SVM does:
+        when the limit of open questions is reached. Never raises for anything the SVM does:
         an SVM that is gone, or does not answer within the budget, gives NO_SVM or TIMED_OUT outcomes.
         Raises ValueError for an empty or too large batch.
         """
+        if not 0 < len(batch.digests) <= self.policy.max_batch:
+            raise ValueError(f"{len(batch.digests)} digests in a batch: give 1 to {self.policy.max_batch}")
+        return await self._check.ask(batch)
 
     async def close(self) -> None:
-        """End all streams; what is open ends as NO_SVM. Waits at most 2 s for the SVM. Idempotent."""
+        """End all streams; what is open ends as NO_SVM. Waits twice CLOSE_SECONDS at most. Idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._lose("the link was closed")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._channel.close(None)
+        except TimeoutError:
+            pass  # nothing more can be done for a peer that does not answer
+        if self._ticket is not None:
+            self._ticket.close()
 
     async def __aenter__(self) -> "SvmLink":
         """Nothing to do: open() has connected."""
@@ -59,3 +126,69 @@ class SvmLink:
     ) -> None:
         """Close the link."""
         await self.close()
+
+    @classmethod
+    async def _connect(cls, target: str, listener: LinkListener | None) -> "SvmLink":
+        kind, _, address = target.partition(":")
+        if kind == "unix" and address:
+            ticket = await fetch(address)
+            return cls(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket, listener)
+        if kind == "tcp" and ":" in address:
+            return cls(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None, listener)
+        raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
+
+    def _start(self) -> None:
+        uploader = Uploader(lambda: self._stub.Scan(None, metadata=self._metadata), self.policy)
+        self._check = CheckStream(self._stub.Check(None, metadata=self._metadata), uploader.send, self._lose)
+        self._hold(self._attach.read(), "Attach")
+        self._hold(self._attach.beat(), "Attach")
+        self._hold(self._check.read(), "Check")
+        self._hold(self._check.write(), "Check")
+        self._hold(uploader.run(), "Scan")
+
+    def _hold(self, work: Coroutine[Any, Any, None], stream: str) -> None:
+        """Run a part of the link; its end, whatever it is, is the link's."""
+        task = asyncio.get_running_loop().create_task(self._guard(work, stream))
+        self._tasks.append(task)
+
+    async def _guard(self, work: Coroutine[Any, Any, None], stream: str) -> None:
+        try:
+            await work
+            why = "ended without a reason"
+        except aio.AioRpcError as error:
+            why = _status(error)
+        except asyncio.InvalidStateError:
+            return  # a write after the end: the reader of the same stream says why it ended
+        except BadPolicy as error:
+            why = str(error)
+        self._lose(f"the SVM's {stream} stream: {why}")
+
+    def _lose(self, why: str) -> None:
+        """The SVM is gone, or the link is closed: everything ends, once."""
+        if self.lost.is_set():
+            return
+        self.why_lost = why
+        self.lost.set()
+        for task in self._tasks:
+            task.cancel()
+        if hasattr(self, "_check"):
+            self._check.end(why)
+        if self._listener is not None and not self._closing:
+            self._listener.lost(why)
+
+
+def _status(error: aio.AioRpcError) -> str:
+    return f"{error.code().name}: {error.details() or 'no reason given'}"
+
+
+def _why_unreachable(error: BaseException, seconds: float) -> str | None:
+    """The sentence for what went wrong while opening; None for what is not the SVM's doing."""
+    if isinstance(error, TimeoutError):
+        return f"no SVM has answered within {seconds:g} s: is it running?"
+    if isinstance(error, aio.AioRpcError):
+        return f"the SVM did not let this guest attach: {_status(error)}"
+    if isinstance(error, BadPolicy):
+        return f"what answers is not an SVM that this stub understands: {error}"
+    if isinstance(error, NoTicket):
+        return str(error)
+    return None

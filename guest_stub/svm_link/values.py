@@ -59,9 +59,9 @@ class FileContent:
     """Where the bytes of a digest are, should the SVM need them.
 
     size: exactly as many bytes as were hashed. name: last part of the path, cut to 255 bytes.
-    open: gives a readable descriptor that the link closes. It is called in the link's reading
-    thread, never on the loop, and may raise OSError: the question then ends as UNREADABLE, or as
-    CHANGED where the file is gone.
+    open: gives a readable descriptor of a regular file, which the link closes. It is called in the
+    link's reading thread, never on the loop, and may raise OSError: the question then ends as
+    UNREADABLE, or as CHANGED where the file is gone.
     """
 
     size: int
@@ -73,9 +73,9 @@ class FileContent:
 class Batch:
     """Digests to ask about in one request.
 
-    digests: 1 to LinkPolicy.max_batch of 32 bytes each. budget: seconds until what is still open
-    ends as TIMED_OUT. content: called on the loop with an index into digests when the SVM needs
-    that file's bytes; at most a few times for each index.
+    digests: 1 to LinkPolicy.max_batch of exactly 32 bytes each. budget: seconds until what is still
+    open ends as TIMED_OUT. content: called on the loop with an index into digests when the SVM
+    needs that file's bytes; more than once for an index when an upload has to be repeated.
     """
 
     digests: Sequence[bytes]
@@ -94,4 +94,4 @@ class LinkListener(Protocol):
         """Kept decisions about these digests (32 bytes each) are void."""
 
     def lost(self, why: str) -> None:
-        """The SVM is gone, for the reason that the sentence gives. Called at most once, not after close()."""
+        """The SVM is gone, for the reason that the sentence gives. At most once; not for close()."""

@@ -1,0 +1,63 @@
+"""Messages of the SVM into the link's values. What one gets wrong ends as ENGINE_ERROR, never as clean."""
+
+from google.protobuf.duration_pb2 import Duration
+from lightagent.v1.guest_pb2 import CheckReply, Refusal
+from lightagent.v1.verdict_pb2 import Detail
+
+from guest_stub.outcome import VERDICTS, Outcome, from_wire
+from guest_stub.svm_link.question import FirstReply
+from guest_stub.svm_link.values import LinkAnswer
+
+# gRPC status codes that a Refusal carries (guest.proto).
+_NOT_THE_CONTENT = 3
+_REFUSALS = {4: Outcome.TIMED_OUT, 8: Outcome.OVERLOADED}
+
+
+def seconds(duration: Duration) -> float:
+    """A Duration in seconds; an absent one is 0."""
+    return duration.seconds + duration.nanos / 1e9
+
+
+def first_reply(reply: CheckReply) -> FirstReply:
+    """The first reply to a batch. Details that name no index of it are left out."""
+    outcomes: list[int] = [*reply.outcomes]
+    valid_for = seconds(reply.valid_for)
+    told: dict[int, LinkAnswer] = {}
+    leases: dict[int, int] = {}
+    for detail in reply.details:
+        index = detail.index
+        if index >= len(outcomes):
+            continue
+        if outcomes[index] == Outcome.CONTENT_NEEDED:
+            leases[index] = detail.lease
+        else:
+            told[index] = answer(outcomes[index], detail, reply.generation, valid_for)
+    return FirstReply(outcomes, told, leases, reply.generation, valid_for)
+
+
+def answer(number: int, detail: Detail, generation: int, valid_for: float) -> LinkAnswer:
+    """An outcome with what is said beside it."""
+    outcome = from_wire(number)
+    if outcome not in VERDICTS:
+        return LinkAnswer(outcome, reason=detail.reason)
+    return LinkAnswer(
+        outcome,
+        generation,
+        valid_for,
+        threat=detail.threat,
+        engine=detail.engine,
+        member=detail.member,
+        reason=detail.reason,
+    )
+
+
+def refusal(said: Refusal) -> tuple[LinkAnswer, bool]:
+    """What a refused upload means, and whether that is the digest's end whatever else is said.
+
+    Content that is not the digest's: the file changed since it was hashed, which only the guest can see.
+    """
+    if said.code == _NOT_THE_CONTENT:
+        reason = f"changed after it was hashed; the SVM says: {said.message}"
+        return LinkAnswer(Outcome.CHANGED, reason=reason), True
+    outcome = _REFUSALS.get(said.code, Outcome.ENGINE_ERROR)
+    return LinkAnswer(outcome, reason=f"the SVM did not take the content: {said.message}"), False

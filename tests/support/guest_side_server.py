@@ -1,0 +1,252 @@
+"""An SVM's guest side for tests of the stub: real gRPC on a unix socket, no engine, and able to misbehave.
+
+It keeps the wire's rules (guest.proto) by itself; a test changes single answers by the hooks of Behaviour.
+"""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from grpc import aio
+from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
+
+TICKET = b"0123456789abcdef0123456789abcdef"
+VALID_FOR = 3600
+DEADLINE = 30.0
+
+CheckContext = aio.ServicerContext[guest_pb2.CheckRequest, guest_pb2.CheckReply]
+ScanContext = aio.ServicerContext[guest_pb2.ScanRequest, guest_pb2.ScanReply]
+AttachContext = aio.ServicerContext[guest_pb2.AttachRequest, guest_pb2.AttachReply]
+
+
+@dataclass
+class Received:
+    """One upload as it came: its header, its bytes, and whether the guest gave it up."""
+
+    header: guest_pb2.ScanHeader
+    data: bytearray = field(default_factory=bytearray)
+    aborted: bool = False
+
+
+@dataclass
+class Behaviour:
+    """What the server says where a test wants something other than a sound SVM's word.
+
+    Each hook may be None: the sound way. on_check: what to write for a request, all of it. on_upload:
+    the end of a complete upload; None sends no end. abort_*: a status to end that stream with; Check
+    waits for its first request.
+    """
+
+    policy: guest_pb2.Policy = field(
+        default_factory=lambda: guest_pb2.Policy(
+            max_file_bytes=64 << 20, max_batch=1024, heartbeat=Duration(seconds=30), max_chunk_bytes=256 << 10
+        )
+    )
+    generation: int = 7
+    ticket_line: bytes = TICKET + b"\n"
+    on_check: Callable[[guest_pb2.CheckRequest], list[guest_pb2.CheckReply]] | None = None
+    on_upload: Callable[[Received], guest_pb2.UploadEnd | None] | None = None
+    settle_uploads: bool = True
+    attach_replies: list[guest_pb2.AttachReply] | None = None
+    abort_attach: tuple[grpc.StatusCode, str] | None = None
+    abort_check: tuple[grpc.StatusCode, str] | None = None
+    abort_scan: tuple[grpc.StatusCode, str] | None = None
+    take_content: asyncio.Event | None = None  # Scan reads nothing before it is set
+
+
+class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
+    """The services of guest.proto for one guest at a time.
+
+    known: outcome by digest. What is not known is CONTENT_NEEDED, and NOT_DETECTED after its upload.
+    """
+
+    def __init__(self, path: Path, behaviour: Behaviour) -> None:
+        self.path = path
+        self.behaviour = behaviour
+        self.known: dict[bytes, int] = {}
+        self.uploads: list[Received] = []
+        self.hellos: list[guest_pb2.Hello] = []
+        self.heartbeats = 0
+        self.check_requests: list[guest_pb2.CheckRequest] = []
+        self.scan_messages: list[int] = []  # bytes of file data in each
+        self.scan_streams = 0
+        self.peers_gone = 0
+        self._attach: AttachContext | None = None
+        self._check: CheckContext | None = None
+        self._leases = itertools.count(1000)
+        self._asked: dict[int, tuple[int, int]] = {}  # lease -> request, index
+        self._changed = asyncio.Condition()
+
+    @property
+    def target(self) -> str:
+        """As `guest-stub` takes it."""
+        return f"unix:{self.path}"
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait, at most DEADLINE, for something that the server sees."""
+        async with asyncio.timeout(DEADLINE), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def tell(self, *messages: guest_pb2.AttachReply) -> None:
+        """Say something on Attach."""
+        assert self._attach is not None
+        for message in messages:
+            await self._attach.write(message)
+
+    async def say(self, reply: guest_pb2.CheckReply) -> None:
+        """Say something on Check."""
+        assert self._check is not None
+        await self._check.write(reply)
+
+    async def Attach(self, request_iterator: object, context: AttachContext) -> None:
+        """Hello, policy, generation; then heartbeats."""
+        if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+        if self.behaviour.abort_attach is not None:
+            await context.abort(*self.behaviour.abort_attach)
+        first = await context.read()
+        assert isinstance(first, guest_pb2.AttachRequest)
+        self.hellos.append(first.hello)
+        for reply in self._greeting():
+            await context.write(reply)
+        self._attach = context
+        while isinstance(await context.read(), guest_pb2.AttachRequest):
+            self.heartbeats += 1
+            await self._notify()
+
+    async def Check(self, request_iterator: object, context: CheckContext) -> None:
+        """Answer each request as it comes."""
+        self._check = context
+        while isinstance(request := await context.read(), guest_pb2.CheckRequest):
+            self.check_requests.append(request)
+            await self._notify()
+            if self.behaviour.abort_check is not None:
+                await context.abort(*self.behaviour.abort_check)
+            replies = (self.behaviour.on_check or self.sound_replies)(request)
+            for reply in replies:
+                await context.write(reply)
+
+    async def Scan(self, request_iterator: object, context: ScanContext) -> None:
+        """Take uploads; settle what they were asked for."""
+        self.scan_streams += 1
+        if self.behaviour.abort_scan is not None:
+            await context.abort(*self.behaviour.abort_scan)
+        if self.behaviour.take_content is not None:
+            await self.behaviour.take_content.wait()
+        upload: Received | None = None
+        while isinstance(request := await context.read(), guest_pb2.ScanRequest):
+            ends: list[guest_pb2.UploadEnd] = []
+            self.scan_messages.append(sum(len(part.chunk.data) for part in request.parts))
+            for part in request.parts:
+                upload = self._take(part, upload)
+                if upload.aborted or len(upload.data) == upload.header.size:
+                    ends += await self._finish(upload)
+            if ends:
+                await context.write(guest_pb2.ScanReply(ends=ends))
+            await self._notify()
+
+    def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
+        """What an SVM says that keeps its word."""
+        reply = guest_pb2.CheckReply(
+            request_id=request.request_id,
+            generation=self.behaviour.generation,
+            valid_for=Duration(seconds=VALID_FOR),
+        )
+        for index, digest in enumerate(request.sha256):
+            outcome = self.known.get(digest, verdict_pb2.OUTCOME_CONTENT_NEEDED)
+            reply.outcomes.append(outcome)  # type: ignore[arg-type]
+            if outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED:
+                reply.details.add(index=index, lease=self.lease(request.request_id, index))
+            elif outcome == verdict_pb2.OUTCOME_MALICIOUS:
+                reply.details.add(index=index, threat="Eicar-Test-Signature", engine="eicar", member="a/b.com")
+        return [reply]
+
+    def lease(self, request_id: int, index: int) -> int:
+        """A new lease for an index of a request."""
+        lease = next(self._leases)
+        self._asked[lease] = (request_id, index)
+        return lease
+
+    def _greeting(self) -> list[guest_pb2.AttachReply]:
+        if self.behaviour.attach_replies is not None:
+            return self.behaviour.attach_replies
+        generation = guest_pb2.GenerationChange(generation=self.behaviour.generation)
+        return [
+            guest_pb2.AttachReply(policy=self.behaviour.policy),
+            guest_pb2.AttachReply(generation=generation),
+        ]
+
+    def _take(self, part: guest_pb2.ScanPart, upload: Received | None) -> Received:
+        if part.HasField("header"):
+            upload = Received(part.header)
+            self.uploads.append(upload)
+            return upload
+        assert upload is not None, "a chunk before its header"
+        upload.data += part.chunk.data
+        upload.aborted = part.HasField("abort")
+        return upload
+
+    async def _finish(self, upload: Received) -> list[guest_pb2.UploadEnd]:
+        end = (self.behaviour.on_upload or self.sound_end)(upload)
+        if end is None:
+            return []
+        where = self._asked.pop(upload.header.lease, None)
+        if where is not None and self.behaviour.settle_uploads:
+            outcome = end.outcome or verdict_pb2.OUTCOME_ENGINE_ERROR
+            settled = verdict_pb2.Settled(
+                index=where[1], outcome=outcome, valid_for=Duration(seconds=VALID_FOR)
+            )
+            await self.say(
+                guest_pb2.CheckReply(
+                    request_id=where[0], settled=[settled], generation=self.behaviour.generation
+                )
+            )
+        return [end]
+
+    def sound_end(self, upload: Received) -> guest_pb2.UploadEnd:
+        """NOT_DETECTED, or the refusal of content that is not the digest's."""
+        end = guest_pb2.UploadEnd(upload_id=upload.header.upload_id)
+        if upload.aborted or hashlib.sha256(upload.data).digest() != upload.header.sha256:
+            end.refusal.code = 3
+            end.refusal.message = "the content is not the digest's: hash the file again"
+            return end
+        end.outcome = verdict_pb2.OUTCOME_NOT_DETECTED
+        end.generation = self.behaviour.generation
+        end.valid_for.seconds = VALID_FOR
+        return end
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def hand_out_ticket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The companion socket: a ticket, which counts until the guest hangs up."""
+        writer.write(self.behaviour.ticket_line)
+        await writer.drain()
+        await reader.read(1)
+        self.peers_gone += 1
+        await self._notify()
+        writer.close()
+
+
+@asynccontextmanager
+async def serving(path: Path, behaviour: Behaviour | None = None) -> AsyncIterator[GuestSideServer]:
+    """A server on the unix socket `path` and its companion."""
+    service = GuestSideServer(path, behaviour or Behaviour())
+    companion = await asyncio.start_unix_server(service.hand_out_ticket, f"{path}.id")
+    server = aio.server()
+    guest_pb2_grpc.add_ProtectionServicer_to_server(service, server)
+    server.add_insecure_port(service.target)
+    await server.start()
+    try:
+        yield service
+    finally:
+        await server.stop(None)
+        companion.close()
+        await companion.wait_closed()
