@@ -1,0 +1,14 @@
+"""gRPC: what guests and administrators ask, and who they are. The only room of the appliance that imports grpc.
+
+In the order that a call passes:
+
+- `server`        the gRPC servers: guests' and administrators', health, reflection, limits
+- `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
+- `sessions`      the guests that are attached, one session each, and what each may hold
+- `calls`         what the guest's calls have in common
+- `guest`         the Protection service: Attach, Check, Scan
+- `wire`          domain values as messages, and the bounds the wire promises
+- `admin`         the Administration service, and the port `Control` that it hands requests to
+- `admin_views`   what an administrator is shown, as values and as messages
+- `admin_client`  the other end of the Administration service, for the `svm` commands
+"""

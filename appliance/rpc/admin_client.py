@@ -1,0 +1,124 @@
+"""The `svm` commands' end of the Administration service.
+
+Every call has a deadline, and every failure becomes a sentence.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from lightagent.v1 import admin_pb2, admin_pb2_grpc
+
+CALL_SECONDS = 15.0
+RELOAD_SECONDS = 600.0  # compiling a large set of rules takes minutes on a small machine
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+_TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
+
+Reply = TypeVar("Reply")
+
+
+class AdminError(Exception):
+    """The SVM did not do what was asked. The message says what happened and what to do."""
+
+
+class AdminClient:
+    """One administrator's connection to an SVM, for the length of a `with`."""
+
+    def __init__(self, path: str, call_seconds: float = CALL_SECONDS) -> None:
+        """path: of the administration socket. call_seconds: the longest any call but reload may take."""
+        self._path = path
+        self._call_seconds = call_seconds
+
+    def __enter__(self) -> Self:
+        """Get a ticket and open the channel, or raise AdminError."""
+        self._companion, ticket = self._get_ticket()
+        self._metadata = (("ticket", ticket),)
+        options = [("grpc.max_receive_message_length", MAX_REPLY_BYTES)]
+        self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self._path)}", options)
+        self._stub = admin_pb2_grpc.AdministrationStub(self._channel)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the channel and give the ticket back."""
+        self._channel.close()
+        self._companion.close()
+
+    def status(self) -> admin_pb2.GetStatusReply:
+        """What the SVM is doing."""
+        return self._call(self._stub.GetStatus, admin_pb2.GetStatusRequest())
+
+    def verdict(self, digest: bytes) -> admin_pb2.GetVerdictReply:
+        """What is known of a digest."""
+        return self._call(self._stub.GetVerdict, admin_pb2.GetVerdictRequest(sha256=digest))
+
+    def set_override(self, request: admin_pb2.SetOverrideRequest) -> admin_pb2.Override:
+        """Allow or block a digest; durable on return."""
+        return self._call(self._stub.SetOverride, request).override
+
+    def clear(self, digest: bytes, reason: str) -> bool:
+        """End an override and forget a verdict; whether there was one."""
+        request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason)
+        return self._call(self._stub.ClearVerdict, request).cleared
+
+    def audit(self, limit: int) -> admin_pb2.ListAuditReply:
+        """What administrators changed, the newest first."""
+        return self._call(self._stub.ListAudit, admin_pb2.ListAuditRequest(limit=limit))
+
+    def signatures(self) -> admin_pb2.ListSignaturesReply:
+        """The signature sources in use."""
+        return self._call(self._stub.ListSignatures, admin_pb2.ListSignaturesRequest())
+
+    def reload(self) -> admin_pb2.ReloadSignaturesReply:
+        """Have the sources read anew; returns when the new ones are in use."""
+        return self._call(self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), RELOAD_SECONDS)
+
+    def _get_ticket(self) -> tuple[socket.socket, str]:
+        """Return the companion connection, which must stay open, and the ticket it gave."""
+        companion = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line = b""
+        try:
+            companion.settimeout(self._call_seconds)
+            companion.connect(self._path + ".id")
+            while len(line) < _TICKET_BYTES and (more := companion.recv(_TICKET_BYTES - len(line))):
+                line += more
+        except OSError as error:
+            companion.close()
+            raise AdminError(self._why_unreachable(error)) from error
+        if len(line) < _TICKET_BYTES or not line.endswith(b"\n"):
+            companion.close()
+            raise AdminError(f"the SVM on {self._path} admits nobody now: it has too many callers; try again")
+        return companion, line.decode("ascii", "replace").strip()
+
+    def _why_unreachable(self, error: OSError) -> str:
+        if isinstance(error, PermissionError):
+            return f"no right to use {self._path}: run this as the user that runs the SVM, or as root"
+        if isinstance(error, TimeoutError):
+            return f"the SVM on {self._path} does not answer: see its log, or restart it"
+        if isinstance(error, FileNotFoundError | ConnectionError):
+            return f"no SVM answers on {self._path}: is `svm serve` running? Start it, or give its --socket"
+        return f"{self._path} cannot be used: {error.strerror or error}; give the SVM's --socket"
+
+    def _call(self, method: Callable[..., Reply], request: Any, seconds: float = 0.0) -> Reply:
+        """Return the reply, or raise AdminError with a sentence."""
+        deadline = seconds or self._call_seconds
+        try:
+            return method(request, timeout=deadline, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise AdminError(self._why_failed(error, deadline)) from error
+
+    def _why_failed(self, error: grpc.RpcError, seconds: float) -> str:
+        code, details = error.code(), error.details()
+        if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
+            return str(details)
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return f"the SVM on {self._path} went away, or is stopping: see its log, and ask again"
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"the SVM on {self._path} did not answer within {seconds:g} s: see its log, then try again"
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return f"the SVM on {self._path} does not know this command: it is older than this svm; update it"
+        return f"the SVM on {self._path} failed ({code.name}: {details}): see its log"

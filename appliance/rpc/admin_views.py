@@ -1,0 +1,132 @@
+"""What the SVM shows an administrator, as values and as messages of the wire."""
+
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from lightagent.v1 import admin_pb2, verdict_pb2
+
+from appliance.domain.override import Override
+from appliance.domain.verdict import Verdict
+from appliance.rpc import wire
+from appliance.scanning.result import EngineState, SignatureSource
+
+MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class GuestView:
+    """An attached guest. attached_at: seconds since the epoch. The names are the guest's own words."""
+
+    id: str
+    host_name: str
+    stub_version: str
+    attached_at: float
+    digests_asked: int
+    bytes_uploaded: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """What the SVM is doing. started_at: seconds since the epoch."""
+
+    version: str
+    started_at: float
+    generation: int
+    guests: tuple[GuestView, ...]
+    engines: tuple[EngineState, ...]
+    unsandboxed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictView:
+    """All that is known of a digest.
+
+    verdict: the cache's entry, of whatever generation, None where there is none. scope: whose entry
+    it is. current: made by the generation in use. override: the one in force.
+    """
+
+    verdict: Verdict | None
+    scope: int
+    current: bool
+    override: Override | None
+
+
+def timestamp(seconds: float) -> Timestamp | None:
+    """Return seconds since the epoch as a message; None for 0, which stands for no time at all."""
+    return Timestamp(seconds=int(seconds)) if seconds else None
+
+
+def status_reply(view: StatusView, figures: dict[str, float]) -> admin_pb2.GetStatusReply:
+    """Return the answer to GetStatus."""
+    return admin_pb2.GetStatusReply(
+        version=view.version,
+        started=timestamp(view.started_at),
+        generation=view.generation,
+        guests=[_guest(guest) for guest in view.guests],
+        engines=[_engine(engine) for engine in view.engines],
+        figures=figures,
+        unsandboxed=view.unsandboxed,
+    )
+
+
+def verdict_reply(view: VerdictView) -> admin_pb2.GetVerdictReply:
+    """Return the answer to GetVerdict."""
+    return admin_pb2.GetVerdictReply(
+        known=view.verdict is not None or view.override is not None,
+        verdict=None if view.verdict is None else _stored(view.verdict, view),
+        override=None if view.override is None else override_message(view.override),
+    )
+
+
+def override_message(override: Override) -> admin_pb2.Override:
+    """Return an override as a message."""
+    return admin_pb2.Override(
+        allow=override.allow,
+        reason=override.reason,
+        expires=timestamp(override.expires_at),
+        author=override.author,
+        set=timestamp(override.set_at),
+    )
+
+
+def source_message(source: SignatureSource) -> admin_pb2.SignatureSource:
+    """Return a source as a message, with the first problems and how many more there are."""
+    problems = list(source.problems[:MAX_PROBLEMS])
+    if len(source.problems) > MAX_PROBLEMS:
+        problems.append(f"and {len(source.problems) - MAX_PROBLEMS} more")
+    return admin_pb2.SignatureSource(
+        engine=source.engine, path=source.path, signatures=source.signatures, problems=problems
+    )
+
+
+def _stored(verdict: Verdict, view: VerdictView) -> admin_pb2.StoredVerdict:
+    return admin_pb2.StoredVerdict(
+        outcome=verdict_pb2.Outcome.ValueType(int(verdict.disposition)),
+        detail=wire.verdict_detail(0, verdict),
+        generation=verdict.generation,
+        stored=timestamp(verdict.stored_at),
+        expires=timestamp(verdict.expires_at),
+        current=view.current,
+        scope=view.scope,
+    )
+
+
+def _guest(guest: GuestView) -> admin_pb2.GuestStatus:
+    return admin_pb2.GuestStatus(
+        id=guest.id,
+        host_name=guest.host_name,
+        stub_version=guest.stub_version,
+        attached=timestamp(guest.attached_at),
+        digests_asked=guest.digests_asked,
+        bytes_uploaded=guest.bytes_uploaded,
+    )
+
+
+def _engine(engine: EngineState) -> admin_pb2.EngineStatus:
+    return admin_pb2.EngineStatus(
+        name=engine.name,
+        version=engine.version,
+        ready=engine.ready,
+        problem=engine.problem,
+        signatures=engine.signatures,
+    )
