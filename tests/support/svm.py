@@ -1,0 +1,213 @@
+"""A real SVM in this process, and a guest that speaks its wire by hand, so that it can also misbehave."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
+
+from appliance.composition import build, serve_guests
+from appliance.config import (
+    EicarSettings,
+    EngineSettings,
+    HashlistSettings,
+    Limits,
+    ScanningSettings,
+    ServerSettings,
+    Settings,
+    YaraSettings,
+)
+from appliance.control import Parts
+
+DEADLINE = 30.0  # seconds; generous, since machines are slow and a test that hangs helps nobody
+
+EICAR_ONLY = EngineSettings(
+    yara=YaraSettings(enabled=False),
+    hashlist=HashlistSettings(enabled=False),
+    eicar=EicarSettings(enabled=True),
+)
+
+
+def settings_in(directory: Path, limits: Limits | None = None) -> Settings:
+    """Settings of a small SVM with the EICAR engine alone, everything under `directory`."""
+    return Settings(
+        server=ServerSettings(
+            listen=f"unix:{directory}/svm.sock",
+            admin=f"{directory}/admin.sock",
+            state_dir=directory / "state",
+            stop_grace_seconds=10,
+        ),
+        limits=limits or Limits(),
+        scanning=ScanningSettings(workers=1),
+        engines=EICAR_ONLY,
+    )
+
+
+@dataclass(frozen=True)
+class Svm:
+    """A running SVM: its parts, and where guests reach it."""
+
+    parts: Parts
+    settings: Settings
+
+    @property
+    def target(self) -> str:
+        """What a guest connects to."""
+        return self.settings.server.listen
+
+
+@asynccontextmanager
+async def running_svm(directory: Path, limits: Limits | None = None) -> AsyncIterator[Svm]:
+    """An SVM that guests can attach to, without the administration's socket and the signals."""
+    settings = settings_in(directory, limits)
+    settings.server.state_dir.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        parts = await build(settings, stack)
+        await serve_guests(settings, parts, stack)
+        yield Svm(parts, settings)
+
+
+def digest_of(content: bytes) -> bytes:
+    """The identity of a content."""
+    return hashlib.sha256(content).digest()
+
+
+@dataclass
+class RawGuest:
+    """A guest by hand: every stream is open to the test, and no rule is kept for it."""
+
+    stub: guest_pb2_grpc.ProtectionAsyncStub
+    metadata: tuple[tuple[str, str], ...]
+    attach: "grpc.aio.StreamStreamCall[guest_pb2.AttachRequest, guest_pb2.AttachReply] | None" = None
+    check: "grpc.aio.StreamStreamCall[guest_pb2.CheckRequest, guest_pb2.CheckReply] | None" = None
+    requests: int = 0
+    uploads: int = 0
+    generation: int = 0
+    settled: dict[tuple[int, int], verdict_pb2.Settled] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, svm: Svm, attach: bool = True) -> AsyncIterator["RawGuest"]:
+        """A guest with a ticket of its own, attached unless told otherwise."""
+        path = svm.target.removeprefix("unix:")
+        reader, writer = await asyncio.open_unix_connection(f"{path}.id")
+        ticket = (await reader.readline()).decode().strip()
+        try:
+            async with grpc.aio.insecure_channel(
+                svm.target, options=(("grpc.use_local_subchannel_pool", 1),)
+            ) as channel:
+                guest = cls(guest_pb2_grpc.ProtectionStub(channel), (("ticket", ticket),))
+                if attach:
+                    await guest.say_hello()
+                yield guest
+        finally:
+            writer.close()
+
+    async def say_hello(self) -> None:
+        """Attach, and read to the first generation."""
+        self.attach = self.stub.Attach(metadata=self.metadata)
+        await self.attach.write(guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="raw")))
+        while True:
+            message = await asyncio.wait_for(self.attach.read(), DEADLINE)
+            assert isinstance(message, guest_pb2.AttachReply)
+            if message.WhichOneof("message") == "generation":
+                self.generation = message.generation.generation
+                return
+
+    async def ask(self, *digests: bytes, budget: float = 0) -> guest_pb2.CheckReply:
+        """Send one Check request; its first reply."""
+        request = guest_pb2.CheckRequest(
+            request_id=self.next_request(), purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=digests
+        )
+        if budget:
+            request.budget.FromNanoseconds(int(budget * 1e9))
+        return await self.ask_raw(request)
+
+    async def ask_raw(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
+        """Send the request as it is; its first reply. Raises AioRpcError where the stream ends."""
+        if self.check is None:
+            self.check = self.stub.Check(metadata=self.metadata)
+        await self.check.write(request)
+        while True:
+            reply = await self._next_reply()
+            if reply.request_id == request.request_id and reply.outcomes:
+                return reply
+
+    async def answer(self, request_id: int, index: int = 0) -> verdict_pb2.Settled:
+        """Wait for the next word on an open index."""
+        while (request_id, index) not in self.settled:
+            await self._next_reply()
+        return self.settled.pop((request_id, index))
+
+    async def _next_reply(self) -> guest_pb2.CheckReply:
+        assert self.check is not None
+        reply = await asyncio.wait_for(self.check.read(), DEADLINE)
+        if not isinstance(reply, guest_pb2.CheckReply):
+            status = await self.check.code()
+            raise StreamEnded(status, await self.check.details() or "")
+        for entry in reply.settled:
+            self.settled[reply.request_id, entry.index] = entry
+        return reply
+
+    def next_request(self) -> int:
+        """A request number that was not used."""
+        self.requests += 1
+        return self.requests
+
+    def header(self, lease: int, content: bytes, **fields: object) -> guest_pb2.ScanPart:
+        """The header of an upload of `content`; `fields` overrule what is true."""
+        self.uploads += 1
+        header = guest_pb2.ScanHeader(
+            upload_id=self.uploads, lease=lease, sha256=digest_of(content), size=len(content), name=b"file"
+        )
+        for name, value in fields.items():
+            setattr(header, name, value)
+        return guest_pb2.ScanPart(header=header)
+
+    async def scan(self, parts: Sequence[guest_pb2.ScanPart]) -> guest_pb2.UploadEnd:
+        """Send the parts on a stream of their own; the first end that comes back, or StreamEnded."""
+        call = self.stub.Scan(metadata=self.metadata)
+        try:
+            await call.write(guest_pb2.ScanRequest(parts=parts))
+        except grpc.aio.AioRpcError as error:
+            raise StreamEnded(error.code(), error.details() or "") from error
+        reply = await asyncio.wait_for(call.read(), DEADLINE)
+        if not isinstance(reply, guest_pb2.ScanReply):
+            raise StreamEnded(await call.code(), await call.details() or "")
+        await call.done_writing()
+        return reply.ends[0]
+
+    async def send(self, lease: int, content: bytes) -> guest_pb2.UploadEnd:
+        """Upload `content` as a well-behaved guest does."""
+        parts = [self.header(lease, content)]
+        if content:
+            parts.append(chunk(content))
+        return await self.scan(parts)
+
+
+def chunk(data: bytes) -> guest_pb2.ScanPart:
+    """A chunk without a checksum."""
+    return guest_pb2.ScanPart(chunk=guest_pb2.ScanChunk(data=data))
+
+
+class StreamEnded(Exception):
+    """The SVM ended a stream: its status and sentence."""
+
+    def __init__(self, status: grpc.StatusCode, sentence: str) -> None:
+        """Keep both."""
+        super().__init__(f"{status.name}: {sentence}")
+        self.status = status
+        self.sentence = sentence
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Return when the condition holds; fails the test with `what` when it does not come to hold."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, f"did not come to be within {DEADLINE:g} s: {what}"
+        await asyncio.sleep(0.005)

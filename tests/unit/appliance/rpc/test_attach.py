@@ -1,0 +1,109 @@
+"""The Attach stream."""
+
+import asyncio
+from pathlib import Path
+
+import grpc
+import pytest
+from lightagent.v1 import guest_pb2
+
+from appliance.config import Limits
+from appliance.domain.override import Override
+from tests.support.svm import DEADLINE, RawGuest, StreamEnded, digest_of, running_svm
+
+HELLO = guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="raw"))
+HEARTBEAT = guest_pb2.AttachRequest(heartbeat=guest_pb2.Heartbeat())
+
+
+async def end_of(call: "grpc.aio.StreamStreamCall") -> StreamEnded:  # type: ignore[type-arg]
+    """Read the stream to its end."""
+    while isinstance(await asyncio.wait_for(call.read(), DEADLINE), guest_pb2.AttachReply):
+        pass
+    return StreamEnded(await call.code(), await call.details() or "")
+
+
+async def test_hello_is_answered_with_policy_and_generation(tmp_path: Path) -> None:
+    """The guest learns its limits first, then the generation."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        call = guest.stub.Attach(metadata=guest.metadata)
+        await call.write(HELLO)
+        policy, generation = await call.read(), await call.read()
+        assert policy.policy.max_batch == 1024
+        assert policy.policy.max_file_bytes == 256 << 20
+        assert generation.generation.generation == svm.parts.scanner.generation
+
+
+async def test_a_session_lives_as_long_as_its_stream(tmp_path: Path) -> None:
+    """The guest is listed while attached, under its connection's name, and gone after."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        (session,) = svm.parts.sessions.all()
+        assert session.guest.id.startswith("uid-")
+        assert session.labels.host_name == "raw"
+        assert guest.attach is not None
+        await guest.attach.done_writing()
+        assert (await end_of(guest.attach)).status is grpc.StatusCode.OK
+        assert svm.parts.sessions.all() == []
+
+
+@pytest.mark.parametrize("messages", [[HEARTBEAT], [HELLO, HELLO], [guest_pb2.AttachRequest()]])
+async def test_messages_out_of_order_end_the_stream(
+    tmp_path: Path, messages: list[guest_pb2.AttachRequest]
+) -> None:
+    """Hello comes first and once; anything else is INVALID_ARGUMENT."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        call = guest.stub.Attach(metadata=guest.metadata)
+        for message in messages:
+            await call.write(message)
+        assert (await end_of(call)).status is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_second_attach_replaces_the_first(tmp_path: Path) -> None:
+    """One guest has one Attach; the older one ends with ABORTED."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        first = guest.attach
+        await guest.say_hello()
+        assert first is not None
+        assert (await end_of(first)).status is grpc.StatusCode.ABORTED
+        assert len(svm.parts.sessions.all()) == 1
+
+
+async def test_a_silent_guest_is_detached(tmp_path: Path) -> None:
+    """Without heartbeats the session ends with DEADLINE_EXCEEDED."""
+    async with running_svm(tmp_path, Limits(heartbeat_seconds=1)) as svm, RawGuest.connect(svm) as guest:
+        assert guest.attach is not None
+        ended = await end_of(guest.attach)
+        assert ended.status is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "heartbeat" in ended.sentence
+
+
+async def test_more_guests_than_allowed_are_refused(tmp_path: Path) -> None:
+    """Over limits.max_guests an Attach ends with RESOURCE_EXHAUSTED and says which limit."""
+    async with running_svm(tmp_path, Limits(max_guests=1)) as svm:
+        async with RawGuest.connect(svm), RawGuest.connect(svm, attach=False) as second:
+            call = second.stub.Attach(metadata=second.metadata)
+            await call.write(HELLO)
+            ended = await end_of(call)
+            assert ended.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "limits.max_guests" in ended.sentence
+
+
+async def test_overruled_digests_are_revoked_before_the_generation_is_told(tmp_path: Path) -> None:
+    """A guest that knows the generation knows which of its answers administrators have overruled."""
+    digest = digest_of(b"x")
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        svm.parts.protection.override(digest, Override(False, "bad", "me", 1))
+        call = guest.stub.Attach(metadata=guest.metadata)
+        await call.write(HELLO)
+        kinds = [(await call.read()).WhichOneof("message") for _ in range(3)]
+        assert kinds == ["policy", "revocation", "generation"]
+
+
+async def test_an_attached_guest_is_told_what_is_overruled(tmp_path: Path) -> None:
+    """A revocation reaches a guest that is attached already."""
+    digest = digest_of(b"x")
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        svm.parts.sessions.tell_revoked(digest)
+        assert guest.attach is not None
+        message = await asyncio.wait_for(guest.attach.read(), DEADLINE)
+        assert isinstance(message, guest_pb2.AttachReply)
+        assert list(message.revocation.sha256) == [digest]

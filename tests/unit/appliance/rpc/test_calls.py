@@ -1,0 +1,86 @@
+"""What a guest's calls have in common."""
+
+import asyncio
+
+import pytest
+
+from appliance.rpc.calls import Breach, converse
+from appliance.rpc.outbox import Outbox
+from appliance.rpc.sessions import Sessions
+
+
+class Recorder:
+    """Keeps what is sent, or fails to send it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        """error: raised by every send."""
+        self.sent: list[int] = []
+        self.error = error
+
+    async def send(self, items: list[int]) -> None:
+        """Take a group of items."""
+        if self.error is not None:
+            raise self.error
+        self.sent.extend(items)
+
+
+async def nothing() -> None:
+    """Have nothing to wait for."""
+
+
+async def test_what_is_put_before_the_end_is_sent() -> None:
+    """The call is not over before the outbox is empty."""
+    recorder, sessions = Recorder(), Sessions(1, lambda: 0.0)
+    outbox = Outbox(recorder.send, 10)
+
+    async def read() -> None:
+        outbox.put(1)
+
+    async def finish() -> None:
+        outbox.put(2)
+
+    await converse(read(), outbox, finish, sessions)
+    assert recorder.sent == [1, 2]
+    assert not sessions.readers
+
+
+async def test_a_breach_ends_the_call() -> None:
+    """An error of the reading half comes out as it is."""
+
+    async def read() -> None:
+        raise Breach("why")
+
+    with pytest.raises(Breach, match="why"):
+        await converse(read(), Outbox(Recorder().send, 10), nothing, Sessions(1, lambda: 0.0))
+
+
+async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
+    """An error of the writing half ends the reading half too."""
+    outbox = Outbox(Recorder(ConnectionError("gone")).send, 10)
+
+    async def read() -> None:
+        outbox.put(1)
+        await asyncio.Event().wait()
+
+    with pytest.raises(ConnectionError, match="gone"):
+        await converse(read(), outbox, nothing, Sessions(1, lambda: 0.0))
+
+
+async def test_a_stop_takes_no_more_but_finishes() -> None:
+    """When the SVM stops, reading is cut and what was accepted is still answered."""
+    recorder, sessions = Recorder(), Sessions(1, lambda: 0.0)
+    outbox = Outbox(recorder.send, 10)
+    reading = asyncio.Event()
+
+    async def read() -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    async def finish() -> None:
+        outbox.put(9)
+
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, finish, sessions))
+    await reading.wait()
+    sessions.stop()
+    await call
+    assert recorder.sent == [9]

@@ -1,0 +1,164 @@
+"""The Check stream."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from lightagent.v1 import guest_pb2, verdict_pb2
+
+from appliance.config import Limits
+from tests.support.contents import EICAR
+from tests.support.svm import RawGuest, StreamEnded, digest_of, running_svm
+
+GOOD = digest_of(b"good")
+
+
+def request(**fields: object) -> guest_pb2.CheckRequest:
+    """A request that is right but for `fields`."""
+    right = {"request_id": 1, "purpose": verdict_pb2.PURPOSE_ON_DEMAND, "sha256": [GOOD]}
+    return guest_pb2.CheckRequest(**{**right, **fields})  # type: ignore[arg-type]
+
+
+async def test_an_unknown_digest_is_asked_for_and_then_known(tmp_path: Path) -> None:
+    """The first who asks sends the content; from then on everybody gets the verdict at once."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+        reply = await first.ask(GOOD)
+        assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
+        end = await first.send(reply.details[0].lease, b"good")
+        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        settled = await first.answer(reply.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        assert settled.valid_for.seconds > 0
+        known = await second.ask(GOOD)
+        assert list(known.outcomes) == [verdict_pb2.OUTCOME_NOT_DETECTED]
+        assert known.generation == second.generation
+
+
+async def test_one_upload_answers_all_who_wait(tmp_path: Path) -> None:
+    """While one guest sends, others wait, and one scan settles them all."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+        asked = await first.ask(digest_of(EICAR))
+        waiting = await second.ask(digest_of(EICAR))
+        assert list(waiting.outcomes) == [verdict_pb2.OUTCOME_PENDING]
+        await first.send(asked.details[0].lease, EICAR)
+        settled = await second.answer(waiting.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_MALICIOUS
+        assert settled.detail.engine == "eicar"
+        assert svm.parts.protection.counts["contents"] == 1
+
+
+async def test_the_next_waiter_is_asked_when_the_uploader_goes(tmp_path: Path) -> None:
+    """A guest that leaves with a lease passes it on to one that waits."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as second:
+        async with RawGuest.connect(svm) as first:
+            await first.ask(GOOD)
+            waiting = await second.ask(GOOD)
+            assert first.attach is not None
+            first.attach.cancel()
+        settled = await second.answer(waiting.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+        end = await second.send(settled.detail.lease, b"good")
+        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+
+
+async def test_the_next_waiter_is_asked_when_the_uploader_stalls(tmp_path: Path) -> None:
+    """A guest that holds a lease and sends nothing loses it to one that waits."""
+    limits = Limits(upload_stall_seconds=1.0)
+    async with running_svm(tmp_path, limits) as svm:
+        async with RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+            await first.ask(GOOD)
+            waiting = await second.ask(GOOD)
+            settled = await second.answer(waiting.request_id)
+            assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+
+
+async def test_a_spent_budget_ends_a_question(tmp_path: Path) -> None:
+    """What is open when the budget is spent ends as TIMED_OUT, with a reason."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(GOOD, budget=0.05)
+        settled = await guest.answer(reply.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_TIMED_OUT
+        assert "budget" in settled.detail.reason
+
+
+async def test_a_digest_may_stand_twice(tmp_path: Path) -> None:
+    """Both places of one digest in a request are answered."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(GOOD, GOOD)
+        assert sorted(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED, verdict_pb2.OUTCOME_PENDING]
+        await guest.send(reply.details[0].lease, b"good")
+        for index in (0, 1):
+            assert (await guest.answer(reply.request_id, index)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+
+
+async def test_too_many_open_digests_are_answered_as_overloaded(tmp_path: Path) -> None:
+    """Over the guest's bound a digest ends as OVERLOADED instead of waiting, and says why."""
+    async with running_svm(tmp_path, Limits(open_digests=2)) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(*(digest_of(bytes([number])) for number in range(3)))
+        assert reply.outcomes[2] == verdict_pb2.OUTCOME_OVERLOADED
+        assert "too many" in reply.details[2].reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "word"),
+    [
+        ({"sha256": [GOOD[:31]]}, grpc.StatusCode.INVALID_ARGUMENT, "31 bytes"),
+        ({"sha256": [GOOD, b""]}, grpc.StatusCode.INVALID_ARGUMENT, "0 bytes"),
+        ({"sha256": []}, grpc.StatusCode.INVALID_ARGUMENT, "0 digests"),
+        ({"sha256": [GOOD] * 1025}, grpc.StatusCode.INVALID_ARGUMENT, "1 to 1024"),
+        ({"purpose": 0}, grpc.StatusCode.INVALID_ARGUMENT, "purpose 0"),
+        ({"purpose": 77}, grpc.StatusCode.INVALID_ARGUMENT, "purpose 77"),
+        ({"request_id": 0}, grpc.StatusCode.INVALID_ARGUMENT, "request_id 0"),
+        ({"sha256": [bytes(1 << 20)]}, grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max"),
+    ],
+)
+async def test_a_request_that_breaks_a_rule_ends_the_stream_with_a_sentence(
+    tmp_path: Path, wrong: dict[str, object], status: grpc.StatusCode, word: str
+) -> None:
+    """The guest reads what is wrong, and another guest notices nothing."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
+        waiting = await good.ask(GOOD)
+        with pytest.raises(StreamEnded) as ended:
+            await bad.ask_raw(request(**wrong))
+        assert ended.value.status is status
+        assert word in ended.value.sentence
+        await good.send(waiting.details[0].lease, b"good")
+        assert (await good.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+
+
+async def test_a_request_number_in_use_is_refused(tmp_path: Path) -> None:
+    """A second request with the number of an open one ends the stream."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        await guest.ask_raw(request())
+        with pytest.raises(StreamEnded, match="request_id 1"):
+            await guest.ask_raw(request())
+
+
+async def test_too_many_open_requests_are_refused(tmp_path: Path) -> None:
+    """Over the bound of open requests the stream ends with RESOURCE_EXHAUSTED."""
+    async with running_svm(tmp_path, Limits(open_checks=1)) as svm, RawGuest.connect(svm) as guest:
+        await guest.ask_raw(request())
+        with pytest.raises(StreamEnded) as ended:
+            await guest.ask_raw(request(request_id=2))
+        assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_check_without_attach_is_refused(tmp_path: Path) -> None:
+    """A guest must be attached to ask."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        with pytest.raises(StreamEnded) as ended:
+            await guest.ask(GOOD)
+        assert ended.value.status is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_guest_that_leaves_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The end of a stream gives up its questions and their leases."""
+    async with running_svm(tmp_path) as svm:
+        async with RawGuest.connect(svm) as guest:
+            await guest.ask(*(digest_of(bytes([number])) for number in range(9)))
+            assert svm.parts.protection.flights.flights == 9
+            assert guest.check is not None
+            await guest.check.done_writing()
+            while isinstance(await guest.check.read(), guest_pb2.CheckReply):
+                pass
+        assert svm.parts.protection.flights.flights == 0

@@ -1,0 +1,34 @@
+"""The bound on how fast one guest may talk."""
+
+from appliance.rpc.flood import Flood
+
+
+class Clock:
+    """Time that the test moves."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def test_a_burst_of_a_second_passes_and_then_the_pace_holds() -> None:
+    """Over the rate, each message waits a little longer; the sum of waits is the pace."""
+    clock = Clock()
+    flood = Flood(10, clock)
+    clock.now += 5
+    assert [flood.pause() for _ in range(10)] == [0.0] * 10
+    waits = [round(flood.pause(), 6) for _ in range(3)]
+    assert waits == [0.1, 0.2, 0.3]
+
+
+def test_a_slow_guest_never_waits() -> None:
+    """Under the rate there is no pause, and what was saved up is bounded by one second."""
+    clock = Clock()
+    flood = Flood(10, clock)
+    for _ in range(100):
+        clock.now += 0.2
+        assert flood.pause() == 0.0
+    clock.now += 1000
+    assert [flood.pause() > 0 for _ in range(12)].count(True) == 2

@@ -1,0 +1,198 @@
+"""The Scan stream."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+import xxhash
+from lightagent.v1 import guest_pb2, verdict_pb2
+
+from appliance.config import Limits
+from tests.support.contents import EICAR
+from tests.support.svm import RawGuest, StreamEnded, Svm, chunk, digest_of, running_svm
+
+CONTENT = b"some content\n" * 100
+
+
+async def lease_for(guest: RawGuest, content: bytes) -> int:
+    """Ask about the content; the lease to send it under."""
+    reply = await guest.ask(digest_of(content))
+    return reply.details[0].lease
+
+
+def stored(svm: Svm, digest: bytes) -> bool:
+    """Whether the SVM keeps a verdict of the digest."""
+    return svm.parts.protection.stored(16, digest) is not None
+
+
+async def test_several_uploads_share_a_message(tmp_path: Path) -> None:
+    """Small files go in one message, and each gets an end of its own."""
+    contents = [b"a", b"", EICAR]
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(*map(digest_of, contents))
+        parts = []
+        for detail, content in zip(reply.details, contents, strict=True):
+            parts.append(guest.header(detail.lease, content))
+            parts.extend([chunk(content)] if content else [])
+        call = guest.stub.Scan(metadata=guest.metadata)
+        await call.write(guest_pb2.ScanRequest(parts=parts))
+        await call.done_writing()
+        ends = {}
+        while isinstance(message := await call.read(), guest_pb2.ScanReply):
+            ends.update({end.upload_id: end.outcome for end in message.ends})
+        assert ends == {
+            1: verdict_pb2.OUTCOME_NOT_DETECTED,
+            2: verdict_pb2.OUTCOME_NOT_DETECTED,
+            3: verdict_pb2.OUTCOME_MALICIOUS,
+        }
+
+
+async def test_content_that_is_not_the_digests_stores_nothing(tmp_path: Path) -> None:
+    """A header that claims another digest is INVALID_ARGUMENT: neither digest gets a verdict."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        lease = await lease_for(guest, CONTENT)
+        forged = EICAR + bytes(len(CONTENT) - len(EICAR))
+        end = await guest.scan([guest.header(lease, CONTENT), chunk(forged)])
+        assert end.refusal.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        assert "look at it again" in end.refusal.message
+        assert not stored(svm, digest_of(CONTENT))
+        assert not stored(svm, digest_of(forged))
+
+
+async def test_a_forger_does_not_spoil_it_for_others(tmp_path: Path) -> None:
+    """After a forged upload the next waiter is asked, and its honest content gives the verdict."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
+        lease = await lease_for(bad, CONTENT)
+        waiting = await good.ask(digest_of(CONTENT))
+        await bad.scan([bad.header(lease, CONTENT), chunk(bytes(len(CONTENT)))])
+        settled = await good.answer(waiting.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+        end = await good.send(settled.detail.lease, CONTENT)
+        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+
+
+async def test_a_claimed_size_binds_only_the_claimant(tmp_path: Path) -> None:
+    """A guest that says a file is too large is told so; others are asked for the content."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
+        lease = await lease_for(bad, CONTENT)
+        waiting = await good.ask(digest_of(CONTENT))
+        end = await bad.scan([bad.header(lease, CONTENT, size=1 << 40)])
+        assert end.outcome == verdict_pb2.OUTCOME_TOO_LARGE
+        assert (await good.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("case", "word"),
+    [
+        ("chunk first", "without a header"),
+        ("more than said", "where the header left"),
+        ("empty chunk", "a chunk of 0 bytes"),
+        ("header in a header", "a header while"),
+        ("empty part", "neither header"),
+        ("bad checksum", "checksum"),
+        ("short digest", "a digest of 5 bytes"),
+        ("no number", "upload_id 0"),
+        ("too much at once", "in one message"),
+    ],
+)
+async def test_a_broken_order_ends_the_stream_with_a_sentence(tmp_path: Path, case: str, word: str) -> None:
+    """A breach of the wire's order ends the call as INVALID_ARGUMENT and keeps nothing."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        lease = await lease_for(guest, CONTENT)
+        header = guest.header(lease, CONTENT)
+        half = chunk(CONTENT[:600])
+        checksum = guest_pb2.ScanChunk(data=CONTENT, xxh3=xxhash.xxh3_64_intdigest(b"other"))
+        parts = {
+            "chunk first": [half],
+            "more than said": [header, chunk(CONTENT + b"!")],
+            "empty chunk": [header, chunk(b"")],
+            "header in a header": [header, half, header],
+            "empty part": [guest_pb2.ScanPart()],
+            "bad checksum": [header, guest_pb2.ScanPart(chunk=checksum)],
+            "short digest": [guest.header(lease, CONTENT, sha256=b"short")],
+            "no number": [guest.header(lease, CONTENT, upload_id=0)],
+            "too much at once": [header, chunk(bytes(256 * 1024 + 1))],
+        }[case]
+        with pytest.raises(StreamEnded, match=word) as ended:
+            await guest.scan(parts)
+        assert ended.value.status is grpc.StatusCode.INVALID_ARGUMENT
+        assert not stored(svm, digest_of(CONTENT))
+
+
+async def test_an_upload_that_never_ends_is_cut_off(tmp_path: Path) -> None:
+    """A stalled upload ends with DEADLINE_EXCEEDED, gives its room back, and the next waiter is asked."""
+    limits = Limits(upload_stall_seconds=1.0)
+    async with running_svm(tmp_path, limits) as svm:
+        async with RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+            lease = await lease_for(first, CONTENT)
+            waiting = await second.ask(digest_of(CONTENT))
+            with pytest.raises(StreamEnded) as ended:
+                await first.scan([first.header(lease, CONTENT), chunk(CONTENT[:10])])
+            assert ended.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert (await second.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+            assert svm.parts.spool.used_bytes == 0
+
+
+async def test_an_upload_that_stops_half_way_passes_the_lease_on(tmp_path: Path) -> None:
+    """A stream that ends in the middle of a file gives up the upload, and the next waiter is asked."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+        lease = await lease_for(first, CONTENT)
+        waiting = await second.ask(digest_of(CONTENT))
+        call = first.stub.Scan(metadata=first.metadata)
+        await call.write(guest_pb2.ScanRequest(parts=[first.header(lease, CONTENT), chunk(CONTENT[:10])]))
+        await call.done_writing()
+        assert (await second.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+
+
+async def test_an_aborted_upload_is_ended_and_the_next_goes_on(tmp_path: Path) -> None:
+    """ScanAbort ends the open upload; the stream takes the next one."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(digest_of(CONTENT), digest_of(EICAR))
+        end = await guest.scan(
+            [
+                guest.header(reply.details[0].lease, CONTENT),
+                chunk(CONTENT[:10]),
+                guest_pb2.ScanPart(abort=guest_pb2.ScanAbort()),
+            ]
+        )
+        assert end.outcome == verdict_pb2.OUTCOME_ENGINE_ERROR
+        end = await guest.send(reply.details[1].lease, EICAR)
+        assert end.outcome == verdict_pb2.OUTCOME_MALICIOUS
+
+
+async def test_a_lease_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """A lease counts for the guest that was asked, and for no other."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
+        lease = await lease_for(first, CONTENT)
+        end = await second.send(lease, CONTENT)
+        assert end.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+        assert not stored(svm, digest_of(CONTENT))
+
+
+async def test_a_full_spool_holds_one_guest_back_and_not_the_other(tmp_path: Path) -> None:
+    """A guest that fills its share waits or is told OVERLOADED; another's upload goes through."""
+    limits = Limits(max_file_mib=1, guest_spool_mib=1, spool_mib=4, upload_stall_seconds=2)
+    big = bytes(1 << 20)
+    async with running_svm(tmp_path, limits) as svm:
+        async with RawGuest.connect(svm) as greedy, RawGuest.connect(svm) as modest:
+            reply = await greedy.ask(digest_of(big), digest_of(b"next"))
+            call = greedy.stub.Scan(metadata=greedy.metadata)
+            await call.write(guest_pb2.ScanRequest(parts=[greedy.header(reply.details[0].lease, big)]))
+            lease = await lease_for(modest, CONTENT)
+            assert (await modest.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+            end = await greedy.send(reply.details[1].lease, b"next")
+            assert end.outcome == verdict_pb2.OUTCOME_OVERLOADED
+
+
+async def test_too_many_scan_streams_are_refused(tmp_path: Path) -> None:
+    """A guest has a fixed number of Scan streams."""
+    async with running_svm(tmp_path, Limits(scan_streams=1)) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(digest_of(CONTENT), digest_of(b"next"))
+        first = guest.stub.Scan(metadata=guest.metadata)
+        await first.write(
+            guest_pb2.ScanRequest(parts=[guest.header(reply.details[0].lease, CONTENT), chunk(CONTENT)])
+        )
+        assert isinstance(await first.read(), guest_pb2.ScanReply)
+        with pytest.raises(StreamEnded) as ended:
+            await guest.send(reply.details[1].lease, b"next")
+        assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -1,0 +1,54 @@
+"""The gRPC servers."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from appliance.rpc.server import Address, CannotListen, Server
+from tests.support.svm import running_svm
+
+NAME = "lightagent.v1.Protection"
+
+
+@pytest.mark.parametrize(
+    ("listen", "path", "target"),
+    [
+        ("unix:/run/x.sock", Path("/run/x.sock"), "unix:/run/x.sock"),
+        ("tcp:192.0.2.1:7443", None, "192.0.2.1:7443"),
+        ("tcp:[::1]:7443", None, "[::1]:7443"),
+    ],
+)
+def test_an_address_of_the_configuration(listen: str, path: Path | None, target: str) -> None:
+    """Both forms of server.listen are understood."""
+    assert Address.parse(listen) == Address(path, target)
+
+
+async def test_health_and_reflection_are_served(tmp_path: Path) -> None:
+    """A probe sees SERVING, and a tool that asks sees the service's name."""
+    async with running_svm(tmp_path) as svm, grpc.aio.insecure_channel(svm.target) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=NAME))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        listed = await call.read()
+        assert NAME in {service.name for service in listed.list_services_response.service}
+        call.cancel()
+
+
+async def test_the_socket_is_not_for_everybody(tmp_path: Path) -> None:
+    """Owner and group may connect, others may not."""
+    async with running_svm(tmp_path) as svm:
+        path = Path(svm.target.removeprefix("unix:"))
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert Path(f"{path}.id").stat().st_mode & 0o777 == 0o660
+
+
+async def test_an_address_that_cannot_be_had_is_named() -> None:
+    """The sentence says which address it was."""
+    server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600)  # an address of no machine
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
+        await server.start()

@@ -1,0 +1,83 @@
+"""What an administrator asks of a running SVM."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from appliance.control import SvmControl
+from appliance.domain.outcome import Disposition
+from appliance.domain.override import Override
+from appliance.rpc.admin import ControlRefused
+from tests.support.contents import EICAR
+from tests.support.svm import RawGuest, Svm, digest_of, running_svm
+
+
+def control_of(svm: Svm) -> SvmControl:
+    """The administrator's side of the SVM."""
+    return SvmControl(svm.parts, "1.2.3", unsandboxed=False, clock=time.time)
+
+
+async def test_status_names_guests_and_engines(tmp_path: Path) -> None:
+    """An operator sees who is attached and whether the engines are ready."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm):
+        status = control_of(svm).status()
+        assert [guest.host_name for guest in status.guests] == ["raw"]
+        assert [(engine.name, engine.ready) for engine in status.engines] == [("eicar", True)]
+        assert status.generation == svm.parts.scanner.generation
+
+
+async def test_an_override_is_durable_before_it_counts(tmp_path: Path) -> None:
+    """It is in the state with its author, in force, and audited."""
+    async with running_svm(tmp_path) as svm:
+        control, digest = control_of(svm), digest_of(EICAR)
+        override = Override(True, "our test file", "uid-0", int(time.time()))
+        control.set_override(digest, override)
+        assert svm.parts.state.overrides() == {digest: override}
+        assert control.verdict(digest).override == override
+        entry = control.audit(10)[0]
+        assert (entry.digest, entry.reason) == (digest, "our test file")
+
+
+async def test_clearing_takes_back_the_override_and_the_verdict(tmp_path: Path) -> None:
+    """After it nothing is known of the digest, and a second time there is nothing to clear."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        control, digest = control_of(svm), digest_of(EICAR)
+        reply = await guest.ask(digest)
+        await guest.send(reply.details[0].lease, EICAR)
+        view = control.verdict(digest)
+        assert view.verdict is not None
+        assert view.verdict.disposition is Disposition.MALICIOUS
+        assert view.current
+        control.set_override(digest, Override(True, "why", "uid-0", 1))
+        assert control.clear(digest, "again", "uid-0")
+        assert control.verdict(digest).verdict is None
+        assert not control.clear(digest, "again", "uid-0")
+
+
+async def test_reload_of_the_same_content_keeps_the_generation(tmp_path: Path) -> None:
+    """The same signatures give the same generation, so no verdict is lost."""
+    async with running_svm(tmp_path) as svm:
+        before, after = await control_of(svm).reload()
+        assert before == after
+
+
+async def test_figures_are_numbers(tmp_path: Path) -> None:
+    """Every figure has one value, and the work shows in them."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        reply = await guest.ask(digest_of(EICAR))
+        await guest.send(reply.details[0].lease, EICAR)
+        figures = control_of(svm).figures()
+        assert all(isinstance(value, int | float) for value in figures.values())
+        assert figures["engine_bytes"] == len(EICAR)
+        assert figures["guests_attached"] == 1
+
+
+async def test_a_full_state_refuses_with_a_sentence(tmp_path: Path) -> None:
+    """What cannot be made durable is not put in force."""
+    async with running_svm(tmp_path) as svm:
+        svm.parts.state.close()
+        digest = digest_of(b"x")
+        with pytest.raises(ControlRefused):
+            control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1))
+        assert svm.parts.protection.overriding(digest) is None

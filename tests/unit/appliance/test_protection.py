@@ -1,0 +1,183 @@
+"""The use case, over a real store and real sandboxed engines."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, PUBLIC_SCOPE, Guest
+from appliance.domain.outcome import Disposition, Source, Unanswered
+from appliance.domain.override import Override
+from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.protection import MISS
+from appliance.scanning.result import ScanResult
+from tests.support.contents import EICAR
+from tests.support.svm import Svm, digest_of, running_svm, until
+
+GUEST = Guest("g")
+OTHER_TENANT = Guest("h", scope=DEFAULT_TENANT_SCOPE + 1)
+DIGEST = digest_of(b"content")
+KEY = (DEFAULT_TENANT_SCOPE, DIGEST)
+EICAR_KEY = (DEFAULT_TENANT_SCOPE, digest_of(EICAR))
+
+
+@dataclass
+class Asker:
+    """A waiter that keeps what it is told."""
+
+    guest_id: str = "g"
+    answers: list[Answer] = field(default_factory=list)
+    leases: list[int] = field(default_factory=list)
+
+    def content_needed(self, token: int, lease: int) -> None:
+        """Be asked for content."""
+        self.leases.append(lease)
+
+    def settled(self, token: int, answer: Answer) -> None:
+        """Be answered."""
+        self.answers.append(answer)
+
+
+async def scan(svm: Svm, content: bytes) -> Answer:
+    """Give content to the engines, as rpc does."""
+    file = await svm.parts.spool.reserve("g", len(content), 5)
+    file.write(content)
+    digest = file.finish()
+    return await svm.parts.protection.scan((DEFAULT_TENANT_SCOPE, digest), file, b"name")
+
+
+def outcome(svm: Svm, digest: bytes, guest: Guest = GUEST) -> int:
+    """What the guest is answered at once."""
+    return svm.parts.protection.known(guest, [digest]).outcomes[0]
+
+
+async def test_a_scan_is_stored_and_told_to_all(tmp_path: Path) -> None:
+    """Every waiter gets the verdict, and the next question is a hit."""
+    async with running_svm(tmp_path) as svm:
+        askers = [Asker(name) for name in "abc"]
+        for token, asker in enumerate(askers):
+            svm.parts.protection.ask(Guest(asker.guest_id), digest_of(EICAR), asker, token)
+        answer = await scan(svm, EICAR)
+        assert isinstance(answer, Verdict)
+        assert answer.disposition is Disposition.MALICIOUS
+        assert [asker.answers for asker in askers] == [[answer]] * 3
+        known = svm.parts.protection.known(GUEST, [digest_of(EICAR)])
+        assert known.notable[0].engine == "eicar"
+
+
+async def test_content_under_scan_is_not_scanned_again(tmp_path: Path) -> None:
+    """Two uploads of one content at the same time are one scan with one answer."""
+    async with running_svm(tmp_path) as svm:
+        file = await svm.parts.spool.reserve("g", len(EICAR), 5)
+        file.write(EICAR)
+        file.finish()
+        first = svm.parts.protection.scan(EICAR_KEY, file, b"one")
+        one, other = await asyncio.gather(first, scan(svm, EICAR))
+        assert one == other
+        assert svm.parts.protection.counts["contents"] == 1
+        assert svm.parts.spool.used_bytes == 0
+
+
+async def test_another_tenant_sees_nothing(tmp_path: Path) -> None:
+    """What one tenant's guest brought in answers no other tenant."""
+    async with running_svm(tmp_path) as svm:
+        await scan(svm, b"content")
+        assert outcome(svm, DIGEST) == Disposition.NOT_DETECTED
+        assert outcome(svm, DIGEST, OTHER_TENANT) == MISS
+
+
+async def test_public_entries_answer_everybody(tmp_path: Path) -> None:
+    """A list's entry counts for all tenants; a tenant's own detection outweighs it."""
+    async with running_svm(tmp_path) as svm:
+        clean = Verdict(Disposition.CLEAN, Source.LIST, 0, 3600)
+        svm.parts.store.put(PUBLIC_SCOPE, DIGEST, clean)
+        assert outcome(svm, DIGEST) == outcome(svm, DIGEST, OTHER_TENANT) == Disposition.CLEAN
+        bad = Verdict(Disposition.MALICIOUS, Source.KSN, 0, 3600, threat="T")
+        svm.parts.store.put(DEFAULT_TENANT_SCOPE, DIGEST, bad)
+        assert outcome(svm, DIGEST) == Disposition.MALICIOUS
+        assert outcome(svm, DIGEST, OTHER_TENANT) == Disposition.CLEAN
+
+
+@pytest.mark.parametrize("disposition", [Disposition.NOT_DETECTED, Disposition.MALICIOUS])
+async def test_engines_of_another_generation_do_not_answer(tmp_path: Path, disposition: Disposition) -> None:
+    """An entry of another set of signatures is looked at anew, whatever it said."""
+    async with running_svm(tmp_path) as svm:
+        old = Verdict(disposition, Source.ENGINE, svm.parts.scanner.generation ^ 1, 3600)
+        svm.parts.store.put(*KEY, old)
+        assert outcome(svm, DIGEST) == MISS
+
+
+async def test_a_detection_stands_until_engines_really_looked_again(tmp_path: Path) -> None:
+    """A scan without an answer does not make a known detection go away; one with an answer does."""
+    async with running_svm(tmp_path) as svm:
+        generation = svm.parts.scanner.generation
+        old = Verdict(Disposition.MALICIOUS, Source.ENGINE, generation ^ 1, 3600, threat="T", engine="yara")
+        svm.parts.store.put(*KEY, old)
+        no_answer = ScanResult((), NoAnswer(Unanswered.TIMED_OUT, "slow"), generation)
+        assert svm.parts.protection._conclude(KEY, no_answer) == old
+        answer = await scan(svm, b"content")
+        assert isinstance(answer, Verdict)
+        assert answer.disposition is Disposition.NOT_DETECTED
+
+
+async def test_no_answer_is_never_stored(tmp_path: Path) -> None:
+    """What engines could not answer is asked again next time."""
+    async with running_svm(tmp_path) as svm:
+        result = ScanResult((), NoAnswer(Unanswered.ENGINE_ERROR, "broken"), svm.parts.scanner.generation)
+        assert svm.parts.protection._conclude(KEY, result) == result.no_answer
+        assert svm.parts.protection.stored(*KEY) is None
+        assert svm.parts.protection.ends == {"ENGINE_ERROR": 1}
+
+
+@pytest.mark.parametrize(("allow", "expected"), [(True, Disposition.CLEAN), (False, Disposition.MALICIOUS)])
+async def test_an_override_wins_over_engines(tmp_path: Path, allow: bool, expected: Disposition) -> None:
+    """What an administrator says is answered to everybody, known before or not, until it is taken back."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        for content in (EICAR, b"content"):
+            before = await scan(svm, content)
+            digest = digest_of(content)
+            protection.override(digest, Override(allow, "why", "me", 1))
+            assert outcome(svm, digest) == outcome(svm, digest, OTHER_TENANT) == expected
+            protection.override(digest, None)
+            assert isinstance(before, Verdict)
+            assert outcome(svm, digest) == before.disposition
+
+
+async def test_an_override_answers_who_waits(tmp_path: Path) -> None:
+    """A question that is open when an override comes is answered by it."""
+    async with running_svm(tmp_path) as svm:
+        asker = Asker()
+        svm.parts.protection.ask(GUEST, DIGEST, asker, 1)
+        svm.parts.protection.override(DIGEST, Override(True, "why", "me", 1))
+        (answer,) = asker.answers
+        assert isinstance(answer, Verdict)
+        assert answer.source is Source.OVERRIDE
+
+
+async def test_an_override_ends(tmp_path: Path) -> None:
+    """After its expiry the engines' word counts again."""
+    past = Override(True, "why", "me", 1, expires_at=2)
+    async with running_svm(tmp_path) as svm:
+        svm.parts.protection.load_overrides({digest_of(EICAR): past})
+        assert outcome(svm, digest_of(EICAR)) == MISS
+        assert svm.parts.protection.overriding(digest_of(EICAR)) is None
+
+
+async def test_a_forgotten_digest_is_asked_for_again(tmp_path: Path) -> None:
+    """Clearing drops the verdict, and says whether there was one."""
+    async with running_svm(tmp_path) as svm:
+        await scan(svm, b"content")
+        scopes = (PUBLIC_SCOPE, DEFAULT_TENANT_SCOPE)
+        assert svm.parts.protection.forget(DIGEST, scopes)
+        assert outcome(svm, DIGEST) == MISS
+        assert not svm.parts.protection.forget(DIGEST, scopes)
+
+
+async def test_verdicts_are_written_soon(tmp_path: Path) -> None:
+    """A verdict reaches the file within the commit delay, without anybody asking."""
+    async with running_svm(tmp_path) as svm:
+        await scan(svm, b"content")
+        await until(lambda: svm.parts.store.stats().pending == 0, "the verdict is committed")
+        assert svm.parts.store.stats().entries == 1
