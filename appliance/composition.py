@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,7 @@ _SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _GUEST_MODE = 0o660  # of the guests' socket
 _ADMIN_MODE = 0o600
+_DESCRIPTORS = 65536
 
 log = structlog.get_logger("svm")
 
@@ -47,15 +49,16 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
     Raises ScannerError, StateError, StoreError, SocketInUse or CannotListen, each with a sentence.
     """
     os.umask(0o077)
+    _raise_descriptor_limit()
     directory = settings.server.state_dir
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
-        parts = await _build(settings, stack)
+        parts = await build(settings, stack)
         control = SvmControl(
             parts, version("kvm-light-agent"), settings.scanning.sandbox != "bubblewrap", time.time
         )
         admin = await _serve_admin(settings, control, stack)
-        guests = await _serve_guests(settings, parts, stack)
+        guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(MetricsServer(settings.server.metrics, control.figures))
         _listen_to_generation(parts)
@@ -69,7 +72,14 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
     log.info("stopped")
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> Parts:
+def _raise_descriptor_limit() -> None:
+    """Contents in the spool and guests' connections take a descriptor each; 1,024 do not go far."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     """Open the stores, load the past, start the engines; each is closed when the stack unwinds."""
     directory, limits, cache = settings.server.state_dir, settings.limits, settings.cache
     state = StateStore.open(directory, time.time)
@@ -88,7 +98,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> Parts:
     return Parts(store, state, scanner, spool, protection, Sessions(limits.max_guests, time.time))
 
 
-async def _serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
+async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
+    """Open the guests' door; it is closed when the stack unwinds."""
     address = Address.parse(settings.server.listen)
     office = await _office(address.path, _GUEST_MODE, stack)
     if office is None:

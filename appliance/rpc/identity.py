@@ -15,7 +15,7 @@ import re
 import secrets
 import socket
 import struct
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +41,19 @@ class SocketInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PeerCredentials:
-    """Who is at the other end of a unix socket, as the kernel says it."""
+    """Who is at the other end of a unix socket, as the kernel says it.
+
+    link: which of the process's tickets, from 1; each is a caller of its own.
+    """
 
     uid: int
     gid: int
     pid: int
+    link: int = 1
 
     def __str__(self) -> str:
-        return f"uid-{self.uid}.pid-{self.pid}"
+        name = f"uid-{self.uid}.pid-{self.pid}"
+        return name if self.link == 1 else f"{name}.{self.link}"
 
 
 def clear_stale_socket(path: Path) -> None:
@@ -81,7 +86,7 @@ class TicketOffice:
         self._path = path
         self._mode = mode
         self._owners: dict[str, PeerCredentials] = {}
-        self._held: Counter[int] = Counter()
+        self._links: defaultdict[int, set[int]] = defaultdict(set)  # pid -> its links
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -106,15 +111,14 @@ class TicketOffice:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
-        peer_pid, uid, gid = _UCRED.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
-        if self._held[peer_pid] >= MAX_TICKETS_PER_PROCESS or len(self._owners) >= MAX_TICKETS:
+        pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        link = self._free_link(pid)
+        if link is None:
             writer.close()  # the caller reads an end of file instead of a ticket
             return
         ticket = secrets.token_hex(16)
-        self._owners[ticket] = PeerCredentials(uid, gid, peer_pid)
-        self._held[peer_pid] += 1
+        self._owners[ticket] = PeerCredentials(uid, gid, pid, link)
+        self._links[pid].add(link)
         self._connections.add(writer)
         try:
             writer.write(f"{ticket}\n".encode())
@@ -124,10 +128,17 @@ class TicketOffice:
         finally:
             self._connections.discard(writer)
             del self._owners[ticket]
-            self._held[peer_pid] -= 1
-            if not self._held[peer_pid]:
-                del self._held[peer_pid]
+            self._links[pid].discard(link)
+            if not self._links[pid]:
+                del self._links[pid]
             writer.close()
+
+    def _free_link(self, pid: int) -> int | None:
+        """The lowest number that no ticket of the process has; None when it gets no more tickets."""
+        if len(self._owners) >= MAX_TICKETS:
+            return None
+        taken = self._links.get(pid, set())
+        return next((link for link in range(1, MAX_TICKETS_PER_PROCESS + 1) if link not in taken), None)
 
 
 class Callers:
