@@ -1,0 +1,130 @@
+"""The story: one SVM, five guests, one tree, each content scanned once."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from appliance.rpc.admin_client import AdminClient, AdminError
+from tests.demo.claims import Claim, Expected, Told, claims, table
+from tests.demo.programs import Guest, ProgramFailed, Svm
+from tests.demo.progress import Progress, megabytes
+from tests.demo.stock import Stock, take_stock
+from tests.demo.tree import choose
+from tests.demo.wrappings import plant
+
+GUESTS = 5
+FILES = 12_000
+POLL_SECONDS = 0.5
+DEADLINE_SECONDS = 1800.0
+
+
+def main() -> int:
+    """Run the demo: 0 when every claim holds, 1 when not, 2 when it could not be shown."""
+    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--files", type=int, default=FILES, help=f"at least so many files ({FILES})")
+    files = parser.parse_args().files
+    try:
+        # Under /tmp and not under TMPDIR: the path of a socket has at most 107 bytes.
+        with tempfile.TemporaryDirectory(prefix="kvmla-demo-", dir="/tmp") as directory:
+            return show(Path(directory), files)
+    except (ProgramFailed, AdminError) as error:
+        print(f"\nThe demo cannot go on: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped; everything that was started has been ended.", file=sys.stderr)
+        return 130
+
+
+def show(directory: Path, files: int) -> int:
+    """Prepare the tree, run the programs, print what came of it."""
+    planted_in = directory / "planted"
+    planted_in.mkdir()
+    planted = plant(planted_in)
+    tree = [*choose(files), planted_in]
+    print(f"The tree: {len(tree) - 1} directories of this machine and EICAR in {len(planted)} wrappings.")
+    stock = take_stock(tree)
+    print(
+        f"  {len(stock.files):,} files, {megabytes(stock.file_bytes)}; "
+        f"{len(stock.contents):,} different contents, {megabytes(stock.unique_bytes)}\n"
+    )
+    with Svm(directory) as svm, AdminClient(svm.admin) as admin:
+        engines = ", ".join(engine.name for engine in admin.status().engines if engine.ready)
+        print(f"svm serve is ready, with its embedded defaults; engines: {engines}.")
+        print(f"{GUESTS} guests start together, each a process with a state of its own:")
+        told = scan(svm, admin, tree, stock, directory)
+        figures = dict(admin.status().figures)
+    expected = expect(stock, planted, told)
+    return conclude(told, claims(told, expected, int(figures["engine_bytes"])))
+
+
+def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, directory: Path) -> list[Told]:
+    """Have the guests scan the tree at the same time, and show how far they are."""
+    started = time.monotonic()
+    progress = Progress(sys.stdout, len(stock.files))
+    reach: dict[int, tuple[int, int]] = {}
+    with ExitStack() as stack:
+        guests = [Guest(f"guest {number}", svm, directory, tree) for number in range(1, GUESTS + 1)]
+        for guest in guests:
+            stack.callback(guest.end)
+        while True:
+            done = [guest.exit_code is not None for guest in guests]
+            svm.check()
+            for seen in admin.status().guests:
+                reach[int(seen.id.rpartition("-")[2])] = seen.digests_asked, seen.bytes_uploaded
+            elapsed = time.monotonic() - started
+            lines = [
+                (guest.name, *reach.get(guest.pid, (0, 0)), over)
+                for guest, over in zip(guests, done, strict=True)
+            ]
+            progress.show(lines, elapsed)
+            if all(done):
+                break
+            if elapsed > DEADLINE_SECONDS:
+                raise ProgramFailed(f"the guests are not done after {DEADLINE_SECONDS:g} s")
+            time.sleep(POLL_SECONDS)
+        return [told_by(guest) for guest in guests]
+
+
+def told_by(guest: Guest) -> Told:
+    """A guest's report, as values."""
+    objects = guest.said()
+    if not objects or objects[-1]["type"] != "summary":
+        raise ProgramFailed(f"{guest.name} could not scan:\n{guest.complaints()}")
+    summary = objects[-1]
+    return Told(
+        name=guest.name,
+        exit_code=guest.exit_code if guest.exit_code is not None else -1,
+        files=summary["files"],
+        file_bytes=summary["bytes"],
+        uploaded=summary["bytes_uploaded"],
+        from_cache=summary["from_cache"],
+        seconds=summary["seconds"],
+        found=frozenset(one["path"] for one in objects if one.get("outcome") in ("malicious", "suspicious")),
+        unanswered=frozenset(),
+    )
+
+
+def expect(stock: Stock, planted: Sequence[Path], guests: Sequence[Told]) -> Expected:
+    """What must have come out, by the demo's own look at the tree."""
+    unanswered = set().union(*(guest.unanswered for guest in guests)) & stock.files.keys()
+    lost = stock.bytes_of(sorted(unanswered))
+    return Expected(len(stock.files), frozenset(map(str, planted)), stock.unique_bytes - lost, lost)
+
+
+def conclude(guests: Sequence[Told], made: Sequence[Claim]) -> int:
+    """Print the table and the claims."""
+    print("\n" + "\n".join(table(guests)) + "\n")
+    for path in sorted(guests[0].found):
+        print(f"  found: {path}")
+    print()
+    for claim in made:
+        print(f"  {'holds   ' if claim.holds else 'IS WRONG'}  {claim.sentence}")
+    return 0 if all(claim.holds for claim in made) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

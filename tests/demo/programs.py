@@ -1,0 +1,144 @@
+"""The programs that are shown: `svm serve`, and `guest-stub scan` once for each guest."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+BIN = Path(sys.executable).parent
+START_SECONDS = 120.0  # the first start compiles the rules
+STOP_SECONDS = 60.0
+
+
+class ProgramFailed(Exception):
+    """A program did not do what it was started for; the message holds its own words."""
+
+
+class Svm:
+    """`svm serve` with the embedded defaults, its files and sockets under one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """directory: exists, and has a short path, since it holds sockets."""
+        self.address = f"unix:{directory}/svm.sock"
+        self.admin = f"{directory}/admin.sock"
+        self._directory = directory
+        self._log = directory / "svm.log"
+
+    def __enter__(self) -> Self:
+        """Start it, and return when guests can attach. Raises ProgramFailed."""
+        config = self._directory / "svm.toml"
+        config.write_text(
+            "[server]\n"
+            f'listen = "{self.address}"\n'
+            f'admin = "{self.admin}"\n'
+            f'state_dir = "{self._directory}/svm-state"\n'
+        )
+        notices = f"{self._directory}/notify.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self._log.open("wb") as log:
+            ready.bind(notices)
+            ready.settimeout(0.2)
+            self._process = subprocess.Popen(
+                [BIN / "svm", "serve", "--config", config],
+                stderr=log,
+                env=environment() | {"NOTIFY_SOCKET": notices},
+            )
+            try:
+                self._wait_until_ready(ready)
+            except BaseException:
+                self._end()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it, gracefully at first."""
+        self._end()
+
+    def check(self) -> None:
+        """Raise ProgramFailed where it has ended by itself."""
+        if self._process.poll() is not None:
+            raise ProgramFailed(
+                f"svm serve ended with exit code {self._process.returncode}:\n{last_lines(self._log)}"
+            )
+
+    def _wait_until_ready(self, ready: socket.socket) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            with suppress(TimeoutError):
+                if ready.recv(64) == b"READY=1":
+                    return
+        raise ProgramFailed(f"svm serve is not ready after {START_SECONDS:g} s:\n{last_lines(self._log)}")
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Guest:
+    """One `guest-stub scan`: a process of its own, with a state of its own."""
+
+    def __init__(self, name: str, svm: Svm, directory: Path, paths: Sequence[Path]) -> None:
+        """Start it; it says what it finds into files under `directory`, which exists."""
+        self.name = name
+        self._said = directory / f"{name}.json"
+        self._errors = directory / f"{name}.err"
+        state = directory / f"{name}-state"
+        command: list[str | Path] = [BIN / "guest-stub", "scan", "--json", "--svm", svm.address]
+        with self._said.open("wb") as said, self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*command, "--state", state, "--", *paths],
+                stdout=said,
+                stderr=errors,
+                env=environment(),
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process, by which the SVM knows the guest."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it scans."""
+        return self._process.poll()
+
+    def said(self) -> list[dict[str, Any]]:
+        """The objects of its report. Raises ProgramFailed where it could not scan."""
+        try:
+            return [json.loads(line) for line in self._said.read_text().splitlines()]
+        except json.JSONDecodeError as error:
+            raise ProgramFailed(
+                f"{self.name} did not say JSON: {error}\n{last_lines(self._errors)}"
+            ) from error
+
+    def complaints(self) -> str:
+        """The last lines that it wrote to stderr."""
+        return last_lines(self._errors)
+
+    def end(self) -> None:
+        """Kill it where it still runs."""
+        self._process.kill()
+        self._process.wait()
+
+
+def environment() -> dict[str, str]:
+    """Ours, without what would change the programs' settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KVMLA_")}
+
+
+def last_lines(path: Path, count: int = 20) -> str:
+    """The end of a text file."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-count:])
