@@ -6,9 +6,17 @@ the right type and returns "" where it is allowed, else what is wrong and what i
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 # sun_path holds 107 bytes and a zero; the companion socket's ".id" must fit too.
 MAX_SOCKET_PATH_BYTES = 107 - len(".id")
+
+
+class Form(Protocol):
+    """A rule for one value."""
+
+    def problem(self, value: Any) -> str:
+        """Return "" where the value, already of the right type, is allowed, else a sentence."""
 
 
 class Range:
