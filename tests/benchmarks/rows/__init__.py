@@ -1,0 +1,35 @@
+"""The table of rows, in the order in which a whole run takes them.
+
+- `known_digests`  verdicts a second for known digests, against LMDB alone and against Redis
+- `single_digest`  the time of one known digest, against a bare gRPC echo
+- `cold_scan`      the first guest's scan, against YARA-X alone
+- `later_guest`    a later guest's scan of the same tree, against hashing it
+- `rescan`         the same guest's next scan, against walking the tree
+- `ten_guests`     ten guests with one tree: bytes to engines; CPU against ten clamdscan
+- `memory`         stub and SVM
+- `usr`            the tree that two of them share
+"""
+
+from tests.benchmarks.harness import Row
+from tests.benchmarks.rows import (
+    cold_scan,
+    known_digests,
+    later_guest,
+    memory,
+    rescan,
+    single_digest,
+    ten_guests,
+)
+
+ROWS = (
+    Row("known-digests-vs-lmdb", known_digests.against_lmdb),
+    Row("known-digests-vs-redis", known_digests.against_redis),
+    Row("single-digest-p50", single_digest.run),
+    Row("cold-scan-cpu", cold_scan.run),
+    Row("later-guest-scan", later_guest.run),
+    Row("rescan-unchanged", rescan.run),
+    Row("ten-guests-engine-bytes", ten_guests.engine_bytes),
+    Row("ten-guests-vs-clamdscan", ten_guests.against_clamdscan),
+    Row("stub-memory", memory.stub),
+    Row("svm-memory", memory.svm),
+)
