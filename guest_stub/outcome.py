@@ -37,12 +37,13 @@ DETECTIONS = frozenset({Outcome.MALICIOUS, Outcome.SUSPICIOUS})
 OPEN = frozenset({Outcome.CONTENT_NEEDED, Outcome.PENDING})
 
 # What an SVM may send. Zero is not among them: reading it is an error of the sender.
-FROM_WIRE = frozenset(int(outcome) for outcome in Outcome if outcome < Outcome.NO_SVM)
+_BY_NUMBER = {int(outcome): outcome for outcome in Outcome if outcome < Outcome.NO_SVM}
+FROM_WIRE = frozenset(_BY_NUMBER)
 
 
 def from_wire(number: int) -> Outcome:
     """The outcome that an SVM sent; ENGINE_ERROR for zero and for every number not known here."""
-    return Outcome(number) if number in FROM_WIRE else Outcome.ENGINE_ERROR
+    return _BY_NUMBER.get(number, Outcome.ENGINE_ERROR)
 
 
 def label(outcome: int) -> str:

@@ -21,6 +21,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # the SVM is on this host: a proxy in the environment is not meant for it
     ("grpc.use_local_subchannel_pool", 1),  # a new link is a new connection
     ("grpc.enable_retries", 0),  # the owner decides
+    ("grpc.keepalive_time_ms", 30_000),  # an SVM that hangs, or whose host is gone, is noticed
+    ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
 )
 
@@ -161,6 +163,9 @@ class SvmLink:
             return  # a write after the end: the reader of the same stream says why it ended
         except BadPolicy as error:
             why = str(error)
+        except Exception as error:  # a fault of the stub's own, or of a caller's `content`
+            self._lose(f"the {stream} stream failed in this stub: {error!r}")
+            raise
         self._lose(f"the SVM's {stream} stream: {why}")
 
     def _lose(self, why: str) -> None:

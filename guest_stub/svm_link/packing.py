@@ -5,7 +5,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lightagent.v1.guest_pb2 import ScanAbort, ScanChunk, ScanHeader, ScanPart, ScanRequest
+from lightagent.v1.guest_pb2 import ScanRequest
 from xxhash import xxh3_64_intdigest
 
 from guest_stub.outcome import Outcome
@@ -38,11 +38,14 @@ class Packer:
     """Packs uploads one after another, for one stream, in a reading thread.
 
     Holds at most one file open, and one message's data. room: bytes of data that a message may hold.
+    most: bytes of the largest file that the SVM takes.
+
     Methods are not safe for several threads at once.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, most: int) -> None:
         self._room = room
+        self._most = most
         self._buffer = memoryview(bytearray(room))
         self._sending: _Sending | None = None
         self._last_id = 0
@@ -76,14 +79,16 @@ class Packer:
         """Open the file and pack the header; False when the upload ended at once."""
         content = upload.content
         self._last_id += 1
-        header = ScanHeader(
-            upload_id=self._last_id,
-            lease=upload.lease,
-            sha256=upload.sha256,
-            size=content.size,
-            name=content.name[:_MAX_NAME_BYTES],
-        )
-        packed.request.parts.append(ScanPart(header=header))
+        header = packed.request.parts.add().header
+        header.upload_id = self._last_id
+        header.lease = upload.lease
+        header.sha256 = upload.sha256
+        header.size = content.size
+        header.name = content.name[:_MAX_NAME_BYTES]
+        if content.size > self._most:  # the header and its end give the lease back
+            reason = f"{content.size} bytes, the SVM takes no more than {self._most}"
+            self._abort(packed, upload, LinkAnswer(Outcome.TOO_LARGE, reason=reason))
+            return False
         try:
             fd = content.open()
         except OSError as error:
@@ -119,8 +124,9 @@ class Packer:
         if count != length:
             self._give_up(packed, LinkAnswer(Outcome.CHANGED, reason="became shorter after it was hashed"))
             return room
-        chunk = ScanChunk(data=bytes(piece), xxh3=xxh3_64_intdigest(piece))
-        packed.request.parts.append(ScanPart(chunk=chunk))
+        chunk = packed.request.parts.add().chunk  # filled in place: a message that is added is copied
+        chunk.data = bytes(piece)
+        chunk.xxh3 = xxh3_64_intdigest(piece)
         sending.offset += length
         if self.left == 0:
             self.close()
@@ -132,7 +138,7 @@ class Packer:
             self._abort(packed, upload, answer)
 
     def _abort(self, packed: Packed, upload: Upload, answer: LinkAnswer) -> None:
-        packed.request.parts.append(ScanPart(abort=ScanAbort()))
+        packed.request.parts.add().abort.SetInParent()
         packed.ended.append((upload, answer))
 
 

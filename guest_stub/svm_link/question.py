@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from guest_stub.outcome import FROM_WIRE, OPEN, VERDICTS, Outcome
 from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer
@@ -16,8 +17,7 @@ _OPEN_NUMBERS = frozenset(int(outcome) for outcome in OPEN)
 _NO_LEASE = LinkAnswer(Outcome.ENGINE_ERROR, reason="the SVM asked for content and named no lease")
 
 
-@dataclass(frozen=True, slots=True)
-class FirstReply:
+class FirstReply(NamedTuple):
     """The SVM's first word on a batch.
 
     outcomes: one wire number for each digest. told: what is said beside an outcome, by index.

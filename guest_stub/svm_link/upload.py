@@ -18,7 +18,7 @@ from guest_stub.outcome import Outcome
 from guest_stub.svm_link.packing import Packed, Packer
 from guest_stub.svm_link.question import Upload
 from guest_stub.svm_link.values import LinkAnswer, LinkPolicy
-from guest_stub.svm_link.wire import answer, refusal, seconds
+from guest_stub.svm_link.wire import refusal, upload_answer
 
 WRITE_SECONDS = 60.0  # an SVM that takes no byte for so long is not waited for any more
 _MAX_FILES = 512  # in one message: with names of 255 bytes they stay well under the wire's 1 MiB
@@ -40,20 +40,13 @@ class Uploader:
 
     def __init__(self, open_call: Callable[[], Call], policy: LinkPolicy) -> None:
         self._policy = policy
-        self._small = _Lane(open_call, policy.max_chunk_bytes)
-        self._large = _Lane(open_call, policy.max_chunk_bytes)
+        self._small = _Lane(open_call, policy)
+        self._large = _Lane(open_call, policy)
 
     def send(self, upload: Upload) -> None:
         """Queue an upload. The queue is bounded by the digests that may be open on Check."""
-        size = upload.content.size
-        limit = self._policy.max_file_bytes
-        if size > limit:
-            upload.end(
-                LinkAnswer(Outcome.TOO_LARGE, reason=f"{size} bytes, the SVM takes no more than {limit}")
-            )
-            return
-        lane = self._small if size <= self._policy.max_chunk_bytes else self._large
-        lane.put(upload)
+        small = upload.content.size <= self._policy.max_chunk_bytes
+        (self._small if small else self._large).put(upload)
 
     async def run(self) -> None:
         """Send what is queued, for the life of the link."""
@@ -65,10 +58,10 @@ class Uploader:
 class _Lane:
     """One Scan stream at a time, opened when there is something to send."""
 
-    def __init__(self, open_call: Callable[[], Call], room: int) -> None:
+    def __init__(self, open_call: Callable[[], Call], policy: LinkPolicy) -> None:
         self._open_call = open_call
-        self._room = room
-        self._packer = Packer(room)
+        self._room = policy.max_chunk_bytes
+        self._packer = Packer(policy.max_chunk_bytes, policy.max_file_bytes)
         self._queue: deque[Upload] = deque()
         self._wake = asyncio.Event()
         self._stream: _Stream | None = None
@@ -171,7 +164,7 @@ class _Stream:
             said, final = refusal(end.refusal)
             (upload.end if final else upload.refused)(said)
         else:
-            upload.end(answer(end.outcome, end.detail, end.generation, seconds(end.valid_for)))
+            upload.end(upload_answer(end))
 
     async def _why(self) -> LinkAnswer:
         """What the status of a call that is over means for its uploads."""

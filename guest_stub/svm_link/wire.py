@@ -1,8 +1,10 @@
 """Messages of the SVM into the link's values. What one gets wrong ends as ENGINE_ERROR, never as clean."""
 
+from functools import lru_cache
+
 from google.protobuf.duration_pb2 import Duration
-from lightagent.v1.guest_pb2 import CheckReply, Refusal
-from lightagent.v1.verdict_pb2 import Detail
+from lightagent.v1.guest_pb2 import CheckReply, Refusal, UploadEnd
+from lightagent.v1.verdict_pb2 import Detail, Settled
 
 from guest_stub.outcome import VERDICTS, Outcome, from_wire
 from guest_stub.svm_link.question import FirstReply
@@ -10,7 +12,7 @@ from guest_stub.svm_link.values import LinkAnswer
 
 # gRPC status codes that a Refusal carries (guest.proto).
 _NOT_THE_CONTENT = 3
-_REFUSALS = {4: Outcome.TIMED_OUT, 8: Outcome.OVERLOADED}
+_REFUSALS = {4: Outcome.TIMED_OUT, 8: Outcome.OVERLOADED, 9: Outcome.TIMED_OUT}
 
 
 def seconds(duration: Duration) -> float:
@@ -35,6 +37,13 @@ def first_reply(reply: CheckReply) -> FirstReply:
     return FirstReply(outcomes, told, leases, reply.generation, valid_for)
 
 
+@lru_cache(maxsize=64)
+def plain_answer(number: int, generation: int, valid_for: float) -> LinkAnswer:
+    """An outcome with nothing said beside it, as most are: made once for all that are alike."""
+    outcome = from_wire(number)
+    return LinkAnswer(outcome, generation, valid_for) if outcome in VERDICTS else LinkAnswer(outcome)
+
+
 def answer(number: int, detail: Detail, generation: int, valid_for: float) -> LinkAnswer:
     """An outcome with what is said beside it."""
     outcome = from_wire(number)
@@ -49,6 +58,22 @@ def answer(number: int, detail: Detail, generation: int, valid_for: float) -> Li
         member=detail.member,
         reason=detail.reason,
     )
+
+
+def settled_answer(settled: Settled, generation: int) -> LinkAnswer:
+    """What a later reply says of one index."""
+    valid_for = seconds(settled.valid_for)
+    if settled.HasField("detail"):
+        return answer(settled.outcome, settled.detail, generation, valid_for)
+    return plain_answer(settled.outcome, generation, valid_for)
+
+
+def upload_answer(end: UploadEnd) -> LinkAnswer:
+    """The end of an upload that was not refused."""
+    valid_for = seconds(end.valid_for)
+    if end.HasField("detail"):
+        return answer(end.outcome, end.detail, end.generation, valid_for)
+    return plain_answer(end.outcome, end.generation, valid_for)
 
 
 def refusal(said: Refusal) -> tuple[LinkAnswer, bool]:

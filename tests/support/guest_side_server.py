@@ -79,6 +79,7 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
         self.peers_gone = 0
         self._attach: AttachContext | None = None
         self._check: CheckContext | None = None
+        self._check_writing = asyncio.Lock()
         self._leases = itertools.count(1000)
         self._asked: dict[int, tuple[int, int]] = {}  # lease -> request, index
         self._changed = asyncio.Condition()
@@ -102,7 +103,8 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
     async def say(self, reply: guest_pb2.CheckReply) -> None:
         """Say something on Check."""
         assert self._check is not None
-        await self._check.write(reply)
+        async with self._check_writing:
+            await self._check.write(reply)
 
     async def Attach(self, request_iterator: object, context: AttachContext) -> None:
         """Hello, policy, generation; then heartbeats."""
@@ -130,7 +132,7 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
                 await context.abort(*self.behaviour.abort_check)
             replies = (self.behaviour.on_check or self.sound_replies)(request)
             for reply in replies:
-                await context.write(reply)
+                await self.say(reply)
 
     async def Scan(self, request_iterator: object, context: ScanContext) -> None:
         """Take uploads; settle what they were asked for."""
@@ -141,14 +143,15 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
             await self.behaviour.take_content.wait()
         upload: Received | None = None
         while isinstance(request := await context.read(), guest_pb2.ScanRequest):
-            ends: list[guest_pb2.UploadEnd] = []
+            ends: list[tuple[Received, guest_pb2.UploadEnd]] = []
             self.scan_messages.append(sum(len(part.chunk.data) for part in request.parts))
             for part in request.parts:
                 upload = self._take(part, upload)
                 if upload.aborted or len(upload.data) == upload.header.size:
-                    ends += await self._finish(upload)
+                    ends += self._finish(upload)
             if ends:
-                await context.write(guest_pb2.ScanReply(ends=ends))
+                await context.write(guest_pb2.ScanReply(ends=[end for _, end in ends]))
+                await self._settle(ends)
             await self._notify()
 
     def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
@@ -164,7 +167,9 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
             if outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED:
                 reply.details.add(index=index, lease=self.lease(request.request_id, index))
             elif outcome == verdict_pb2.OUTCOME_MALICIOUS:
-                reply.details.add(index=index, threat="Eicar-Test-Signature", engine="eicar", member="a/b.com")
+                reply.details.add(
+                    index=index, threat="Eicar-Test-Signature", engine="eicar", member="a/b.com"
+                )
         return [reply]
 
     def lease(self, request_id: int, index: int) -> int:
@@ -192,22 +197,24 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
         upload.aborted = part.HasField("abort")
         return upload
 
-    async def _finish(self, upload: Received) -> list[guest_pb2.UploadEnd]:
+    def _finish(self, upload: Received) -> list[tuple[Received, guest_pb2.UploadEnd]]:
         end = (self.behaviour.on_upload or self.sound_end)(upload)
-        if end is None:
-            return []
-        where = self._asked.pop(upload.header.lease, None)
-        if where is not None and self.behaviour.settle_uploads:
-            outcome = end.outcome or verdict_pb2.OUTCOME_ENGINE_ERROR
-            settled = verdict_pb2.Settled(
-                index=where[1], outcome=outcome, valid_for=Duration(seconds=VALID_FOR)
-            )
-            await self.say(
-                guest_pb2.CheckReply(
-                    request_id=where[0], settled=[settled], generation=self.behaviour.generation
-                )
-            )
-        return [end]
+        return [] if end is None else [(upload, end)]
+
+    async def _settle(self, ends: list[tuple[Received, guest_pb2.UploadEnd]]) -> None:
+        """Say on Check what became of the questions that the uploads were for: a message for each request."""
+        replies: dict[int, guest_pb2.CheckReply] = {}
+        for upload, end in ends:
+            where = self._asked.pop(upload.header.lease, None)
+            if where is None or not self.behaviour.settle_uploads:
+                continue
+            reply = replies.setdefault(where[0], guest_pb2.CheckReply(request_id=where[0]))
+            reply.generation = self.behaviour.generation
+            settled = reply.settled.add(index=where[1])
+            settled.outcome = end.outcome or verdict_pb2.OUTCOME_ENGINE_ERROR
+            settled.valid_for.seconds = VALID_FOR
+        for reply in replies.values():
+            await self.say(reply)
 
     def sound_end(self, upload: Received) -> guest_pb2.UploadEnd:
         """NOT_DETECTED, or the refusal of content that is not the digest's."""
