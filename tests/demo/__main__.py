@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from appliance.rpc.admin_client import AdminClient, AdminError
-from tests.demo.claims import Claim, Expected, Told, claims, table
+from tests.demo.claims import Claim, Expected, claims
 from tests.demo.programs import Guest, ProgramFailed, Svm
 from tests.demo.progress import Progress, megabytes
 from tests.demo.stock import Stock, take_stock
+from tests.demo.told import Told, table, told
 from tests.demo.tree import choose
 from tests.demo.wrappings import plant
 
@@ -55,17 +56,21 @@ def show(directory: Path, files: int) -> int:
         engines = ", ".join(engine.name for engine in admin.status().engines if engine.ready)
         print(f"svm serve is ready, with its embedded defaults; engines: {engines}.")
         print(f"{GUESTS} guests start together, each a process with a state of its own:")
-        told = scan(svm, admin, tree, stock, directory)
+        reports = scan(svm, admin, tree, stock, directory)
         figures = dict(admin.status().figures)
-    expected = expect(stock, planted, told)
-    return conclude(told, claims(told, expected, int(figures["engine_bytes"])))
+    engine_bytes = int(figures["engine_bytes"])
+    print("\n" + "\n".join(table(reports)))
+    print(f"  unique bytes {stock.unique_bytes:,}; given to engines {engine_bytes:,}\n")
+    for path in sorted(frozenset().union(*(guest.found for guest in reports))):
+        print(f"  {sum(path in guest.found for guest in reports)} guests found something in {path}")
+    return judge(claims(reports, expect(stock, planted, reports), engine_bytes))
 
 
 def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, directory: Path) -> list[Told]:
     """Have the guests scan the tree at the same time, and show how far they are."""
     started = time.monotonic()
     progress = Progress(sys.stdout, len(stock.files))
-    reach: dict[int, tuple[int, int]] = {}
+    reach: dict[str, tuple[int, int]] = {}
     with ExitStack() as stack:
         guests = [Guest(f"guest {number}", svm, directory, tree) for number in range(1, GUESTS + 1)]
         for guest in guests:
@@ -74,10 +79,10 @@ def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, direc
             done = [guest.exit_code is not None for guest in guests]
             svm.check()
             for seen in admin.status().guests:
-                reach[int(seen.id.rpartition("-")[2])] = seen.digests_asked, seen.bytes_uploaded
+                reach[seen.id] = seen.digests_asked, seen.bytes_uploaded
             elapsed = time.monotonic() - started
             lines = [
-                (guest.name, *reach.get(guest.pid, (0, 0)), over)
+                (guest.name, *reach.get(guest.identity, (0, 0)), over)
                 for guest, over in zip(guests, done, strict=True)
             ]
             progress.show(lines, elapsed)
@@ -86,26 +91,7 @@ def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, direc
             if elapsed > DEADLINE_SECONDS:
                 raise ProgramFailed(f"the guests are not done after {DEADLINE_SECONDS:g} s")
             time.sleep(POLL_SECONDS)
-        return [told_by(guest) for guest in guests]
-
-
-def told_by(guest: Guest) -> Told:
-    """A guest's report, as values."""
-    objects = guest.said()
-    if not objects or objects[-1]["type"] != "summary":
-        raise ProgramFailed(f"{guest.name} could not scan:\n{guest.complaints()}")
-    summary = objects[-1]
-    return Told(
-        name=guest.name,
-        exit_code=guest.exit_code if guest.exit_code is not None else -1,
-        files=summary["files"],
-        file_bytes=summary["bytes"],
-        uploaded=summary["bytes_uploaded"],
-        from_cache=summary["from_cache"],
-        seconds=summary["seconds"],
-        found=frozenset(one["path"] for one in objects if one.get("outcome") in ("malicious", "suspicious")),
-        unanswered=frozenset(),
-    )
+        return [told(guest.name, guest.report()) for guest in guests]
 
 
 def expect(stock: Stock, planted: Sequence[Path], guests: Sequence[Told]) -> Expected:
@@ -115,11 +101,8 @@ def expect(stock: Stock, planted: Sequence[Path], guests: Sequence[Told]) -> Exp
     return Expected(len(stock.files), frozenset(map(str, planted)), stock.unique_bytes - lost, lost)
 
 
-def conclude(guests: Sequence[Told], made: Sequence[Claim]) -> int:
-    """Print the table and the claims."""
-    print("\n" + "\n".join(table(guests)) + "\n")
-    for path in sorted(guests[0].found):
-        print(f"  found: {path}")
+def judge(made: Sequence[Claim]) -> int:
+    """Print the claims; 0 when all hold."""
     print()
     for claim in made:
         print(f"  {'holds   ' if claim.holds else 'IS WRONG'}  {claim.sentence}")

@@ -106,27 +106,25 @@ class Guest:
             )
 
     @property
-    def pid(self) -> int:
-        """The process, by which the SVM knows the guest."""
-        return self._process.pid
+    def identity(self) -> str:
+        """What the SVM calls it: by the credentials of its process."""
+        return f"uid-{os.getuid()}.pid-{self._process.pid}"
 
     @property
     def exit_code(self) -> int | None:
         """None while it scans."""
         return self._process.poll()
 
-    def said(self) -> list[dict[str, Any]]:
-        """The objects of its report. Raises ProgramFailed where it could not scan."""
+    def report(self) -> list[dict[str, Any]]:
+        """The objects that it said, the last of them the summary. Raises ProgramFailed where it has none."""
         try:
-            return [json.loads(line) for line in self._said.read_text().splitlines()]
-        except json.JSONDecodeError as error:
-            raise ProgramFailed(
-                f"{self.name} did not say JSON: {error}\n{last_lines(self._errors)}"
-            ) from error
-
-    def complaints(self) -> str:
-        """The last lines that it wrote to stderr."""
-        return last_lines(self._errors)
+            objects = [json.loads(line) for line in self._said.read_text().splitlines()]
+        except json.JSONDecodeError:
+            objects = []
+        if not objects or objects[-1].get("type") != "summary":
+            said = last_lines(self._errors)
+            raise ProgramFailed(f"{self.name} ended with exit code {self.exit_code}, unfinished:\n{said}")
+        return objects
 
     def end(self) -> None:
         """Kill it where it still runs."""
