@@ -1,0 +1,229 @@
+"""One upload and one scan for each unknown digest, however many guests ask: who sends, who waits.
+
+Pure: no I/O and no event loop, the clock is passed in. A flight is born when the first guest asks
+about a digest and ends when an answer settles it or its last waiter leaves. At any time at most one
+question holds the flight's lease: its guest is asked for the content. The others wait in line.
+
+A lease is passed on when its holder gives up, leaves, makes no progress with any upload for
+`stall_seconds`, or has had it for `lease_seconds`, each of the last two only while others wait. Who
+lost a lease goes to the end of the line: a guest that never delivers does not stand in front of one
+that would, and if it delivers after all, verified content settles the flight whoever sent it.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from appliance.domain.verdict import Answer, NoAnswer
+
+Key = tuple[int, bytes]  # scope and digest
+
+
+class Waiter(Protocol):
+    """Somebody's open questions. `token` is the waiter's own number for one of them."""
+
+    @property
+    def guest_id(self) -> str:
+        """Whose questions these are."""
+
+    def content_needed(self, token: int, lease: int) -> None:
+        """Be asked for the content, under the lease."""
+
+    def settled(self, token: int, answer: Answer) -> None:
+        """Be answered; the question is closed."""
+
+
+Question = tuple[Waiter, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    key: Key
+    holder: Question
+    guest_id: str
+    granted_at: float
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """line: the questions, the one that is asked for content included. lease: 0 while nobody is asked."""
+
+    line: dict[Question, None] = field(default_factory=dict)
+    lease: int = 0
+    scanning: bool = False
+
+
+class Flights:
+    """All flights of an SVM."""
+
+    def __init__(self, stall_seconds: float, lease_seconds: float, clock: Callable[[], float]) -> None:
+        """clock: seconds, never going back."""
+        self.passed_on = 0  # leases that were taken from a guest that did not deliver
+        self._stall_seconds = stall_seconds
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._flights: dict[Key, _Flight] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._questions: dict[Waiter, dict[int, Key]] = {}
+        self._held: dict[str, set[int]] = {}  # guest -> its leases
+        self._progress: dict[str, float] = {}  # guest with leases -> when it last sent something
+        self._checks: list[tuple[float, int]] = []  # heap: when to look at a lease that others wait for
+        self._next_lease = 1
+
+    @property
+    def flights(self) -> int:
+        """Digests that somebody waits for."""
+        return len(self._flights)
+
+    @property
+    def waiting(self) -> int:
+        """Questions that are open."""
+        return sum(map(len, self._questions.values()))
+
+    def keys_of(self, digest: bytes) -> list[Key]:
+        """The flights of a digest, of every scope."""
+        return [key for key in self._flights if key[1] == digest]
+
+    def join(self, key: Key, waiter: Waiter, token: int) -> int | None:
+        """Ask about a digest: a lease when this guest is to send the content, None to wait."""
+        flight = self._flights.get(key)
+        question = (waiter, token)
+        self._questions.setdefault(waiter, {})[token] = key
+        if flight is not None:
+            flight.line[question] = None
+            if flight.lease and len(flight.line) == 2:
+                heapq.heappush(self._checks, (self._clock(), flight.lease))
+            return None
+        flight = self._flights[key] = _Flight({question: None})
+        return self._grant(flight, key, question)
+
+    def claim(self, lease: int, guest_id: str) -> Key | None:
+        """Begin an upload: the digest that the guest's lease is for, None where it holds no such lease."""
+        held = self._leases.get(lease)
+        if held is None or held.guest_id != guest_id:
+            return None
+        self._progress[guest_id] = self._clock()
+        return held.key
+
+    def progress(self, guest_id: str) -> None:
+        """Note that bytes of this guest arrived."""
+        if guest_id in self._progress:
+            self._progress[guest_id] = self._clock()
+
+    def scanning(self, key: Key) -> None:
+        """Note that verified content is with the engines: the flight needs no lease any more."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.scanning = True
+            self._drop_lease(flight)
+
+    def give_up(self, lease: int, guest_id: str, answer: NoAnswer | None) -> None:
+        """End a failed upload: its question alone gets `answer`, and the next in line is asked.
+
+        None: the guest is gone, and its question with it.
+        """
+        held = self._leases.get(lease)
+        if held is None or held.guest_id != guest_id:
+            return  # passed on meanwhile: the question waits for whoever sends now
+        flight, (waiter, token) = self._flights[held.key], held.holder
+        self._drop_lease(flight)
+        self._close(held.key, flight, held.holder)
+        if answer is not None:
+            waiter.settled(token, answer)
+        self._ask_next(held.key)
+
+    def settle(self, key: Key, answer: Answer) -> None:
+        """Tell all who wait, and end the flight."""
+        flight = self._flights.get(key)
+        if flight is None:
+            return
+        self._drop_lease(flight)
+        line = list(flight.line)
+        for question in line:
+            self._close(key, flight, question)
+        for waiter, token in line:
+            waiter.settled(token, answer)
+
+    def leave(self, waiter: Waiter, tokens: Iterable[int] | None) -> None:
+        """Close questions without an answer: these, or (None) all of the waiter's."""
+        asked = self._questions.get(waiter, {})
+        for token in list(asked if tokens is None else tokens):
+            key = asked.get(token)
+            if key is None:
+                continue
+            flight = self._flights[key]
+            if flight.lease and self._leases[flight.lease].holder == (waiter, token):
+                self._drop_lease(flight)
+            self._close(key, flight, (waiter, token))
+            self._ask_next(key)
+
+    def expire(self) -> None:
+        """Pass on the leases of guests that do not deliver. To be called a few times a second."""
+        now = self._clock()
+        while self._checks and self._checks[0][0] <= now:
+            _, lease = heapq.heappop(self._checks)
+            held = self._leases.get(lease)
+            if held is None or len(self._flights[held.key].line) < 2:
+                continue  # over, or nobody else waits (any more)
+            due = self._due(held)
+            if due > now:
+                heapq.heappush(self._checks, (due, lease))
+            else:
+                self._pass_on(held)
+
+    def _due(self, held: _Lease) -> float:
+        """When the lease is taken from its holder, unless something arrives before."""
+        return min(self._progress[held.guest_id] + self._stall_seconds, held.granted_at + self._lease_seconds)
+
+    def _pass_on(self, held: _Lease) -> None:
+        flight = self._flights[held.key]
+        self.passed_on += 1
+        self._drop_lease(flight)
+        del flight.line[held.holder]
+        flight.line[held.holder] = None  # at the end of the line
+        self._ask_next(held.key)
+
+    def _ask_next(self, key: Key) -> None:
+        """Ask the first in line for the content, where nobody is asked and nothing is scanned."""
+        flight = self._flights.get(key)
+        if flight is None or flight.lease or flight.scanning:
+            return
+        waiter, token = question = next(iter(flight.line))
+        waiter.content_needed(token, self._grant(flight, key, question))
+
+    def _grant(self, flight: _Flight, key: Key, question: Question) -> int:
+        lease, now = self._next_lease, self._clock()
+        self._next_lease += 1
+        guest_id = question[0].guest_id
+        flight.lease = lease
+        self._leases[lease] = _Lease(key, question, guest_id, now)
+        held = self._held.setdefault(guest_id, set())
+        if not held:
+            self._progress[guest_id] = now
+        held.add(lease)
+        if len(flight.line) > 1:
+            heapq.heappush(self._checks, (now, lease))
+        return lease
+
+    def _drop_lease(self, flight: _Flight) -> None:
+        if not flight.lease:
+            return
+        held = self._leases.pop(flight.lease)
+        mine = self._held[held.guest_id]
+        mine.discard(flight.lease)
+        if not mine:
+            del self._held[held.guest_id]
+            del self._progress[held.guest_id]
+        flight.lease = 0
+
+    def _close(self, key: Key, flight: _Flight, question: Question) -> None:
+        """Take a question out of the line; the flight ends with its last."""
+        del flight.line[question]
+        waiter, token = question
+        asked = self._questions[waiter]
+        del asked[token]
+        if not asked:
+            del self._questions[waiter]
+        if not flight.line:
+            del self._flights[key]

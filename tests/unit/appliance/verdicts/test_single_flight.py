@@ -1,0 +1,256 @@
+"""Who sends, who waits."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from appliance.domain.outcome import Disposition, Source, Unanswered
+from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.verdicts.single_flight import Flights
+
+KEY = (16, b"d" * 32)
+GOOD = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 0)
+FAILED = NoAnswer(Unanswered.ENGINE_ERROR, "failed")
+
+
+class Clock:
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        """Begin somewhere."""
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@dataclass(eq=False)
+class Asker:
+    """A waiter that keeps what it is told."""
+
+    guest_id: str
+    leases: list[int] = field(default_factory=list)
+    answers: dict[int, Answer] = field(default_factory=dict)
+
+    def content_needed(self, token: int, lease: int) -> None:
+        """Be asked for content."""
+        self.leases.append(lease)
+
+    def settled(self, token: int, answer: Answer) -> None:
+        """Be answered, once."""
+        assert token not in self.answers
+        self.answers[token] = answer
+
+
+def three() -> tuple[Flights, Clock, list[Asker], int]:
+    """A flight with three guests in line, the first with the lease."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    askers = [Asker(name) for name in "abc"]
+    leases = [flights.join(KEY, asker, 1) for asker in askers]
+    assert leases[1:] == [None, None]
+    assert leases[0] is not None
+    return flights, clock, askers, leases[0]
+
+
+def test_one_answer_settles_all() -> None:
+    """Everybody who waits is told, and nothing is left."""
+    flights, _, askers, _ = three()
+    flights.settle(KEY, GOOD)
+    assert [asker.answers for asker in askers] == [{1: GOOD}] * 3
+    assert (flights.flights, flights.waiting) == (0, 0)
+
+
+def test_a_failed_upload_ends_for_its_guest_alone() -> None:
+    """The next in line is asked; the claim of the one that failed binds nobody else."""
+    flights, _, (first, second, third), lease = three()
+    flights.give_up(lease, "a", FAILED)
+    assert first.answers == {1: FAILED}
+    assert second.answers == third.answers == {}
+    assert len(second.leases) == 1
+    assert third.leases == []
+
+
+def test_a_guest_that_leaves_passes_its_lease_on() -> None:
+    """The next in line is asked when the stream of the one before ends."""
+    flights, _, (first, second, _), _ = three()
+    flights.leave(first, None)
+    assert first.answers == {}
+    assert len(second.leases) == 1
+
+
+def test_a_waiter_that_leaves_changes_nothing_for_others() -> None:
+    """The lease stays where it is."""
+    flights, _, (_, second, third), lease = three()
+    flights.leave(second, [1])
+    assert flights.claim(lease, "a") == KEY
+    assert third.leases == []
+
+
+def test_a_guest_without_progress_loses_its_lease_to_the_next_in_line() -> None:
+    """Only time without any bytes counts; the one that lost it waits on, at the end of the line."""
+    flights, clock, (first, second, third), lease = three()
+    clock.now += 9
+    flights.progress("a")
+    clock.now += 9
+    flights.expire()
+    assert second.leases == []
+    clock.now += 1
+    flights.expire()
+    assert len(second.leases) == 1
+    assert flights.claim(lease, "a") is None
+    clock.now += 10
+    flights.expire()
+    clock.now += 10
+    flights.expire()
+    assert len(third.leases) == 1
+    assert len(first.leases) == 1
+    assert first.answers == {}
+
+
+def test_progress_with_other_uploads_does_not_hold_a_lease_for_ever() -> None:
+    """After lease_seconds the next is asked, however busy the holder is."""
+    flights, clock, (_, second, _), _ = three()
+    for _ in range(12):
+        clock.now += 5
+        flights.progress("a")
+        flights.expire()
+    assert len(second.leases) == 1
+
+
+def test_nobody_loses_a_lease_that_nobody_else_waits_for() -> None:
+    """A slow guest that is alone may take its time; the next who asks then need not wait as long."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    slow, quick = Asker("slow"), Asker("quick")
+    lease = flights.join(KEY, slow, 1)
+    clock.now += 1000
+    flights.expire()
+    assert lease is not None
+    assert flights.claim(lease, "slow") == KEY
+    clock.now += 1000
+    flights.join(KEY, quick, 1)
+    flights.expire()
+    assert len(quick.leases) == 1
+
+
+def test_a_lease_counts_for_its_guest_alone() -> None:
+    """Nobody can claim or give up what another was asked for."""
+    flights, _, (first, *_), lease = three()
+    assert flights.claim(lease, "b") is None
+    assert flights.claim(lease + 99, "a") is None
+    flights.give_up(lease, "b", FAILED)
+    assert flights.claim(lease, "a") == KEY
+    assert first.answers == {}
+
+
+def test_while_content_is_scanned_nobody_is_asked() -> None:
+    """Neither time nor a guest that leaves starts a second upload."""
+    flights, clock, (first, second, third), _ = three()
+    flights.scanning(KEY)
+    clock.now += 1000
+    flights.expire()
+    flights.leave(first, None)
+    assert second.leases == third.leases == []
+    flights.settle(KEY, GOOD)
+    assert second.answers == third.answers == {1: GOOD}
+
+
+def test_scopes_have_flights_of_their_own() -> None:
+    """A digest that another tenant sends is not waited for: that would tell what the other holds."""
+    flights = Flights(10, 60, Clock())
+    assert flights.join((16, KEY[1]), Asker("a"), 1) is not None
+    assert flights.join((17, KEY[1]), Asker("b"), 1) is not None
+    assert sorted(flights.keys_of(KEY[1])) == [(16, KEY[1]), (17, KEY[1])]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Guests do anything in any order; nobody is answered twice or forgotten."""
+
+    def __init__(self) -> None:
+        """Four guests, and no flight."""
+        super().__init__()
+        self.clock = Clock()
+        self.flights = Flights(10, 60, self.clock)
+        self.askers = [Asker(name) for name in "abcd"]
+        self.open: dict[tuple[int, int], tuple[int, bytes]] = {}
+        self.token = 0
+        self.scanning: set[tuple[int, bytes]] = set()
+
+    def _collect(self) -> None:
+        for number, asker in enumerate(self.askers):
+            for token in list(asker.answers):
+                self.open.pop((number, token), None)
+
+    def _lease_of(self, number: int) -> tuple[int, tuple[int, bytes]] | None:
+        guest = self.askers[number].guest_id
+        for lease in sorted(self.flights._held.get(guest, ())):
+            return lease, self.flights._leases[lease].key
+        return None
+
+    @rule(number=st.integers(0, 3), digest=st.integers(0, 2))
+    def join(self, number: int, digest: int) -> None:
+        """Ask about one of three digests."""
+        self.token += 1
+        key = (16, bytes([digest]) * 32)
+        if key not in {*self.open.values()}:
+            self.scanning.discard(key)
+        self.open[number, self.token] = key
+        self.flights.join(key, self.askers[number], self.token)
+
+    @rule(number=st.integers(0, 3), answered=st.booleans())
+    def give_up(self, number: int, answered: bool) -> None:
+        """Fail an upload."""
+        held = self._lease_of(number)
+        if held is None:
+            return
+        lease = held[0]
+        _, token = self.flights._leases[lease].holder
+        self.flights.give_up(lease, self.askers[number].guest_id, FAILED if answered else None)
+        self.open.pop((number, token))
+        self._collect()
+
+    @rule(number=st.integers(0, 3))
+    def deliver(self, number: int) -> None:
+        """Bring content, which is then scanned."""
+        held = self._lease_of(number)
+        if held is not None:
+            self.flights.scanning(held[1])
+            self.scanning.add(held[1])
+
+    @rule(number=st.integers(0, 3))
+    def leave(self, number: int) -> None:
+        """Go away with all questions."""
+        self.flights.leave(self.askers[number], None)
+        self.open = {question: key for question, key in self.open.items() if question[0] != number}
+
+    @precondition(lambda self: self.scanning)
+    @rule()
+    def settle(self) -> None:
+        """A scan ends."""
+        key = self.scanning.pop()
+        self.flights.settle(key, GOOD)
+        self._collect()
+
+    @rule(seconds=st.sampled_from([1, 10, 60]))
+    def time_passes(self, seconds: int) -> None:
+        """Leases run out."""
+        self.clock.now += seconds
+        self.flights.expire()
+
+    @invariant()
+    def every_open_question_waits_and_somebody_is_asked(self) -> None:
+        """Nothing is forgotten: open questions are those of the flights, each with one lease or a scan."""
+        assert self.flights.waiting == len(self.open)
+        assert set(self.flights._flights) == set(self.open.values())
+        for flight in self.flights._flights.values():
+            assert bool(flight.lease) != flight.scanning
+        assert len(self.flights._leases) == sum(bool(f.lease) for f in self.flights._flights.values())
+        assert sum(map(len, self.flights._held.values())) == len(self.flights._leases)
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
