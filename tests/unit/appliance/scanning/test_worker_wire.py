@@ -1,0 +1,156 @@
+"""Tests of appliance/scanning/worker_wire.py."""
+
+import contextlib
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import ClamdSettings, EngineSettings, UnpackLimits, YaraSettings
+from appliance.domain.content import ContentLabel
+from appliance.domain.outcome import Disposition, Unanswered
+from appliance.domain.verdict import MAX_MEMBER_BYTES, MAX_THREAT_BYTES, Detection, NoAnswer
+from appliance.scanning.confinement import Confinement
+from appliance.scanning.worker_wire import (
+    MAX_DETECTIONS,
+    MAX_JOB_BYTES,
+    MAX_NAME_BYTES,
+    MAX_REPLY_BYTES,
+    JobAnswer,
+    Misbehaved,
+    Order,
+    Refused,
+    Role,
+    Started,
+    decode_answer,
+    decode_first,
+    decode_job,
+    encode_answer,
+    encode_first,
+    encode_job,
+)
+
+CONFINEMENT = Confinement(1 << 30, 1 << 33, 1 << 30)
+
+
+def found(number: int, **body: object) -> memoryview:
+    """A worker's answer whose body is forged."""
+    whole = {"detections": [], "no_answer": None, "damaged": False} | body
+    return memoryview(struct.pack("<BQ", 2, number) + json.dumps(whole).encode())
+
+
+def test_an_order_arrives_as_it_was_given() -> None:
+    """Role, settings with their paths, limits and confinement survive the way to the worker."""
+    engines = EngineSettings(
+        yara=YaraSettings(rules_dirs=(Path("/etc/rules"), Path("/srv/ünï")), match_timeout_seconds=7),
+        clamd=ClamdSettings(enabled=True, socket=Path("/run/c.sock")),
+    )
+    order = Order(Role.BUILD, engines, UnpackLimits(max_depth=3), CONFINEMENT)
+    assert Order.decode(order.encode()) == order
+
+
+def test_settings_that_do_not_fit_into_a_message_are_refused() -> None:
+    """Thousands of rule directories are named as the reason."""
+    many = tuple(Path(f"/rules/{number:060}") for number in range(2000))
+    with pytest.raises(ValueError, match="fewer directories"):
+        Order(Role.BUILD, EngineSettings(YaraSettings(rules_dirs=many)), UnpackLimits(), CONFINEMENT).encode()
+
+
+def test_a_job_arrives_as_it_was_given() -> None:
+    """Number and label survive; a name that is too long is cut."""
+    label = ContentLabel(bytes(range(32)), 1 << 40, b"x.exe")
+    assert decode_job(encode_job(1 << 60, label)) == (1 << 60, label)
+    long = encode_job(1, ContentLabel(bytes(32), 0, b"n" * 1000))
+    assert len(long) <= MAX_JOB_BYTES
+    assert decode_job(long)[1].name == b"n" * MAX_NAME_BYTES
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        JobAnswer(7),
+        JobAnswer(7, (Detection("Threat", "yara", "a.zip!b", Disposition.SUSPICIOUS), Detection("T", "e"))),
+        JobAnswer(7, no_answer=NoAnswer(Unanswered.ENCRYPTED, "a password is needed")),
+        JobAnswer(7, damaged=True),
+    ],
+)
+def test_an_answer_arrives_as_it_was_given(answer: JobAnswer) -> None:
+    """Detections, a reason, damage, or nothing at all."""
+    assert decode_answer(memoryview(encode_answer(answer))) == answer
+
+
+def test_the_longest_answer_fits_into_a_message() -> None:
+    """Even when every byte of every name has to be escaped, and more was found than is told."""
+    detection = Detection("\u20ac" * (MAX_THREAT_BYTES // 3), "e" * 64, '"' * MAX_MEMBER_BYTES)
+    message = encode_answer(JobAnswer(1, (detection,) * 50))
+    assert len(message) <= MAX_REPLY_BYTES
+    assert decode_answer(memoryview(message)).detections == (detection,) * MAX_DETECTIONS
+
+
+@pytest.mark.parametrize("first", [Started(True), Started(False), Refused("the bundle is damaged")])
+def test_the_answer_to_an_order_arrives_as_it_was_given(first: Started | Refused) -> None:
+    """Ready with or without the filter, or refused with a sentence."""
+    assert decode_first(memoryview(encode_first(first))) == first
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\x01",
+        b"\x09" + bytes(8),
+        b"\x01" + bytes(9),
+        b"\x02" + bytes(8),
+        b"\x02" + bytes(8) + b"{",
+        b"\x02" + bytes(8) + b"[" * 100_000,
+        b"\x02" + bytes(8) + b"[]",
+        b"\x02" + bytes(8) + b"\xff\xfe{}",
+    ],
+)
+def test_what_is_no_answer_is_misbehaviour(message: bytes) -> None:
+    """Short, unknown, too long, and bodies that are no JSON object."""
+    with pytest.raises(Misbehaved):
+        decode_answer(memoryview(message))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detections": None},
+        {"detections": [["t", "e", "m", 1]] * (MAX_DETECTIONS + 1)},
+        {"detections": [["t", "e", "m"]]},
+        {"detections": [["t", "e", "m", 3]]},
+        {"detections": [["t", "e", 5, 1]]},
+        {"detections": [{"threat": "t"}]},
+        {"no_answer": [4, "clean, believe me"]},
+        {"no_answer": ["ENGINE_ERROR", ""]},
+        {"no_answer": [[12], ""]},
+        {"no_answer": [12, None]},
+        {"no_answer": 12},
+        {"damaged": 1},
+    ],
+)
+def test_a_body_of_the_wrong_form_is_misbehaviour(body: dict[str, object]) -> None:
+    """Wrong types, numbers that stand for nothing, and endless lists."""
+    with pytest.raises(Misbehaved):
+        decode_answer(found(1, **body))
+
+
+def test_hostile_texts_become_printable_and_short() -> None:
+    """Escape sequences, lone surrogates and megabytes come out as text that can be stored and shown."""
+    answer = decode_answer(found(1, detections=[["\x1b[2J\ud800\u202e", "e" * 1000, "m" * 100_000, 1]]))
+    (detection,) = answer.detections
+    for text, limit in ((detection.threat, 256), (detection.engine, 64), (detection.member, 1024)):
+        assert text.isprintable()
+        assert len(text.encode()) <= limit
+
+
+@given(st.binary(max_size=64) | st.binary(max_size=32).map(lambda tail: b"\x02" + bytes(8) + tail))
+def test_no_bytes_raise_anything_else(message: bytes) -> None:
+    """Whatever a worker sends is an answer or Misbehaved."""
+    for decode in (decode_answer, decode_first):
+        if message:
+            with contextlib.suppress(Misbehaved):
+                decode(memoryview(message))
