@@ -1,9 +1,8 @@
 """The stub's line to one SVM: channel, streams, and what happens when the SVM goes away."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any
 
 from grpc import aio
 from lightagent.v1.guest_pb2_grpc import ProtectionStub
@@ -140,22 +139,21 @@ class SvmLink:
         raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
 
     def _start(self) -> None:
-        uploader = Uploader(lambda: self._stub.Scan(None, metadata=self._metadata), self.policy)
+        uploader = Uploader(lambda: self._stub.Scan(None, metadata=self._metadata), lambda: self.policy)
         self._check = CheckStream(self._stub.Check(None, metadata=self._metadata), uploader.send, self._lose)
-        self._hold(self._attach.read(), "Attach")
-        self._hold(self._attach.beat(), "Attach")
-        self._hold(self._check.read(), "Check")
-        self._hold(self._check.write(), "Check")
-        self._hold(uploader.run(), "Scan")
+        for stream, work in (
+            ("Attach", self._attach.read),
+            ("Attach", self._attach.beat),
+            ("Check", self._check.read),
+            ("Check", self._check.write),
+            ("Scan", uploader.run),
+        ):
+            self._tasks.append(asyncio.get_running_loop().create_task(self._guard(work, stream)))
 
-    def _hold(self, work: Coroutine[Any, Any, None], stream: str) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]], stream: str) -> None:
         """Run a part of the link; its end, whatever it is, is the link's."""
-        task = asyncio.get_running_loop().create_task(self._guard(work, stream))
-        self._tasks.append(task)
-
-    async def _guard(self, work: Coroutine[Any, Any, None], stream: str) -> None:
         try:
-            await work
+            await work()
             why = "ended without a reason"
         except aio.AioRpcError as error:
             why = _status(error)
@@ -183,6 +181,8 @@ class SvmLink:
 
 
 def _status(error: aio.AioRpcError) -> str:
+    if error.details() == "Internal error from Core":  # grpc.aio's words where a write meets the end
+        return "it ended while the stub was writing to it"
     return f"{error.code().name}: {error.details() or 'no reason given'}"
 
 

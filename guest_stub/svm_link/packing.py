@@ -11,7 +11,7 @@ from xxhash import xxh3_64_intdigest
 from guest_stub.outcome import Outcome
 from guest_stub.reading import begin, read_quietly, went_away
 from guest_stub.svm_link.question import Upload
-from guest_stub.svm_link.values import LinkAnswer
+from guest_stub.svm_link.values import LinkAnswer, LinkPolicy
 
 _MAX_NAME_BYTES = 255
 
@@ -37,16 +37,11 @@ class _Sending:
 class Packer:
     """Packs uploads one after another, for one stream, in a reading thread.
 
-    Holds at most one file open, and one message's data. room: bytes of data that a message may hold.
-    most: bytes of the largest file that the SVM takes.
-
-    Methods are not safe for several threads at once.
+    Holds at most one file open, and one message's data. Methods are not safe for several threads at once.
     """
 
-    def __init__(self, room: int, most: int) -> None:
-        self._room = room
-        self._most = most
-        self._buffer = memoryview(bytearray(room))
+    def __init__(self) -> None:
+        self._buffer = memoryview(b"")
         self._sending: _Sending | None = None
         self._last_id = 0
 
@@ -56,14 +51,16 @@ class Packer:
         sending = self._sending
         return 0 if sending is None else sending.upload.content.size - sending.offset
 
-    def pack(self, uploads: Sequence[Upload]) -> Packed:
-        """Go on with the file under way, then take the uploads; all but the last must fit into the message."""
+    def pack(self, uploads: Sequence[Upload], policy: LinkPolicy) -> Packed:
+        """Go on with the file under way, then take the uploads; all but the last must fit in."""
         packed = Packed()
-        room = self._room
+        room = policy.max_chunk_bytes
+        if len(self._buffer) < room:
+            self._buffer = memoryview(bytearray(room))
         if self._sending is not None:
             room = self._go_on(packed, room)
         for upload in uploads:
-            if self._begin(upload, packed):
+            if self._begin(upload, packed, policy.max_file_bytes):
                 room = self._go_on(packed, room)
         return packed
 
@@ -75,7 +72,7 @@ class Packer:
         os.close(sending.fd)
         return sending.upload
 
-    def _begin(self, upload: Upload, packed: Packed) -> bool:
+    def _begin(self, upload: Upload, packed: Packed, most: int) -> bool:
         """Open the file and pack the header; False when the upload ended at once."""
         content = upload.content
         self._last_id += 1
@@ -85,8 +82,8 @@ class Packer:
         header.sha256 = upload.sha256
         header.size = content.size
         header.name = content.name[:_MAX_NAME_BYTES]
-        if content.size > self._most:  # the header and its end give the lease back
-            reason = f"{content.size} bytes, the SVM takes no more than {self._most}"
+        if content.size > most:  # the header and its end give the lease back
+            reason = f"{content.size} bytes, the SVM takes no more than {most}"
             self._abort(packed, upload, LinkAnswer(Outcome.TOO_LARGE, reason=reason))
             return False
         try:

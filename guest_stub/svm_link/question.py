@@ -167,6 +167,8 @@ class Question:
         if not self.outcomes:
             self._give_all(outcome, reason)
             return
+        if outcome is Outcome.NO_SVM:  # what went wrong with an upload then is only what came of it
+            self._fallback.clear()
         for index in sorted(self._open):
             self._end(index, self._fallback.get(index) or LinkAnswer(outcome, reason=reason))
         self._owed.clear()

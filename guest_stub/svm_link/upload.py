@@ -35,17 +35,17 @@ _ENDS = {
 class Uploader:
     """Sends content; each upload ends by what it is told, or by the end of its question.
 
-    open_call: begins a Scan call. close() gives up what is under way.
+    open_call: begins a Scan call. policy: the one in force.
     """
 
-    def __init__(self, open_call: Callable[[], Call], policy: LinkPolicy) -> None:
+    def __init__(self, open_call: Callable[[], Call], policy: Callable[[], LinkPolicy]) -> None:
         self._policy = policy
         self._small = _Lane(open_call, policy)
         self._large = _Lane(open_call, policy)
 
     def send(self, upload: Upload) -> None:
         """Queue an upload. The queue is bounded by the digests that may be open on Check."""
-        small = upload.content.size <= self._policy.max_chunk_bytes
+        small = upload.content.size <= self._policy().max_chunk_bytes
         (self._small if small else self._large).put(upload)
 
     async def run(self) -> None:
@@ -58,10 +58,10 @@ class Uploader:
 class _Lane:
     """One Scan stream at a time, opened when there is something to send."""
 
-    def __init__(self, open_call: Callable[[], Call], policy: LinkPolicy) -> None:
+    def __init__(self, open_call: Callable[[], Call], policy: Callable[[], LinkPolicy]) -> None:
         self._open_call = open_call
-        self._room = policy.max_chunk_bytes
-        self._packer = Packer(policy.max_chunk_bytes, policy.max_file_bytes)
+        self._policy = policy
+        self._packer = Packer()
         self._queue: deque[Upload] = deque()
         self._wake = asyncio.Event()
         self._stream: _Stream | None = None
@@ -76,9 +76,10 @@ class _Lane:
         thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
         try:
             while True:
-                uploads = self._take()
+                policy = self._policy()
+                uploads = self._take(policy.max_chunk_bytes)
                 if uploads or self._packer.left:
-                    await self._send(uploads, thread)
+                    await self._send(thread, uploads, policy)
                 else:
                     self._wake.clear()
                     await self._wake.wait()
@@ -88,10 +89,10 @@ class _Lane:
             thread.submit(self._packer.close)  # runs after the read that may be under way
             thread.shutdown(wait=False)
 
-    def _take(self) -> list[Upload]:
-        """The uploads that begin in the next message."""
+    def _take(self, room: int) -> list[Upload]:
+        """The uploads that begin in the next message, which holds `room` bytes of data."""
         taken: list[Upload] = []
-        room = self._room - self._packer.left
+        room -= self._packer.left
         while self._queue and room > 0 and len(taken) < _MAX_FILES:
             upload = self._queue.popleft()
             if upload.wanted:
@@ -99,13 +100,13 @@ class _Lane:
                 room -= upload.content.size
         return taken
 
-    async def _send(self, uploads: list[Upload], thread: ThreadPoolExecutor) -> None:
+    async def _send(self, thread: ThreadPoolExecutor, uploads: list[Upload], policy: LinkPolicy) -> None:
         """Send one message; a file that is under way when its stream ends is refused with it."""
         loop = asyncio.get_running_loop()
         if self._stream is None or self._stream.ended is not None:
             self._stream = _Stream(self._open_call())
         stream = self._stream
-        packed = await loop.run_in_executor(thread, self._packer.pack, uploads)
+        packed = await loop.run_in_executor(thread, self._packer.pack, uploads, policy)
         await stream.write(packed)
         if stream.ended is not None:
             left = await loop.run_in_executor(thread, self._packer.close)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -18,11 +19,15 @@ from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
 TICKET = b"0123456789abcdef0123456789abcdef"
 VALID_FOR = 3600
-DEADLINE = 30.0
 
 CheckContext = aio.ServicerContext[guest_pb2.CheckRequest, guest_pb2.CheckReply]
 ScanContext = aio.ServicerContext[guest_pb2.ScanRequest, guest_pb2.ScanReply]
 AttachContext = aio.ServicerContext[guest_pb2.AttachRequest, guest_pb2.AttachReply]
+
+
+def numbers(*outcomes: int) -> "list[verdict_pb2.Outcome.ValueType]":
+    """Outcomes by their numbers, those that no SVM may send among them."""
+    return [cast("verdict_pb2.Outcome.ValueType", number) for number in outcomes]
 
 
 @dataclass
@@ -39,8 +44,8 @@ class Behaviour:
     """What the server says where a test wants something other than a sound SVM's word.
 
     Each hook may be None: the sound way. on_check: what to write for a request, all of it. on_upload:
-    the end of a complete upload; None sends no end. abort_*: a status to end that stream with; Check
-    waits for its first request.
+    the end of a complete upload; None sends no end. abort_*: a status to end that stream with; after
+    its first request.
     """
 
     policy: guest_pb2.Policy = field(
@@ -54,13 +59,13 @@ class Behaviour:
     on_upload: Callable[[Received], guest_pb2.UploadEnd | None] | None = None
     settle_uploads: bool = True
     attach_replies: list[guest_pb2.AttachReply] | None = None
-    abort_attach: tuple[grpc.StatusCode, str] | None = None
+    hang_up_after_greeting: bool = False
     abort_check: tuple[grpc.StatusCode, str] | None = None
     abort_scan: tuple[grpc.StatusCode, str] | None = None
     take_content: asyncio.Event | None = None  # Scan reads nothing before it is set
 
 
-class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
+class GuestSideServer:
     """The services of guest.proto for one guest at a time.
 
     known: outcome by digest. What is not known is CONTENT_NEEDED, and NOT_DETECTED after its upload.
@@ -76,23 +81,20 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
         self.check_requests: list[guest_pb2.CheckRequest] = []
         self.scan_messages: list[int] = []  # bytes of file data in each
         self.scan_streams = 0
+        self.scan_streams_ended = 0
         self.peers_gone = 0
+        self.companions: set[asyncio.Task[Any]] = set()
         self._attach: AttachContext | None = None
         self._check: CheckContext | None = None
+        self._attach_end = asyncio.Event()
         self._check_writing = asyncio.Lock()
         self._leases = itertools.count(1000)
         self._asked: dict[int, tuple[int, int]] = {}  # lease -> request, index
-        self._changed = asyncio.Condition()
 
     @property
     def target(self) -> str:
         """As `guest-stub` takes it."""
         return f"unix:{self.path}"
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait, at most DEADLINE, for something that the server sees."""
-        async with asyncio.timeout(DEADLINE), self._changed:
-            await self._changed.wait_for(condition)
 
     async def tell(self, *messages: guest_pb2.AttachReply) -> None:
         """Say something on Attach."""
@@ -100,49 +102,66 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
         for message in messages:
             await self._attach.write(message)
 
-    async def say(self, reply: guest_pb2.CheckReply) -> None:
+    def end_attach(self) -> None:
+        """End Attach as a second one of the same guest would."""
+        self._attach_end.set()
+
+    async def say(self, *replies: guest_pb2.CheckReply) -> None:
         """Say something on Check."""
         assert self._check is not None
         async with self._check_writing:
-            await self._check.write(reply)
+            for reply in replies:
+                await self._check.write(reply)
 
     async def Attach(self, request_iterator: object, context: AttachContext) -> None:
         """Hello, policy, generation; then heartbeats."""
         if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
-        if self.behaviour.abort_attach is not None:
-            await context.abort(*self.behaviour.abort_attach)
         first = await context.read()
         assert isinstance(first, guest_pb2.AttachRequest)
         self.hellos.append(first.hello)
         for reply in self._greeting():
             await context.write(reply)
+        if self.behaviour.hang_up_after_greeting:
+            return
         self._attach = context
+        reading = asyncio.get_running_loop().create_task(self._count_heartbeats(context))
+        end = asyncio.get_running_loop().create_task(self._attach_end.wait())
+        await asyncio.wait([reading, end], return_when=asyncio.FIRST_COMPLETED)
+        reading.cancel()
+        end.cancel()
+        if self._attach_end.is_set():
+            await context.abort(grpc.StatusCode.ABORTED, "attached anew")
+
+    async def _count_heartbeats(self, context: AttachContext) -> None:
         while isinstance(await context.read(), guest_pb2.AttachRequest):
             self.heartbeats += 1
-            await self._notify()
 
     async def Check(self, request_iterator: object, context: CheckContext) -> None:
         """Answer each request as it comes."""
         self._check = context
         while isinstance(request := await context.read(), guest_pb2.CheckRequest):
             self.check_requests.append(request)
-            await self._notify()
             if self.behaviour.abort_check is not None:
                 await context.abort(*self.behaviour.abort_check)
             replies = (self.behaviour.on_check or self.sound_replies)(request)
-            for reply in replies:
-                await self.say(reply)
+            await self.say(*replies)
 
     async def Scan(self, request_iterator: object, context: ScanContext) -> None:
         """Take uploads; settle what they were asked for."""
         self.scan_streams += 1
-        if self.behaviour.abort_scan is not None:
-            await context.abort(*self.behaviour.abort_scan)
+        try:
+            await self._scan(context)
+        finally:
+            self.scan_streams_ended += 1
+
+    async def _scan(self, context: ScanContext) -> None:
         if self.behaviour.take_content is not None:
             await self.behaviour.take_content.wait()
         upload: Received | None = None
         while isinstance(request := await context.read(), guest_pb2.ScanRequest):
+            if self.behaviour.abort_scan is not None:
+                await context.abort(*self.behaviour.abort_scan)
             ends: list[tuple[Received, guest_pb2.UploadEnd]] = []
             self.scan_messages.append(sum(len(part.chunk.data) for part in request.parts))
             for part in request.parts:
@@ -152,7 +171,6 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
             if ends:
                 await context.write(guest_pb2.ScanReply(ends=[end for _, end in ends]))
                 await self._settle(ends)
-            await self._notify()
 
     def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
         """What an SVM says that keeps its word."""
@@ -228,18 +246,19 @@ class GuestSideServer(guest_pb2_grpc.ProtectionServicer):
         end.valid_for.seconds = VALID_FOR
         return end
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
     async def hand_out_ticket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The companion socket: a ticket, which counts until the guest hangs up."""
-        writer.write(self.behaviour.ticket_line)
-        await writer.drain()
-        await reader.read(1)
-        self.peers_gone += 1
-        await self._notify()
-        writer.close()
+        handler = asyncio.current_task()
+        assert handler is not None
+        self.companions.add(handler)
+        try:
+            writer.write(self.behaviour.ticket_line)
+            await writer.drain()
+            await reader.read(1)
+            self.peers_gone += 1
+        finally:
+            self.companions.discard(handler)
+            writer.close()
 
 
 @asynccontextmanager
@@ -248,7 +267,9 @@ async def serving(path: Path, behaviour: Behaviour | None = None) -> AsyncIterat
     service = GuestSideServer(path, behaviour or Behaviour())
     companion = await asyncio.start_unix_server(service.hand_out_ticket, f"{path}.id")
     server = aio.server()
-    guest_pb2_grpc.add_ProtectionServicer_to_server(service, server)
+    # grpc.aio also takes coroutines that read and write, which the generated types do not know.
+    servicer = cast("guest_pb2_grpc.ProtectionServicer", service)
+    guest_pb2_grpc.add_ProtectionServicer_to_server(servicer, server)
     server.add_insecure_port(service.target)
     await server.start()
     try:
@@ -257,3 +278,7 @@ async def serving(path: Path, behaviour: Behaviour | None = None) -> AsyncIterat
         await server.stop(None)
         companion.close()
         await companion.wait_closed()
+        handlers = list(service.companions)
+        for handler in handlers:
+            handler.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Tests of the guest stub, one file for each module."""

@@ -1,0 +1,83 @@
+"""Tests of attaching."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from lightagent.v1 import guest_pb2
+
+from guest_stub.svm_link.attach import BadPolicy, read_policy
+from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.values import HelloLabels, LinkPolicy
+from tests.support.guest_side_server import Behaviour, serving
+from tests.support.held_files import LABELS, Listener, attached, until
+
+GENERATION = guest_pb2.AttachReply(generation=guest_pb2.GenerationChange(generation=1))
+POLICY = guest_pb2.AttachReply(policy=Behaviour().policy)
+
+
+async def test_attaching_gives_policy_and_generation(tmp_path: Path) -> None:
+    """The stub says who it is, and has the SVM's policy and generation when it is attached."""
+    async with attached(tmp_path) as (link, server):
+        assert link.policy == LinkPolicy(64 << 20, 1024, 256 << 10, 30.0)
+        assert link.generation == 7
+        [hello] = server.hellos
+        assert (hello.stub_version, hello.os) == (LABELS.stub_version, LABELS.os)
+        assert (hello.boot_id, hello.host_name) == (LABELS.boot_id, LABELS.host_name)
+
+
+async def test_labels_are_cut_to_what_the_wire_takes(tmp_path: Path) -> None:
+    """A label of more than 256 bytes is cut between characters; one that is no Unicode is mended."""
+    async with serving(tmp_path / "svm.sock") as server:
+        labels = HelloLabels("v", os="é" * 200, host_name="a\udcff")
+        async with await SvmLink.open(server.target, labels, 30.0):
+            assert server.hellos[0].os == "é" * 128
+            assert server.hellos[0].host_name == "a?"
+
+
+async def test_what_the_svm_says_unasked_reaches_the_listener(tmp_path: Path) -> None:
+    """A new generation, a new policy and revocations are taken as they come."""
+    listener = Listener()
+    async with attached(tmp_path, listener=listener) as (link, server):
+        await server.tell(
+            guest_pb2.AttachReply(policy=guest_pb2.Policy(max_batch=5, max_chunk_bytes=9)),
+            guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=[b"r" * 32])),
+            guest_pb2.AttachReply(),  # a kind that a later SVM may know
+            guest_pb2.AttachReply(generation=guest_pb2.GenerationChange(generation=8)),
+        )
+        await until(lambda: bool(listener.generations))
+        assert (listener.generations, listener.digests) == ([8], [b"r" * 32])
+        assert (link.generation, link.policy.max_batch) == (8, 5)
+    assert listener.why == []
+
+
+async def test_heartbeats_come_in_time(tmp_path: Path) -> None:
+    """An SVM that wants one every 60 ms gets them."""
+    behaviour = Behaviour()
+    behaviour.policy.heartbeat.FromMilliseconds(60)
+    async with attached(tmp_path, behaviour) as (_, server):
+        await until(lambda: server.heartbeats >= 3)
+
+
+@pytest.mark.parametrize("replies", [[], [GENERATION], [POLICY], [POLICY, POLICY], [guest_pb2.AttachReply()]])
+async def test_a_greeting_in_another_order_is_refused(
+    tmp_path: Path, replies: list[guest_pb2.AttachReply]
+) -> None:
+    """What does not begin with policy and generation is no SVM that the stub understands."""
+    behaviour = Behaviour(attach_replies=replies, hang_up_after_greeting=True)
+    async with serving(tmp_path / "svm.sock", behaviour) as server:
+        with pytest.raises(SvmUnreachable, match="not an SVM that this stub understands"):
+            await SvmLink.open(server.target, LABELS, 30.0)
+
+
+@pytest.mark.parametrize(("batch", "chunk"), [(0, 1), (1, 0)])
+def test_a_policy_that_lets_nothing_through_is_refused(batch: int, chunk: int) -> None:
+    """Zero digests a batch or zero bytes a chunk make no sense."""
+    with pytest.raises(BadPolicy, match="digests a batch"):
+        read_policy(guest_pb2.Policy(max_batch=batch, max_chunk_bytes=chunk))
+
+
+def test_a_policy_is_held_to_the_stubs_own_bounds() -> None:
+    """No SVM makes the stub build messages over 1 MiB, or beat without a pause."""
+    policy = read_policy(guest_pb2.Policy(max_batch=1 << 31, max_chunk_bytes=1 << 31, heartbeat=Duration()))
+    assert policy == LinkPolicy(0, 16384, 256 << 10, 30.0)

@@ -1,0 +1,147 @@
+"""Tests of the link as a whole: reaching an SVM, losing it, closing."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import grpc
+import pytest
+
+from guest_stub.outcome import Outcome
+from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from tests.support.guest_side_server import Behaviour, serving
+from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
+
+
+async def test_no_svm_says_so(tmp_path: Path) -> None:
+    """Without a socket the sentence names it and says what to look at."""
+    with pytest.raises(SvmUnreachable, match=r"svm\.sock\.id: No such file or directory: is the SVM running"):
+        await SvmLink.open(f"unix:{tmp_path}/svm.sock", LABELS, 30.0)
+
+
+async def test_nobody_at_a_port_says_so(unused_tcp_port: int) -> None:
+    """A port that nobody listens on is refused at once, with the address."""
+    with pytest.raises(SvmUnreachable, match=f"tcp:127.0.0.1:{unused_tcp_port}: .*UNAVAILABLE"):
+        await SvmLink.open(f"tcp:127.0.0.1:{unused_tcp_port}", LABELS, 30.0)
+
+
+@pytest.mark.parametrize("target", ["", "unix:", "tcp:", "tcp:host", "/run/svm.sock", "http://svm:80"])
+async def test_an_address_of_another_form_says_how_to_write_it(target: str) -> None:
+    """What is no address of an SVM is refused with the two forms that are."""
+    with pytest.raises(SvmUnreachable, match='write "unix:/path" or "tcp:host:port"'):
+        await SvmLink.open(target, LABELS, 30.0)
+
+
+async def test_a_silent_svm_is_not_waited_for_longer_than_told(tmp_path: Path) -> None:
+    """A companion socket that hands out nothing ends the attempt at its deadline."""
+    behaviour = Behaviour(ticket_line=b"")
+    async with serving(tmp_path / "svm.sock", behaviour) as server:
+        with pytest.raises(SvmUnreachable, match=r"no SVM has answered within 0.1 s"):
+            await SvmLink.open(server.target, LABELS, 0.1)
+
+
+async def test_a_refused_ticket_says_so(tmp_path: Path) -> None:
+    """A ticket that does not count is the SVM's refusal, with its words."""
+    behaviour = Behaviour(ticket_line=b"f" * 32 + b"\n")
+    async with serving(tmp_path / "svm.sock", behaviour) as server:
+        with pytest.raises(SvmUnreachable, match="did not let this guest attach: UNAUTHENTICATED: no ticket"):
+            await SvmLink.open(server.target, LABELS, 30.0)
+        await until(lambda: server.peers_gone == 1)
+
+
+@pytest.mark.parametrize("stream", ["attach", "check"])
+async def test_a_stream_that_ends_loses_the_svm(tmp_path: Path, stream: str) -> None:
+    """When the SVM ends Attach or Check, every open question ends as NO_SVM and the link says why."""
+    listener = Listener()
+    behaviour = Behaviour(on_check=lambda _: [])
+    async with attached(tmp_path, behaviour, listener) as (link, server):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(link.check(batch_of(2, first=number))) for number in range(5)]
+            await until(lambda: len(server.check_requests) == 5)
+            if stream == "attach":
+                server.end_attach()
+            else:
+                behaviour.abort_check = (grpc.StatusCode.ABORTED, "attached anew")
+                group.create_task(link.check(batch_of(1)))
+        assert [task.result().outcomes for task in tasks] == [[100, 100]] * 5
+        assert link.lost.is_set()
+        assert link.why_lost == f"the SVM's {stream.title()} stream: ABORTED: attached anew"
+        assert tasks[0].result().answer(1).reason == link.why_lost
+        assert (await link.check(batch_of(1))).outcomes == [Outcome.NO_SVM]
+    assert listener.why == [link.why_lost]
+
+
+async def test_an_svm_that_goes_away_in_the_middle_of_an_upload(tmp_path: Path) -> None:
+    """Questions whose content is under way end as NO_SVM too, and nothing hangs."""
+    files = HeldFiles(tmp_path, [b"small", os.urandom(30 << 18)])
+    listener = Listener()
+    behaviour = Behaviour(take_content=asyncio.Event())
+    async with serving(tmp_path / "svm.sock", behaviour) as server:
+        link = await SvmLink.open(server.target, LABELS, 30.0, listener)
+        question = await link.check(files.batch())
+        await until(lambda: server.scan_streams == 2)
+    answers = await ends(question)
+    assert {answer.outcome for answer in answers.values()} == {Outcome.NO_SVM}
+    assert len(listener.why) == 1
+    await link.close()
+
+
+async def test_closing_ends_what_is_open(tmp_path: Path) -> None:
+    """After close() open questions are NO_SVM, the ticket is given back, and the listener hears nothing."""
+    listener = Listener()
+    behaviour = Behaviour(on_check=lambda _: [])
+    async with attached(tmp_path, behaviour, listener) as (link, server):
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(link.check(batch_of(1)))
+            await until(lambda: len(server.check_requests) == 1)
+            await link.close()
+        assert asked.result().answer(0).outcome is Outcome.NO_SVM
+        assert asked.result().answer(0).reason == "the link was closed"
+        await link.close()
+        await until(lambda: server.peers_gone == 1)
+    assert listener.why == []
+
+
+async def test_closing_leaves_no_descriptor(tmp_path: Path) -> None:
+    """A link that was closed in the middle of an upload holds no file open."""
+    files = HeldFiles(tmp_path, [os.urandom(30 << 18)])
+    async with serving(tmp_path / "svm.sock", Behaviour(take_content=asyncio.Event())) as server:
+        link = await SvmLink.open(server.target, LABELS, 30.0)
+        await link.check(files.batch())
+        await until(lambda: held_open(files.paths[0]))
+        await link.close()
+        await until(lambda: not held_open(files.paths[0]))
+
+
+def held_open(path: Path) -> bool:
+    """Whether this process has the file open."""
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{number}") == str(path):
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+async def test_a_fault_of_the_callers_own_loses_the_link_loudly(tmp_path: Path) -> None:
+    """An exception of `content` ends the questions with its name, and is not swallowed."""
+    seen: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: seen.append(context.get("exception")))
+    async with attached(tmp_path) as (link, _):
+        question = await link.check(batch_of(1))  # its content raises AssertionError
+        assert question.outcomes == [20]
+        assert [answer.outcome for answer in (await ends(question)).values()] == [Outcome.NO_SVM]
+        assert "AssertionError" in link.why_lost
+
+
+async def test_two_links_live_side_by_side(tmp_path: Path) -> None:
+    """A process may hold links to two SVMs; the end of one leaves the other."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    async with attached(tmp_path / "a") as (first, _), attached(tmp_path / "b") as (second, server):
+        server.known = {batch_of(1).digests[0]: 3}
+        await first.close()
+        assert (await second.check(batch_of(1))).outcomes == [3]
+        assert not second.lost.is_set()

@@ -1,0 +1,87 @@
+"""Tests of reading the SVM's messages."""
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from lightagent.v1 import guest_pb2, verdict_pb2
+
+from guest_stub.outcome import Outcome
+from guest_stub.svm_link.values import LinkAnswer, Purpose
+from guest_stub.svm_link.wire import first_reply, refusal, seconds, settled_answer, upload_answer
+from tests.support.guest_side_server import numbers
+
+
+def test_purposes_are_those_of_the_wire() -> None:
+    """The numbers of Purpose are the wire's."""
+    assert {f"PURPOSE_{purpose.name}": purpose.value for purpose in Purpose} == {
+        name: number for name, number in verdict_pb2.Purpose.items() if number
+    }
+
+
+def test_a_first_reply_has_details_and_leases_apart() -> None:
+    """A detail of CONTENT_NEEDED is a lease, any other is said beside the outcome."""
+    reply = guest_pb2.CheckReply(
+        outcomes=numbers(4, 1, 20), generation=9, valid_for=Duration(seconds=60, nanos=500_000_000)
+    )
+    reply.details.add(index=1, threat="T", engine="yara", member="a/b")
+    reply.details.add(index=2, lease=77)
+    reply.details.add(index=3, threat="beyond the outcomes")
+    first = first_reply(reply)
+    assert first.outcomes == [4, 1, 20]
+    assert first.leases == {2: 77}
+    assert first.told == {1: LinkAnswer(Outcome.MALICIOUS, 9, 60.5, "T", "yara", "a/b")}
+    assert (first.generation, first.valid_for) == (9, 60.5)
+
+
+@pytest.mark.parametrize("number", [0, 6, 99, 100, 102])
+def test_a_number_that_is_not_known_is_an_engine_error(number: int) -> None:
+    """Zero and unknown numbers end as ENGINE_ERROR and may not be kept, with a detail or without."""
+    settled = verdict_pb2.Settled(index=0, outcome=numbers(number)[0], valid_for=Duration(seconds=5))
+    assert settled_answer(settled, 9) == LinkAnswer(Outcome.ENGINE_ERROR)
+    settled.detail.reason = "why"
+    assert settled_answer(settled, 9) == LinkAnswer(Outcome.ENGINE_ERROR, reason="why")
+    end = guest_pb2.UploadEnd(outcome=numbers(number)[0], generation=9, valid_for=Duration(seconds=5))
+    assert upload_answer(end) == LinkAnswer(Outcome.ENGINE_ERROR)
+
+
+def test_an_unanswered_one_may_not_be_kept() -> None:
+    """What is no verdict has neither generation nor time, whatever the message says."""
+    end = guest_pb2.UploadEnd(
+        outcome=verdict_pb2.OUTCOME_ENCRYPTED, generation=9, valid_for=Duration(seconds=5)
+    )
+    assert upload_answer(end) == LinkAnswer(Outcome.ENCRYPTED)
+
+
+def test_a_verdict_says_how_long_it_may_be_kept() -> None:
+    """A settled verdict has the generation of its reply and its own time."""
+    settled = verdict_pb2.Settled(index=0, outcome=verdict_pb2.OUTCOME_CLEAN, valid_for=Duration(seconds=5))
+    assert settled_answer(settled, 9) == LinkAnswer(Outcome.CLEAN, 9, 5.0)
+
+
+def test_a_detection_names_its_place() -> None:
+    """Threat, engine and member stand beside a verdict."""
+    end = guest_pb2.UploadEnd(outcome=verdict_pb2.OUTCOME_MALICIOUS, generation=9)
+    end.detail.threat, end.detail.engine, end.detail.member = "T", "clamd", "m"
+    assert upload_answer(end) == LinkAnswer(Outcome.MALICIOUS, 9, 0.0, "T", "clamd", "m")
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "final"),
+    [
+        (3, Outcome.CHANGED, True),
+        (4, Outcome.TIMED_OUT, False),
+        (8, Outcome.OVERLOADED, False),
+        (9, Outcome.TIMED_OUT, False),
+        (0, Outcome.ENGINE_ERROR, False),
+        (13, Outcome.ENGINE_ERROR, False),
+    ],
+)
+def test_only_content_that_is_another_ends_by_a_refusal(code: int, outcome: Outcome, final: bool) -> None:
+    """Content that is not the digest's means a changed file; other refusals leave the digest to Check."""
+    said, is_final = refusal(guest_pb2.Refusal(code=code, message="do this"))
+    assert (said.outcome, is_final) == (outcome, final)
+    assert "do this" in said.reason
+
+
+def test_an_absent_duration_is_nothing() -> None:
+    """No time given is no time at all."""
+    assert seconds(guest_pb2.CheckReply().valid_for) == 0.0

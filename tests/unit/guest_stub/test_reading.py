@@ -1,0 +1,131 @@
+"""Tests of reading without a trace."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from guest_stub.reading import PIECE_BYTES, begin, open_quietly, read_quietly, went_away
+from tests.support.page_cache import evict, resident_pages
+
+
+def read_all(path: Path) -> bytes:
+    """The file's content, piece by piece."""
+    fd = open_quietly(str(path))
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    data = b""
+    try:
+        begin(fd, path.stat().st_size)
+        while count := read_quietly(fd, buffer, len(data)):
+            data += buffer[:count]
+    finally:
+        os.close(fd)
+    return data
+
+
+def test_a_cold_file_stays_cold(tmp_path: Path) -> None:
+    """What was not in the page cache is read, and not in the page cache afterwards."""
+    file = tmp_path / "file"
+    data = os.urandom(4 * PIECE_BYTES + 77)
+    file.write_bytes(data)
+    evict(file)
+    assert read_all(file) == data
+    assert not any(resident_pages(file))
+
+
+def test_a_small_cold_file_stays_cold(tmp_path: Path) -> None:
+    """A file of less than one piece is put back too."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 5000)
+    evict(file)
+    assert read_all(file) == b"x" * 5000
+    assert not any(resident_pages(file))
+
+
+def test_a_warm_file_stays_warm(tmp_path: Path) -> None:
+    """What others have in the page cache stays there."""
+    file = tmp_path / "file"
+    data = os.urandom(4 * PIECE_BYTES)
+    file.write_bytes(data)
+    assert file.read_bytes() == data
+    assert read_all(file) == data
+    assert all(resident_pages(file))
+
+
+def test_a_file_that_is_half_warm_stays_so(tmp_path: Path) -> None:
+    """The part that was in the page cache stays, the other part goes again."""
+    file = tmp_path / "file"
+    data = os.urandom(4 * PIECE_BYTES)
+    file.write_bytes(data)
+    evict(file)
+    with file.open("rb", buffering=0) as warm:
+        os.posix_fadvise(warm.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no read-ahead
+        assert len(warm.read(2 * PIECE_BYTES)) == 2 * PIECE_BYTES
+    before = resident_pages(file)
+    assert read_all(file) == data
+    assert resident_pages(file) == before
+
+
+def test_a_file_system_that_cannot_tell_is_read_all_the_same() -> None:
+    """procfs knows no RWF_NOWAIT; its files are read nevertheless."""
+    fd = open_quietly("/proc/self/status")
+    buffer = memoryview(bytearray(64))
+    try:
+        assert read_quietly(fd, buffer, 0) == 64
+    finally:
+        os.close(fd)
+    assert bytes(buffer).startswith(b"Name:")
+
+
+def test_an_error_of_the_disk_is_raised(tmp_path: Path) -> None:
+    """What is no answer to RWF_NOWAIT is the caller's to know."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(IsADirectoryError):
+            read_quietly(fd, memoryview(bytearray(16)), 0)
+    finally:
+        os.close(fd)
+
+
+def test_the_end_of_a_file_is_a_short_count(tmp_path: Path) -> None:
+    """A buffer that is longer than what is left comes back part-filled."""
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    fd = open_quietly(str(file))
+    buffer = memoryview(bytearray(16))
+    try:
+        assert read_quietly(fd, buffer, 0) == 5
+        assert read_quietly(fd, buffer, 3) == 2
+        assert read_quietly(fd, buffer, 9) == 0
+    finally:
+        os.close(fd)
+
+
+def test_reading_leaves_the_access_time(tmp_path: Path) -> None:
+    """The owner's file keeps the access time that it had."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    os.utime(file, ns=(1_000_000_000, file.stat().st_mtime_ns))
+    assert read_all(file) == b"x"
+    assert file.stat().st_atime_ns == 1_000_000_000
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    """Opening a link fails, and counts as a file that is not there any more."""
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="symbolic") as caught:
+        open_quietly(str(tmp_path / "link"))
+    assert went_away(caught.value)
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    """Opening a pipe that nobody writes to returns at once."""
+    os.mkfifo(tmp_path / "pipe")
+    os.close(open_quietly(str(tmp_path / "pipe")))
+
+
+def test_a_name_that_is_too_long_did_not_go_away(tmp_path: Path) -> None:
+    """Only errors that speak of the file's change count as such."""
+    with pytest.raises(OSError, match="too long") as caught:
+        open_quietly(str(tmp_path / ("n" * 300)))
+    assert not went_away(caught.value)
