@@ -1,0 +1,28 @@
+"""The light agent in a VM: looks at files, asks the SVM about them by digest, remembers what it said.
+
+It has no engine and no signatures. What stands here, in the order that a file passes:
+
+- `__main__`, `cli`   `guest-stub scan PATH...`: arguments in, exit code out
+- `config`            the stub's settings
+- `on_demand`         a scan that somebody ordered: the parts below, bounded and wired together
+- `walking`           its first thread: meets files, answers what is known, hands on the rest
+  - `walk`, `descent` directory trees by descriptors, in batches; the way down and back
+  - `mounts`          kinds of file systems, and what decisions on them are worth
+  - `excludes`        globs that leave things out
+- `decisions`         what was decided before, in an LMDB of the stub's own
+  - `records`         the bytes of a kept decision
+  - `unsynced`        whether a store written without fsync can be trusted
+- `looking`           opens and hashes files, again where they change meanwhile
+  - `hashing`         SHA-256 of many files in one go
+  - `reading`         leaves access times and page cache as found
+- `asking`            batches of digests to the SVM, asked again where it had no room
+- `line`              the way to the SVM over its restarts
+- `svm_link`          one connection to one SVM: Attach, Check, Scan; the only importer of grpc
+- `keeping`           new decisions into the store, revoked ones out of it
+
+Beside the way:
+
+- `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends
+- `room`, `manners`               bounds: files on their way; priority and rate
+- `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, where they go
+"""
