@@ -24,7 +24,7 @@ _TYPES: dict[Any, tuple[str, tuple[type, ...]]] = {
 
 
 class Problem(NamedTuple):
-    """A sentence about the setting or the table that `key` names, or `other` where the file has no such key."""
+    """A sentence about the setting that `key` names, or `other` where the file does not have `key`."""
 
     key: Key
     sentence: str

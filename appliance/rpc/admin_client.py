@@ -29,7 +29,7 @@ class AdminClient:
 
     def __init__(self, path: str, call_seconds: float = CALL_SECONDS) -> None:
         """path: of the administration socket. call_seconds: the longest any call but reload may take."""
-        self._path = path
+        self.path = path
         self._call_seconds = call_seconds
 
     def __enter__(self) -> Self:
@@ -37,7 +37,7 @@ class AdminClient:
         self._companion, ticket = self._get_ticket()
         self._metadata = (("ticket", ticket),)
         options = [("grpc.max_receive_message_length", MAX_REPLY_BYTES)]
-        self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self._path)}", options)
+        self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", options)
         self._stub = admin_pb2_grpc.AdministrationStub(self._channel)
         return self
 
@@ -83,7 +83,7 @@ class AdminClient:
         line = b""
         try:
             companion.settimeout(self._call_seconds)
-            companion.connect(self._path + ".id")
+            companion.connect(self.path + ".id")
             while len(line) < _TICKET_BYTES and (more := companion.recv(_TICKET_BYTES - len(line))):
                 line += more
         except OSError as error:
@@ -91,17 +91,17 @@ class AdminClient:
             raise AdminError(self._why_unreachable(error)) from error
         if len(line) < _TICKET_BYTES or not line.endswith(b"\n"):
             companion.close()
-            raise AdminError(f"the SVM on {self._path} admits nobody now: it has too many callers; try again")
+            raise AdminError(f"the SVM on {self.path} admits nobody now: it has too many callers; try again")
         return companion, line.decode("ascii", "replace").strip()
 
     def _why_unreachable(self, error: OSError) -> str:
         if isinstance(error, PermissionError):
-            return f"no right to use {self._path}: run this as the user that runs the SVM, or as root"
+            return f"no right to use {self.path}: run this as the user that runs the SVM, or as root"
         if isinstance(error, TimeoutError):
-            return f"the SVM on {self._path} does not answer: see its log, or restart it"
+            return f"the SVM on {self.path} does not answer: see its log, or restart it"
         if isinstance(error, FileNotFoundError | ConnectionError):
-            return f"no SVM answers on {self._path}: is `svm serve` running? Start it, or give its --socket"
-        return f"{self._path} cannot be used: {error.strerror or error}; give the SVM's --socket"
+            return f"no SVM answers on {self.path}: is `svm serve` running? Start it, or give its --socket"
+        return f"{self.path} cannot be used: {error.strerror or error}; give the SVM's --socket"
 
     def _call(self, method: Callable[..., Reply], request: Any, seconds: float = 0.0) -> Reply:
         """Return the reply, or raise AdminError with a sentence."""
@@ -116,9 +116,9 @@ class AdminClient:
         if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
             return str(details)
         if code is grpc.StatusCode.UNAVAILABLE:
-            return f"the SVM on {self._path} went away, or is stopping: see its log, and ask again"
+            return f"the SVM on {self.path} went away, or is stopping: see its log, and ask again"
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"the SVM on {self._path} did not answer within {seconds:g} s: see its log, then try again"
+            return f"the SVM on {self.path} did not answer within {seconds:g} s: see its log, then try again"
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            return f"the SVM on {self._path} does not know this command: it is older than this svm; update it"
-        return f"the SVM on {self._path} failed ({code.name}: {details}): see its log"
+            return f"the SVM on {self.path} does not know this command: it is older than this svm; update it"
+        return f"the SVM on {self.path} failed ({code.name}: {details}): see its log"

@@ -9,6 +9,7 @@ from appliance.domain.override import Override
 from appliance.domain.verdict import Verdict
 from appliance.rpc import wire
 from appliance.scanning.result import EngineState, SignatureSource
+from appliance.state.store import AuditEntry
 
 MAX_PROBLEMS = 100
 
@@ -96,6 +97,18 @@ def source_message(source: SignatureSource) -> admin_pb2.SignatureSource:
         problems.append(f"and {len(source.problems) - MAX_PROBLEMS} more")
     return admin_pb2.SignatureSource(
         engine=source.engine, path=source.path, signatures=source.signatures, problems=problems
+    )
+
+
+def audit_message(entry: AuditEntry) -> admin_pb2.AuditEntry:
+    """Return an entry of the audit as a message."""
+    return admin_pb2.AuditEntry(
+        at=timestamp(entry.at),
+        author=entry.actor,
+        action=entry.action,
+        sha256=entry.digest,
+        reason=entry.reason,
+        expires=timestamp(entry.expires_at),
     )
 
 

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_every_setting_of_the_example_is_explained() -> None:
     lines = EXAMPLE.read_text().splitlines()
     bare = [
         line
-        for above, line in zip(lines, lines[1:], strict=False)
+        for above, line in pairwise(lines)
         if " = " in line and not line.startswith("#") and not above.startswith("#")
     ]
     assert bare == ["enabled = true", "enabled = true", 'socket = "/run/clamav/clamd.ctl"']

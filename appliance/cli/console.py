@@ -1,0 +1,99 @@
+"""What a command of `svm` is given, how it prints, and how it ends."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from appliance.config import admin_socket
+from appliance.rpc.admin_client import AdminClient
+
+DONE = 0
+NO = 1  # the answer is no: problems were found, nothing is known, an engine is not ready
+FAILED = 2  # the command could not do its work
+
+
+def exit_codes(no: str = "") -> str:
+    """Return the part of a help text that lists them. no: what 1 means, "" where it does not occur."""
+    lines = ["exit codes:", "  0  done", f"  1  {no}", "  2  the command could not do its work; see stderr"]
+    return "\n".join(line for line in lines if no or not line.startswith("  1"))
+
+
+class CommandError(Exception):
+    """A command cannot do its work. The message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The outside of a command. clock: seconds since the epoch."""
+
+    environ: Mapping[str, str]
+    out: TextIO
+    err: TextIO
+    clock: Callable[[], float]
+
+    def say(self, *lines: str) -> None:
+        """Print lines to the output."""
+        for line in lines:
+            print(line, file=self.out)
+
+    def say_json(self, value: Any) -> None:
+        """Print one JSON document."""
+        self.say(json.dumps(value, indent=2))
+
+    def complain(self, sentence: str) -> None:
+        """Print one line to the errors."""
+        print(f"svm: {plain(sentence)}", file=self.err)
+
+    def client(self, args: argparse.Namespace) -> AdminClient:
+        """Return the connection to the SVM that the arguments and the environment name."""
+        return AdminClient(admin_socket(args.socket, args.config, self.environ))
+
+
+def add_socket_arguments(parser: argparse.ArgumentParser) -> None:
+    """Enter the arguments that say which SVM is asked."""
+    group = parser.add_argument_group("which SVM")
+    group.add_argument("--socket", metavar="PATH", help="its administration socket (KVMLA_ADMIN_SOCKET)")
+    group.add_argument(
+        "--config", metavar="FILE", type=Path, help="its settings, where server.admin names it (KVMLA_CONFIG)"
+    )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Enter --json."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def plain(text: str) -> str:
+    """Return the text without anything that could steer a terminal: some of it is guests' words."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return aligned lines. Numbers stand to the right, the last column is not filled up."""
+    body = [[f"{cell:,}" if isinstance(cell, int) else plain(str(cell)) for cell in row] for row in rows]
+    return _aligned([list(head), *body])
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    columns = list(zip(*lines, strict=True))
+    layout = [
+        (max(map(len, column)), all(cell.replace(",", "").isdigit() for cell in column[1:]))
+        for column in columns
+    ]
+    return [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, (width, number) in zip(line, layout, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> list[str]:
+    """Return "name  value" lines with the values in one column."""
+    rows = list(rows)
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:<{width}}  {plain(str(value))}".rstrip() for name, value in rows]

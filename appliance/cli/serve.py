@@ -1,0 +1,91 @@
+"""svm serve: runs the SVM until it is told to stop."""
+
+import argparse
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from appliance.cli.console import DONE, NO, Console
+from appliance.composition import serve
+from appliance.config import Settings, load
+from appliance.console.logs import adopt_library_lines, configure
+from appliance.console.metrics import MetricsAddressTaken
+from appliance.rpc.identity import SocketInUse
+from appliance.rpc.server import CannotListen
+from appliance.scanning.scanner import ScannerError
+from appliance.state.store import StateError
+from appliance.verdicts.environment import StoreError
+
+_DESCRIPTION = """Runs the security virtual machine in the foreground, and logs to stderr.
+
+Without a settings file the embedded defaults count: svm.example.toml lists them all.
+SIGTERM and SIGINT stop it when what it accepted is answered; SIGHUP reads the signatures anew."""
+
+_EPILOG = """examples:
+  svm serve
+  svm serve --config /etc/kvm-light-agent/svm.toml
+
+Under systemd, Type=notify works: it says when guests can attach.
+
+exit codes:
+  0  it was told to stop, and did
+  1  it could not start, or not go on; the reason is on stderr
+  2  the command line or the settings cannot be used"""
+
+# What stops an SVM from starting and has a sentence for people.
+_CANNOT_SERVE = (ScannerError, StateError, StoreError, SocketInUse, CannotListen, MetricsAddressTaken)
+
+
+def add(commands: Any) -> None:
+    """Enter the command. commands: what argparse's add_subparsers gave."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "serve", help="run the SVM", description=_DESCRIPTION, epilog=_EPILOG
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the settings (KVMLA_CONFIG)")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace, console: Console) -> int:
+    settings = load(args.config, console.environ)
+    configure(settings.log, console.err, console.clock)
+    leave_libraries = adopt_library_lines(structlog.get_logger("svm"))
+    try:
+        return _run(settings, console)
+    finally:
+        leave_libraries()
+        structlog.reset_defaults()
+
+
+def _run(settings: Settings, console: Console) -> int:
+    try:
+        asyncio.run(serve(settings, _notifier(console.environ)))
+    except _CANNOT_SERVE as error:
+        console.complain(str(error))
+        return NO
+    except OSError as error:
+        where = error.filename or "the system"
+        console.complain(f"{where}: {error.strerror or error}; see that the SVM's user may use it")
+        return NO
+    return DONE
+
+
+def _notifier(environ: Mapping[str, str]) -> Callable[[], None]:
+    """Return what tells systemd that the service is ready; it does nothing where systemd did not ask.
+
+    The protocol is that of sd_notify(3): a datagram to the socket that NOTIFY_SOCKET names, where a
+    leading "@" stands for the zero byte of an abstract name.
+    """
+    address = environ.get("NOTIFY_SOCKET", "")
+
+    def notify() -> None:
+        if not address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+            datagram.settimeout(5)
+            datagram.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
+
+    return notify

@@ -1,0 +1,57 @@
+"""Times as an administrator writes and reads them: all in UTC unless a zone is written."""
+
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+
+_SPAN = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[mhdw])")
+_UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where times on the wire end
+
+
+class BadTime(ValueError):
+    """The text is no time that can be used."""
+
+
+def parse_expiry(text: str, now: float) -> int:
+    """Return when "30d", "12h", "2w", "90m" or an ISO time is, in seconds since the epoch.
+
+    now: seconds since the epoch. Raises BadTime for other forms and for what does not lie in the future.
+    """
+    span = _SPAN.fullmatch(text)
+    try:
+        if span:
+            expires = int(now) + int(span["count"]) * _UNIT_SECONDS[span["unit"]]
+        else:
+            moment = datetime.fromisoformat(text)
+            expires = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise BadTime(
+            f"{text[:40]!r} is no time: give a span such as 90m, 12h, 30d or 2w, "
+            "or a time such as 2030-01-31 or 2030-01-31T12:00Z"
+        ) from error
+    if expires > _END_OF_TIME:
+        raise BadTime(f"{text!r} lies beyond the year 9999: leave the expiry out for an override without end")
+    if expires <= now:
+        raise BadTime(f"{text!r} does not lie in the future: an override that ends now does nothing")
+    return expires
+
+
+def iso(seconds: float) -> str:
+    """Return a time as 2030-01-31T12:00:00Z, for programs."""
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shown(seconds: float) -> str:
+    """Return a time as 2030-01-31 12:00:00 UTC, for people."""
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its two largest units: "3 h 12 min"."""
+    whole = max(0, int(seconds))
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    for (size, name), (next_size, next_name) in pairwise(units):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // next_size} {next_name}"
+    return f"{whole} s"

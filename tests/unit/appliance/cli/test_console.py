@@ -1,0 +1,48 @@
+"""What commands print with."""
+
+import argparse
+import io
+
+from appliance.cli.console import Console, add_socket_arguments, exit_codes, pairs, plain, table
+
+
+def test_tables_align_and_numbers_stand_to_the_right() -> None:
+    """Columns are as wide as their widest cell; thousands are parted."""
+    assert table(("name", "count", "why"), [("a", 1234567, "x"), ("long name", 5, "")]) == [
+        "name           count  why",
+        "a          1,234,567  x",
+        "long name          5",
+    ]
+
+
+def test_a_table_without_rows_is_its_head() -> None:
+    """Nothing to show is no error."""
+    assert table(("a", "b"), []) == ["a  b"]
+
+
+def test_words_of_guests_cannot_steer_a_terminal() -> None:
+    """Escape sequences, line ends and letters that turn the direction become question marks."""
+    assert plain("a\x1b[2Jb\nc\u202ed\udc80é") == "a?[2Jb?c?d?é"
+    assert pairs([("name", "\x07")]) == ["name  ?"]
+    assert table(("name",), [("\r",)]) == ["name", "?"]
+
+
+def test_complaints_are_one_line() -> None:
+    """A message with line ends, from wherever, is one line on stderr."""
+    err = io.StringIO()
+    Console({}, io.StringIO(), err, lambda: 0).complain("first\nsecond")
+    assert err.getvalue() == "svm: first?second\n"
+
+
+def test_exit_codes_that_do_not_occur_are_not_listed() -> None:
+    """The help of a command lists 1 only where it means something."""
+    assert "\n  1  " not in exit_codes()
+    assert "\n  1  nothing found\n" in exit_codes("nothing found")
+
+
+def test_the_socket_of_the_arguments_is_used() -> None:
+    """--socket names the SVM that is asked."""
+    parser = argparse.ArgumentParser()
+    add_socket_arguments(parser)
+    console = Console({}, io.StringIO(), io.StringIO(), lambda: 0)
+    assert console.client(parser.parse_args(["--socket", "/x.sock"])).path == "/x.sock"

@@ -1,0 +1,87 @@
+"""The command line of `svm` as a whole."""
+
+import io
+import re
+
+import pytest
+
+from appliance.cli import check_config
+from appliance.cli.console import Console
+from appliance.cli.program import INTERRUPTED, PIPE_CLOSED, run
+from tests.support.commands import svm
+
+COMMANDS = [
+    ("serve",),
+    ("check-config",),
+    ("status",),
+    ("verdicts",),
+    ("verdicts", "show"),
+    ("verdicts", "set"),
+    ("verdicts", "clear"),
+    ("verdicts", "audit"),
+    ("signatures",),
+    ("signatures", "list"),
+    ("signatures", "reload"),
+    ("signatures", "test"),
+    ("cache",),
+    ("cache", "stats"),
+]
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS])
+def test_every_command_has_help(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """--help shows the usage; each command that does something shows an example and its exit codes."""
+    with pytest.raises(SystemExit) as ended:
+        svm(*command, "--help")
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {' '.join(('svm', *command))} ")
+    nouns_alone = {("verdicts",), ("signatures",), ("cache",)}
+    if command not in nouns_alone:
+        assert "example" in text
+        assert "exit codes:" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "the following arguments are required: COMMAND; see `svm --help`"),
+        (("stats",), "invalid choice: 'stats'"),
+        (("verdicts",), "the following arguments are required: VERB; see `svm verdicts --help`"),
+        (("status", "--jsn"), "unrecognized arguments: --jsn"),
+        (("status", "--js"), "unrecognized arguments: --js"),
+        (("verdicts", "set", "a" * 64, "--reason", "x"), "one of the arguments --allow --block is required"),
+        (("verdicts", "set", "a" * 64, "--allow"), "the following arguments are required: --reason"),
+        (("verdicts", "audit", "--limit", "x"), "invalid int value: 'x'"),
+    ],
+)
+def test_a_wrong_command_line_ends_in_one_line(arguments: tuple[str, ...], said: str) -> None:
+    """What is wrong and where the help is, on stderr, with exit code 2."""
+    ran = svm(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert re.fullmatch(r"svm: .*; see `svm.* --help`\n", ran.err)
+
+
+def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted command ends as a shell expects, without a traceback."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check_config, "load", interrupted)
+    ran = svm("check-config")
+    assert (ran.code, ran.err) == (INTERRUPTED, "")
+
+
+def test_a_reader_that_goes_away_ends_quietly() -> None:
+    """`svm ... | head -1` gives no traceback."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    err = io.StringIO()
+    assert run(["check-config"], Console({}, Closed(), err, lambda: 0)) == PIPE_CLOSED
+    assert err.getvalue() == ""

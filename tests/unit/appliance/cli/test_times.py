@@ -1,0 +1,69 @@
+"""Times as an administrator writes and reads them."""
+
+import pytest
+
+from appliance.cli.times import BadTime, iso, parse_expiry, shown, span
+
+NOW = 1_900_000_000.5  # 2030-03-17 17:46:40 UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "expires"),
+    [
+        ("90m", 1_900_005_400),
+        ("12h", 1_900_043_200),
+        ("30d", 1_902_592_000),
+        ("2w", 1_901_209_600),
+        ("2031-01-31", 1_927_584_000),
+        ("2031-01-31T12:00", 1_927_627_200),
+        ("2031-01-31T12:00Z", 1_927_627_200),
+        ("2031-01-31T13:00+01:00", 1_927_627_200),
+    ],
+)
+def test_spans_and_times_are_understood(text: str, expires: int) -> None:
+    """A span counts from now; a time without a zone is UTC."""
+    assert parse_expiry(text, NOW) == expires
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no time"),
+        ("soon", "give a span such as 90m, 12h, 30d or 2w"),
+        ("-5d", "is no time"),
+        ("5y", "is no time"),
+        ("٣d", "is no time"),
+        ("0d", "does not lie in the future"),
+        ("2020-01-01", "does not lie in the future"),
+        ("2030-03-17T17:46:40Z", "does not lie in the future"),
+        ("999999w", "beyond the year 9999"),
+        ("9999-12-31T23:59-12:00", "beyond the year 9999"),
+        ("0001-01-01T00:00+14:00", "is no time|does not lie in the future"),
+    ],
+)
+def test_what_is_no_future_time_is_refused(text: str, said: str) -> None:
+    """The sentence says what is wrong and what can be given."""
+    with pytest.raises(BadTime, match=said):
+        parse_expiry(text, NOW)
+
+
+def test_times_are_shown_in_utc() -> None:
+    """One form for programs, one for people."""
+    assert iso(NOW) == "2030-03-17T17:46:40Z"
+    assert shown(NOW) == "2030-03-17 17:46:40 UTC"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min 0 s"),
+        (3 * 3600 + 12 * 60 + 5, "3 h 12 min"),
+        (86400 * 40 + 3600, "40 d 1 h"),
+    ],
+)
+def test_a_length_of_time_has_two_units(seconds: float, text: str) -> None:
+    """The two largest that matter; a clock that was set back gives no negative one."""
+    assert span(seconds) == text
