@@ -27,10 +27,13 @@ class AdminError(Exception):
 class AdminClient:
     """One administrator's connection to an SVM, for the length of a `with`."""
 
-    def __init__(self, path: str, call_seconds: float = CALL_SECONDS) -> None:
-        """path: of the administration socket. call_seconds: the longest any call but reload may take."""
+    def __init__(
+        self, path: str, call_seconds: float = CALL_SECONDS, reload_seconds: float = RELOAD_SECONDS
+    ) -> None:
+        """path: of the administration socket. The longest that a reload and any other call may take."""
         self.path = path
         self._call_seconds = call_seconds
+        self._reload_seconds = reload_seconds
 
     def __enter__(self) -> Self:
         """Get a ticket and open the channel, or raise AdminError."""
@@ -75,7 +78,9 @@ class AdminClient:
 
     def reload(self) -> admin_pb2.ReloadSignaturesReply:
         """Have the sources read anew; returns when the new ones are in use."""
-        return self._call(self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), RELOAD_SECONDS)
+        return self._call(
+            self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), self._reload_seconds
+        )
 
     def _get_ticket(self) -> tuple[socket.socket, str]:
         """Return the companion connection, which must stay open, and the ticket it gave."""
