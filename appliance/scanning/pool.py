@@ -181,8 +181,13 @@ class Pool:
         self._watch = asyncio.get_running_loop().call_later(tick, self._on_tick)
 
     def _on_tick(self) -> None:
-        """End what has taken too long. Runs on as long as there is work."""
         self._watch = None
+        self.end_overdue()
+        if self._queue or self.busy:
+            self._watch_on()
+
+    def end_overdue(self) -> None:
+        """End what has taken too long. Called by itself every second, or oftener, while there is work."""
         now = self._clock()
         overdue = [
             member
@@ -197,8 +202,6 @@ class Pool:
                 self._queue.popleft(), Unanswered.OVERLOADED, "no worker was free in time: ask again later"
             )
         self.room()
-        if self._queue or self.busy:
-            self._watch_on()
 
     def _time_out(self, member: Member) -> None:
         job = member.jobs.popleft()

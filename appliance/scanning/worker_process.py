@@ -68,7 +68,7 @@ class WorkerProcess:
         if launch.sandbox.walled:
             self._loop.add_reader(self._info_fd, self._on_info)
         else:
-            self._on_worker(self._process.pid)
+            self._loop.call_soon(self._on_worker, self._process.pid)
 
     def _spawn(self) -> None:
         """Start the program with its three channels: the socket, what bubblewrap says, and stderr."""
@@ -139,16 +139,21 @@ class WorkerProcess:
             return
         self._loop.remove_reader(self._info_fd)
         # Nothing, where bubblewrap failed: it ends by itself then.
-        with contextlib.suppress(ValueError, KeyError, ProcessLookupError):
+        with contextlib.suppress(ValueError, KeyError):
             self._on_worker(json.loads(self._info)["child-pid"])
 
     def _on_worker(self, pid: int) -> None:
-        self._worker_pidfd = os.pidfd_open(pid)
+        """Give the worker its order."""
+        if not self._open:
+            return
         with contextlib.suppress(OSError):  # a machine that lets nobody do this scans all the same
             Path(f"/proc/{pid}/oom_score_adj").write_bytes(_FIRST_TO_DIE)
-        self._loop.add_reader(self._socket, self._on_messages)
         try:
+            self._worker_pidfd = os.pidfd_open(pid)
+            self._loop.add_reader(self._socket, self._on_messages)
             self.send(self._launch.order, self._launch.bundle)
+        except ProcessLookupError:
+            pass  # it has ended already, which the loop is about to tell
         except OSError as error:
             self._fail(f"it cannot be told what to do: {error.strerror}")
 
