@@ -1,0 +1,22 @@
+"""Scanning: content comes in, is looked at in sandboxed processes, and a result comes out.
+
+The front process, which parses nothing:
+
+- `spool`        uploads into sealed files in memory, with room reserved up front
+- `scanner`      the one door: a descriptor and a label in, a ScanResult out; switches generations
+- `pool`         the worker processes: hands out work, kills what takes too long, replaces what dies
+- `sandbox`      how a worker is confined
+- `worker_wire`  the messages between the front and a worker, which is taken for hostile
+- `result`       the values that cross
+
+A worker, which meets hostile bytes:
+
+- `worker`       the program in the sandbox: builds signatures, or scans one content after another
+- `signatures`   reads all signatures into a bundle, makes engines from one; `bundle` is its form
+- `inspection`   shows one content to all engines, and each member of what it unpacks to
+- `containers`   tells containers from ordinary files by a few bytes
+- `unpacking`    the members of a container, by libarchive; `budget` bounds them
+- `engines`      what looks at a content, one file each
+- `labels`       makes names that came from hostile bytes safe to print
+- `data`         the rules and lists that ship: `data/yara`, `data/hashes`
+"""

@@ -1,0 +1,229 @@
+"""YARA-X rules: the shipped ones and those of the operator's directories (https://virustotal.github.io/yara-x/).
+
+Every `*.yar` and `*.yara` below a directory is compiled, each in a namespace of its own, so that the
+same rule name in two files is no error. A bad rule is reported by file and line; all others count.
+`include` is refused, since every file is read anyway and would be read twice.
+
+A rule that matches is MALICIOUS under its own name. It is SUSPICIOUS when it has one of the tags
+UNWANTED (`rule Miner : pua { ... }`), or a meta entry of such a name that is true or 1
+(`pua = true`), or the meta entry `disposition = "suspicious"`.
+
+External variables, all text: `filename` (last part of the path), `filepath` (path inside the
+container for a member, else the same as filename), `extension` (lower case, with its dot),
+`filetype` (a word such as "ELF", by the first bytes) and `owner` (never known: ""). A verdict is
+kept for content, whatever its name: a rule that asks for a name judges the name seen first.
+"""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xxhash
+import yara_x
+
+from appliance.config import EngineSettings
+from appliance.domain.outcome import Disposition, Unanswered
+from appliance.domain.verdict import Detection
+from appliance.scanning.engines.content import Content
+from appliance.scanning.engines.engine import MAX_DETECTIONS, EngineBuild, EngineFailure, fingerprint
+from appliance.scanning.engines.sources import (
+    SHIPPED,
+    Problems,
+    files_below,
+    open_source,
+    shown,
+    unread,
+)
+from appliance.scanning.labels import printable, shortened, threat_name
+from appliance.scanning.result import SignatureSource
+
+NAME = "yara"
+RULES_SECTION = "yara.rules"
+SUFFIXES = (".yar", ".yara")
+MAX_RULE_FILE_BYTES = 64 * 1024 * 1024
+EXTERNAL_VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")
+UNWANTED = frozenset({"suspicious", "pua", "pup", "riskware", "adware", "unwanted"})
+
+_FILE_TYPES = (
+    (b"MZ", "EXE"),
+    (b"\x7fELF", "ELF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"Rar!", "RAR"),
+    (b"7z\xbc\xaf\x27\x1c", "7ZIP"),
+    (b"\x1f\x8b", "GZIP"),
+    (b"%PDF", "PDF"),
+    (b"\xd0\xcf\x11\xe0", "OLE"),
+    (b"{\\rtf", "RTF"),
+    (b"GIF8", "GIF"),
+    (b"\xff\xd8\xff", "JPG"),
+    (b"\x89PNG", "PNG"),
+    (b"#!", "SCRIPT"),
+    (b"<?php", "PHP"),
+)
+
+
+def engine_version() -> str:
+    """The version of YARA-X in use."""
+    return version("yara-x")
+
+
+def build(settings: EngineSettings) -> EngineBuild:
+    """Compile the shipped rules and those of the operator."""
+    directories = [SHIPPED / "yara"] if settings.yara.shipped else []
+    return build_rules([*directories, *settings.yara.rules_dirs])
+
+
+def build_rules(directories: Iterable[Path]) -> EngineBuild:
+    """Compile every rule file below `directories`. What is wrong stands in the sources; the rest counts."""
+    builder = _Builder()
+    troubles: list[SignatureSource] = []
+    for directory in directories:
+        files, unreadable = files_below(NAME, directory, lambda name: name.lower().endswith(SUFFIXES))
+        troubles += unreadable
+        for path in files:
+            try:
+                builder.add(path)
+            except OSError as error:
+                troubles.append(unread(NAME, path, error.strerror or str(error)))
+    return builder.finish(troubles)
+
+
+class _Builder:
+    """Compiles files one by one into one set of rules."""
+
+    def __init__(self) -> None:
+        # Public rule sets were written for YARA's laxer regular expressions.
+        self._compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
+        self._compiler.ignore_invalid_rules(True)
+        for variable in EXTERNAL_VARIABLES:
+            self._compiler.define_global(variable, "")
+        self._paths: list[Path] = []
+        self._problems: list[Problems] = []
+        self._contents: list[bytes] = []
+
+    def add(self, path: Path) -> None:
+        """Compile one file. Raises OSError."""
+        with open_source(path, MAX_RULE_FILE_BYTES) as file:
+            raw = file.read()
+        problems = Problems()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            problems.add(shown(path), "not UTF-8, read as Latin-1: save it as UTF-8")
+            text = raw.decode("latin-1")
+        name = str(len(self._paths))
+        self._paths.append(path)
+        self._problems.append(problems)
+        self._contents.append(xxhash.xxh3_128_digest(raw))
+        self._compiler.new_namespace(name)
+        with suppress(yara_x.CompileError):  # it stands in errors() too, with its line
+            self._compiler.add_source(text, origin=name)
+
+    def finish(self, troubles: list[SignatureSource]) -> EngineBuild:
+        """Return the compiled rules and, file by file, what is wrong."""
+        self._note_errors()
+        rules = self._compiler.build()
+        counts = Counter(int(rule.namespace) for rule in rules)
+        sources = [
+            SignatureSource(NAME, shown(path), counts[index], problems.all())
+            for index, (path, problems) in enumerate(zip(self._paths, self._problems, strict=True))
+        ]
+        packed = io.BytesIO()
+        rules.serialize_into(packed)
+        return EngineBuild(
+            NAME,
+            engine_version(),
+            fingerprint(self._contents),
+            (*troubles, *sources),
+            {RULES_SECTION: packed.getvalue()},
+        )
+
+    def _note_errors(self) -> None:
+        for error in self._compiler.errors():
+            label: Mapping[str, Any] = next(iter(error.get("labels", ())), {})
+            origin = str(label.get("code_origin", ""))
+            if not origin.isdecimal() or int(origin) >= len(self._paths):
+                continue
+            index = int(origin)
+            place = f"{shown(self._paths[index])}:{label.get('line', error.get('line', 1))}"
+            detail = f": {label['text']}" if label.get("text") else ""
+            self._problems[index].add(place, f"{error.get('title', 'not a YARA rule')}{detail}")
+
+
+class YaraEngine:
+    """Scans with compiled rules. yara_x holds the GIL for a whole scan: one process, one engine."""
+
+    name = NAME
+    unpacks = False
+
+    def __init__(self, rules: memoryview, match_timeout_seconds: int) -> None:
+        """Load the section that a build made."""
+        self.version = engine_version()
+        self._timeout = match_timeout_seconds
+        self._scanner = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules)))
+        self._scanner.set_timeout(match_timeout_seconds)
+        self._values = dict.fromkeys(EXTERNAL_VARIABLES, "")
+
+    def scan(self, content: Content) -> list[Detection]:
+        """Return one detection for each rule that matches, the malicious first."""
+        data = content.data
+        self._set_variables(content.name, content.member, data[:8])
+        try:
+            if isinstance(data, bytes):
+                results = self._scanner.scan(data)
+            else:
+                results = self._scanner.scan_file(f"/proc/self/fd/{content.fd}")
+        except yara_x.TimeoutError:
+            raise EngineFailure(
+                f"YARA rules took longer than {self._timeout} s (engines.yara.match_timeout_seconds)",
+                Unanswered.TIMED_OUT,
+            ) from None
+        except (yara_x.ScanError, OSError) as error:
+            reason = shortened(printable(str(error).encode()), 200)
+            raise EngineFailure(f"YARA-X could not scan: {reason}") from error
+        matching = results.matching_rules
+        if not matching:
+            return []
+        found = [
+            Detection(threat_name(rule.identifier.encode()), NAME, content.member, _disposition(rule))
+            for rule in matching
+        ]
+        found.sort(key=lambda detection: detection.disposition)
+        return found[:MAX_DETECTIONS]
+
+    def _set_variables(self, name: bytes, member: str, head: bytes) -> None:
+        filename = name.decode("utf-8", "replace")
+        values = {
+            "filename": filename,
+            "filepath": member or filename,
+            "extension": os.path.splitext(filename)[1].lower(),
+            "filetype": file_type(head),
+        }
+        for variable, value in values.items():
+            if self._values[variable] != value:
+                self._scanner.set_global(variable, value)
+                self._values[variable] = value
+
+
+def file_type(head: bytes) -> str:
+    """Return the word for rules that ask for `filetype`, "" for none of those known here."""
+    for magic, word in _FILE_TYPES:
+        if head.startswith(magic):
+            return word
+    return ""
+
+
+def _disposition(rule: "yara_x.Rule") -> Disposition:
+    if not UNWANTED.isdisjoint(tag.lower() for tag in rule.tags):
+        return Disposition.SUSPICIOUS
+    for key, value in rule.metadata:
+        if key.lower() in UNWANTED and value in (True, 1, "true"):
+            return Disposition.SUSPICIOUS
+        if key.lower() == "disposition" and value == "suspicious":
+            return Disposition.SUSPICIOUS
+    return Disposition.MALICIOUS
