@@ -101,17 +101,15 @@ class _Lane:
         return taken
 
     async def _send(self, thread: ThreadPoolExecutor, uploads: list[Upload], policy: LinkPolicy) -> None:
-        """Send one message; a file that is under way when its stream ends is refused with it."""
+        """Send one message; the file that was under way when its stream ended is not gone on with."""
         loop = asyncio.get_running_loop()
         if self._stream is None or self._stream.ended is not None:
+            await loop.run_in_executor(thread, self._packer.close)  # its upload was refused with its stream
+            if not uploads:
+                return
             self._stream = _Stream(self._open_call())
-        stream = self._stream
         packed = await loop.run_in_executor(thread, self._packer.pack, uploads, policy)
-        await stream.write(packed)
-        if stream.ended is not None:
-            left = await loop.run_in_executor(thread, self._packer.close)
-            if left is not None:
-                left.refused(stream.ended)
+        await self._stream.write(packed)
 
 
 class _Stream:

@@ -163,6 +163,22 @@ async def test_an_upload_stream_that_ends_ends_its_uploads_alone(
         assert "no more" in answers[1].reason
 
 
+async def test_a_large_file_begins_anew_on_a_new_stream(tmp_path: Path) -> None:
+    """A file whose stream broke off in the middle of it is sent from its beginning when asked for again."""
+    files = HeldFiles(tmp_path, [os.urandom(30 * CHUNK)])
+    behaviour = Behaviour(abort_scan=(grpc.StatusCode.DEADLINE_EXCEEDED, "stalled"))
+    async with attached(tmp_path, behaviour) as (link, server):
+        question = await link.check(files.batch())
+        await until(lambda: server.scan_streams_ended == 1)
+        behaviour.abort_scan = None
+        request_id = server.check_requests[0].request_id
+        reply = guest_pb2.CheckReply(request_id=request_id)
+        reply.settled.add(index=0, outcome=20).detail.lease = server.lease(request_id, 0)
+        await server.say(reply)
+        assert await ends(question) == {0: NOT_DETECTED}
+        assert server.uploads[-1].data == files.paths[0].read_bytes()
+
+
 async def test_a_verdict_on_check_stops_a_large_upload(tmp_path: Path) -> None:
     """Where another guest's upload settles the digest, the rest of ours is not sent."""
     files = HeldFiles(tmp_path, [os.urandom(40 * CHUNK)])
