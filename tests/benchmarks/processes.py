@@ -98,6 +98,7 @@ class Ended:
     code: int
     seconds: float
     output: str
+    errors: str
     peak_mib: float
 
 
@@ -132,7 +133,7 @@ def run(argv: Sequence[str], good: Sequence[int] = (0,), watch_memory: bool = Fa
         raise BenchError(
             f"{' '.join(argv)}: exit code {process.returncode}: {(errors or output)[-LOG_TAIL:]}"
         )
-    return Ended(process.returncode, seconds, output, peak.stop() if peak else 0.0)
+    return Ended(process.returncode, seconds, output, errors[-LOG_TAIL:], peak.stop() if peak else 0.0)
 
 
 class _PeakWatch:

@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from tests.benchmarks.data import write_digests
 from tests.benchmarks.harness import Bench, BenchError
-from tests.benchmarks.processes import Driver, Ended, Service, python, run
+from tests.benchmarks.processes import Driver, Service, python, run
 
 LARGEST_FILE_MIB = 256  # the embedded default of limits.max_file_mib
 MAP_MIB = 1024
+TREE_MAY_MOVE = 0.001  # of the files of a live tree; none of a small one
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +132,30 @@ class Guest:
         fixed = ("-m", "guest_stub", "scan", "--json", "--svm", self.target, "--state", str(self.state))
         return python(*fixed, *self.options, "--", str(top))
 
-    def scan(self, top: Path, watch_memory: bool = False) -> Ended:
-        """Scan a tree as a whole command; a detection in it is an end like another."""
-        return run(self.argv(top), good=(0, 1, 2), watch_memory=watch_memory)
+    def scan(self, top: Path, files: int, watch_memory: bool = False) -> "Scan":
+        """Scan a tree as a whole command. BenchError when the stub did not count some `files` files.
+
+        Exit code 1 is a detection, 2 a file that could not be judged: both may be in a real tree.
+        """
+        ended = run(self.argv(top), good=(0, 1, 2), watch_memory=watch_memory)
+        try:
+            counts: dict[str, Any] = json.loads(ended.output.strip().rpartition("\n")[2])
+        except json.JSONDecodeError as error:
+            raise BenchError(
+                f"guest-stub scan ended with {ended.code}, no summary: {ended.errors}"
+            ) from error
+        if abs(counts.get("files", 0) - files) > files * TREE_MAY_MOVE:
+            raise BenchError(f"the stub counted {counts.get('files')} of {files} files: {counts}")
+        return Scan(ended.seconds, ended.peak_mib, counts)
 
 
-def summary(ended: Ended) -> dict[str, Any]:
-    """Return the last line of a scan's JSON: its counts."""
-    try:
-        counts: dict[str, Any] = json.loads(ended.output.strip().rpartition("\n")[2])
-    except json.JSONDecodeError as error:
-        raise BenchError(f"guest-stub scan printed no summary (exit code {ended.code})") from error
-    return counts
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan that ended: seconds of the whole command, its peak memory if watched, its summary."""
+
+    seconds: float
+    peak_mib: float
+    counts: dict[str, Any]
 
 
 def fresh(path: Path) -> Path:

@@ -42,7 +42,8 @@ async def many(link: SvmLink, batches: list[list[bytes]], in_flight: int) -> dic
     async def lane() -> None:
         nonlocal found
         for digests in left:
-            found += (await link.check(_batch(digests))).outcomes.count(NOT_DETECTED)
+            question = await link.check(_batch(digests))
+            found += question.outcomes.count(NOT_DETECTED)
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.benchmarks.data import read_all, sample
 from tests.benchmarks.harness import Bench, BenchError, Figure, Target
 from tests.benchmarks.processes import Driver, cpu_seconds
-from tests.benchmarks.svm import Engines, Guest, Svm, fresh, summary
+from tests.benchmarks.svm import Engines, Guest, Svm, fresh
 from tests.benchmarks.yara_rules import write_rules
 
 ONE_IN, SHORT_ONE_IN = 14, 2000
@@ -49,11 +49,11 @@ def _ours(scratch: Path, top: Path, engines: Engines, files: int) -> float:
     """Return the CPU seconds of a first guest's scan."""
     with Svm(scratch, fresh(scratch / "svm-state"), engines) as svm:
         before = cpu_seconds()
-        counts = summary(Guest(svm.target, fresh(scratch / "guest")).scan(top))
+        scan = Guest(svm.target, fresh(scratch / "guest")).scan(top, files)
         spent = cpu_seconds() - before
         scanned = svm.figures()["scans"]
     if scanned != files:
-        raise BenchError(f"{scanned:.0f} of {files} files were scanned; the stub says {counts}")
+        raise BenchError(f"{scanned:.0f} of {files} files were scanned; the stub says {scan.counts}")
     return spent
 
 

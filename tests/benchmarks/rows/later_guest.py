@@ -7,14 +7,10 @@ nothing over the SVM's limit of 256 MiB) in as many threads as this machine has 
 number too. Wall clock.
 """
 
-import json
-import os
-
-from tests.benchmarks.harness import Bench, BenchError, Figure, Target
-from tests.benchmarks.processes import python
+from tests.benchmarks.harness import Bench, Figure, Target
 from tests.benchmarks.processes import run as run_command
-from tests.benchmarks.rows.usr import scanned_usr
-from tests.benchmarks.svm import LARGEST_FILE_MIB, Guest, Svm, fresh, summary
+from tests.benchmarks.rows.usr import hashing, scanned_usr
+from tests.benchmarks.svm import Guest, Svm, fresh
 
 ROUNDS = 5
 
@@ -22,21 +18,13 @@ ROUNDS = 5
 def run(bench: Bench) -> list[Figure]:
     """Measure later-guest-scan."""
     usr = scanned_usr(bench)
-    threads = str(os.cpu_count() or 1)
-    hashing = python(
-        "-m", "tests.benchmarks.drivers.hash_tree", threads, str(LARGEST_FILE_MIB << 20), str(usr.top)
-    )
-    hashed = json.loads(run_command(hashing).output)
     with Svm(bench.scratch, usr.svm) as svm:
-        scans = svm.figures()["scans"]
-
-        def ours() -> float:
-            ended = Guest(svm.target, fresh(bench.scratch / "guest")).scan(usr.top)
-            if (files := summary(ended)["files"]) < hashed["files"]:
-                raise BenchError(f"the stub counted {files} files, the walk {hashed['files']}")
-            return ended.seconds
-
-        rounds = bench.alternate(bench.rounds(ROUNDS), ours, lambda: run_command(hashing).seconds)
-        scans = svm.figures()["scans"] - scans
-    note = f"{hashed['files']:,} files, {hashed['bytes'] / 1e6:,.0f} MB; {scans:.0f} scans by engines"
+        before = svm.figures()["scans"]
+        rounds = bench.alternate(
+            bench.rounds(ROUNDS),
+            lambda: Guest(svm.target, fresh(bench.scratch / "guest")).scan(usr.top, usr.files).seconds,
+            lambda: run_command(hashing(usr.top)).seconds,
+        )
+        scans = svm.figures()["scans"] - before
+    note = f"{usr.files:,} files, {usr.bytes / 1e6:,.0f} MB; {scans:.0f} scans by engines"
     return [Figure("later-guest-scan", "s", rounds, Target(1.7), note)]

@@ -16,11 +16,11 @@ by as much as the tree is, so that it overflows alike, and a run takes minutes i
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.benchmarks.data import read_all, sample, write_clam_signatures
-from tests.benchmarks.harness import Bench, BenchError, Figure, Rounds, Target
+from tests.benchmarks.data import Tree, read_all, sample, write_clam_signatures
+from tests.benchmarks.harness import Bench, Figure, Rounds, Target
 from tests.benchmarks.processes import cpu_seconds
 from tests.benchmarks.processes import run as run_command
-from tests.benchmarks.svm import Engines, Guest, Svm, fresh, summary
+from tests.benchmarks.svm import Engines, Guest, Svm, fresh
 from tests.benchmarks.theirs import clamd, program
 
 GUESTS, SHORT_GUESTS = 10, 3
@@ -29,6 +29,7 @@ CLAMD_ONE_IN = 20
 CLAMD_CACHE = 65_536  # entries, clamd's default
 SIGNATURES = 5000
 ROUNDS = 3
+DATABASE = "database"
 
 
 def engine_bytes(bench: Bench) -> list[Figure]:
@@ -37,10 +38,8 @@ def engine_bytes(bench: Bench) -> list[Figure]:
     guests = SHORT_GUESTS if bench.short else GUESTS
     with Svm(bench.scratch) as svm, ThreadPoolExecutor(guests) as pool:
         stubs = [Guest(svm.target, bench.scratch / f"guest-{number}") for number in range(guests)]
-        ends = list(pool.map(lambda stub: summary(stub.scan(tree.top)), stubs))
+        list(pool.map(lambda stub: stub.scan(tree.top, len(tree.files)), stubs))
         given = svm.figures()["engine_bytes"]
-    if any(end["files"] != len(tree.files) for end in ends):
-        raise BenchError(f"{len(tree.files)} files, but the guests counted {[end['files'] for end in ends]}")
     rounds = Rounds((given / 1e6,), (tree.unique / 1e6,))
     note = f"{len(tree.files):,} files, {guests} guests at once"
     return [Figure("ten-guests-engine-bytes", "MB", rounds, Target(1.0), note)]
@@ -53,35 +52,32 @@ def against_clamdscan(bench: Bench) -> list[Figure]:
     bench.say("  sampling /usr")
     tree = sample(bench.scratch / "tree", one_in)
     read_all(tree.top)
-    database = bench.scratch / "database"
-    write_clam_signatures(database, SIGNATURES)
+    write_clam_signatures(bench.scratch / DATABASE, SIGNATURES)
     entries = CLAMD_CACHE // one_in
     rounds = bench.alternate(
         bench.rounds(ROUNDS),
-        lambda: _stubs(bench.scratch, tree.top, database, (guests, entries)),
-        lambda: _clamdscans(bench.scratch, tree.top, database, (guests, entries)),
+        lambda: _stubs(bench.scratch, tree, guests, entries),
+        lambda: _clamdscans(bench.scratch, tree, guests, entries),
     )
     size = f"{len(tree.files):,} files, {tree.total / 1e6:,.0f} MB"
     note = f"{size}, {guests} guests, {entries:,} entries in clamd's cache"
     return [Figure("ten-guests-vs-clamdscan", "CPU s", rounds, Target(0.3), note)]
 
 
-def _stubs(scratch: Path, top: Path, database: Path, sizes: tuple[int, int]) -> float:
-    """Return the CPU seconds of all guests' scans through an SVM. sizes: guests, entries of clamd's cache."""
-    guests, entries = sizes
-    service, path, _ = clamd(scratch, database, entries)
+def _stubs(scratch: Path, tree: Tree, guests: int, entries: int) -> float:
+    """Return the CPU seconds of all guests' scans through an SVM. entries: of clamd's cache."""
+    service, path, _ = clamd(scratch, scratch / DATABASE, entries)
     with service, Svm(scratch, fresh(scratch / "svm-state"), Engines(False, (), path)) as svm:
         before = cpu_seconds()
         for number in range(guests):
-            Guest(svm.target, fresh(scratch / f"guest-{number}")).scan(top)
+            Guest(svm.target, fresh(scratch / f"guest-{number}")).scan(tree.top, len(tree.files))
         return cpu_seconds() - before
 
 
-def _clamdscans(scratch: Path, top: Path, database: Path, sizes: tuple[int, int]) -> float:
+def _clamdscans(scratch: Path, tree: Tree, guests: int, entries: int) -> float:
     """Return the CPU seconds of all guests' runs of clamdscan."""
-    guests, entries = sizes
-    service, _, configuration = clamd(scratch, database, entries)
-    command = [program("clamdscan"), "--fdpass", "--quiet", f"--config-file={configuration}", str(top)]
+    service, _, configuration = clamd(scratch, scratch / DATABASE, entries)
+    command = [program("clamdscan"), "--fdpass", "--quiet", f"--config-file={configuration}", str(tree.top)]
     with service:
         before = cpu_seconds()
         for _ in range(guests):
