@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,15 @@ def _notifier(environ: Mapping[str, str]) -> Callable[[], None]:
     """Return what tells systemd that the service is ready; it does nothing where systemd did not ask.
 
     The protocol is that of sd_notify(3): a datagram to the socket that NOTIFY_SOCKET names, where a
-    leading "@" stands for the zero byte of an abstract name.
+    leading "@" stands for the zero byte of an abstract name. Nobody there to be told is no reason
+    not to serve.
     """
     address = environ.get("NOTIFY_SOCKET", "")
 
     def notify() -> None:
         if not address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
             datagram.settimeout(5)
             datagram.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
 

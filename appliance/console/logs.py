@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 from appliance.config import LogSettings
 
 MAX_VALUE_LETTERS = 4096
+MAX_KIND_LETTERS = 100  # of what tells kinds of library messages apart
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 PERIOD_SECONDS = 60.0
@@ -50,9 +51,11 @@ def configure(settings: LogSettings, stream: TextIO, clock: Callable[[], float])
 
 
 def adopt_library_lines(log: FilteringBoundLogger) -> Callable[[], None]:
-    """Send what libraries log (asyncio, grpc), warnings and worse, to `log` as "library says".
+    """Send what comes by the standard library's logging, warnings and worse, to `log`.
 
-    Returns a function that ends this.
+    "library says" is the event for libraries (asyncio, grpc), "part says" for parts of the SVM.
+
+    Each kind of message is throttled, since guests can cause them. Returns a function that ends this.
     """
     handler = _LibraryHandler(log)
     root = logging.getLogger()
@@ -129,7 +132,7 @@ class Throttled:
 
 
 class _LibraryHandler(logging.Handler):
-    """Hands on the records of the standard library's logging; throttled, since guests can cause them."""
+    """Hands on the records of the standard library's logging."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         super().__init__(level=logging.WARNING)
@@ -137,9 +140,10 @@ class _LibraryHandler(logging.Handler):
         self._throttled = Throttled(log)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._throttled.admit("library says", record.name):
+        event = "part says" if record.name.startswith("appliance.") else "library says"
+        if self._throttled.admit(event, f"{record.name}: {record.msg}"[:MAX_KIND_LETTERS]):
             write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-            write("library says", logger=record.name, text=self.format(record))
+            write(event, logger=record.name, text=self.format(record))
 
 
 class _Lines:

@@ -101,13 +101,27 @@ def test_what_libraries_log_becomes_lines(lines: io.StringIO) -> None:
     library.info("too small")
     library.warning("odd: %s", "thing")
     library.error("bad")
+    logging.getLogger("appliance.scanning.pool").warning("a worker died")
     leave()
     library.warning("after")
     read = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [(line["level"], line["event"], line["logger"], line["text"]) for line in read] == [
         ("warning", "library says", "some.library", "odd: thing"),
         ("error", "library says", "some.library", "bad"),
+        ("warning", "part says", "appliance.scanning.pool", "a worker died"),
     ]
+
+
+def test_one_message_of_a_library_does_not_hide_another(lines: io.StringIO) -> None:
+    """Each kind of message has its own few lines a minute."""
+    leave = adopt_library_lines(log_to(lines))
+    library = logging.getLogger("some.library")
+    for number in range(20):
+        library.warning("a worker died: %d", number)
+    library.warning("clamd is gone")
+    leave()
+    texts = [json.loads(line)["text"] for line in lines.getvalue().splitlines()]
+    assert texts == [*(f"a worker died: {number}" for number in range(5)), "clamd is gone"]
 
 
 class Clock:
