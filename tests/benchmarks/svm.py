@@ -13,7 +13,6 @@ from tests.benchmarks.data import write_digests
 from tests.benchmarks.harness import Bench, BenchError
 from tests.benchmarks.processes import Driver, Service, python, run
 
-LARGEST_FILE_MIB = 256  # the embedded default of limits.max_file_mib
 MAP_MIB = 1024
 TREE_MAY_MOVE = 0.001  # of the files of a live tree; none of a small one
 

@@ -1,7 +1,7 @@
 """SHA-256 of every regular file of a tree with hashlib.file_digest, in threads, as a whole command.
 
-`hash_tree.py THREADS MAX_BYTES PATH`: one file system, hard links once, symlinks not followed, files over
-MAX_BYTES left out, as the stub does. Prints files and bytes as JSON.
+`hash_tree.py THREADS PATH`: one file system, hard links once, symlinks not followed, as the stub does.
+Prints files and bytes as JSON.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 
-def files(top: str, max_bytes: int) -> Iterator[tuple[str, int]]:
+def files(top: str) -> Iterator[tuple[str, int]]:
     """Yield the path and size of each file that counts."""
     device = os.lstat(top).st_dev
     linked: set[int] = set()
@@ -21,7 +21,7 @@ def files(top: str, max_bytes: int) -> Iterator[tuple[str, int]]:
         for name in names:
             path = os.path.join(directory, name)
             found = os.lstat(path)
-            if not stat.S_ISREG(found.st_mode) or found.st_dev != device or found.st_size > max_bytes:
+            if not stat.S_ISREG(found.st_mode) or found.st_dev != device:
                 continue
             if found.st_nlink > 1:
                 if found.st_ino in linked:
@@ -38,8 +38,8 @@ def digest(path: str) -> bytes:
 
 def main() -> None:
     """Hash the tree."""
-    threads, max_bytes, top = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    found = list(files(top, max_bytes))
+    threads, top = int(sys.argv[1]), sys.argv[2]
+    found = list(files(top))
     with ThreadPoolExecutor(threads) as pool:
         count = sum(1 for _ in pool.map(digest, [path for path, _ in found], chunksize=1))
     print(json.dumps({"files": count, "bytes": sum(size for _, size in found)}))

@@ -2,9 +2,8 @@
 
 Data: this machine's whole /usr, in the page cache. Ours: the whole command `guest-stub scan /usr` with an
 empty state of its own, against an SVM with the embedded defaults that knows every content. Theirs: the
-whole command that walks the same tree and takes hashlib.file_digest of the same files (hard links once,
-nothing over the SVM's limit of 256 MiB) in as many threads as this machine has CPUs, which is the stub's
-number too. Wall clock.
+whole command that walks the same tree and takes hashlib.file_digest of the same files (hard links once) in
+as many threads as this machine has CPUs, which is the stub's number too. Wall clock.
 """
 
 from tests.benchmarks.harness import Bench, Figure, Target

@@ -13,7 +13,7 @@ from tests.benchmarks.data import USR, sample
 from tests.benchmarks.harness import Bench
 from tests.benchmarks.processes import python
 from tests.benchmarks.processes import run as run_command
-from tests.benchmarks.svm import LARGEST_FILE_MIB, Guest, Svm, fresh
+from tests.benchmarks.svm import Guest, Svm, fresh
 
 SHORT_ONE_IN = 1000
 
@@ -48,5 +48,4 @@ def scanned_usr(bench: Bench) -> Scanned:
 
 def hashing(top: Path) -> list[str]:
     """Return the command that hashes the tree in as many threads as the stub has; it reads every file."""
-    threads, largest = str(os.cpu_count() or 1), str(LARGEST_FILE_MIB << 20)
-    return python("-m", "tests.benchmarks.drivers.hash_tree", threads, largest, str(top))
+    return python("-m", "tests.benchmarks.drivers.hash_tree", str(os.cpu_count() or 1), str(top))
