@@ -5,8 +5,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +39,7 @@ _DAY = 86400.0
 _GUEST_MODE = 0o660  # of the guests' socket
 _ADMIN_MODE = 0o600
 _DESCRIPTORS = 65536
+_DISTRIBUTION = "kvm-light-agent"
 
 log = structlog.get_logger("svm")
 
@@ -55,18 +56,21 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
         control = SvmControl(
-            parts, version("kvm-light-agent"), settings.scanning.sandbox != "bubblewrap", time.time
+            parts, version(_DISTRIBUTION), settings.scanning.sandbox != "bubblewrap", time.time
         )
         admin = await _serve_admin(settings, control, stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
-            await stack.enter_async_context(MetricsServer(settings.server.metrics, control.figures))
+            await stack.enter_async_context(
+                MetricsServer(settings.server.metrics, control.figures, version(_DISTRIBUTION))
+            )
         _listen_to_generation(parts)
         stopped = _catch_signals(parts.scanner)
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
-        await _run_until(stopped, parts, settings)
+        async with chores(parts, settings):
+            await stopped.wait()
         log.info("stopping")
         await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
     log.info("stopped")
@@ -169,11 +173,16 @@ def _catch_signals(scanner: Scanner) -> asyncio.Event:
     return stopped
 
 
-async def _run_until(stopped: asyncio.Event, parts: Parts, settings: Settings) -> None:
-    """Do the recurrent work until the SVM is to stop."""
+@asynccontextmanager
+async def chores(parts: Parts, settings: Settings) -> AsyncIterator[None]:
+    """Do the recurrent work while the body runs: leases, sweeping, and the cache's way to the disk."""
 
     async def sync() -> None:
+        before = parts.store.problem
+        parts.store.flush()
         await asyncio.to_thread(parts.store.sync)
+        if parts.store.problem and parts.store.problem != before:
+            log.warning("cache problem", why=parts.store.problem)
 
     async def sweep() -> None:
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
@@ -187,7 +196,7 @@ async def _run_until(stopped: asyncio.Event, parts: Parts, settings: Settings) -
             group.create_task(_every(_SWEEP_SECONDS, sweep)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
         ]
-        await stopped.wait()
+        yield
         for task in work:
             task.cancel()
 

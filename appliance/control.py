@@ -113,13 +113,16 @@ class SvmControl:
     def figures(self) -> dict[str, float]:
         """Every figure of the SVM, by the names that /metrics and `svm status` show."""
         parts = self._parts
-        stats = parts.store.stats()
         return {
             "guests_attached": len(parts.sessions.all()),
             **{f"guest_{name}": value for name, value in parts.sessions.counts.items()},
             **{f"protection_{name}": value for name, value in parts.protection.counts.items()},
             **{f"ends_{name.lower()}": value for name, value in parts.protection.ends.items()},
             **parts.scanner.figures(),
-            **parts.spool.figures(),
-            **stats.figures(),
+            "spool_used_bytes": parts.spool.used_bytes,
+            "spool_waiting": parts.spool.waiting,
+            "flights": parts.protection.flights.flights,
+            "flights_waiting": parts.protection.flights.waiting,
+            "leases_passed_on": parts.protection.flights.passed_on,
+            **parts.store.stats().figures(),
         }

@@ -1,4 +1,4 @@
-"""gRPC: what guests and administrators ask, and who they are. The only room of the appliance that imports grpc.
+"""gRPC: what guests and administrators ask, and who they are.
 
 In the order that a call passes:
 

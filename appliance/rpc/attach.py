@@ -33,21 +33,21 @@ async def serve_attach(
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_listen(context, terms.limits))
     speaker = loop.create_task(_speak(context, session, protection, terms.limits))
-    sessions.readers.add(listener)
+    session.readers.add(listener)
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if session.replaced:
             raise Replaced("this guest attached anew: one Attach at a time")
         if sessions.stopping:
             # What was accepted is answered first: the guest's calls end before its session does.
-            if session.streams:
-                await asyncio.wait(set(session.streams))
+            if session.calls:
+                await asyncio.wait(set(session.calls))
             raise Stopping(_STOPPING)
         for half in (listener, speaker):
             if half.done():
                 half.result()
     finally:
-        sessions.readers.discard(listener)
+        session.readers.discard(listener)
         listener.cancel()
         speaker.cancel()
         await asyncio.gather(listener, speaker, return_exceptions=True)

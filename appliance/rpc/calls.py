@@ -79,30 +79,33 @@ async def session_call(context: Context, callers: Callers, sessions: Sessions) -
             raise Unattached("no open Attach: attach first, and stay attached")
         task: asyncio.Task[Any] | None = asyncio.current_task()
         assert task is not None
-        session.streams.add(task)
+        session.calls.add(task)
         try:
             yield session
         finally:
-            session.streams.discard(task)
+            session.calls.discard(task)
 
 
 async def converse(
     read: Coroutine[Any, Any, None],
     outbox: Outbox[Any],
     finish: Callable[[], Awaitable[None]],
-    sessions: Sessions,
+    session: Session,
 ) -> None:
     """Run both halves of a call: `read` takes the guest's messages, `outbox` says what is to be said.
 
     When the guest has said its last, or the SVM stops (`read` is then cancelled), `finish` waits for
-    what is still to come, the outbox is emptied, and the call is over. An error of either half ends both.
+    what is still to come, the outbox is emptied, and the call is over. An error of either half ends
+    both, and so does the end of the session: nobody is attached then who could use an answer.
     """
     loop = asyncio.get_running_loop()
     reader = loop.create_task(read)
     writer = loop.create_task(outbox.run())
-    sessions.readers.add(reader)
+    session.readers.add(reader)
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if session.ended:
+            raise Unattached("this guest's Attach ended, and with it its calls: attach anew")
         if reader.done() and not reader.cancelled():
             reader.result()
         if not writer.done():
@@ -113,7 +116,7 @@ async def converse(
         if writer.done():
             writer.result()
     finally:
-        sessions.readers.discard(reader)
+        session.readers.discard(reader)
         reader.cancel()
         writer.cancel()
         await asyncio.gather(reader, writer, return_exceptions=True)

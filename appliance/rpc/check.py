@@ -48,7 +48,7 @@ class CheckCall:
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
         try:
-            await converse(self._read(), self._outbox, lambda: self._finish(sessions), sessions)
+            await converse(self._read(), self._outbox, lambda: self._finish(sessions), self._session)
         finally:
             self._session.open_digests -= len(self._questions)
             self._protection.flights.leave(self, None)

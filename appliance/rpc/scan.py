@@ -54,7 +54,7 @@ class ScanCall:
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
         try:
-            await converse(self._read(sessions), self._outbox, self._finish, sessions)
+            await converse(self._read(sessions), self._outbox, self._finish, self._session)
         finally:
             self._drop_upload(None)
             for task in self._scans.values():

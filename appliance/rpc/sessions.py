@@ -26,7 +26,8 @@ class Session:
     """One attached guest, for the life of its Attach stream.
 
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
-    streams: the tasks of its Check and Scan calls, ended with the session.
+    calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
+    cancelled when the session ends, or when the SVM stops.
     """
 
     guest: Guest
@@ -37,16 +38,23 @@ class Session:
     open_digests: int = 0
     checking: bool = False
     scans: int = 0
-    streams: set[asyncio.Task[object]] = field(default_factory=set)
+    calls: set[asyncio.Task[object]] = field(default_factory=set)
+    readers: set[asyncio.Task[None]] = field(default_factory=set)
+    ended: bool = False
     generation_moved: bool = False
     revoked: set[bytes] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
 
-    def end_streams(self) -> None:
-        """Cut the guest's Check and Scan calls."""
-        for task in list(self.streams):
-            task.cancel()
+    def stop_reading(self) -> None:
+        """Take no more of the guest's messages."""
+        for reader in list(self.readers):
+            reader.cancel()
+
+    def end(self) -> None:
+        """Cut the guest's calls."""
+        self.ended = True
+        self.stop_reading()
 
 
 class Sessions:
@@ -54,7 +62,6 @@ class Sessions:
 
     def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
-        self.readers: set[asyncio.Task[None]] = set()
         self.stopping = False
         self.counts = {"attached": 0, "breaches": 0, "uploads": 0, "uploads_refused": 0}
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
@@ -76,7 +83,7 @@ class Sessions:
         if before is not None:
             before.replaced = True
             before.news.set()
-            before.end_streams()
+            before.end()
         if len(self._by_guest) >= self._max_guests:
             raise TooManyGuests(
                 f"{self._max_guests} guests are attached, which is all that this SVM takes: "
@@ -91,7 +98,7 @@ class Sessions:
         """Close a session and cut its calls."""
         if self._by_guest.get(session.guest.id) is session:
             del self._by_guest[session.guest.id]
-        session.end_streams()
+        session.end()
 
     def breach(self, guest: Guest, kind: str, sentence: str) -> None:
         """Note that a guest broke a rule or was refused: a counter, and whoever listens."""
@@ -102,8 +109,8 @@ class Sessions:
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""
         self.stopping = True
-        for reader in list(self.readers):
-            reader.cancel()
+        for session in self._by_guest.values():
+            session.stop_reading()
 
     def tell_generation(self) -> None:
         """Have every guest told that the generation moved."""

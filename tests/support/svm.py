@@ -3,15 +3,16 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import grpc
 from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
-from appliance.composition import build, serve_guests
+from appliance.composition import build, chores, serve_guests
 from appliance.config import (
     EicarSettings,
     EngineSettings,
@@ -48,6 +49,14 @@ def settings_in(directory: Path, limits: Limits | None = None) -> Settings:
     )
 
 
+class Reachable(Protocol):
+    """Something that guests can connect to."""
+
+    @property
+    def target(self) -> str:
+        """What they connect to."""
+
+
 @dataclass(frozen=True)
 class Svm:
     """A running SVM: its parts, and where guests reach it."""
@@ -69,6 +78,7 @@ async def running_svm(directory: Path, limits: Limits | None = None) -> AsyncIte
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
         await serve_guests(settings, parts, stack)
+        await stack.enter_async_context(chores(parts, settings))
         yield Svm(parts, settings)
 
 
@@ -81,7 +91,7 @@ def digest_of(content: bytes) -> bytes:
 class RawGuest:
     """A guest by hand: every stream is open to the test, and no rule is kept for it."""
 
-    stub: guest_pb2_grpc.ProtectionAsyncStub
+    stub: guest_pb2_grpc.ProtectionStub
     metadata: tuple[tuple[str, str], ...]
     attach: "grpc.aio.StreamStreamCall[guest_pb2.AttachRequest, guest_pb2.AttachReply] | None" = None
     check: "grpc.aio.StreamStreamCall[guest_pb2.CheckRequest, guest_pb2.CheckReply] | None" = None
@@ -92,7 +102,7 @@ class RawGuest:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, svm: Svm, attach: bool = True) -> AsyncIterator["RawGuest"]:
+    async def connect(cls, svm: Reachable, attach: bool = True) -> AsyncIterator["RawGuest"]:
         """A guest with a ticket of its own, attached unless told otherwise."""
         path = svm.target.removeprefix("unix:")
         reader, writer = await asyncio.open_unix_connection(f"{path}.id")
@@ -132,7 +142,7 @@ class RawGuest:
         """Send the request as it is; its first reply. Raises AioRpcError where the stream ends."""
         if self.check is None:
             self.check = self.stub.Check(metadata=self.metadata)
-        await self.check.write(request)
+        await say(self.check, request)
         while True:
             reply = await self._next_reply()
             if reply.request_id == request.request_id and reply.outcomes:
@@ -146,10 +156,9 @@ class RawGuest:
 
     async def _next_reply(self) -> guest_pb2.CheckReply:
         assert self.check is not None
-        reply = await asyncio.wait_for(self.check.read(), DEADLINE)
+        reply = await next_message(self.check)
         if not isinstance(reply, guest_pb2.CheckReply):
-            status = await self.check.code()
-            raise StreamEnded(status, await self.check.details() or "")
+            raise StreamEnded(grpc.StatusCode.OK, "the stream is over")
         for entry in reply.settled:
             self.settled[reply.request_id, entry.index] = entry
         return reply
@@ -172,13 +181,9 @@ class RawGuest:
     async def scan(self, parts: Sequence[guest_pb2.ScanPart]) -> guest_pb2.UploadEnd:
         """Send the parts on a stream of their own; the first end that comes back, or StreamEnded."""
         call = self.stub.Scan(metadata=self.metadata)
-        try:
-            await call.write(guest_pb2.ScanRequest(parts=parts))
-        except grpc.aio.AioRpcError as error:
-            raise StreamEnded(error.code(), error.details() or "") from error
-        reply = await asyncio.wait_for(call.read(), DEADLINE)
-        if not isinstance(reply, guest_pb2.ScanReply):
-            raise StreamEnded(await call.code(), await call.details() or "")
+        await say(call, guest_pb2.ScanRequest(parts=parts))
+        reply = await next_message(call)
+        assert isinstance(reply, guest_pb2.ScanReply)
         await call.done_writing()
         return reply.ends[0]
 
@@ -203,6 +208,37 @@ class StreamEnded(Exception):
         super().__init__(f"{status.name}: {sentence}")
         self.status = status
         self.sentence = sentence
+
+
+@contextmanager
+def as_stream_ended() -> Iterator[None]:
+    """Turn grpc's error into StreamEnded."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise StreamEnded(error.code(), error.details() or "") from error
+
+
+async def say(call: Any, message: object) -> None:
+    """Write to a stream; one that has ended says so by its own status at the next read."""
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await call.write(message)
+
+
+async def next_message(call: Any) -> object:
+    """The next message of a stream, grpc.aio.EOF at its good end; raises StreamEnded at a bad one."""
+    with as_stream_ended():
+        return await asyncio.wait_for(call.read(), DEADLINE)
+
+
+async def end_of(call: Any) -> StreamEnded:
+    """Read a stream to its end, whatever comes before."""
+    try:
+        while await next_message(call) is not grpc.aio.EOF:
+            pass
+    except StreamEnded as ended:
+        return ended
+    return StreamEnded(grpc.StatusCode.OK, "")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

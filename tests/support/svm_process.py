@@ -41,8 +41,11 @@ class SvmProcess:
         return self.process.wait(DEADLINE)
 
 
-def write_config(directory: Path, extra: str = "") -> Path:
-    """A configuration with everything under `directory` and the EICAR engine alone, unless `extra` says more."""
+def write_config(directory: Path, extra: str = "", hashlists: Path | None = None) -> Path:
+    """A configuration with everything under `directory`, and few engines.
+
+    hashlists: a directory of hash lists to load. extra: more of the configuration's text.
+    """
     config = directory / "svm.toml"
     config.write_text(
         f"""
@@ -59,7 +62,9 @@ workers = 1
 enabled = false
 
 [engines.hashlist]
-enabled = false
+enabled = {"true" if hashlists else "false"}
+shipped = false
+{f'dirs = ["{hashlists}"]' if hashlists else ""}
 
 {extra}
 """
@@ -68,9 +73,9 @@ enabled = false
 
 
 @contextmanager
-def svm_process(directory: Path, extra: str = "") -> Iterator[SvmProcess]:
-    """A serving SVM; killed at the end if it still runs."""
-    config = write_config(directory, extra)
+def svm_process(directory: Path, extra: str = "", hashlists: Path | None = None) -> Iterator[SvmProcess]:
+    """A serving SVM; killed at the end if it still runs. See write_config for the rest."""
+    config = write_config(directory, extra, hashlists)
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
     command = [sys.executable, "-m", "appliance", "serve", "--config", str(config)]
     with (directory / "log").open("a") as log:

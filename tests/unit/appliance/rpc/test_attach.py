@@ -9,17 +9,10 @@ from lightagent.v1 import guest_pb2
 
 from appliance.config import Limits
 from appliance.domain.override import Override
-from tests.support.svm import DEADLINE, RawGuest, StreamEnded, digest_of, running_svm
+from tests.support.svm import DEADLINE, RawGuest, digest_of, end_of, running_svm
 
 HELLO = guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="raw"))
 HEARTBEAT = guest_pb2.AttachRequest(heartbeat=guest_pb2.Heartbeat())
-
-
-async def end_of(call: "grpc.aio.StreamStreamCall") -> StreamEnded:  # type: ignore[type-arg]
-    """Read the stream to its end."""
-    while isinstance(await asyncio.wait_for(call.read(), DEADLINE), guest_pb2.AttachReply):
-        pass
-    return StreamEnded(await call.code(), await call.details() or "")
 
 
 async def test_hello_is_answered_with_policy_and_generation(tmp_path: Path) -> None:

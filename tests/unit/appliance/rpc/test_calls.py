@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from appliance.rpc.calls import Breach, converse
+from appliance.domain.guest import Guest
+from appliance.rpc.calls import Breach, Unattached, converse
 from appliance.rpc.outbox import Outbox
-from appliance.rpc.sessions import Sessions
+from appliance.rpc.sessions import Labels, Session
 
 
 class Recorder:
@@ -24,13 +25,18 @@ class Recorder:
         self.sent.extend(items)
 
 
+def a_session() -> Session:
+    """An attached guest."""
+    return Session(Guest("g"), Labels(), 0.0)
+
+
 async def nothing() -> None:
     """Have nothing to wait for."""
 
 
 async def test_what_is_put_before_the_end_is_sent() -> None:
     """The call is not over before the outbox is empty."""
-    recorder, sessions = Recorder(), Sessions(1, lambda: 0.0)
+    recorder, session = Recorder(), a_session()
     outbox = Outbox(recorder.send, 10)
 
     async def read() -> None:
@@ -39,9 +45,9 @@ async def test_what_is_put_before_the_end_is_sent() -> None:
     async def finish() -> None:
         outbox.put(2)
 
-    await converse(read(), outbox, finish, sessions)
+    await converse(read(), outbox, finish, session)
     assert recorder.sent == [1, 2]
-    assert not sessions.readers
+    assert not session.readers
 
 
 async def test_a_breach_ends_the_call() -> None:
@@ -51,7 +57,7 @@ async def test_a_breach_ends_the_call() -> None:
         raise Breach("why")
 
     with pytest.raises(Breach, match="why"):
-        await converse(read(), Outbox(Recorder().send, 10), nothing, Sessions(1, lambda: 0.0))
+        await converse(read(), Outbox(Recorder().send, 10), nothing, a_session())
 
 
 async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
@@ -63,12 +69,12 @@ async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(ConnectionError, match="gone"):
-        await converse(read(), outbox, nothing, Sessions(1, lambda: 0.0))
+        await converse(read(), outbox, nothing, a_session())
 
 
 async def test_a_stop_takes_no_more_but_finishes() -> None:
     """When the SVM stops, reading is cut and what was accepted is still answered."""
-    recorder, sessions = Recorder(), Sessions(1, lambda: 0.0)
+    recorder, session = Recorder(), a_session()
     outbox = Outbox(recorder.send, 10)
     reading = asyncio.Event()
 
@@ -79,8 +85,25 @@ async def test_a_stop_takes_no_more_but_finishes() -> None:
     async def finish() -> None:
         outbox.put(9)
 
-    call = asyncio.get_running_loop().create_task(converse(read(), outbox, finish, sessions))
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, finish, session))
     await reading.wait()
-    sessions.stop()
+    session.stop_reading()
     await call
     assert recorder.sent == [9]
+
+
+async def test_the_end_of_the_session_cuts_the_call() -> None:
+    """A guest that detached is not waited for."""
+    session = a_session()
+    reading = asyncio.Event()
+
+    async def read() -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    outbox = Outbox(Recorder().send, 10)
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, nothing, session))
+    await reading.wait()
+    session.end()
+    with pytest.raises(Unattached):
+        await call

@@ -8,7 +8,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import Limits
 from tests.support.contents import EICAR
-from tests.support.svm import RawGuest, StreamEnded, digest_of, running_svm
+from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm
 
 GOOD = digest_of(b"good")
 
@@ -159,6 +159,5 @@ async def test_a_guest_that_leaves_leaves_nothing_behind(tmp_path: Path) -> None
             assert svm.parts.protection.flights.flights == 9
             assert guest.check is not None
             await guest.check.done_writing()
-            while isinstance(await guest.check.read(), guest_pb2.CheckReply):
-                pass
+            await end_of(guest.check)
         assert svm.parts.protection.flights.flights == 0

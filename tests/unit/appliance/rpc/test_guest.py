@@ -5,7 +5,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.support.svm import RawGuest, StreamEnded, digest_of, running_svm
+from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm
 
 
 async def test_a_guest_has_one_check_stream(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ async def test_a_guest_has_one_check_stream(tmp_path: Path) -> None:
         assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert first is not None
         await first.done_writing()
-        assert await first.code() is grpc.StatusCode.OK
+        assert (await end_of(first)).status is grpc.StatusCode.OK
         guest.check = None
         assert len((await guest.ask(digest_of(b"x"))).outcomes) == 1
 
@@ -30,7 +30,7 @@ async def test_streams_end_with_the_session(tmp_path: Path) -> None:
         assert guest.attach is not None
         assert guest.check is not None
         await guest.attach.done_writing()
-        assert await guest.check.code() is not grpc.StatusCode.OK
+        assert (await end_of(guest.check)).status is not grpc.StatusCode.OK
 
 
 async def test_a_guest_cannot_make_another_fail(tmp_path: Path) -> None:
