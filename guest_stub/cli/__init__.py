@@ -1,0 +1,6 @@
+"""What a person in a guest types.
+
+- `arguments`  the words of the command line, read into options
+- `scan`       `guest-stub scan PATH...`: wires a scan, shows its progress, ends it on a signal
+- `status`     `guest-stub status`: whether an SVM answers, and what is kept
+"""

@@ -1,0 +1,129 @@
+"""The words of the command line, read into options; guest-stub(1) tells the same at length."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from guest_stub.version import program_version
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+_EXAMPLES = """\
+examples:
+  guest-stub scan /home                     scan a tree
+  guest-stub scan -x / --exclude '*.iso'    the root file system alone, without ISO images
+  guest-stub scan --json / > found.jsonl    one JSON object a line, a summary at the end
+  guest-stub scan --idle --rate 5 /srv      unnoticed, at 5 MB/s
+
+exit codes:
+  0  nothing was found, and everything was looked at
+  1  something was found
+  2  nothing was found, but not everything could be looked at: unreadable or unanswered files,
+     no SVM, an interruption, a wrong command line
+"""
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; prints and exits on --help, --version and mistakes (code 2)."""
+    parser = argparse.ArgumentParser(
+        prog="guest-stub",
+        description="Asks the security virtual machine (SVM) of this host about the files of this guest.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_scan(commands)
+    status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
+    _add_common(status)
+    return parser.parse_args(words)
+
+
+class _Version(argparse.Action):
+    """Finds out the version only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"guest-stub {program_version()}")
+        parser.exit()
+
+
+def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    scan = commands.add_parser(
+        "scan",
+        help="scan files and directories",
+        description="Scan files and directories. A PATH that is a symbolic link is followed, others are not.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
+    )
+    scan.add_argument("paths", nargs="+", type=path, metavar="PATH", help="a file or a directory")
+    scan.add_argument(
+        "--json", action="store_true", help="one JSON object a line for what is remarkable, then a summary"
+    )
+    scan.add_argument(
+        "--all", action="store_true", help="say something of every file, not only of remarkable ones"
+    )
+    scan.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB",
+        help="leave out what matches: a name, or with a slash in it a whole path; may be given again",
+    )  # fmt: skip
+    scan.add_argument(
+        "-x",
+        "--one-file-system",
+        action="store_true",
+        help="do not enter other file systems than a PATH's own",
+    )
+    scan.add_argument(
+        "--max-size", type=size, metavar="SIZE", help="leave out larger files; K, M, G, T may follow"
+    )
+    scan.add_argument(
+        "--idle", action="store_true", help="lowest priority for processor and disk, and a rate limit"
+    )
+    scan.add_argument(
+        "--rate", type=rate, metavar="MB/S", help="read and send at most so many million bytes a second"
+    )
+    scan.add_argument("--no-progress", action="store_true", help="no progress line, even on a terminal")
+    _add_common(scan)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--svm", "--socket", metavar="TARGET", type=target,
+        help="the SVM: unix:/path, tcp:host:port, or the path of a socket (else KVMLA_SVM, else as configured)",
+    )  # fmt: skip
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where decisions of earlier scans are kept")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, instead of those in /etc")
+
+
+def path(text: str) -> str:
+    """A path that is not empty; raises ArgumentTypeError."""
+    if not text:
+        raise argparse.ArgumentTypeError("a PATH is empty: is a variable in it not set?")
+    return text
+
+
+def size(text: str) -> int:
+    """Bytes that a text such as "100M" means; raises ArgumentTypeError."""
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write bytes, or such as 512K, 100M, 2G")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def rate(text: str) -> float:
+    """Bytes a second that a text such as "2.5" (MB/s) means; raises ArgumentTypeError."""
+    try:
+        megabytes = float(text)
+    except ValueError:
+        megabytes = 0.0
+    if not 0.001 <= megabytes <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: write MB/s, from 0.001 to 1000000")
+    return megabytes * 1e6
+
+
+def target(text: str) -> str:
+    """The SVM's address; a plain path is that of a unix socket."""
+    if text.startswith(("unix:", "tcp:")):
+        return text
+    return f"unix:{os.path.abspath(text)}"

@@ -1,0 +1,108 @@
+"""The stub's settings: its defaults, then an optional TOML file, then the environment."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT_FILE = Path("/etc/kvm-light-agent/guest-stub.toml")
+SVM_VARIABLE = "KVMLA_SVM"
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names file, line where known, setting and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class StubSettings:
+    """svm: "unix:/path" or "tcp:host:port". state_dir: "" for the user's own (see state_directory).
+
+    decisions_mib: bound of the store of decisions, in MiB; 256 hold a million files. threads: that hash, 0
+    for as many as there are processors, 4 at most. idle_rate_mb: MB/s read by a scan with --idle.
+    exclude: globs left out of every scan.
+    """
+
+    svm: str = "unix:/run/kvm-light-agent/svm.sock"
+    state_dir: str = ""
+    decisions_mib: int = 256
+    threads: int = 0
+    idle_rate_mb: float = 20.0
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def hash_threads(self) -> int:
+        """How many threads hash."""
+        return self.threads or min(4, os.cpu_count() or 1)
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "decisions_mib": (1, 65536),
+    "threads": (0, 64),
+    "idle_rate_mb": (0.001, 1_000_000),
+}
+
+
+def load(file: Path | None, environ: Mapping[str, str]) -> StubSettings:
+    """Read the settings. Raises ConfigError.
+
+    file: as the user named it, which must exist; None for DEFAULT_FILE, which need not.
+    """
+    settings = _read(file or DEFAULT_FILE, must_exist=file is not None)
+    svm = environ.get(SVM_VARIABLE)
+    return replace(settings, svm=svm) if svm else settings
+
+
+def state_directory(settings: StubSettings, environ: Mapping[str, str], uid: int) -> Path:
+    """Where decisions are kept: as set, or of the whole system for root, or of the user."""
+    if settings.state_dir:
+        return Path(settings.state_dir)
+    if uid == 0:
+        return Path("/var/lib/kvm-light-agent/stub")
+    home = environ.get("XDG_STATE_HOME") or os.path.join(environ.get("HOME") or "/", ".local", "state")
+    return Path(home) / "kvm-light-agent" / "stub"
+
+
+def _read(file: Path, must_exist: bool) -> StubSettings:
+    try:
+        text = file.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        if must_exist:
+            raise ConfigError(f"{file}: there is no such file") from None
+        return StubSettings()
+    except OSError as problem:
+        raise ConfigError(f"{file}: {problem.strerror}") from problem
+    except ValueError as problem:  # not UTF-8, or not TOML, which names its line
+        raise ConfigError(f"{file}: {problem}") from problem
+    values = {name: _checked(name, value, _where(file, text, name)) for name, value in table.items()}
+    return StubSettings(**values)
+
+
+def _where(file: Path, text: str, name: str) -> str:
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(rf'\s*\[*\s*["\']?{re.escape(name)}\b', line):
+            return f"{file}:{number}"
+    return str(file)
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    default = {field.name: field.default for field in fields(StubSettings)}.get(name)
+    if default is None:
+        known = ", ".join(field.name for field in fields(StubSettings))
+        raise ConfigError(f'{where}: "{name}" is not a setting; there are: {known}')
+    if name == "exclude":
+        if isinstance(value, list) and all(isinstance(glob, str) and glob for glob in value):
+            return tuple(value)
+        raise ConfigError(f"{where}: {name} is a list of globs")
+    if isinstance(default, str):
+        if isinstance(value, str) and value:
+            return value
+        raise ConfigError(f"{where}: {name} is a text")
+    least, most = _RANGES[name]
+    number = type(value) is int or (type(value) is float and isinstance(default, float))
+    if not (number and least <= value <= most):
+        raise ConfigError(f"{where}: {name} is a number from {least:g} to {most:g}, not {value!r}")
+    return value

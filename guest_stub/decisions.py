@@ -1,0 +1,283 @@
+"""What the stub decided on files, kept over runs: an LMDB of its own that only its user can read.
+
+An entry that no longer counts still tells the digest of a file that nobody changed since: the SVM is
+then asked without reading the file. Losing the store costs a scan its speed, never its truth, so a
+damaged store is set aside, a full one keeps what it has, and neither fails a scan.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import lmdb
+
+from guest_stub.found import FoundFile
+from guest_stub.records import Record, decode
+from guest_stub.unsynced import UnsyncedMark
+
+FILE_NAME = "decisions.lmdb"
+ASIDE_NAME = "decisions.lmdb.set-aside"  # one only: the next one replaces it
+BYTES_PER_ENTRY = 256  # of the map; measured 170 to 190, so that entries run out before the map does
+MAX_WALKS = 256  # remembered totals of earlier walks
+_TOUCHED_BEFORE_REOPEN = 16_384  # records; each some 170 bytes of the map that stay mapped until then
+
+DAMAGE = (
+    lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,
+    lmdb.VersionMismatchError,
+)  # fmt: skip
+
+
+class StateRefused(Exception):
+    """The state directory cannot be used; the message says why and what to do."""
+
+
+@dataclass(slots=True)
+class SortedOut:
+    """Files by what is kept of them: a record that counts, no more than the digest, nothing."""
+
+    decided: list[tuple[FoundFile, Record]] = field(default_factory=list)
+    known: list[tuple[FoundFile, bytes]] = field(default_factory=list)
+    fresh: list[FoundFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """directory: made with mode 0700. map_bytes: bound of the store. boot_id: of the running system."""
+
+    directory: Path
+    map_bytes: int
+    boot_id: str
+
+
+class Decisions:
+    """The open store. Any thread may call; each call takes a batch and holds one lock.
+
+    notice: a sentence when the store was set aside or keeps nothing more, else "".
+    """
+
+    def __init__(self, settings: StoreSettings, clock: Callable[[], float] = time.time) -> None:
+        """Open or create; sets a damaged store aside. Raises StateRefused. clock: seconds since the epoch."""
+        self._settings = settings
+        self._path = settings.directory / FILE_NAME
+        self._clock = clock
+        self._lock = Lock()
+        self._touched = 0
+        self._written = False
+        self._keeping = True
+        self.notice = ""
+        _private(settings.directory)
+        try:
+            self._mark = UnsyncedMark(settings.directory / "unsynced", settings.boot_id)
+        except OSError as problem:
+            raise _refused(settings.directory, problem) from problem
+        if not self._mark.trusted and self._path.exists():
+            self._set_aside("was being written when the machine went down")
+        self._env = self._open()
+
+    def _open(self) -> lmdb.Environment:
+        try:
+            return self._try_open()
+        except DAMAGE as problem:
+            self._set_aside(f"is damaged ({problem})")
+        except (lmdb.Error, OSError) as problem:
+            raise _refused(self._path, problem) from problem
+        try:
+            return self._try_open()
+        except (lmdb.Error, OSError) as problem:
+            raise _refused(self._path, problem) from problem
+
+    def _try_open(self) -> lmdb.Environment:
+        """Open the environment and both tables, or raise; leaves nothing open when it raises."""
+        env = lmdb.open(
+            os.fspath(self._path), subdir=False, map_size=self._settings.map_bytes, max_dbs=2, mode=0o600,
+            sync=False, metasync=False, readahead=False,
+        )  # fmt: skip
+        try:
+            pages, page = env.info()["last_pgno"] + 1, env.stat()["psize"]
+            if os.stat(self._path).st_size < pages * page:
+                # A cut file is found out here, since reading past its end would kill the process.
+                raise lmdb.CorruptedError("shorter than its last page")
+            self._decisions = env.open_db(b"decisions.1")
+            self._walks = env.open_db(b"walks.1")
+        except BaseException:
+            env.close()
+            raise
+        self._touched = 0
+        return env
+
+    def _set_aside(self, why: str) -> None:
+        os.replace(self._path, self._path.with_name(ASIDE_NAME))
+        self.notice = f"the store of decisions {why}: set aside as {ASIDE_NAME}, started anew"
+
+    def _renew(self) -> None:
+        """Unmap what was touched: pages of the map count as the stub's memory until then."""
+        if self._touched >= _TOUCHED_BEFORE_REOPEN:
+            self._env.close()
+            self._env = self._open()
+
+    def _failed(self, problem: lmdb.Error) -> None:
+        """Go on without what could not be read or written, and say so once."""
+        if isinstance(problem, DAMAGE):
+            self._env.close()
+            self._set_aside(f"is damaged ({problem})")
+            self._env = self._open()
+        else:
+            self._keeping = False
+            self.notice = f"no more decisions are kept in {self._path}: {problem}"
+
+    def sort_out(self, files: Sequence[FoundFile], generation: int) -> SortedOut:
+        """Part the files by what is kept of them; files sorted by key are found fastest.
+
+        generation: the SVM's current one; a verdict of another does not count for a scan.
+        """
+        kept = self._read([file.key for file in files])
+        now = self._clock()
+        result = SortedOut()
+        decided, known, fresh = result.decided.append, result.known.append, result.fresh.append
+        for file in files:
+            value = kept.get(file.key)
+            if value is None or not value.startswith(file.stamp):
+                fresh(file)
+                continue
+            record = decode(value)
+            if record is None:
+                fresh(file)
+            elif record.counts(generation, now):
+                decided((file, record))
+            else:
+                known((file, record.sha256))
+        return result
+
+    def _read(self, keys: list[bytes]) -> dict[bytes, bytes]:
+        with self._lock:
+            self._touched += len(keys)
+            self._renew()
+            try:
+                with self._env.begin() as txn:
+                    return dict(txn.cursor(self._decisions).getmulti([key for key in keys if key]))
+            except lmdb.Error as problem:
+                self._failed(problem)
+                return {}
+
+    def keep(self, entries: Iterable[tuple[bytes, bytes]]) -> int:
+        """Commit (key, value) pairs of records.identify and encode in one go; how many were kept.
+
+        Over the bound nothing new is kept, after those that count no longer were thrown out once.
+        """
+        batch = sorted(entries)
+        with self._lock:
+            if not (batch and self._keeping):
+                return 0
+            self._touched += len(batch)
+            self._renew()
+            try:
+                with self._env.begin(write=True) as txn:
+                    self._make_room(txn, len(batch))
+                    if self._keeping:
+                        txn.cursor(self._decisions).putmulti(batch)
+            except lmdb.Error as problem:
+                self._failed(problem)
+                return 0
+            self._written = True
+            return len(batch) if self._keeping else 0
+
+    def _make_room(self, txn: lmdb.Transaction, wanted: int) -> None:
+        bound = self._settings.map_bytes // BYTES_PER_ENTRY
+        if txn.stat(self._decisions)["entries"] + wanted <= bound:
+            return
+        now = self._clock()
+        self._delete(txn, lambda record: record is None or now >= record.valid_until)
+        if txn.stat(self._decisions)["entries"] + wanted > bound:
+            self._keeping = False
+            self.notice = f"the store of decisions is full ({bound:,} files): no more are kept in this run"
+
+    def _delete(self, txn: lmdb.Transaction, goes: Callable[[Record | None], bool]) -> int:
+        self._touched = _TOUCHED_BEFORE_REOPEN  # every page is mapped now
+        gone = 0
+        cursor = txn.cursor(self._decisions)
+        more = cursor.first()
+        while more:
+            if goes(decode(bytes(cursor.value()))):
+                gone += 1
+                cursor.delete()  # moves on to the next
+                more = bool(cursor.key())
+            else:
+                more = cursor.next()
+        return gone
+
+    def revoke(self, digests: Iterable[bytes]) -> int:
+        """Drop every entry of these contents (32 bytes each); how many there were. Reads the whole store."""
+        revoked = frozenset(digests)
+        with self._lock:
+            try:
+                with self._env.begin(write=True) as txn:
+                    self._written = True
+                    return self._delete(txn, lambda record: record is None or record.sha256 in revoked)
+            except lmdb.Error as problem:
+                self._failed(problem)
+                return 0
+
+    def files_of_last_walk(self, walk: bytes) -> int:
+        """How many files the last whole walk of this name met; 0 where none is remembered."""
+        with self._lock:
+            try:
+                with self._env.begin() as txn:
+                    kept: bytes | None = txn.get(walk, db=self._walks)
+            except lmdb.Error as problem:
+                self._failed(problem)
+                return 0
+        return int.from_bytes(kept or b"", "big")
+
+    def remember_walk(self, walk: bytes, files: int) -> None:
+        """Keep the number of files of a whole walk. walk: at most 32 bytes that stand for its paths."""
+        with self._lock:
+            try:
+                with self._env.begin(write=True) as txn:
+                    if txn.stat(self._walks)["entries"] >= MAX_WALKS:
+                        txn.drop(self._walks, delete=False)
+                    txn.put(walk, files.to_bytes(8, "big"), db=self._walks)
+                self._written = True
+            except lmdb.Error as problem:
+                self._failed(problem)
+
+    def count(self) -> int:
+        """How many files something is kept of."""
+        with self._lock, self._env.begin() as txn:
+            entries: int = txn.stat(self._decisions)["entries"]
+            return entries
+
+    def close(self) -> None:
+        """Sync to disk, if no other process still writes, and close."""
+        with self._lock:
+            alone = self._mark.alone()
+            if alone and self._written:
+                try:
+                    self._env.sync(True)
+                except lmdb.Error as problem:
+                    alone = False
+                    self.notice = f"{self._path} could not be synced: {problem}"
+            self._env.close()
+            self._mark.release(synced=alone)
+
+
+def _private(directory: Path) -> None:
+    """Make the directory, or refuse one that others could write to."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = os.stat(directory)
+    except OSError as problem:
+        raise _refused(directory, problem) from problem
+    if status.st_uid != os.geteuid():
+        raise StateRefused(
+            f"{directory} belongs to another user (uid {status.st_uid}): name one of your own by --state"
+        )
+    if status.st_mode & 0o077:
+        os.chmod(directory, 0o700)
+
+
+def _refused(path: Path, problem: Exception) -> StateRefused:
+    said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    return StateRefused(f"cannot keep decisions in {path}: {said}; name another directory by --state")

@@ -1,0 +1,17 @@
+"""A file that a walk met, and that something is to be decided on."""
+
+from typing import NamedTuple
+
+
+class FoundFile(NamedTuple):
+    """A regular file. See records.identify for key and stamp; sorting by it sorts by device and inode.
+
+    key is empty for a file on a file system whose inodes or change times cannot be relied on. directory:
+    absolute path without a "/" at its end, so that f"{directory}/{name}" holds, also for "". size in bytes.
+    """
+
+    key: bytes
+    stamp: bytes
+    directory: str
+    name: str
+    size: int

@@ -1,0 +1,74 @@
+"""Keeps decisions as a scan goes, in batches; drops those that the SVM revokes."""
+
+import asyncio
+from collections.abc import Iterable
+
+from guest_stub.decisions import Decisions
+from guest_stub.looking import Looked
+from guest_stub.outcome import DETECTIONS
+from guest_stub.records import Record, digest_only, encode, texts
+from guest_stub.svm_link.values import LinkAnswer
+
+BATCH = 1024
+SECONDS = 1.0  # the longest that a decision waits to be committed: what a killed scan loses
+
+
+class Keeper:
+    """A LinkListener that keeps answers. Serves one event loop."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        """The decisions stay the caller's."""
+        self._decisions = decisions
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._revoking: set[asyncio.Future[int]] = set()
+
+    def keep(self, files: Iterable[Looked], answer: LinkAnswer, now: float) -> None:
+        """Keep a verdict of files, for as long as it may be kept. now: seconds since the epoch."""
+        said = texts(answer.threat, answer.engine, answer.member) if answer.outcome in DETECTIONS else b""
+        until, outcome = int(now + answer.valid_for), int(answer.outcome)
+        self._keep(
+            (file.key, encode(file.stamp, Record(answer.generation, until, outcome, file.sha256, said)))
+            for file in files
+            if file.key
+        )
+
+    def keep_digest(self, file: Looked) -> None:
+        """Keep no more than the digest: the SVM gave no verdict."""
+        if file.key:
+            self._keep([(file.key, encode(file.stamp, digest_only(file.sha256)))])
+
+    def _keep(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        self._waiting.extend(entries)
+        if len(self._waiting) >= BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Commit what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        self._decisions.keep(waiting)
+
+    def generation_changed(self, generation: int) -> None:
+        """Nothing to do: each record names its own, and each look-up the one in force."""
+
+    def revoked(self, digests: list[bytes]) -> None:
+        """Drop what was kept on these contents, off the loop."""
+        self.flush()
+        loop = asyncio.get_running_loop()
+        revoking = loop.run_in_executor(None, self._decisions.revoke, digests)
+        self._revoking.add(revoking)
+        revoking.add_done_callback(self._revoking.discard)
+
+    def lost(self, why: str) -> None:
+        """Nothing to do: whoever asks next learns it."""
+
+    async def close(self) -> None:
+        """Commit what waits, and see revocations through."""
+        self.flush()
+        if self._revoking:
+            await asyncio.wait(self._revoking)

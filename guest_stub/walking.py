@@ -1,0 +1,127 @@
+"""The walking thread of a scan: meets files, answers from kept decisions what it can, hands on the rest."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event
+
+from guest_stub.decisions import Decisions
+from guest_stub.ends import DirectoryLeft, End
+from guest_stub.found import FoundFile
+from guest_stub.looking import CHUNK_BYTES, CHUNK_FILES, Chunk, Looked
+from guest_stub.outcome import Outcome
+from guest_stub.records import Record
+from guest_stub.report import FileEnd, Report
+from guest_stub.room import Room, places
+from guest_stub.tally import Tally
+from guest_stub.walk import Selection, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the threads of a scan have in common. stop: set when the scan is to end."""
+
+    decisions: Decisions
+    tally: Tally
+    report: Report
+    room: Room
+    stop: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where files go that no kept decision answers; called in the walking thread, with room taken.
+
+    hash: they have to be read. ask: their digest is known, the SVM is to be asked.
+    """
+
+    hash: Callable[[Chunk], None]
+    ask: Callable[[Sequence[Looked]], None]
+
+
+class Walking:
+    """The walk of one scan. It is its own WalkListener."""
+
+    def __init__(self, shared: Shared, generation: Callable[[], int], outlets: Outlets) -> None:
+        """generation: the SVM's current one, asked before each look-up."""
+        self._shared = shared
+        self._generation = generation
+        self._outlets = outlets
+
+    def run(self, selection: Selection) -> None:
+        """Walk to the end, or until stop is set; waits where there is no room."""
+        shared = self._shared
+        for batch in Walk(selection, self, shared.stop.is_set).batches():
+            shared.tally.seen(len(batch), sum([file.size for file in batch]))
+            sorted_out = shared.decisions.sort_out(batch, self._generation())
+            self._answer(sorted_out.decided)
+            if not (self._ask(sorted_out.known) and self._hash(sorted_out.fresh)):
+                return
+
+    def _answer(self, decided: Sequence[tuple[FoundFile, Record]]) -> None:
+        """End the files that a kept decision answers."""
+        shared = self._shared
+        counts = Counter([record.outcome for _, record in decided])
+        for number, count in counts.items():
+            outcome = Outcome(number)
+            shared.tally.end(outcome, count)
+            if shared.report.wants(outcome):
+                for file, record in decided:
+                    if record.outcome == outcome:
+                        self._report(file, record, outcome)
+        shared.tally.add("from_decisions", len(decided))
+
+    def _report(self, file: FoundFile, record: Record, outcome: Outcome) -> None:
+        threat, engine, member = record.threat()
+        path = f"{file.directory}/{file.name}"
+        self._shared.report.file(
+            FileEnd(path, outcome, record.sha256, threat, engine, member, kept=True), wait=True
+        )
+
+    def _ask(self, known: Sequence[tuple[FoundFile, bytes]]) -> bool:
+        """Have the SVM asked about files whose digest is known; False when the scan is to end."""
+        for start in range(0, len(known), CHUNK_FILES):
+            chunk = known[start : start + CHUNK_FILES]
+            if not self._take_room([file for file, _ in chunk]):
+                return False
+            self._shared.tally.add("known_digests", len(chunk))
+            self._outlets.ask([Looked.known(file, sha256) for file, sha256 in chunk])
+        return True
+
+    def _hash(self, fresh: Sequence[FoundFile]) -> bool:
+        """Have files hashed, in chunks of a like amount of work; False when the scan is to end."""
+        chunk: list[FoundFile] = []
+        size = 0
+        for file in fresh:
+            chunk.append(file)
+            size += file.size
+            if len(chunk) >= CHUNK_FILES or size >= CHUNK_BYTES:
+                if not self._hash_chunk(chunk):
+                    return False
+                chunk, size = [], 0
+        return not chunk or self._hash_chunk(chunk)
+
+    def _hash_chunk(self, files: Sequence[FoundFile]) -> bool:
+        if not self._take_room(files):
+            return False
+        self._outlets.hash(Chunk(files))
+        return True
+
+    def _take_room(self, files: Sequence[FoundFile]) -> bool:
+        return self._shared.room.take(sum(map(places, files)), sum([file.size for file in files]))
+
+    def left(self, end: End, directory: str, name: str, reason: str) -> None:
+        """See WalkListener."""
+        self._shared.tally.seen(1)
+        self._shared.tally.end(end)
+        if self._shared.report.wants(end):
+            self._shared.report.file(FileEnd(f"{directory}/{name}", end, reason=reason), wait=True)
+
+    def directory_left(self, why: DirectoryLeft, path: str, reason: str) -> None:
+        """See WalkListener."""
+        self._shared.tally.directory_left(why)
+        self._shared.report.directory(why, path, reason)
+
+    def directory_entered(self) -> None:
+        """See WalkListener."""
+        self._shared.tally.add("directories", 1)
