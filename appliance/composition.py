@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, guest_pb2, guest_pb2_grpc
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, guest_pb2
 
 from appliance.config import Settings
 from appliance.console.logs import Throttled
@@ -111,7 +111,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     server = Server(address, _GUEST_MODE)
     terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
     service = GuestService(Callers(office), parts.sessions, parts.protection, parts.spool, terms)
-    guest_pb2_grpc.add_ProtectionServicer_to_server(service, server.grpc)
+    service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
     return server

@@ -1,7 +1,9 @@
 """The Protection service: what guests may ask, within the limits of one guest."""
 
 from collections.abc import AsyncIterator
+from typing import cast
 
+import grpc
 from lightagent.v1 import guest_pb2, guest_pb2_grpc
 
 from appliance.protection import Protection
@@ -15,8 +17,12 @@ from appliance.rpc.terms import Terms
 from appliance.scanning.spool import Spool
 
 
-class GuestService(guest_pb2_grpc.ProtectionServicer):
-    """One instance for all guests; each call is an object of its own."""
+class GuestService:
+    """One instance for all guests; each call is an object of its own.
+
+    Not derived from the generated servicer, whose types know streams as iterators only: the calls
+    here read and write by hand, since replies come when they are known.
+    """
 
     def __init__(
         self, callers: Callers, sessions: Sessions, protection: Protection, spool: Spool, terms: Terms
@@ -27,6 +33,12 @@ class GuestService(guest_pb2_grpc.ProtectionServicer):
         self._protection = protection
         self._spool = spool
         self._terms = terms
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Have the server serve this."""
+        guest_pb2_grpc.add_ProtectionServicer_to_server(
+            cast("guest_pb2_grpc.ProtectionServicer", self), server
+        )
 
     async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
         """See guest.proto."""

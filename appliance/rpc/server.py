@@ -47,7 +47,7 @@ class Server:
         """mode: of the unix socket, if it is one."""
         self._address = address
         self._mode = mode
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its types
         self._names: list[str] = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         self.grpc = grpc.aio.server(options=_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)

@@ -119,7 +119,7 @@ class StateStore:
 
     def audit(self, limit: int) -> list[AuditEntry]:
         """The newest `limit` changes, the newest first. Raises StateDamaged."""
-        entries = []
+        entries: list[AuditEntry] = []
         with self._reading() as txn:
             cursor = txn.cursor(db=self._audit_db)
             for _number, data in cursor.iterprev() if cursor.last() else ():
@@ -214,8 +214,8 @@ def _packed(fields: dict[str, Any]) -> bytes:
     return data + xxhash.xxh3_64_digest(data)
 
 
-def _unpacked(value: bytes, path: Path) -> dict[str, Any]:
-    data, checksum = value[:-_SUM_BYTES], value[-_SUM_BYTES:]
+def _unpacked(value: bytes | memoryview, path: Path) -> dict[str, Any]:
+    data, checksum = bytes(value[:-_SUM_BYTES]), bytes(value[-_SUM_BYTES:])
     if xxhash.xxh3_64_digest(data) != checksum:
         raise _damaged(path, "a record does not fit its checksum")
     fields: dict[str, Any] = json.loads(data)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
@@ -38,7 +39,7 @@ class Environment:
     """An open cache file. notice: "" or what was set aside and why. lock: held while it is open."""
 
     lmdb: lmdb.Environment
-    verdicts: object
+    verdicts: Any
     directory: Path
     notice: str
     lock: int
@@ -87,7 +88,7 @@ def set_aside_and_reopen(environment: Environment, map_bytes: int, why: str, now
     return Environment(env, verdicts, environment.directory, notice, environment.lock)
 
 
-def open_for_reading(directory: Path) -> tuple[lmdb.Environment, object]:
+def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
     """Open the cache beside the SVM that serves from it. Raises StoreError."""
     path = directory / FILE
     if not path.exists():
@@ -124,7 +125,7 @@ def _lock(directory: Path) -> int:
     return lock
 
 
-def _open(path: Path, map_bytes: int) -> tuple[lmdb.Environment, object]:
+def _open(path: Path, map_bytes: int) -> tuple[lmdb.Environment, Any]:
     fresh = not path.exists()
     try:
         # sync=False: a commit costs microseconds, and what a killed process had committed is with the

@@ -324,7 +324,7 @@ class VerdictStore:
             self._evict_at = b""
             return self._clear_everything()
         self._counts["evicted"] += evicted
-        return found
+        return bool(found)
 
     def _clear_everything(self) -> bool:
         """The last resort of a map without a free page: drop the whole database, which needs none."""

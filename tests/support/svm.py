@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
+from grpc.aio import EOF  # type: ignore[attr-defined]  # missing in its types
 from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
 from appliance.composition import build, chores, serve_guests
@@ -91,10 +92,10 @@ def digest_of(content: bytes) -> bytes:
 class RawGuest:
     """A guest by hand: every stream is open to the test, and no rule is kept for it."""
 
-    stub: guest_pb2_grpc.ProtectionStub
+    stub: Any  # grpc.aio gives one class for both of its APIs, and typing knows the other
     metadata: tuple[tuple[str, str], ...]
-    attach: "grpc.aio.StreamStreamCall[guest_pb2.AttachRequest, guest_pb2.AttachReply] | None" = None
-    check: "grpc.aio.StreamStreamCall[guest_pb2.CheckRequest, guest_pb2.CheckReply] | None" = None
+    attach: Any = None
+    check: Any = None
     requests: int = 0
     uploads: int = 0
     generation: int = 0
@@ -234,7 +235,7 @@ async def next_message(call: Any) -> object:
 async def end_of(call: Any) -> StreamEnded:
     """Read a stream to its end, whatever comes before."""
     try:
-        while await next_message(call) is not grpc.aio.EOF:
+        while await next_message(call) is not EOF:
             pass
     except StreamEnded as ended:
         return ended
