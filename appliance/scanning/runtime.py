@@ -64,9 +64,9 @@ def find_runtime() -> WorkerRuntime:
 
 
 def outermost(paths: list[Path]) -> tuple[Path, ...]:
-    """Return the paths that exist, without repetition and without those that lie within another."""
+    """Return the paths that can be seen, without repetition and without those that lie within another."""
     kept: list[Path] = []
-    for path in sorted({path for path in paths if path.exists()}, key=lambda path: len(path.parts)):
+    for path in sorted({path for path in paths if os.path.exists(path)}, key=lambda path: len(path.parts)):
         if not any(path.is_relative_to(outer) for outer in kept):
             kept.append(path)
     return tuple(kept)

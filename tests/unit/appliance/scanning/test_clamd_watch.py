@@ -10,43 +10,12 @@ from pathlib import Path
 
 from appliance.config import ClamdSettings
 from appliance.scanning.clamd_watch import ClamdSeen, ClamdWatch, directory_identity
+from tests.support.clamd import VersionDaemon
 from tests.support.scanning import DEADLINE, until
 
 
-class Daemon:
-    """Answers VERSION. version: b"" for a daemon that takes connections and says nothing."""
-
-    version = b"ClamAV 1.4.3/27700/Mon Jul 14 08:35:11 2025"
-
-    def __init__(self, path: Path) -> None:
-        """path: where it listens."""
-        self.path = path
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_unix_server(self._answer, self.path)
-
-    async def stop(self) -> None:
-        """Listen no more, and take the socket away."""
-        assert self._server is not None
-        self._server.close()
-        for writer in self._open:
-            writer.close()
-        self.path.unlink()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        asked = await reader.read(100)
-        assert asked in (b"zVERSION\0", b"")
-        if self.version:
-            writer.write(self.version + b"\0")
-            writer.close()
-
-
 @asynccontextmanager
-async def watched(daemon: Daemon, seen: list[ClamdSeen]) -> AsyncIterator[ClamdWatch]:
+async def watched(daemon: VersionDaemon, seen: list[ClamdSeen]) -> AsyncIterator[ClamdWatch]:
     """A watch on the daemon, polling as fast as it can."""
     settings = ClamdSettings(enabled=True, socket=daemon.path, poll_seconds=0.05)
     watch = ClamdWatch(settings, seen.append)
@@ -59,7 +28,7 @@ async def watched(daemon: Daemon, seen: list[ClamdSeen]) -> AsyncIterator[ClamdW
 
 async def test_the_version_is_known_from_the_start(tmp_path: Path) -> None:
     """And a new one after the next poll."""
-    daemon, seen = Daemon(tmp_path / "clamd.ctl"), list[ClamdSeen]()
+    daemon, seen = VersionDaemon(tmp_path / "clamd.ctl"), list[ClamdSeen]()
     await daemon.start()
     async with watched(daemon, seen) as watch:
         assert watch.seen == ClamdSeen(daemon.version.decode(), "", directory_identity(tmp_path))
@@ -71,7 +40,7 @@ async def test_the_version_is_known_from_the_start(tmp_path: Path) -> None:
 
 async def test_a_clamd_that_is_gone_is_a_problem_and_keeps_its_version(tmp_path: Path) -> None:
     """Its signatures are the same until it says otherwise; it is seen when it is back."""
-    daemon, seen = Daemon(tmp_path / "clamd.ctl"), list[ClamdSeen]()
+    daemon, seen = VersionDaemon(tmp_path / "clamd.ctl"), list[ClamdSeen]()
     await daemon.start()
     async with watched(daemon, seen) as watch:
         await daemon.stop()
@@ -85,7 +54,7 @@ async def test_a_clamd_that_is_gone_is_a_problem_and_keeps_its_version(tmp_path:
 
 async def test_a_clamd_that_was_never_there_has_no_version(tmp_path: Path) -> None:
     """The watch starts all the same; not even the directory has to exist."""
-    async with watched(Daemon(tmp_path / "run" / "clamd.ctl"), []) as watch:
+    async with watched(VersionDaemon(tmp_path / "run" / "clamd.ctl"), []) as watch:
         assert watch.seen.version == ""
         assert watch.seen.directory is None
         assert "clamd.ctl" in watch.seen.problem
@@ -93,7 +62,7 @@ async def test_a_clamd_that_was_never_there_has_no_version(tmp_path: Path) -> No
 
 async def test_a_silent_clamd_holds_nothing_up(tmp_path: Path) -> None:
     """A poll gives up after its time, and the loop goes on meanwhile."""
-    daemon = Daemon(tmp_path / "clamd.ctl")
+    daemon = VersionDaemon(tmp_path / "clamd.ctl")
     daemon.version = b""
     await daemon.start()
     async with watched(daemon, []) as watch:

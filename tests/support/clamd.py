@@ -1,0 +1,83 @@
+"""A real clamd on signatures of one's own, and a socket that only knows its version."""
+
+import asyncio
+import hashlib
+import shutil
+import signal
+from pathlib import Path
+
+from tests.support.scanning import until
+
+HAS_CLAMD = shutil.which("clamd") is not None or Path("/usr/sbin/clamd").exists()
+
+
+class Clamd:
+    """A clamd whose socket is in `run`, a directory of its own, and that detects `threats` by name."""
+
+    def __init__(self, directory: Path, threats: dict[str, bytes]) -> None:
+        """directory: where configuration, database and the socket's directory go."""
+        self.run = directory / "run"
+        self.socket = self.run / "clamd.ctl"
+        self._config = directory / "clamd.conf"
+        self._process: asyncio.subprocess.Process | None = None
+        database = directory / "database"
+        database.mkdir()
+        lines = [
+            f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}:{len(data)}:{name}\n"
+            for name, data in threats.items()
+        ]
+        (database / "own.hdb").write_text("".join(lines))
+        self._config.write_text(f"LocalSocket {self.socket}\nDatabaseDirectory {database}\nForeground yes\n")
+
+    async def start(self) -> None:
+        """Return when it listens."""
+        self.run.mkdir(exist_ok=True)
+        program = shutil.which("clamd") or "/usr/sbin/clamd"
+        self._process = await asyncio.create_subprocess_exec(
+            program,
+            f"--config-file={self._config}",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await until(self.socket.exists, "clamd listens")
+
+    async def stop(self) -> None:
+        """End it, and take its directory away, as systemd does."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
+        self._process = None
+        # Kept under another name, so that its inode is not given to the next one.
+        self.run.rename(self.run.with_name(f"run.{len(list(self.run.parent.iterdir()))}"))
+
+
+class VersionDaemon:
+    """Answers VERSION as clamd does. version: b"" for one that takes connections and says nothing."""
+
+    version = b"ClamAV 1.4.3/27700/Mon Jul 14 08:35:11 2025"
+
+    def __init__(self, path: Path) -> None:
+        """path: where it listens."""
+        self.path = path
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_unix_server(self._answer, self.path)
+
+    async def stop(self) -> None:
+        """Listen no more, and take the socket away."""
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.close()
+        self.path.unlink()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        asked = await reader.read(100)
+        if self.version and asked == b"zVERSION\0":
+            writer.write(self.version + b"\0")
+            writer.close()
