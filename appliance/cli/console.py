@@ -80,7 +80,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 def _aligned(lines: list[list[str]]) -> list[str]:
     columns = list(zip(*lines, strict=True))
     layout = [
-        (max(map(len, column)), all(cell.replace(",", "").isdigit() for cell in column[1:]))
+        (max(map(len, column)), all(cell == "-" or cell.replace(",", "").isdigit() for cell in column[1:]))
         for column in columns
     ]
     return [

@@ -69,7 +69,7 @@ def _engines(status: admin_pb2.GetStatusReply) -> list[str]:
         (
             engine.name,
             "ready" if engine.ready else "NOT READY",
-            engine.signatures,
+            engine.signatures or "-",
             engine.version,
             engine.problem,
         )

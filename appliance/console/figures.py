@@ -15,16 +15,39 @@ class Figure(NamedTuple):
 
 
 FIGURES = {
+    # guests
     "guests_attached": Figure("gauge", "Guests attached now"),
     "guest_attached": Figure("counter", "Times that a guest attached"),
     "guest_breaches": Figure("counter", "Calls of guests that were ended for breaking a rule or a limit"),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
+    # answers
     "protection_digests": Figure("counter", "Digests that guests asked about"),
     "protection_hits": Figure("counter", "Digests that were answered at once"),
     "protection_overridden": Figure("counter", "Digests that an administrator's override answered"),
-    "protection_contents": Figure("counter", "Contents that were given to the engines"),
-    "protection_content_bytes": Figure("counter", "Bytes of contents that were given to the engines"),
+    "protection_contents": Figure("counter", "Contents that came whole and went to the scanner"),
+    "protection_content_bytes": Figure(
+        "counter", "Bytes of contents that came whole and went to the scanner"
+    ),
+    "flights": Figure("gauge", "Contents that are being sent or scanned now, each once for all guests"),
+    "flights_waiting": Figure("gauge", "Questions of guests that wait for such a content now"),
+    "leases_passed_on": Figure("counter", "Times that a guest did not deliver and another was asked"),
+    "spool_used_bytes": Figure("gauge", "Memory that contents on their way take now"),
+    "spool_waiting": Figure("gauge", "Uploads that wait for memory now"),
+    # scans
+    "scans": Figure("counter", "Contents that engines answered"),
+    "engine_bytes": Figure("counter", "Bytes of contents given to engines, each content once"),
+    "scan_seconds": Figure("counter", "Seconds that workers took for scans, all workers together"),
+    "scans_refused": Figure("counter", "Scans that were refused because too many waited or no worker starts"),
+    "damaged_containers": Figure("counter", "Containers that could be unpacked in part only"),
+    "queued": Figure("gauge", "Contents that wait for a worker now"),
+    "busy": Figure("gauge", "Workers that scan now"),
+    "workers": Figure("gauge", "Workers that there should be"),
+    "workers_ready": Figure("gauge", "Workers that are ready"),
+    "worker_crashes": Figure("counter", "Workers that died during a scan"),
+    "worker_timeouts": Figure("counter", "Workers that were ended because a scan took too long"),
+    "held_digests": Figure("gauge", "Contents that are not scanned for a while because they broke workers"),
+    "reloads": Figure("counter", "Times that signatures were read anew"),
     "ends_malicious": Figure("counter", "Scans that ended as MALICIOUS"),
     "ends_suspicious": Figure("counter", "Scans that ended as SUSPICIOUS"),
     "ends_not_detected": Figure("counter", "Scans that ended as NOT_DETECTED"),
@@ -33,4 +56,18 @@ FIGURES = {
     "ends_engine_error": Figure("counter", "Scans that ended as ENGINE_ERROR"),
     "ends_encrypted": Figure("counter", "Scans that ended as ENCRYPTED"),
     "ends_overloaded": Figure("counter", "Scans that ended as OVERLOADED"),
+    # the verdict cache
+    "cache_entries": Figure("gauge", "Verdicts in the cache"),
+    "cache_used_bytes": Figure("gauge", "Bytes of the cache that verdicts take"),
+    "cache_map_bytes": Figure("gauge", "Bytes that the cache may take"),
+    "cache_file_bytes": Figure("gauge", "Bytes of the cache's file"),
+    "cache_pending": Figure("gauge", "Verdicts that wait to be written"),
+    "cache_distinct_records": Figure("gauge", "Different records that are kept decoded in memory"),
+    "cache_damaged_records": Figure("counter", "Damaged records that were dropped"),
+    "cache_expired_dropped": Figure("counter", "Verdicts that were dropped because their time was over"),
+    "cache_stale_dropped": Figure("counter", "Verdicts of other signatures that made way"),
+    "cache_evicted": Figure("counter", "Verdicts that made way because the cache was full"),
+    "cache_writes_lost": Figure("counter", "Verdicts that could not be written; they are earned anew"),
+    "cache_failed_commits": Figure("counter", "Times that the cache could not be written"),
+    "cache_set_aside": Figure("counter", "Cache files that were damaged and set aside"),
 }

@@ -75,9 +75,9 @@ class _Window:
 class Throttled:
     """Writes the first lines of each event and guest in a period, then counts.
 
-    How many were withheld is written as "lines withheld" when the period is over: at the next line of
-    the same kind, or at the next `tick`. Memory is bounded: a guest gets a window of its own only
-    while the event as a whole is under LINES_PER_EVENT.
+    How many were withheld is written as "lines withheld" when the period is over: at the next line, or
+    at the next `tick`. Memory is bounded: a guest gets a window of its own only while the event as a
+    whole is under LINES_PER_EVENT.
     """
 
     def __init__(self, log: FilteringBoundLogger, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,6 +85,7 @@ class Throttled:
         self._log = log
         self._clock = clock
         self._windows: dict[tuple[str, str], _Window] = {}
+        self._looked = clock()
 
     def warning(self, event: str, guest: str, **fields: Any) -> None:
         """Write a line about what a guest did, or count it."""
@@ -93,6 +94,8 @@ class Throttled:
 
     def admit(self, event: str, who: str) -> bool:
         """Whether a line may be written now; one that may not is counted."""
+        if self._clock() - self._looked >= PERIOD_SECONDS:
+            self.tick()
         everybody = self._window(event, EVERYBODY)
         if everybody.written >= LINES_PER_EVENT:
             everybody.withheld += 1
@@ -106,8 +109,8 @@ class Throttled:
         return True
 
     def tick(self) -> None:
-        """End the periods that are over. Call it every few seconds, so that counts appear in time."""
-        now = self._clock()
+        """End the periods that are over. Call it now and then, so that counts appear without a next line."""
+        now = self._looked = self._clock()
         over = [key for key, window in self._windows.items() if now - window.began >= PERIOD_SECONDS]
         for key in over:
             self._end(key)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from appliance.cli.console import Console
 from appliance.cli.program import INTERRUPTED, PIPE_CLOSED, run
 from tests.support.commands import svm
 
+MAN_PAGE = Path(__file__).parents[4] / "docs" / "man" / "svm.1"
 COMMANDS = [
     ("serve",),
     ("check-config",),
@@ -85,3 +87,12 @@ def test_a_reader_that_goes_away_ends_quietly() -> None:
     err = io.StringIO()
     assert run(["check-config"], Console({}, Closed(), err, lambda: 0)) == PIPE_CLOSED
     assert err.getvalue() == ""
+
+
+def test_the_man_page_has_every_command_and_variable() -> None:
+    """docs/man/svm.1 is written by hand: it names what --help names."""
+    page = MAN_PAGE.read_text().replace("\\-", "-")
+    for command in COMMANDS:
+        assert " ".join(command) in page
+    for name in ("KVMLA_CONFIG", "KVMLA_STATE_DIR", "KVMLA_ADMIN_SOCKET"):
+        assert f".B {name}\n" in page

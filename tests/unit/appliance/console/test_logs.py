@@ -1,9 +1,12 @@
 """Lines for the operator: their form, and that no guest can flood them."""
 
+import ast
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +14,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from appliance.config import LogSettings
-from appliance.console.logs import Throttled, adopt_library_lines, configure
+from appliance.console.logs import LINES_PER_EVENT, LINES_PER_GUEST, Throttled, adopt_library_lines, configure
 
+ROOT = Path(__file__).parents[4]
 NOON = 1_900_000_000.25
 
 
@@ -181,3 +185,35 @@ def test_many_guests_together_are_bounded_too() -> None:
         clock.now += 60
         throttled.tick()
     assert [(line["who"], line["lines"]) for line in written[50:]] == [("(all)", 9950)]
+
+
+def events_of_the_sources() -> set[str]:
+    """Every event that a module of the SVM writes by structlog; scanning/ writes by logging."""
+    found = {"part says", "library says"}
+    for path in (ROOT / "appliance").rglob("*.py"):
+        if "scanning" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"debug", "info", "warning", "error", "exception"}
+                and node.args
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                found.add(str(node.args[0].value))
+    return found
+
+
+def test_the_documentation_has_every_event() -> None:
+    """docs/operations.md lists the events that an operator may look for, and no others."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    table = text.partition("| event | level |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    assert {event for cell in cells for event in re.findall("`(.+?)`", cell)} == events_of_the_sources()
+
+
+def test_the_documentation_tells_the_limits_of_lines() -> None:
+    """The numbers in docs/operations.md are those of the code."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    assert f"limited to {LINES_PER_GUEST} of one event and\nguest and {LINES_PER_EVENT} of one event" in text
