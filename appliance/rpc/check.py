@@ -77,6 +77,7 @@ class CheckCall:
         self._session.digests_asked += len(digests)
         outcomes = known.outcomes
         if MISS in outcomes:
+            _check_lengths(digests)
             self._open_questions(request, digests, outcomes, details)
         return guest_pb2.CheckReply(
             request_id=request.request_id,
@@ -95,9 +96,6 @@ class CheckCall:
         digests = list(request.sha256)
         if not 0 < len(digests) <= self._limits.max_batch:
             raise Breach(f"{len(digests)} digests in one request: send 1 to {self._limits.max_batch}")
-        if set(map(len, digests)) != {DIGEST_BYTES}:
-            wrong = next(len(digest) for digest in digests if len(digest) != DIGEST_BYTES)
-            raise Breach(f"a digest of {wrong} bytes: send the {DIGEST_BYTES} bytes of a SHA-256")
         if len(self._tokens) >= self._limits.open_checks:
             raise Refused(f"{len(self._tokens)} requests are open: wait for answers before you ask more")
         return digests
@@ -193,3 +191,10 @@ class CheckCall:
             )
             async with self._writing:
                 await self._context.write(reply)
+
+
+def _check_lengths(digests: list[bytes]) -> None:
+    """Raise Breach for a digest of a wrong length. Only a MISS can be one: no key of the cache is."""
+    for digest in digests:
+        if len(digest) != DIGEST_BYTES:
+            raise Breach(f"a digest of {len(digest)} bytes: send the {DIGEST_BYTES} bytes of a SHA-256")

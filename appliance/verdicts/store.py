@@ -4,8 +4,8 @@ Key: scope as u32 big endian, then the digest. Value: a `record`. A lookup reads
 own thread, which is faster than any way of not doing so (measured: get inline 1.2 us, through an
 executor 46 us). Writes gather in memory, are seen by lookups at once, and are committed together.
 
-Equal records are checked and decoded once and are then one and the same Verdict object; since times
-are stored to the hour, a cache of millions of entries holds few distinct records.
+Equal records are checked and decoded once; since times are stored to the hour, a cache of millions
+of entries holds few distinct records.
 """
 
 from collections.abc import Callable, Sequence
@@ -127,11 +127,14 @@ class VerdictStore:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def lookup(self, scope: int, digests: Sequence[bytes]) -> list[Verdict | None]:
-        """The verdict of each digest, in order; None where there is none that counts."""
-        prefix = scope.to_bytes(4, "big")
-        keys = [prefix + digest for digest in digests]
-        decoded = self._fresh()
+    def records(self, scope: int, digests: Sequence[bytes]) -> list[bytes | None]:
+        """The record of each digest as it is stored, in order, unchecked: hand each to `decode`.
+
+        For callers to whom every nanosecond counts: they keep what they made of a record, by its
+        bytes, and so judge each distinct record once.
+        """
+        # A digest of a wrong length gives a key that is in no cache.
+        keys = list(map(scope.to_bytes(4, "big").__add__, digests))
         try:
             with self._environment.lmdb.begin(db=self._environment.verdicts) as txn:
                 records: list[bytes | None] = list(map(txn.get, keys))
@@ -141,9 +144,22 @@ class VerdictStore:
         if self._pending:
             pending = self._pending
             records = [pending.get(key, data) for key, data in zip(keys, records, strict=True)]
-        verdicts = list(map(decoded.__getitem__, records))
-        if decoded.damaged:
-            self._drop_damaged(keys, records)
+        return records
+
+    def decode(self, data: bytes) -> Verdict | None:
+        """The verdict of a record, None where it is damaged or has expired by the current hour."""
+        return self._fresh()[data]
+
+    def lookup(self, scope: int, digests: Sequence[bytes]) -> list[Verdict | None]:
+        """The verdict of each digest, in order; None where there is none that counts."""
+        records = self.records(scope, digests)
+        verdicts = list(map(self._fresh().__getitem__, records))
+        if self._decoded.damaged:
+            self._decoded.damaged = False
+            for digest, data in zip(digests, records, strict=True):
+                if data is not None and _is_damaged(data):
+                    self._counts["damaged_records"] += 1
+                    self.delete(scope, digest)
         return verdicts
 
     def is_empty(self, scope: int) -> bool:
@@ -180,13 +196,6 @@ class VerdictStore:
         with self._environment.lmdb.begin(db=self._environment.verdicts) as txn:
             cursor = txn.cursor()
             return bool(cursor.set_range(prefix) and cursor.key().startswith(prefix))
-
-    def _drop_damaged(self, keys: Sequence[bytes], records: Sequence[bytes | None]) -> None:
-        self._decoded.damaged = False
-        for key, data in zip(keys, records, strict=True):
-            if data is not None and _is_damaged(data):
-                self._counts["damaged_records"] += 1
-                self._pending[key] = None
 
     # -- writing -----------------------------------------------------------------------------
 
