@@ -16,8 +16,8 @@ PROTO_FILES := lightagent/v1/verdict.proto lightagent/v1/guest.proto lightagent/
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## five guests scan a real tree through a real SVM; FILES=number of files
-	$(BIN)/python -m tests.demo $(if $(FILES),--files $(FILES))
+demo: $(READY) ## five guests scan a real tree through a real SVM; TREE=directory chooses another one
+	@$(BIN)/python -m tests.demo $(if $(TREE),--tree $(TREE))
 
 test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 	$(BIN)/python -m pytest $(ARGS)

@@ -27,11 +27,13 @@ def main() -> int:
     """Run the demo: 0 when every claim holds, 1 when not, 2 when it could not be shown."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
     parser.add_argument("--files", type=int, default=FILES, help=f"at least so many files ({FILES})")
-    files = parser.parse_args().files
+    parser.add_argument("--tree", type=Path, help="scan this directory instead of parts of the system")
+    options = parser.parse_args()
+    directories = choose(options.files) if options.tree is None else [options.tree.resolve()]
     try:
         # Under /tmp and not under TMPDIR: the path of a socket has at most 107 bytes.
         with tempfile.TemporaryDirectory(prefix="kvmla-demo-", dir="/tmp") as directory:
-            return show(Path(directory), files)
+            return show(Path(directory), directories)
     except (ProgramFailed, AdminError) as error:
         print(f"\nThe demo cannot go on: {error}", file=sys.stderr)
         return 2
@@ -40,12 +42,12 @@ def main() -> int:
         return 130
 
 
-def show(directory: Path, files: int) -> int:
-    """Prepare the tree, run the programs, print what came of it."""
+def show(directory: Path, directories: Sequence[Path]) -> int:
+    """Plant EICAR beside the directories, run the programs, print what came of it."""
     planted_in = directory / "planted"
     planted_in.mkdir()
     planted = plant(planted_in)
-    tree = [*choose(files), planted_in]
+    tree = [*directories, planted_in]
     print(f"The tree: {len(tree) - 1} directories of this machine and EICAR in {len(planted)} wrappings.")
     stock = take_stock(tree)
     print(

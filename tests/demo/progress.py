@@ -20,7 +20,7 @@ class Progress:
         self._out = out
         self._files = max(files, 1)
         self._drawn = 0
-        self._last = float("-inf")
+        self._last = 0.0
 
     def show(self, guests: Sequence[tuple[str, int, int, bool]], seconds: float) -> None:
         """Draw where the guests are, `seconds` after the start.

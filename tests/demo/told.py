@@ -10,7 +10,8 @@ from tests.demo.progress import megabytes
 
 VERDICTS = frozenset({"malicious", "suspicious", "clean", "not detected"})
 FOUND = frozenset({"malicious", "suspicious"})
-UNANSWERED = frozenset({"too large", "timed out", "engine error", "encrypted", "overloaded"})
+TURNED_AWAY = frozenset({"overloaded", "timed out"})  # the SVM's fault, not the content's
+UNANSWERED = TURNED_AWAY | {"too large", "engine error", "encrypted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class Told:
     """What one guest said when its scan was over.
 
     files: that were asked about. at_once: answers out of the SVM's cache. later: answers after an
-    upload, or after a wait for another guest's. found, unanswered: paths.
+    upload, or after a wait for another guest's. turned_away: files that the SVM had no room or no
+    time for. found, unanswered: paths.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Told:
     at_once: int
     later: int
     seconds: float
+    turned_away: int
     found: frozenset[str]
     unanswered: frozenset[str]
 
@@ -46,6 +49,7 @@ def told(name: str, report: Sequence[dict[str, Any]]) -> Told:
         at_once=summary["answered_at_once"],
         later=summary["answered_later"],
         seconds=summary["seconds"],
+        turned_away=sum(count for outcome, count in outcomes.items() if outcome in TURNED_AWAY),
         found=frozenset(_path(file) for file in files if file.get("outcome") in FOUND),
         unanswered=frozenset(_path(file) for file in files if file.get("outcome") in UNANSWERED),
     )
