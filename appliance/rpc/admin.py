@@ -17,7 +17,7 @@ from appliance.rpc.admin_views import (
     VerdictView,
     audit_message,
     override_message,
-    source_message,
+    source_messages,
     status_reply,
     verdict_reply,
 )
@@ -151,7 +151,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.ListSignaturesReply:
         """Answer which sources are in use."""
         return admin_pb2.ListSignaturesReply(
-            generation=self._control.status().generation, sources=map(source_message, self._control.sources())
+            generation=self._control.status().generation, sources=source_messages(self._control.sources())
         )
 
     @_answered
@@ -160,7 +160,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.ReloadSignaturesReply:
         """Read the sources anew."""
         before, after = await self._control.reload()
-        sources = map(source_message, self._control.sources())
+        sources = source_messages(self._control.sources())
         return admin_pb2.ReloadSignaturesReply(generation_before=before, generation=after, sources=sources)
 
 

@@ -1,5 +1,6 @@
 """What the SVM shows an administrator, as values and as messages of the wire."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,6 +13,8 @@ from appliance.scanning.result import EngineState, SignatureSource
 from appliance.state.store import AuditEntry
 
 MAX_PROBLEMS = 100
+MAX_SOURCES_BYTES = 900_000  # of the 1 MiB that a message may have
+_FRAME_BYTES = 8  # around a message within another
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,28 @@ def source_message(source: SignatureSource) -> admin_pb2.SignatureSource:
     return admin_pb2.SignatureSource(
         engine=source.engine, path=source.path, signatures=source.signatures, problems=problems
     )
+
+
+def source_messages(
+    sources: Sequence[SignatureSource], most_bytes: int = MAX_SOURCES_BYTES
+) -> list[admin_pb2.SignatureSource]:
+    """Return sources as messages that together fit a reply; what does not fit is counted in the last one."""
+    messages: list[admin_pb2.SignatureSource] = []
+    left = most_bytes
+    for index, source in enumerate(sources):
+        message = source_message(source)
+        left -= message.ByteSize() + _FRAME_BYTES
+        if left < 0:
+            rest = sources[index:]
+            problems = sum(len(each.problems) for each in rest)
+            message = admin_pb2.SignatureSource(
+                path=f"and {len(rest)} more files", signatures=sum(each.signatures for each in rest)
+            )
+            if problems:
+                message.problems.append(f"{problems} problems of these: see `svm signatures test`")
+            return [*messages, message]
+        messages.append(message)
+    return messages
 
 
 def audit_message(entry: AuditEntry) -> admin_pb2.AuditEntry:

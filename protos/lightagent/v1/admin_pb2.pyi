@@ -523,7 +523,9 @@ Global___ListSignaturesReply: _TypeAlias = ListSignaturesReply  # noqa: Y015
 
 @_typing.final
 class SignatureSource(_message.Message):
-    """One file of rules or hashes."""
+    """One file of rules or hashes. Where they would not fit a message of 1 MiB, the last one stands for the
+    rest: no engine, "and 7 more files", their signatures together.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

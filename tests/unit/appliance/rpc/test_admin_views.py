@@ -1,5 +1,7 @@
 """What an administrator is shown, as messages."""
 
+from lightagent.v1 import admin_pb2
+
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.verdict import Verdict
@@ -10,6 +12,7 @@ from appliance.rpc.admin_views import (
     audit_message,
     override_message,
     source_message,
+    source_messages,
     status_reply,
     timestamp,
     verdict_reply,
@@ -74,6 +77,19 @@ def test_problems_of_a_source_are_bounded() -> None:
     assert list(source_message(SignatureSource("yara", "/f", 5, problems[:100])).problems) == list(
         problems[:100]
     )
+
+
+def test_sources_fit_a_message_however_many_there_are() -> None:
+    """The last one counts what was left out, with its signatures and its problems."""
+    source = SignatureSource("yara", "/srv/rules/" + "a" * 200, 5, ("/srv/rules/a:1: " + "b" * 300,) * 50)
+    messages = source_messages([source] * 1000)
+    reply = admin_pb2.ListSignaturesReply(generation=(1 << 64) - 1, sources=messages)
+    assert 800_000 < reply.ByteSize() < 1_000_000
+    left_out = 1000 - (len(messages) - 1)
+    assert messages[-1].path == f"and {left_out} more files"
+    assert messages[-1].signatures == 5 * left_out
+    assert list(messages[-1].problems) == [f"{50 * left_out} problems of these: see `svm signatures test`"]
+    assert [message.path for message in source_messages([source])] == [source.path]
 
 
 def test_an_entry_of_the_audit_keeps_its_fields() -> None:
