@@ -1,11 +1,8 @@
 """EICAR in a plain file, in archives within archives, and in a document."""
 
-import io
-import tarfile
-import zipfile
 from pathlib import Path
-from typing import Literal
 
+from tests.support.archives import compressed, tarred, zipped
 from tests.support.contents import EICAR
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -19,8 +16,8 @@ def plant(directory: Path) -> list[Path]:
     bad = {
         "eicar.com": EICAR,
         "eicar.zip": zipped({"eicar.com": EICAR}),
-        "nested.tar.gz": tarred({"backup/inner.zip": inner}, "w:gz"),
-        "deeper.zip": zipped({"a/nested.tar.xz": tarred({"b/inner.zip": inner}, "w:xz")}),
+        "nested.tar.gz": compressed(tarred({"backup/inner.zip": inner}), "gz"),
+        "deeper.zip": zipped({"a/nested.tar.xz": compressed(tarred({"b/inner.zip": inner}), "xz")}),
         "letter.docx": document(EICAR),
     }
     harmless = {
@@ -32,26 +29,6 @@ def plant(directory: Path) -> list[Path]:
     for name, content in (bad | harmless).items():
         (directory / name).write_bytes(content)
     return [directory / name for name in bad]
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    """A zip file of the members."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def tarred(members: dict[str, bytes], mode: Literal["w:gz", "w:xz"]) -> bytes:
-    """A tar file of the members, compressed as the mode says."""
-    buffer = io.BytesIO()
-    with tarfile.open(None, mode, buffer) as archive:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def document(attachment: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Several parts together, as a user or a caller meets them."""
