@@ -9,7 +9,7 @@ from guest_stub.outcome import DETECTIONS
 from guest_stub.records import Record, digest_only, encode, texts
 from guest_stub.svm_link.values import LinkAnswer
 
-BATCH = 1024
+BATCH = 512
 SECONDS = 1.0  # the longest that a decision waits to be committed: what a killed scan loses
 
 

@@ -4,7 +4,7 @@ from threading import Condition
 
 from guest_stub.found import FoundFile
 
-MAX_FILES = 8192  # what an SVM takes from one guest at once
+MAX_FILES = 4096  # half of what an SVM takes from one guest at once; some 700 bytes of memory each
 MAX_BYTES = 1 << 30  # so that the SVM can scan all of it within the time that it is asked for
 _CHARS_A_PLACE = 1024  # a longer path takes more places
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from guest_stub.version import program_version
+from guest_stub.version import VERSION
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -33,20 +33,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument("--version", action="version", version=f"guest-stub {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_scan(commands)
     status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
     _add_common(status)
     return parser.parse_args(words)
-
-
-class _Version(argparse.Action):
-    """Finds out the version only when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        print(f"guest-stub {program_version()}")
-        parser.exit()
 
 
 def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -90,7 +82,7 @@ def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--svm", "--socket", metavar="TARGET", type=target,
-        help="the SVM: unix:/path, tcp:host:port, or the path of a socket (else KVMLA_SVM, else as configured)",
+        help="the SVM: unix:/path, tcp:host:port, or a socket's path (else KVMLA_SVM, else as configured)",
     )  # fmt: skip
     parser.add_argument("--state", type=Path, metavar="DIR", help="where decisions of earlier scans are kept")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, instead of those in /etc")

@@ -11,7 +11,7 @@ from pathlib import Path
 from guest_stub.config import StubSettings, load, state_directory
 from guest_stub.decisions import StoreSettings
 from guest_stub.svm_link.values import HelloLabels
-from guest_stub.version import program_version
+from guest_stub.version import VERSION
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -32,7 +32,7 @@ def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     boot_id = _boot_id()
     directory = options.state or state_directory(settings, environ, os.geteuid())
     labels = HelloLabels(
-        stub_version=program_version(), os=_os_name(), boot_id=boot_id, host_name=socket.gethostname()
+        stub_version=VERSION, os=_os_name(), boot_id=boot_id, host_name=socket.gethostname()
     )
     store = StoreSettings(directory, settings.decisions_mib << 20, boot_id)
     return Setup(settings, options.svm or settings.svm, store, labels)
