@@ -25,7 +25,7 @@ class Kind:
     """A kind of container and how libarchive is to read it.
 
     formats, filters: names of libarchive's readers. fallback: formats to try where the first ones
-    cannot read a single member.
+    find not a single member: a zip without its directory, zeros that pass for the end of a tar.
     """
 
     name: str

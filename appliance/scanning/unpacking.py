@@ -58,7 +58,7 @@ def members(content: Content, kind: Kind, budget: Budget) -> Generator[Content, 
         with closing(_Archive(content.data, formats, kind.filters)) as archive:
             yield from _members(archive, content, budget)
             encrypted, damage = archive.encrypted(), archive.damage
-            if archive.members or encrypted or not damage:
+            if archive.members or encrypted:
                 break
     if encrypted:
         raise Encrypted("a part of it is protected by a password")
@@ -123,6 +123,8 @@ class _Archive:
             ffi.get_read_format_function(name)(self._archive)
         address = self._held if isinstance(self._held, bytes) else ctypes.byref(self._held)
         self._open = _open_memory(self._archive, address, len(data)) >= ffi.ARCHIVE_WARN
+        # libarchive allows no call after a fatal end, and some readers crash on one.
+        self._over = not self._open
 
     def close(self) -> None:
         """Free everything."""
@@ -134,6 +136,7 @@ class _Archive:
         """Go to the next member; False at the end, and where nothing more can be read."""
         if not self._open:
             self._note_damage()
+        if self._over:
             return False
         for _ in range(BAD_HEADERS_IN_A_ROW):
             status = _next_header(self._archive, self._entry)
@@ -143,7 +146,8 @@ class _Archive:
                 self.members += 1
                 return True
             self._note_damage()
-            if status == ffi.ARCHIVE_FATAL:
+            self._over = status == ffi.ARCHIVE_FATAL
+            if self._over:
                 return False
         return False
 
@@ -165,13 +169,14 @@ class _Archive:
                 empty += 1
             if status < ffi.ARCHIVE_OK:  # a warning: the data came, but its checksum is wrong
                 self._note_damage()
+                self._over = status == ffi.ARCHIVE_FATAL
                 return
         self.damage = self.damage or "libarchive makes no progress in it"
 
     def encrypted(self) -> bool:
         """Whether libarchive has met anything that is protected by a password."""
-        # Some readers only say it in words.
-        return _has_encrypted(self._archive) == 1 or "ncrypt" in self.damage
+        # Some readers only say it in words. Asked of an archive that did not open, libarchive 3.6.2 crashes.
+        return (self._open and _has_encrypted(self._archive) == 1) or "ncrypt" in self.damage
 
     def entry_encrypted(self) -> bool:
         """Whether the data of the open member is protected by a password."""
