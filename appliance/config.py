@@ -72,7 +72,7 @@ class Limits:
 class CacheSettings:
     """The verdict cache, which may be lost."""
 
-    map_mib: Annotated[int, Range(1, 1_048_576)] = 1024
+    map_mib: Annotated[int, Range(8, 1_048_576)] = 1024
     sync_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
     commit_ms: Annotated[int, Range(1, 10_000)] = 50
     not_detected_ttl_days: Annotated[int, Range(1, 3650)] = 30
@@ -99,7 +99,7 @@ class ScanningSettings:
     scan_timeout_seconds: Annotated[float, Range(1, 3600)] = 60.0
     worker_memory_mib: Annotated[int, Range(128, 65536)] = 1024
     crash_hold_seconds: Annotated[float, Range(0, 86400)] = 600.0
-    queue: Annotated[int, Range(1, 65536)] = 1024
+    queue: Annotated[int, Range(1, 65536)] = 4096
     unpack: UnpackLimits = field(default_factory=UnpackLimits)
 
 

@@ -94,7 +94,7 @@ def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
     if not path.exists():
         raise StoreError(f"{path} is not there: no SVM has run on this directory, or --dir names another")
     try:
-        env = lmdb.open(os.fspath(path), subdir=False, readonly=True, max_dbs=4, readahead=False)
+        env = lmdb.open(os.fspath(path), subdir=False, readonly=True, map_size=0, max_dbs=4, readahead=False)
         meta, verdicts = env.open_db(_META, create=False), env.open_db(_VERDICTS, create=False)
         with env.begin() as txn:
             known = txn.get(_FORMAT_KEY, db=meta)

@@ -1,10 +1,11 @@
 """A verdict as bytes, as it lies in the cache.
 
-    version u8 = 1 | disposition u8 | source u8 | lengths of 4 texts: u8 u8 u16 u8
-    generation u64 | stored_at u32 | expires_at u32 | threat engine member category | xxh3_64
+    version u8 = 1 | disposition << 4 + source u8 | generation u64 | stored_at u32 | expires_at u32
+    where it has any text: lengths u8 u8 u16 u8, then threat engine member category
+    xxh3_64 of everything before, big endian
 
-Little endian. Times are hours since the epoch: coarse on purpose, so that most records are the same
-bytes and are checked and decoded once for all (see `store`). The checksum is of everything before it.
+Little endian but for the checksum. Times are hours since the epoch: coarse on purpose, so that most
+records are the same 26 bytes and are checked and decoded once for all (see `store`).
 """
 
 import struct
@@ -12,14 +13,17 @@ import struct
 import xxhash
 
 from appliance.domain.outcome import Disposition, Source
-from appliance.domain.verdict import MAX_MEMBER_BYTES, MAX_THREAT_BYTES, Verdict
+from appliance.domain.verdict import MAX_MEMBER_BYTES, Verdict
 
 VERSION = 1
 HOUR = 3600
+MAX_SHORT_TEXT = 255  # bytes of a threat, an engine or a category; a longer one is cut
 
-_HEAD = struct.Struct("<BBBBBHBQII")
-_SUM = struct.Struct("<Q")
-_MAX_SHORT = 255
+_HEAD = struct.Struct("<BBQII")
+_LENGTHS = struct.Struct("<BBHB")
+_SUM_BYTES = 8
+_LAST_HOUR = 0xFFFFFFFF
+_ALL_BITS = 0xFFFFFFFFFFFFFFFF
 
 
 class DamagedRecord(ValueError):
@@ -27,46 +31,38 @@ class DamagedRecord(ValueError):
 
 
 def encode(verdict: Verdict) -> bytes:
-    """Return the record. Texts over their bound are cut; times are cut to the hour."""
-    threat = _cut(verdict.threat, min(MAX_THREAT_BYTES, _MAX_SHORT))
-    engine = _cut(verdict.engine, _MAX_SHORT)
-    member = _cut(verdict.member, MAX_MEMBER_BYTES)
-    category = _cut(verdict.category, _MAX_SHORT)
-    head = _HEAD.pack(
+    """Return the record. stored_at is cut to the hour, expires_at raised to it; long texts are cut."""
+    body = _HEAD.pack(
         VERSION,
-        verdict.disposition,
-        verdict.source,
-        len(threat),
-        len(engine),
-        len(member),
-        len(category),
-        verdict.generation,
-        verdict.stored_at // HOUR,
-        -(-verdict.expires_at // HOUR),
+        verdict.disposition << 4 | verdict.source,
+        verdict.generation & _ALL_BITS,
+        _hour(verdict.stored_at),
+        _hour(verdict.expires_at + HOUR - 1),
     )
-    body = head + threat + engine + member + category
-    return body + _SUM.pack(xxhash.xxh3_64_intdigest(body))
+    if verdict.threat or verdict.engine or verdict.member or verdict.category:
+        texts = (
+            _cut(verdict.threat, MAX_SHORT_TEXT),
+            _cut(verdict.engine, MAX_SHORT_TEXT),
+            _cut(verdict.member, MAX_MEMBER_BYTES),
+            _cut(verdict.category, MAX_SHORT_TEXT),
+        )
+        body += _LENGTHS.pack(*map(len, texts)) + b"".join(texts)
+    return body + xxhash.xxh3_64_digest(body)
 
 
 def decode(record: bytes) -> Verdict:
     """Return the verdict, or raise DamagedRecord."""
-    body, checksum = record[: -_SUM.size], record[-_SUM.size :]
-    if len(body) < _HEAD.size or _SUM.pack(xxhash.xxh3_64_intdigest(body)) != checksum:
+    body = record[:-_SUM_BYTES]
+    if len(body) < _HEAD.size or xxhash.xxh3_64_digest(body) != record[-_SUM_BYTES:]:
         raise DamagedRecord("the checksum does not fit the record")
-    version, disposition, source, *lengths, generation, stored, expires = _HEAD.unpack_from(body)
-    if version != VERSION or len(body) != _HEAD.size + sum(lengths):
-        raise DamagedRecord(
-            f"a record of version {version}, {len(record)} bytes: this program knows version 1"
-        )
-    texts, start = [], _HEAD.size
-    for length in lengths:
-        texts.append(body[start : start + length])
-        start += length
+    version, kind, generation, stored, expires = _HEAD.unpack_from(body)
+    if version != VERSION:
+        raise DamagedRecord(f"a record of version {version}: this program knows version {VERSION}")
     try:
-        threat, engine, member, category = (text.decode() for text in texts)
+        threat, engine, member, category = _texts(body[_HEAD.size :])
         return Verdict(
-            Disposition(disposition),
-            Source(source),
+            Disposition(kind >> 4),
+            Source(kind & 0xF),
             generation,
             stored * HOUR,
             expires * HOUR,
@@ -75,15 +71,29 @@ def decode(record: bytes) -> Verdict:
             member,
             category,
         )
-    except ValueError as error:
+    except (ValueError, struct.error) as error:
         raise DamagedRecord(f"a field has no meaning: {error}") from error
 
 
-def expiry_hour(record: bytes) -> int:
-    """Return the hour at which a record that checks ends, 0 for no end."""
-    return int(_HEAD.unpack_from(record)[-1])
+def _texts(data: bytes) -> list[str]:
+    """Threat, engine, member and category, from the part of a record that may be left out."""
+    if not data:
+        return [""] * 4
+    lengths = _LENGTHS.unpack_from(data)
+    if len(data) != _LENGTHS.size + sum(lengths):
+        raise ValueError(f"{len(data)} bytes of texts, whose lengths are said to be {lengths}")
+    texts, start = [], _LENGTHS.size
+    for length in lengths:
+        texts.append(data[start : start + length].decode())
+        start += length
+    return texts
+
+
+def _hour(seconds: int) -> int:
+    return min(max(int(seconds // HOUR), 0), _LAST_HOUR)
 
 
 def _cut(text: str, most: int) -> bytes:
-    data = text.encode(errors="replace")
+    """The text in at most so many bytes of UTF-8, no character of it halved."""
+    data = text.encode(errors="backslashreplace")  # a member's name need not be UTF-8
     return data if len(data) <= most else data[:most].decode(errors="ignore").encode()

@@ -8,6 +8,7 @@ Equal records are checked and decoded once; since times are stored to the hour, 
 of entries holds few distinct records.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ SWEEP_FILL = 0.80  # above this, verdicts of past generations go
 EVICT_FILL = 0.90  # above this, others go too, down to ...
 EVICT_TO = 0.85  # LMDB needs free pages even to delete: it never writes a page in place
 
+_LEAST_GROUP = 8  # records of one commit, each of which dirties a leaf page and some above it
 _WINDOW = 1000  # records that one eviction transaction looks at: contiguous, so it dirties few pages
 _MAX_WINDOWS = 50  # of one eviction: a bound on how long the caller's loop stands still
 _DAMAGED_FILE = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError)
@@ -213,9 +215,7 @@ class VerdictStore:
         if not self._pending:
             return
         try:
-            if self._fill() > EVICT_FILL:
-                self._evict()
-            self._commit_or_evict()
+            self._commit()
             self.problem = ""
         except lmdb.Error as error:
             self._counts["failed_commits"] += 1
@@ -282,23 +282,31 @@ class VerdictStore:
             and verdict.generation != self._generation
         )
 
-    def _commit_or_evict(self) -> None:
-        """Commit; make room and try again where the map is full. Raises what else LMDB says."""
-        for _ in range(3):
+    def _commit(self) -> None:
+        """Commit all that is pending, in groups that leave LMDB pages to copy. Raises lmdb.Error."""
+        group = max(_LEAST_GROUP, self._map_bytes // 4096 // 100)
+        while self._pending:
+            if self._fill() > EVICT_FILL:
+                self._evict()
+            some = list(itertools.islice(self._pending.items(), group))
             try:
-                with self._environment.lmdb.begin(write=True, db=self._environment.verdicts) as txn:
-                    for key, data in self._pending.items():
-                        if data is None:
-                            txn.delete(key)
-                        else:
-                            txn.put(key, data)
-                self._pending.clear()
-                return
+                self._write(some)
             except lmdb.MapFullError:
                 self._evict()
-        # A map smaller than a commit: lose the cache's newest rather than fail.
-        self._counts["writes_lost"] += len(self._pending)
-        self._pending.clear()
+                try:
+                    self._write(some)
+                except lmdb.MapFullError:  # lose some of the newest rather than fail
+                    self._counts["writes_lost"] += len(some)
+            for key, _ in some:
+                del self._pending[key]
+
+    def _write(self, some: list[tuple[bytes, bytes | None]]) -> None:
+        with self._environment.lmdb.begin(write=True, db=self._environment.verdicts) as txn:
+            for key, data in some:
+                if data is None:
+                    txn.delete(key)
+                else:
+                    txn.put(key, data)
 
     def _evict(self) -> None:
         """Make room: first what counts least. Stops at EVICT_TO, or when it has looked at enough."""

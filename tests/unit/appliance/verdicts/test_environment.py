@@ -1,0 +1,131 @@
+"""The cache's file, sound and damaged."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from appliance.domain.outcome import Disposition, Source
+from appliance.domain.verdict import Verdict
+from appliance.verdicts.environment import FILE, StoreError, open_environment, open_for_reading, walk
+from appliance.verdicts.store import VerdictStore
+
+MAP = 16 << 20
+GOOD = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 3600)
+
+
+def filled(directory: Path, entries: int = 2000) -> Path:
+    """A cache file with entries, as an SVM that was killed leaves it."""
+    store = VerdictStore.open(directory, MAP, lambda: 0.0)
+    for number in range(entries):
+        store.put(16, random.Random(number).randbytes(32), GOOD)
+    store.close()
+    (directory / "cache.in-use").touch()
+    return directory / FILE
+
+
+def cut(path: Path) -> None:
+    """Lose the second half."""
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+
+
+def overwrite(path: Path) -> None:
+    """Lose the two pages that LMDB begins with."""
+    with path.open("r+b") as file:
+        file.write(bytes(8192))
+
+
+def scramble(path: Path) -> None:
+    """Lose every page but the first two."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(random.Random(1).randbytes(size - 8192))
+
+
+def foreign(path: Path) -> None:
+    """Put another program's LMDB file there."""
+    path.unlink()
+    with lmdb.open(os.fspath(path), subdir=False, max_dbs=4) as env:
+        for name in (b"one", b"two"):
+            env.open_db(name)
+
+
+def text(path: Path) -> None:
+    """Put something there that is no database at all."""
+    path.write_text("hello\n" * 1000)
+
+
+def empty(path: Path) -> None:
+    """Leave a file without content."""
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut, overwrite, scramble, foreign, text])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """The SVM starts, says once where the old file lies, and works with an empty cache."""
+    path = filled(tmp_path)
+    damage(path)
+    store = VerdictStore.open(tmp_path, MAP, lambda: 1234.0)
+    assert f"{FILE}.damaged-1234" in store.notice
+    assert (tmp_path / f"{FILE}.damaged-1234").exists()
+    assert store.stats().entries == 0
+    store.put(16, b"d" * 32, GOOD)
+    store.close()
+    again = VerdictStore.open(tmp_path, MAP, lambda: 1235.0)
+    assert again.notice == ""
+    assert again.lookup(16, [b"d" * 32]) == [GOOD]
+    again.close()
+
+
+def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
+    """A file without content, as a full disk may leave it, is simply begun."""
+    empty(filled(tmp_path))
+    VerdictStore.open(tmp_path, MAP, lambda: 0.0).close()
+
+
+def test_a_killed_svms_file_is_taken_over_when_it_is_sound(tmp_path: Path) -> None:
+    """The mark of an SVM that did not close in order costs a check, and no verdict."""
+    path = filled(tmp_path)
+    store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    assert store.notice == ""
+    assert store.stats().entries == 2000
+    store.close()
+    assert walk(path) == 2000
+    assert not (tmp_path / "cache.in-use").exists()
+
+
+def test_a_second_svm_is_refused(tmp_path: Path) -> None:
+    """Two writers never share a file; the sentence says what to do, also across processes."""
+    store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    code = (
+        "import sys, pathlib; from appliance.verdicts.store import VerdictStore, StoreError\n"
+        "try: VerdictStore.open(pathlib.Path(sys.argv[1]), 1 << 24, lambda: 0.0)\n"
+        "except StoreError as error: sys.exit(str(error))"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, os.fspath(tmp_path)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert "another svm uses" in done.stderr
+    assert "server.state_dir" in done.stderr
+    store.close()
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The sentence names the directory."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        open_environment(tmp_path / "file", MAP, 0)
+
+
+def test_reading_where_no_svm_ran_says_so(tmp_path: Path) -> None:
+    """The sentence says that the directory may be the wrong one."""
+    with pytest.raises(StoreError, match="--dir"):
+        open_for_reading(tmp_path)
