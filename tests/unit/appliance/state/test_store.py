@@ -1,0 +1,151 @@
+"""What must not be lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from appliance.domain.override import Override
+from appliance.state import store as state_store
+from appliance.state.store import FILE, StateDamaged, StateError, StateStore
+
+DIGEST = b"d" * 32
+BLOCK = Override(False, "ticket 4711", "uid-0.pid-1", 1000)
+
+
+@contextmanager
+def opened(directory: Path, now: float = 1000.0) -> Iterator[StateStore]:
+    """A state that is closed again."""
+    store = StateStore.open(directory, lambda: now)
+    yield store
+    store.close()
+
+
+def test_an_override_is_there_after_a_restart(tmp_path: Path) -> None:
+    """With its reason, author and end."""
+    with opened(tmp_path) as store:
+        store.set_override(DIGEST, BLOCK, "uid-0")
+    with opened(tmp_path) as store:
+        assert store.overrides() == {DIGEST: BLOCK}
+
+
+def test_an_override_that_has_ended_is_not_listed(tmp_path: Path) -> None:
+    """Its audit stays."""
+    with opened(tmp_path) as store:
+        store.set_override(DIGEST, replace(BLOCK, expires_at=2000), "uid-0")
+        assert list(store.overrides()) == [DIGEST]
+    with opened(tmp_path, now=2000.0) as store:
+        assert store.overrides() == {}
+        assert len(store.audit(10)) == 1
+
+
+def test_every_change_is_audited_the_newest_first(tmp_path: Path) -> None:
+    """Who, what, why; also when there was nothing to clear."""
+    with opened(tmp_path) as store:
+        store.set_override(DIGEST, BLOCK, "uid-0")
+        store.set_override(DIGEST, replace(BLOCK, allow=True), "uid-1")
+        assert store.clear_override(DIGEST, "over", "uid-2")
+        assert not store.clear_override(DIGEST, "again", "uid-3")
+        entries = store.audit(10)
+        assert [(entry.action, entry.actor) for entry in entries] == [
+            ("clear", "uid-3"),
+            ("clear", "uid-2"),
+            ("allow", "uid-1"),
+            ("block", "uid-0"),
+        ]
+        assert {entry.digest for entry in entries} == {DIGEST}
+        assert store.audit(1) == entries[:1]
+
+
+def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over it a new one is refused with what to do, an old one can be changed, ended ones make room."""
+    monkeypatch.setattr(state_store, "MAX_OVERRIDES", 2)
+    with opened(tmp_path) as store:
+        store.set_override(b"1" * 32, BLOCK, "me")
+        store.set_override(b"2" * 32, replace(BLOCK, expires_at=1500), "me")
+        with pytest.raises(StateError, match="clear some"):
+            store.set_override(b"3" * 32, BLOCK, "me")
+        store.set_override(b"1" * 32, replace(BLOCK, allow=True), "me")
+        assert len(store.audit(10)) == 3
+    with opened(tmp_path, now=1500.0) as store:
+        store.set_override(b"3" * 32, BLOCK, "me")
+        assert set(store.overrides()) == {b"1" * 32, b"3" * 32}
+
+
+@pytest.mark.parametrize("damage", ["cut", "scramble", "foreign", "record"])
+def test_damaged_state_is_refused_and_left_where_it_is(tmp_path: Path, damage: str) -> None:
+    """A block that went missing in silence would be worse than an SVM that does not start."""
+    path = tmp_path / FILE
+    with opened(tmp_path) as store:
+        for number in range(500):
+            store.set_override(number.to_bytes(32, "big"), BLOCK, "me")
+    size = path.stat().st_size
+    if damage == "cut":
+        os.truncate(path, 8192)
+    elif damage == "scramble":
+        path.write_bytes(os.urandom(size))
+    elif damage == "foreign":
+        path.unlink()
+        with lmdb.open(os.fspath(path), subdir=False, max_dbs=4) as env:
+            env.open_db(b"a"), env.open_db(b"b")
+    else:
+        with lmdb.open(os.fspath(path), subdir=False, max_dbs=4) as env:
+            overrides = env.open_db(b"overrides")
+            with env.begin(write=True, db=overrides) as txn:
+                txn.put(DIGEST, b'{"allow": true}????????')
+    with pytest.raises(StateDamaged, match="backup"), opened(tmp_path) as store:
+        store.overrides()
+    assert path.exists()
+
+
+def test_state_of_a_newer_program_is_refused(tmp_path: Path) -> None:
+    """An older svm does not touch what it does not understand."""
+    with opened(tmp_path):
+        pass
+    with lmdb.open(os.fspath(tmp_path / FILE), subdir=False, max_dbs=4) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True, db=meta) as txn:
+            txn.put(b"schema", (99).to_bytes(4, "little"))
+    with pytest.raises(StateError, match="schema 99"), opened(tmp_path):
+        pass
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from appliance.domain.override import Override
+from appliance.state.store import StateStore
+store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0)
+for number in range(100_000):
+    store.set_override(number.to_bytes(32, "big"), Override(False, "why", "me", 1), "me")
+    print(number, flush=True)
+"""
+
+
+def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
+    """After kill -9 every override whose call had returned is there, with its audit."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WRITER, os.fspath(tmp_path)]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        confirmed = [int(process.stdout.readline()) for _ in range(50)]
+        process.send_signal(signal.SIGKILL)
+    with opened(tmp_path) as store:
+        kept = store.overrides()
+        assert all(number.to_bytes(32, "big") in kept for number in confirmed)
+        assert len(store.audit(100_000)) == len(kept)
+
+
+def test_a_full_disk_refuses_with_a_sentence(tmp_path: Path) -> None:
+    """A closed or unwritable file gives StateError, never success."""
+    with opened(tmp_path) as store:
+        store.close()
+        with pytest.raises(StateError, match="cannot be written"):
+            store.set_override(DIGEST, BLOCK, "me")
