@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 from tests.support.scanning import until
@@ -20,14 +21,12 @@ class Clamd:
         self.socket = self.run / "clamd.ctl"
         self._config = directory / "clamd.conf"
         self._process: asyncio.subprocess.Process | None = None
-        database = directory / "database"
-        database.mkdir()
-        lines = [
-            f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}:{len(data)}:{name}\n"
-            for name, data in threats.items()
-        ]
-        (database / "own.hdb").write_text("".join(lines))
-        self._config.write_text(f"LocalSocket {self.socket}\nDatabaseDirectory {database}\nForeground yes\n")
+        self._database = directory / "database"
+        self._database.mkdir()
+        (self._database / "own.hdb").write_text("".join(map(_line, threats, threats.values())))
+        self._config.write_text(
+            f"LocalSocket {self.socket}\nDatabaseDirectory {self._database}\nForeground yes\n"
+        )
 
     async def start(self) -> None:
         """Return when it listens."""
@@ -41,6 +40,20 @@ class Clamd:
         )
         await until(self.socket.exists, "clamd listens")
 
+    def learn(self, name: str, data: bytes) -> None:
+        """Add a signature, and have it read all of them anew; it takes a while and answers meanwhile."""
+        with (self._database / "own.hdb").open("a") as database:
+            database.write(_line(name, data))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(self.socket))
+            connection.sendall(b"zRELOAD\0")
+            assert connection.recv(100) == b"RELOADING\0"
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def stop(self) -> None:
         """End it, and take its directory away, as systemd does."""
         if self._process is None:
@@ -50,6 +63,10 @@ class Clamd:
         self._process = None
         # Kept under another name, so that its inode is not given to the next one.
         self.run.rename(self.run.with_name(f"run.{len(list(self.run.parent.iterdir()))}"))
+
+
+def _line(name: str, data: bytes) -> str:
+    return f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}:{len(data)}:{name}\n"
 
 
 class VersionDaemon:

@@ -278,7 +278,8 @@ SAMPLES = {
         "/proc/net/tcp", "/proc/self/fd/%d", "/bin/sh",
     ),
     "Linux_Kernel_Rootkit": elf(
-        1, "init_module", "vermagic=6.1", "hide_" + "module", "hide_" + "pid", "give_" + "root", "sys_call_table"
+        1, "init_module", "vermagic=6.1", "hide_" + "module", "hide_" + "pid", "give_" + "root",
+        "sys_call_table",
     ),
     "Linux_Bot_Killing_Rivals": elf(
         2, "/bin/busy" + "box", "applet not found", "/dev/watch" + "dog", "vse" + "attack"
