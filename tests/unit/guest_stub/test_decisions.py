@@ -1,0 +1,270 @@
+"""Tests of what the stub keeps over runs."""
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from guest_stub.decision import FileId
+from guest_stub.decisions import (
+    ASIDE_NAME,
+    BYTES_PER_ENTRY,
+    FILE_NAME,
+    Decisions,
+    StateRefused,
+    StoreSettings,
+)
+from guest_stub.found import FoundFile
+from guest_stub.outcome import Outcome
+from guest_stub.records import Record, digest_only, encode, identify
+from tests.support.stub_scans import store_settings
+
+GENERATION = 7
+NOW = 1_700_000_000.0
+UNTIL = int(NOW) + 3600
+
+
+def clock() -> float:
+    """The time of all tests here."""
+    return NOW
+
+
+def file(number: int, size: int = 10) -> FoundFile:
+    """A file that was found, by its inode."""
+    key, stamp = identify(FileId(65024, number, size, 10**18 + number, 10**18 + number))
+    return FoundFile(key, stamp, "/d", str(number), size)
+
+
+def digest(number: int) -> bytes:
+    """A digest for a file."""
+    return number.to_bytes(32, "big")
+
+
+def entry(number: int, generation: int = GENERATION, until: int = UNTIL) -> tuple[bytes, bytes]:
+    """What keep() takes for a file that nothing was detected in."""
+    found = file(number)
+    return found.key, encode(found.stamp, Record(generation, until, Outcome.NOT_DETECTED, digest(number)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Decisions]:
+    """An open store."""
+    with closing(Decisions(store_settings(tmp_path / "state"), clock)) as decisions:
+        yield decisions
+
+
+def test_what_is_kept_answers(store: Decisions) -> None:
+    """A file that is not changed is answered by its record."""
+    assert store.keep([entry(1), entry(2)]) == 2
+    result = store.sort_out([file(1), file(2)], GENERATION)
+    assert [(found.name, record.sha256) for found, record in result.decided] == [
+        ("1", digest(1)),
+        ("2", digest(2)),
+    ]
+    assert (result.known, result.fresh) == ([], [])
+
+
+def test_it_answers_in_the_next_run(tmp_path: Path) -> None:
+    """Decisions outlive the process, also one that never closed the store."""
+    settings = store_settings(tmp_path)
+    with closing(Decisions(settings, clock)) as first:
+        first.keep([entry(1)])
+    with closing(Decisions(settings, clock)) as second:
+        assert len(second.sort_out([file(1)], GENERATION).decided) == 1
+        assert second.count() == 1
+        assert second.notice == ""
+
+
+def test_another_size_or_time_makes_a_file_fresh(store: Decisions) -> None:
+    """The identity has to match wholly."""
+    store.keep([entry(1)])
+    changed = file(1, size=11)
+    result = store.sort_out([changed, file(3)], GENERATION)
+    assert result.fresh == [changed, file(3)]
+
+
+@pytest.mark.parametrize(("generation", "until"), [(GENERATION + 1, UNTIL), (GENERATION, int(NOW))])
+def test_what_no_longer_counts_still_tells_the_digest(store: Decisions, generation: int, until: int) -> None:
+    """Of another generation, or too old: the SVM is to be asked, the file need not be read."""
+    store.keep([entry(1, generation, until)])
+    assert store.sort_out([file(1)], GENERATION).known == [(file(1), digest(1))]
+
+
+def test_a_digest_alone_is_known(store: Decisions) -> None:
+    """Where the SVM gave no verdict the digest was kept, and no answer."""
+    store.keep([(file(1).key, encode(file(1).stamp, digest_only(digest(1))))])
+    assert store.sort_out([file(1)], GENERATION).known == [(file(1), digest(1))]
+
+
+def test_a_file_without_a_key_is_always_fresh(store: Decisions) -> None:
+    """A file system that is not relied on never gets an answer from the store."""
+    store.keep([entry(1)])
+    foreign = file(1)._replace(key=b"")
+    assert store.sort_out([foreign], GENERATION).fresh == [foreign]
+
+
+def test_a_damaged_record_makes_its_file_fresh(store: Decisions) -> None:
+    """One that does not check is no answer."""
+    key, value = entry(1)
+    store.keep([(key, value[:-1] + bytes([value[-1] ^ 1])), entry(2)])
+    result = store.sort_out([file(1), file(2)], GENERATION)
+    assert result.fresh == [file(1)]
+    assert len(result.decided) == 1
+
+
+def test_a_revoked_digest_is_forgotten(store: Decisions) -> None:
+    """Every file of that content goes, others stay."""
+    same = (file(3).key, encode(file(3).stamp, Record(GENERATION, UNTIL, Outcome.NOT_DETECTED, digest(1))))
+    store.keep([entry(1), entry(2), same])
+    assert store.revoke([digest(1), digest(99)]) == 2
+    result = store.sort_out([file(1), file(2), file(3)], GENERATION)
+    assert result.fresh == [file(1), file(3)]
+
+
+def test_a_full_store_keeps_what_it_has(tmp_path: Path) -> None:
+    """Over the bound new files are not kept, nothing fails, and it is said."""
+    settings = store_settings(tmp_path, map_bytes=1 << 20)
+    bound = (1 << 20) // BYTES_PER_ENTRY
+    with closing(Decisions(settings, clock)) as store:
+        assert store.keep([entry(number) for number in range(bound)]) == bound
+        assert store.keep([entry(bound + 1)]) == 0
+        assert "full" in store.notice
+        assert len(store.sort_out([file(5)], GENERATION).decided) == 1
+
+
+def test_a_full_store_throws_out_what_is_too_old(tmp_path: Path) -> None:
+    """Entries whose time has run out make room."""
+    settings = store_settings(tmp_path, map_bytes=1 << 20)
+    bound = (1 << 20) // BYTES_PER_ENTRY
+    with closing(Decisions(settings, clock)) as store:
+        store.keep([entry(number, until=int(NOW) - number % 2) for number in range(bound)])
+        assert store.keep([entry(bound + 1)]) == 1
+        assert store.notice == ""
+        assert store.count() < bound
+
+
+def test_a_map_that_is_really_full_fails_nothing(tmp_path: Path) -> None:
+    """When LMDB itself has no page left, the scan goes on without keeping."""
+    with closing(Decisions(store_settings(tmp_path, map_bytes=64 << 10), clock)) as store:
+        for number in range(250):
+            store.keep([(file(number).key, entry(number)[1] + bytes(400))])
+        assert "no more decisions are kept" in store.notice
+        assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "empty meta"])
+def test_a_damaged_store_is_set_aside(tmp_path: Path, damage: str) -> None:
+    """It is kept under another name, said once, and a new one begun."""
+    settings = store_settings(tmp_path)
+    with closing(Decisions(settings, clock)) as store:
+        store.keep([entry(number) for number in range(2000)])
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    damaged = {
+        "garbage": random.Random(1).randbytes(len(whole)),
+        "cut": whole[: len(whole) // 2],
+        "empty meta": bytes(8192) + whole[8192:],
+    }[damage]
+    path.write_bytes(damaged)
+    with closing(Decisions(settings, clock)) as store:
+        assert "set aside" in store.notice
+        assert (tmp_path / ASIDE_NAME).read_bytes() == damaged
+        assert store.count() == 0
+        assert store.keep([entry(1)]) == 1
+    with closing(Decisions(settings, clock)) as store:
+        assert store.notice == ""
+
+
+def test_damage_that_shows_while_reading_is_set_aside(tmp_path: Path) -> None:
+    """A page that is no page ends neither the program nor the scan."""
+    settings = store_settings(tmp_path)
+    with closing(Decisions(settings, clock)) as store:
+        store.keep([entry(number) for number in range(2000)])
+    path = tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + bytes(len(whole) - 8192))
+    with closing(Decisions(settings, clock)) as store:
+        assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
+        store.keep([entry(1)])
+        assert "set aside" in store.notice
+
+
+def test_a_power_cut_while_writing_sets_the_store_aside(tmp_path: Path) -> None:
+    """What was written without fsync in another boot is not trusted."""
+    with closing(Decisions(store_settings(tmp_path, boot_id="boot-1"), clock)) as store:
+        store.keep([entry(1)])
+    (tmp_path / "unsynced").write_text("boot-1")
+    with closing(Decisions(store_settings(tmp_path, boot_id="boot-2"), clock)) as store:
+        assert "when the machine went down" in store.notice
+        assert store.count() == 0
+
+
+def test_a_restart_after_a_clean_end_keeps_everything(tmp_path: Path) -> None:
+    """A store that was closed is synced, and trusted after the next boot."""
+    with closing(Decisions(store_settings(tmp_path, boot_id="boot-1"), clock)) as store:
+        store.keep([entry(1)])
+    with closing(Decisions(store_settings(tmp_path, boot_id="boot-2"), clock)) as store:
+        assert store.count() == 1
+
+
+def test_only_its_user_can_read_it(tmp_path: Path) -> None:
+    """The directory is private, also one that was not."""
+    directory = tmp_path / "a" / "state"
+    directory.mkdir(parents=True, mode=0o755)
+    with closing(Decisions(store_settings(directory), clock)):
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert (directory / FILE_NAME).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    """Who owns the directory could plant decisions."""
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(StateRefused, match="belongs to another user"):
+        Decisions(store_settings(tmp_path), clock)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """The sentence says where, why, and what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateRefused, match=r"cannot keep decisions in .*/file/state: .*--state"):
+        Decisions(StoreSettings(tmp_path / "file" / "state", 1 << 20, "boot-1"), clock)
+
+
+def test_memory_of_the_map_is_given_back(tmp_path: Path) -> None:
+    """After any number of look-ups only a part of a large store stays mapped."""
+    with closing(Decisions(store_settings(tmp_path, map_bytes=64 << 20), clock)) as store:
+        for start in range(0, 60_000, 1000):
+            store.keep([entry(number) for number in range(start, start + 1000)])
+        for start in range(0, 60_000, 1000):
+            result = store.sort_out([file(number) for number in range(start, start + 1000)], GENERATION)
+            assert len(result.decided) == 1000
+        assert mapped_bytes(tmp_path / FILE_NAME) < (tmp_path / FILE_NAME).stat().st_size * 0.75
+
+
+def mapped_bytes(path: Path) -> int:
+    """How much of a file this process has in memory by mapping it."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.endswith(str(path)):
+            return next(int(field.split()[1]) * 1024 for field in lines if field.startswith("Rss:"))
+    return 0
+
+
+def test_totals_of_walks_are_remembered(store: Decisions) -> None:
+    """A walk's number of files is known to the next one like it, and to no other."""
+    assert store.files_of_last_walk(b"a") == 0
+    store.remember_walk(b"a", 123_456)
+    assert store.files_of_last_walk(b"a") == 123_456
+    assert store.files_of_last_walk(b"b") == 0
+
+
+def test_remembered_walks_are_bounded(store: Decisions) -> None:
+    """Thousands of different walks do not fill the store."""
+    for number in range(300):
+        store.remember_walk(number.to_bytes(4, "big"), number)
+    assert store.files_of_last_walk((299).to_bytes(4, "big")) == 299
+    assert store.files_of_last_walk((1).to_bytes(4, "big")) == 0

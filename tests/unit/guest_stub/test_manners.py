@@ -1,0 +1,81 @@
+"""Tests of a scan's manners."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from guest_stub.manners import RateLimit
+from tests.support.apart import ROOT, environment
+
+IDLE = """
+import os, subprocess, threading
+from guest_stub.manners import idle
+print(repr(idle()))
+def show():
+    print(os.getpriority(os.PRIO_PROCESS, 0))
+    print(subprocess.run(["ionice", "-p", str(threading.get_native_id())], capture_output=True, text=True).stdout)
+thread = threading.Thread(target=show)
+thread.start()
+thread.join()
+"""
+
+
+def test_idle_takes_the_lowest_priority() -> None:
+    """Processor and disk priority are the lowest there are, also in threads that begin later."""
+    command = [sys.executable, "-c", IDLE]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
+    )
+    assert ended.stdout.split() == ["''", "19", "idle"]
+
+
+class Time:
+    """A clock that sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Pass the time."""
+        self.now += seconds
+
+
+def test_the_rate_is_held() -> None:
+    """Ten pieces of a megabyte at a megabyte a second take nine seconds before the last one."""
+    time = Time()
+    limit = RateLimit(1e6, time, time.sleep)
+    for _ in range(10):
+        limit(1_000_000)
+    assert time.now == 1009.0
+
+
+def test_a_pause_gives_no_burst() -> None:
+    """Time in which nothing was read is not made up for."""
+    time = Time()
+    limit = RateLimit(1e6, time, time.sleep)
+    limit(1_000_000)
+    time.now += 100
+    limit(1_000_000)
+    limit(1_000_000)
+    assert time.now == 1101.0
+
+
+def test_what_is_charged_counts_without_waiting() -> None:
+    """Bytes that another thread sends hold up those that are read after them."""
+    time = Time()
+    limit = RateLimit(1e6, time, time.sleep)
+    assert limit.charge(5_000_000) == 0.0
+    assert time.now == 1000.0
+    limit(1)
+    assert time.now == 1005.0
+
+
+def test_threads_share_the_rate() -> None:
+    """The turns of several threads add up."""
+    limit = RateLimit(1e6, lambda: 0.0, lambda _: None)
+    with ThreadPoolExecutor(4) as pool:
+        waits = sorted(pool.map(limit.charge, [1_000_000] * 8))
+    assert waits == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
