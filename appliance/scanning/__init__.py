@@ -4,14 +4,18 @@ The front process, which parses nothing:
 
 - `spool`        uploads into sealed files in memory, with room reserved up front
 - `scanner`      the one door: a descriptor and a label in, a ScanResult out; switches generations
-- `pool`         the worker processes: hands out work, kills what takes too long, replaces what dies
-- `sandbox`      how a worker is confined
+- `builder`      has a bundle of signatures built by a worker; `clamd_watch` follows a clamd's signatures
+- `pool`         hands contents to workers and gives each an end; `blame` remembers what broke them
+- `crew`         the workers of one bundle: starts them, replaces what dies, retires them
+- `worker_process`  one worker: started, spoken to, killed, reaped
+- `sandbox`      the walls around a worker; `runtime` is what it needs to see of this machine
 - `worker_wire`  the messages between the front and a worker, which is taken for hostile
 - `result`       the values that cross
 
 A worker, which meets hostile bytes:
 
 - `worker`       the program in the sandbox: builds signatures, or scans one content after another
+- `confinement`  what it gives up by itself before that; `seccomp` is its filter of system calls
 - `signatures`   reads all signatures into a bundle, makes engines from one; `bundle` is its form
 - `inspection`   shows one content to all engines, and each member of what it unpacks to
 - `containers`   tells containers from ordinary files by a few bytes

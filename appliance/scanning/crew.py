@@ -38,9 +38,13 @@ class CrewFailed(Exception):
 
 
 class Job:
-    """One content on its way. end: its result. generation: of the engines that it was given to."""
+    """One content on its way.
 
-    __slots__ = ("crashes", "end", "fd", "generation", "label", "number", "since")
+    end: its result. crashes: workers that died of it. given: a worker has had it. generation: of the
+    engines that it was given to. since: on the pool's clock, when it was queued.
+    """
+
+    __slots__ = ("crashes", "end", "fd", "generation", "given", "label", "number", "since")
 
     def __init__(self, number: int, fd: int, label: ContentLabel, end: asyncio.Future[ScanResult]) -> None:
         """number: unique in the pool."""
@@ -49,8 +53,9 @@ class Job:
         self.label = label
         self.end = end
         self.crashes = 0
+        self.given = False
         self.generation = 0
-        self.since = 0.0  # on the pool's clock: queued
+        self.since = 0.0
 
 
 class CrewPort(Protocol):

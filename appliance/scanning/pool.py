@@ -171,7 +171,8 @@ class Pool:
             return
         if not given:
             self._queue.appendleft(job)
-        elif job.crashes == 0:
+        elif not job.given:
+            job.given = True
             self.counts["engine_bytes"] += job.label.size
 
     # -- time ------------------------------------------------------------------------------------

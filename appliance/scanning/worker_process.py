@@ -26,7 +26,6 @@ _MESSAGES_PER_TURN: Final = 8  # then others have their turn on the loop
 _WRAPPER_SECONDS: Final = 1.0  # bubblewrap ends at once when the worker in it has
 _FIRST_TO_DIE: Final = b"1000"  # oom_score_adj: a worker, before anything else on the machine
 _DESCRIPTOR: Final = struct.Struct("i")
-_buffer = memoryview(bytearray(MAX_REPLY_BYTES))  # shared: filled and read within one callback
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class WorkerProcess:
         self._lost = lost
         self._worker_pidfd = -1  # the worker itself, inside of its sandbox
         self._info = b""
+        self._buffer = memoryview(bytearray(MAX_REPLY_BYTES))
         self._open = True
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._spawn()
@@ -161,11 +161,11 @@ class WorkerProcess:
         """Hear what has come, so much in one turn; whether there may be more."""
         try:
             for _ in range(_MESSAGES_PER_TURN):
-                size = self._socket.recv_into(_buffer)
+                size = self._socket.recv_into(self._buffer)
                 if size == 0:
                     self._fail(self._last_words())
                     return False
-                self._heard(_buffer[:size])
+                self._heard(self._buffer[:size])
                 if not self._open:
                     return False
         except BlockingIOError:

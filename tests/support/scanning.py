@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import os
+import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -118,6 +119,13 @@ def descendants(pid: int | None = None) -> set[int]:
 def workers_below(pid: int | None = None) -> set[int]:
     """The descendants that have none themselves: workers, and not the sandbox around them."""
     return {each for each in descendants(pid) if not descendants(each)}
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kill processes, of which some may have gone already."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def open_descriptors() -> int:

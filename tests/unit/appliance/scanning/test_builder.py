@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tests.support.scanning import (
     DEADLINE,
     EICAR_ONLY,
     descendants,
+    kill,
     odd_sandbox,
     open_descriptors,
     sandbox,
@@ -100,8 +100,7 @@ async def test_a_builder_that_is_killed_fails_the_build() -> None:
     )
     await until(lambda: len(descendants()) == 2, "the builder runs in its sandbox")
     while not task.done():
-        for worker in workers_below():
-            os.kill(worker, signal.SIGKILL)
+        kill(workers_below())
         await asyncio.sleep(0.01)
     with pytest.raises(BuildFailed, match="the builder died"):
         await task

@@ -15,7 +15,16 @@ from appliance.config import ScanningSettings
 from appliance.domain.outcome import Unanswered
 from appliance.scanning.pool import QUEUE_SECONDS, Pool
 from appliance.scanning.result import ScanResult
-from tests.support.scanning import DEADLINE, content, descendants, odd_crew, scanned, until, workers_below
+from tests.support.scanning import (
+    DEADLINE,
+    content,
+    descendants,
+    kill,
+    odd_crew,
+    scanned,
+    until,
+    workers_below,
+)
 
 
 class Clock:
@@ -105,6 +114,7 @@ async def test_what_waits_behind_a_deadly_content_is_not_blamed() -> None:
         good = [scan_soon(pool, b"good %d" % number) for number in range(20)]
         assert {why(await task) for task in deadly} == {Unanswered.ENGINE_ERROR}
         assert {(await task).no_answer for task in good} == {None}
+    assert pool.counts["engine_bytes"] == sum(len(b"die 0") for _ in deadly) + 10 * 6 + 10 * 7
     assert pool.counts["worker_crashes"] == 6
     assert pool.held == 3
 
@@ -151,10 +161,9 @@ async def test_workers_killed_at_any_moment_cost_no_answer(tmp_path: Path) -> No
     async with pool_of(count=2) as pool:
         tasks = [scan_soon(pool, b"good %d" % number) for number in range(400)]
         kills = 0
-        while not all(task.done() for task in tasks) and kills < 8:
-            for worker in workers_below():
-                os.kill(worker, signal.SIGKILL)
-                kills += 1
+        while not all(task.done() for task in tasks) and kills < 4:
+            kill(workers_below())
+            kills += 1
             done = sum(task.done() for task in tasks)
             await until(
                 lambda done=done: (

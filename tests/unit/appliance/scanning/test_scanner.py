@@ -22,6 +22,7 @@ from tests.support.scanning import (
     DEADLINE,
     EICAR_ONLY,
     descendants,
+    kill,
     open_descriptors,
     scanned,
     until,
@@ -159,8 +160,7 @@ async def test_a_failed_reload_changes_nothing(tmp_path: Path) -> None:
         put_on_list(tmp_path, b"a", b"b")
         reload = asyncio.get_running_loop().create_task(scanner.reload())
         while not reload.done():
-            for process in workers_below() - old:
-                os.kill(process, signal.SIGKILL)
+            kill(workers_below() - old)
             await asyncio.sleep(0)
         with pytest.raises(ReloadFailed, match="the signatures stay as they are"):
             await reload
@@ -198,8 +198,7 @@ async def test_workers_killed_at_any_moment_cost_no_answer() -> None:
     async with scanning(TWO) as scanner:
         tasks = [scan_soon(scanner, b"good %d" % number) for number in range(300)]
         for _ in range(4):
-            for process in descendants():
-                with_no_mercy(process)
+            kill(descendants())
             done = sum(task.done() for task in tasks)
             await until(
                 lambda done=done: sum(t.done() for t in tasks) > done or all(t.done() for t in tasks),
@@ -209,14 +208,6 @@ async def test_workers_killed_at_any_moment_cost_no_answer() -> None:
         assert {end.why for end in ends if end is not None} <= {Unanswered.ENGINE_ERROR}
         assert ends.count(None) >= 290
         assert (await scanned(scanner, EICAR)).detections
-
-
-def with_no_mercy(process: int) -> None:
-    """Kill a process that may have gone already."""
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 async def test_a_worker_that_stands_still_is_replaced() -> None:
