@@ -196,7 +196,7 @@ def test_an_ordinary_user_scans_in_a_sandbox_too() -> None:
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos"))),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
     needed = [os.path.realpath(sys.executable), os.__file__, __file__]
     tests = " && ".join(f"test -r {shlex.quote(path)}" for path in needed)

@@ -298,7 +298,7 @@ asyncio.run(main())
 async def test_kill_9_of_the_svm_leaves_no_worker(sandbox: str) -> None:
     """All of its processes die with it, also those that stand still and would notice nothing."""
     loop = asyncio.get_running_loop()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos")))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "-c", SERVE, sandbox]
     svm = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, env=environment)
     assert svm.stdout is not None
