@@ -17,4 +17,5 @@ Contents and files:
 - `archives`           containers of every form, made on the spot
 - `held_files`         files as a guest holds them
 - `page_cache`         what of a file is in the page cache
+- `properties`         how patient tests of properties are
 """

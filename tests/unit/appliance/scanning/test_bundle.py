@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.scanning.bundle import MAGIC, Bundle, BundleError, Summary, read_sections, read_summary
 from appliance.scanning.result import SignatureSource
+from tests.support.properties import patient
 
 SOURCES = (SignatureSource("yara", "/rules/a.yar", 7, ("/rules/a.yar:3: syntax error",)),)
 PARTS = (("yara", "1.23.0", (1 << 64) - 1), ("eicar", "1", 0))
@@ -94,7 +95,7 @@ def test_a_section_that_is_not_there_is_refused() -> None:
             read_sections(fd)
 
 
-@settings(max_examples=200)
+@patient
 @given(st.data())
 def test_a_changed_bundle_is_refused_or_read(data: st.DataObject) -> None:
     """Whatever is changed in a bundle, reading it ends in values or in BundleError."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.scanning.containers import container_kind
 from tests.support import archives
+from tests.support.properties import patient
 
 MEMBERS = {"a.txt": b"some text", "b.bin": bytes(1000)}
 KINDS: list[tuple[str, Callable[[], bytes]]] = [
@@ -114,6 +115,7 @@ def test_a_mapping_is_as_good_as_bytes() -> None:
     assert kind.name == "tar"
 
 
+@patient
 @given(st.binary(max_size=700))
 def test_any_bytes_have_an_answer(data: bytes) -> None:
     """Whatever the bytes, they are of a kind or of none."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from appliance.domain.verdict import MAX_MEMBER_BYTES, MAX_THREAT_BYTES
 from appliance.scanning.labels import member_path, printable, shortened, threat_name
+from tests.support.properties import patient
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ def test_what_would_disturb_a_terminal_is_escaped(raw: bytes, text: str) -> None
     assert printable(raw) == text
 
 
+@patient
 @given(st.binary(max_size=300))
 def test_any_bytes_become_printable_text(raw: bytes) -> None:
     """Whatever the bytes, the text can be printed on one line and stored as UTF-8."""
@@ -32,6 +34,7 @@ def test_any_bytes_become_printable_text(raw: bytes) -> None:
     assert text.encode().decode() == text
 
 
+@patient
 @given(st.text(max_size=200), st.integers(min_value=10, max_value=100))
 def test_shortened_text_fits_and_keeps_both_ends(text: str, limit: int) -> None:
     """A text that is too long loses its middle, never half a character, and then fits."""

@@ -16,6 +16,7 @@ from appliance.scanning.engines.hashlines import (
     reader_for,
 )
 from appliance.scanning.engines.hashtable import ANY_SIZE, MAX_NAME_BYTES
+from tests.support.properties import patient
 
 MD5, SHA1, SHA256 = b"a1" * 16, b"b2" * 20, b"c3" * 32
 BAD, UNWANTED = Disposition.MALICIOUS, Disposition.SUSPICIOUS
@@ -104,6 +105,7 @@ def test_the_suffix_says_what_a_file_holds(name: str, reader: object) -> None:
 
 
 @pytest.mark.parametrize("reader", [clamav_line, clamav_unwanted_line, plain_line])
+@patient
 @given(line=st.binary(max_size=300) | st.builds(lambda rest: MD5 + b":1:" + rest, st.binary(max_size=600)))
 def test_any_line_is_read_or_refused(reader: object, line: bytes) -> None:
     """Whatever a line holds, it is an entry that can be stored, or a bad line."""

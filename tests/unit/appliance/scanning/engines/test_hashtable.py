@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.domain.outcome import Disposition
 from appliance.scanning.engines.hashtable import ANY_SIZE, HashTable, NameHeap, name_at, pack, record
+from tests.support.properties import patient
 
 KEYS = st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 5) | st.just(ANY_SIZE))
 
@@ -18,6 +19,7 @@ def table(*records: bytes, digest_bytes: int = 16) -> HashTable:
     return HashTable(memoryview(packed), memoryview(sizes), digest_bytes)
 
 
+@patient
 @given(st.dictionaries(KEYS, st.integers(0, 1000), max_size=40), KEYS)
 def test_a_table_finds_what_a_dictionary_would(
     entries: dict[tuple[bytes, int], int], absent: tuple[bytes, int]
