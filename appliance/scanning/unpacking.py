@@ -184,7 +184,7 @@ class _Archive:
 
     def entry_name(self) -> bytes:
         """The path of the open member as it stands in the container, at most MAX_NAME_BYTES; may be empty."""
-        # Which of the two is there depends on the container's encoding and on this process's locale.
+        # libarchive turns names into the locale's encoding: workers run in C.UTF-8 for this (runtime.py).
         name: bytes = _pathname(self._entry) or _pathname_utf8(self._entry) or b""
         return name[:MAX_NAME_BYTES]
 

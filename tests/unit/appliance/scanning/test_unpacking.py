@@ -3,12 +3,13 @@
 import functools
 import gzip
 import io
+import locale
 import logging
 import os
 import random
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -50,6 +51,15 @@ MAKERS: dict[str, Callable[[archives.Members], bytes]] = {
         for suffix in archives.COMPRESSORS
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def workers_locale() -> Iterator[None]:
+    """The locale that workers run in; libarchive reads names by it."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+    yield
+    locale.setlocale(locale.LC_CTYPE, before)
 
 
 def budget(size: int = 1_000_000, limits: UnpackLimits | None = None) -> Budget:
