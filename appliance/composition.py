@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
@@ -31,15 +30,16 @@ from appliance.scanning.spool import Spool
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
+from appliance.version import program_version
 
 _EXPIRE_SECONDS = 0.25  # how often leases are looked at
 _SWEEP_SECONDS = 1.0
+_TICK_SECONDS = 5.0
 _SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _GUEST_MODE = 0o660  # of the guests' socket
 _ADMIN_MODE = 0o600
 _DESCRIPTORS = 65536
-_DISTRIBUTION = "kvm-light-agent"
 
 log = structlog.get_logger("svm")
 
@@ -55,21 +55,20 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
-        control = SvmControl(
-            parts, version(_DISTRIBUTION), settings.scanning.sandbox != "bubblewrap", time.time
-        )
+        control = SvmControl(parts, program_version(), settings.scanning.sandbox != "bubblewrap", time.time)
         admin = await _serve_admin(settings, control, stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
-                MetricsServer(settings.server.metrics, control.figures, version(_DISTRIBUTION))
+                MetricsServer(settings.server.metrics, control.figures, program_version())
             )
-        _listen_to_generation(parts)
+        throttled = Throttled(log)
+        _tell_of_events(parts, throttled)
         stopped = _catch_signals(parts.scanner)
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
-        async with chores(parts, settings):
+        async with chores(parts, settings, throttled):
             await stopped.wait()
         log.info("stopping")
         await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
@@ -136,13 +135,14 @@ async def _office(socket: Path | None, mode: int, stack: AsyncExitStack) -> Tick
     return await stack.enter_async_context(TicketOffice(Path(f"{socket}.id"), mode))
 
 
-def _listen_to_generation(parts: Parts) -> None:
+def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
+    """Have guests and the operator told of what happens."""
+
     def moved(generation: int) -> None:
         log.info("generation", generation=f"{generation:016x}")
         parts.sessions.tell_generation()
 
     parts.scanner.on_generation.append(moved)
-    throttled = Throttled(log)
 
     def breach(guest: Guest, kind: str, sentence: str) -> None:
         throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
@@ -174,8 +174,8 @@ def _catch_signals(scanner: Scanner) -> asyncio.Event:
 
 
 @asynccontextmanager
-async def chores(parts: Parts, settings: Settings) -> AsyncIterator[None]:
-    """Do the recurrent work while the body runs: leases, sweeping, and the cache's way to the disk."""
+async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> AsyncIterator[None]:
+    """Do the recurrent work while the body runs: leases, sweeping, the way to the disk, counts of the log."""
 
     async def sync() -> None:
         before = parts.store.problem
@@ -187,6 +187,9 @@ async def chores(parts: Parts, settings: Settings) -> AsyncIterator[None]:
     async def sweep() -> None:
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
+    async def tick() -> None:
+        throttled.tick()
+
     async def expire() -> None:
         parts.protection.flights.expire()
 
@@ -195,6 +198,7 @@ async def chores(parts: Parts, settings: Settings) -> AsyncIterator[None]:
             group.create_task(_every(_EXPIRE_SECONDS, expire)),
             group.create_task(_every(_SWEEP_SECONDS, sweep)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
+            group.create_task(_every(_TICK_SECONDS, tick)),
         ]
         yield
         for task in work:

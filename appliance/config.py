@@ -84,7 +84,7 @@ class UnpackLimits:
     """How far containers are unpacked; over any of these the content ends as TOO_LARGE."""
 
     max_depth: Annotated[int, Range(1, 32)] = 8
-    max_members: Annotated[int, Range(1, 1_000_000)] = 10_000
+    max_members: Annotated[int, Range(1, 1_000_000)] = 50_000
     max_ratio: Annotated[int, Range(2, 100_000)] = 200
     max_total_mib: Annotated[int, Range(1, 65536)] = 1024
     max_member_mib: Annotated[int, Range(1, 65536)] = 256

@@ -12,7 +12,6 @@ from appliance.rpc import wire
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", wire.MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", 64),
     ("grpc.max_metadata_size", 8192),
     ("grpc.so_reuseport", 0),  # two SVMs on one port would each see half of the guests

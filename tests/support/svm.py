@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
+import structlog
 from grpc.aio import EOF  # type: ignore[attr-defined]  # missing in its types
 from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
@@ -24,6 +25,7 @@ from appliance.config import (
     Settings,
     YaraSettings,
 )
+from appliance.console.logs import Throttled
 from appliance.control import Parts
 
 DEADLINE = 30.0  # seconds; generous, since machines are slow and a test that hangs helps nobody
@@ -79,7 +81,7 @@ async def running_svm(directory: Path, limits: Limits | None = None) -> AsyncIte
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
         await serve_guests(settings, parts, stack)
-        await stack.enter_async_context(chores(parts, settings))
+        await stack.enter_async_context(chores(parts, settings, Throttled(structlog.get_logger())))
         yield Svm(parts, settings)
 
 
