@@ -39,17 +39,20 @@ def _escaped(character: str) -> str:
 class Console:
     """Lines out, in order.
 
-    broken: called once, in the writing thread, with a sentence when results cannot be written any
-    more (the reader went away, the disk is full). Later lines are dropped.
+    why_broken: a sentence once results cannot be written any more (the reader went away, the disk is
+    full), else ""; later lines are dropped.
     """
 
     def __init__(self, out: TextIO, err: TextIO, progress: bool, broken: Callable[[str], None]) -> None:
-        """progress: whether `err` is a terminal that a line may be drawn on."""
+        """progress: whether `err` is a terminal that a line may be drawn on.
+
+        broken: called once, in the writing thread, with why_broken.
+        """
         self._out = out
         self._err = err
         self._progress = progress
         self._broken = broken
-        self._dead = False
+        self.why_broken = ""
         self._drawn = False
         self._queue: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
         self._waiting = 0
@@ -97,7 +100,7 @@ class Console:
             self._waiting -= 1
             self._room.notify_all()
         self._show("")
-        if self._dead:
+        if self.why_broken:
             return
         try:
             self._out.write(text + "\n")
@@ -107,18 +110,18 @@ class Console:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._dead:
+        if not self.why_broken:
             try:
                 self._out.flush()
             except OSError as problem:
                 self._give_up(problem)
 
     def _give_up(self, problem: OSError) -> None:
-        self._dead = True
+        self.why_broken = f"results cannot be written any more: {problem.strerror or problem}"
         if self._out is sys.stdout:  # the interpreter's own flush at its end must not fail again
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-        self._broken(f"results cannot be written any more: {problem.strerror or problem}")
+        self._broken(self.why_broken)
 
     def _show(self, text: str) -> None:
         if text or self._drawn:

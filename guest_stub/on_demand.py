@@ -92,6 +92,7 @@ class Scan:
                     async with asyncio.timeout(None) as self._patience:
                         await self._loop.run_in_executor(walker, walking.run, self._selection)
                         await self._until_empty()
+                self._patience = None
                 self._asker.cancel()
             if self._bug is not None:
                 raise self._bug

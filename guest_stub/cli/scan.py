@@ -70,6 +70,9 @@ async def scan(options: Namespace, setup: Setup, streams: Streams) -> int:
             console.note(f"guest-stub: the scan is not complete: {printable(running.incomplete)}")
         if decisions.notice:
             console.note(f"guest-stub: {decisions.notice}")
+    if console.why_broken and not running.incomplete:  # it was the summary that could not be written
+        print(f"guest-stub: {console.why_broken}", file=streams.err)
+        return ending.exit_code or 2
     return ending.exit_code
 
 
@@ -141,10 +144,7 @@ async def _run(running: Scan, console: Console, progress: Progress, terminal: Te
 
 async def _show(running: Scan, console: Console, progress: Progress, terminal: TextIO) -> None:
     while True:
-        try:
-            width = os.get_terminal_size(terminal.fileno()).columns
-        except OSError:
-            width = 80
+        width = os.get_terminal_size(terminal.fileno()).columns or 80  # one that does not know its size says 0
         console.draw(progress.line(time.monotonic(), running.tally.totals(), width))
         await asyncio.sleep(_REDRAW_SECONDS)
 

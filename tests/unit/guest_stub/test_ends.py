@@ -8,7 +8,8 @@ from guest_stub.outcome import VERDICTS, Outcome
 
 def test_a_failure_is_neither_plain_nor_found() -> None:
     """Each end has one weight: nothing, a finding, or a failure."""
-    assert not (PLAIN & FOUND or PLAIN & FAILED or FOUND & FAILED)
+    assert PLAIN.isdisjoint(FOUND | FAILED)
+    assert FOUND.isdisjoint(FAILED)
 
 
 def test_whatever_was_asked_and_has_no_verdict_is_a_failure() -> None:

@@ -13,7 +13,8 @@ from guest_stub.manners import idle
 print(repr(idle()))
 def show():
     print(os.getpriority(os.PRIO_PROCESS, 0))
-    print(subprocess.run(["ionice", "-p", str(threading.get_native_id())], capture_output=True, text=True).stdout)
+    command = ["ionice", "-p", str(threading.get_native_id())]
+    print(subprocess.run(command, capture_output=True, text=True).stdout)
 thread = threading.Thread(target=show)
 thread.start()
 thread.join()
@@ -23,9 +24,7 @@ thread.join()
 def test_idle_takes_the_lowest_priority() -> None:
     """Processor and disk priority are the lowest there are, also in threads that begin later."""
     command = [sys.executable, "-c", IDLE]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment()
-    )
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
     assert ended.stdout.split() == ["''", "19", "idle"]
 
 
@@ -36,6 +35,7 @@ class Time:
         self.now = 1000.0
 
     def __call__(self) -> float:
+        """Tell it."""
         return self.now
 
     def sleep(self, seconds: float) -> None:

@@ -25,7 +25,12 @@ def line_after(expected: Expected, *seen: Totals, width: int = 200) -> str:
 def test_the_end_is_told_from_the_last_scan() -> None:
     """With a known total there are a bar, rates, and the time left."""
     line = line_after(Expected(1000, exact=True), totals(0), totals(250, read=50_000_000))
-    assert line == "[######------------------] 250 of about 1,000 files · 250 files/s · 50.0 MB/s read · about 0:03 left"
+    assert line.split(" · ") == [
+        "[######------------------] 250 of about 1,000 files",
+        "250 files/s",
+        "50.0 MB/s read",
+        "about 0:03 left",
+    ]
 
 
 def test_an_upper_bound_is_called_one() -> None:
@@ -64,7 +69,9 @@ def test_it_fits_the_terminal(width: int) -> None:
     assert len(line_after(Expected(1000), totals(0), totals(250), width=width)) <= max(0, width - 1)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00"), (3725, "1:02:05")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3600, "1:00:00"), (3725, "1:02:05")]
+)
 def test_times_are_written_as_on_a_clock(seconds: float, text: str) -> None:
     """Hours only where there are some."""
     assert clock_time(seconds) == text

@@ -55,7 +55,10 @@ def objects(*files: FileEnd) -> list[dict[str, Any]]:
         (FileEnd("/a", Left.FIFO), "/a: FIFO (not opened)"),
         (FileEnd("/a", Outcome.UNREADABLE, reason="Permission denied"), "/a: UNREADABLE (Permission denied)"),
         (FileEnd("/a", Outcome.TIMED_OUT), "/a: TIMED OUT"),
-        (FileEnd(ODD, Outcome.MALICIOUS, DIGEST, "T\x07", member="\x1b"), "/caf\\xe9\\x1b[1m!\\x1b: T\\x07 FOUND"),
+        (
+            FileEnd(ODD, Outcome.MALICIOUS, DIGEST, "T\x07", member="\x1b"),
+            "/caf\\xe9\\x1b[1m!\\x1b: T\\x07 FOUND",
+        ),
     ],
 )
 def test_lines_are_those_of_clamscan(file: FileEnd, line: str) -> None:

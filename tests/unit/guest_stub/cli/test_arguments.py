@@ -1,0 +1,113 @@
+"""Tests of the command line."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from guest_stub.cli.arguments import parse, path, rate, size, target
+from guest_stub.version import VERSION
+
+
+def test_every_option_of_a_scan_is_read() -> None:
+    """What is typed is what comes out."""
+    options = parse(
+        [
+            "scan", "/a", "b", "--json", "--all", "--exclude", "*.iso", "--exclude", "/x/*", "-x",
+            "--max-size", "100M", "--idle", "--rate", "2.5", "--no-progress", "--svm", "tcp:h:1",
+            "--state", "/s", "--config", "/c",
+        ]
+    )  # fmt: skip
+    assert vars(options) == {
+        "command": "scan", "paths": ["/a", "b"], "json": True, "all": True, "exclude": ["*.iso", "/x/*"],
+        "one_file_system": True, "max_size": 100 << 20, "idle": True, "rate": 2.5e6, "no_progress": True,
+        "svm": "tcp:h:1", "state": Path("/s"), "config": Path("/c"),
+    }  # fmt: skip
+
+
+def test_defaults_leave_the_rest_to_the_configuration() -> None:
+    """Without options nothing is set."""
+    options = parse(["scan", "/a"])
+    assert (options.svm, options.state, options.config, options.rate) == (None, None, None, None)
+    assert options.exclude == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("512", 512), ("1k", 1024), ("100M", 100 << 20), ("2GiB", 2 << 30), ("1TB", 1 << 40)],
+)
+def test_sizes_have_units(text: str, number: int) -> None:
+    """Powers of 1024, in any case."""
+    assert size(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5M", "M", "10X", "9" * 30])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """With the forms that are."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no size: write bytes"):
+        size(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "fast"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """Also numbers that would never end or never begin."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no rate: write MB/s"):
+        rate(text)
+
+
+def test_an_empty_path_is_refused() -> None:
+    """A variable that is not set does not mean the current directory."""
+    with pytest.raises(argparse.ArgumentTypeError, match="PATH is empty"):
+        path("")
+    assert path("a") == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("unix:/a", "unix:/a"), ("tcp:h:1", "tcp:h:1"), ("/run/svm.sock", "unix:/run/svm.sock")],
+)
+def test_a_socket_may_be_named_by_its_path(text: str, address: str) -> None:
+    """What is no address is taken for a path."""
+    assert target(text) == address
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["scan"], ["scan", ""], ["sweep"], ["scan", "/a", "--max-size", "big"], ["scan", "/a", "--bogus"]],
+)
+def test_a_wrong_command_line_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """One usage message, and the code of errors."""
+    with pytest.raises(SystemExit) as ended:
+        parse(words)
+    assert ended.value.code == 2
+    assert "usage: guest-stub" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["scan", "--help"]])
+def test_help_has_examples_and_exit_codes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person looks for first."""
+    with pytest.raises(SystemExit) as ended:
+        parse(words)
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "examples:" in said
+    assert "exit codes:" in said
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Program and number."""
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"guest-stub {VERSION}\n"
+
+
+def test_the_manual_page_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/man/guest-stub.1 is complete."""
+    page = (Path(__file__).parents[4] / "docs" / "man" / "guest-stub.1").read_text().replace("\\-", "-")
+    with pytest.raises(SystemExit):
+        parse(["scan", "--help"])
+    options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    assert len(options) > 10
+    assert {option for option in options if option not in page} == set()

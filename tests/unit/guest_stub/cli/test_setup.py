@@ -1,0 +1,37 @@
+"""Tests of putting settings together."""
+
+from pathlib import Path
+
+import pytest
+
+from guest_stub.cli.arguments import parse
+from guest_stub.cli.setup import prepare
+from guest_stub.config import ConfigError
+from guest_stub.version import VERSION
+
+
+def test_the_command_line_wins(tmp_path: Path) -> None:
+    """Over the environment, which wins over the file."""
+    (tmp_path / "stub.toml").write_text('svm = "unix:/file"\nstate_dir = "/file"\ndecisions_mib = 3\n')
+    common = ["status", "--config", str(tmp_path / "stub.toml")]
+    environ = {"KVMLA_SVM": "unix:/environment"}
+    chosen = prepare(parse([*common, "--svm", "unix:/option", "--state", "/option"]), environ)
+    assert (chosen.svm, chosen.store.directory) == ("unix:/option", Path("/option"))
+    assert prepare(parse(common), environ).svm == "unix:/environment"
+    plain = prepare(parse(common), {})
+    assert (plain.svm, plain.store.directory, plain.store.map_bytes) == ("unix:/file", Path("/file"), 3 << 20)
+
+
+def test_the_stub_introduces_itself(tmp_path: Path) -> None:
+    """Version, system, boot and host stand in its labels."""
+    setup = prepare(parse(["status", "--state", str(tmp_path)]), {})
+    assert setup.labels.stub_version == VERSION
+    assert setup.labels.host_name
+    assert setup.labels.boot_id == setup.store.boot_id
+
+
+def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
+    """The sentence comes through."""
+    (tmp_path / "stub.toml").write_text("typo = 1\n")
+    with pytest.raises(ConfigError, match='"typo" is not a setting'):
+        prepare(parse(["status", "--config", str(tmp_path / "stub.toml")]), {})

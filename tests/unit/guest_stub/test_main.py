@@ -1,0 +1,52 @@
+"""Tests of the program as a process: what went wrong is one line and a code, never a traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from guest_stub.version import VERSION
+from tests.support.guest_side_server import serving
+from tests.support.stub_program import guest_stub
+
+
+async def test_it_says_its_version() -> None:
+    """Without an SVM, a state or a configuration."""
+    ended = await guest_stub("--version")
+    assert (ended.code, ended.out) == (0, f"guest-stub {VERSION}\n")
+
+
+async def test_it_runs_a_scan(tmp_path: Path) -> None:
+    """From the command line to the summary."""
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "file").write_text("hello")
+    async with serving(tmp_path / "svm.sock") as server:
+        ended = await guest_stub("scan", tmp_path / "t", "--svm", server.target, "--state", tmp_path / "s")
+    assert (ended.code, ended.err) == (0, "")
+    assert "not detected" in ended.out
+
+
+async def test_it_runs_status(tmp_path: Path) -> None:
+    """KVMLA_SVM names the SVM."""
+    async with serving(tmp_path / "svm.sock") as server:
+        ended = await guest_stub("status", "--state", tmp_path / "s", env={"KVMLA_SVM": server.target})
+    assert ended.code == 0
+    assert "attached: yes" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--svm", "unix:{tmp}/no.sock", "--state", "{tmp}/s"), "is the SVM running"),
+        (("--svm", "http://x", "--state", "{tmp}/s"), "No such file or directory"),
+        (("--svm", "tcp:nowhere", "--state", "{tmp}/s"), 'write "unix:/path" or "tcp:host:port"'),
+        (("--state", "/dev/null/s"), "cannot keep decisions in /dev/null/s: Not a directory"),
+        (("--config", "{tmp}/no.toml"), "no.toml: there is no such file"),
+    ],
+)
+async def test_what_a_person_can_cause_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
+    """It says what was wrong, and the code is 2."""
+    ended = await guest_stub("scan", tmp_path, *(word.format(tmp=tmp_path) for word in words))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("guest-stub: ")
+    assert ended.err.count("\n") == 1
+    assert line in ended.err
