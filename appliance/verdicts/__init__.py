@@ -1,7 +1,12 @@
 """The cache of verdicts, and who brings in what it lacks.
 
-- `record`         a verdict as bytes, with a version in front and a checksum behind
-- `environment`    the LMDB environment: opened by one process, a damaged file set aside
 - `store`          lookups inline, writes in batches, bounded, never failing a request
+- `hot`            a table in memory in front of LMDB
+- `record`         a verdict as bytes, with a version in front and a checksum behind
+- `decoded`        each distinct record is checked and decoded once
+- `eviction`       what makes way when the cache is full
+- `environment`    the LMDB environment: opened by one process, a damaged file set aside
+- `pages`          whether an LMDB file is whole, found out without LMDB
+- `stats`          how full the cache is, also for other processes
 - `single_flight`  one upload and one scan for each unknown digest, however many ask
 """

@@ -1,29 +1,46 @@
 """The LMDB environment of the cache: one writer, and a damaged or foreign file set aside.
 
-LMDB trusts its file: pages that were cut off or overwritten can end the process that reads them.
-So a file that was not closed in order is walked by a process of its own first; one that does not
-stand this, or is none of ours, is renamed, said once, and a new one begun.
+LMDB trusts its file, so it is looked at before LMDB sees it: every time by its pages; after the machine
+itself went down while the cache was in use, in full, since what was not synced may then be there
+in part. A file that does not stand this, or is none of ours, is renamed, said once, and a new one begun.
 """
 
 import fcntl
 import os
-import subprocess
-import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lmdb
+from lmdb import verify
+
+from appliance.verdicts.pages import FileDamaged, check_pages
 
 FILE = "cache.lmdb"
 FORMAT = b"kvm-light-agent cache 1"
-CHECK_SECONDS = 600.0
+MIN_MAP_BYTES = 1 << 20
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _LOCK = "cache.lock"
-_IN_USE = "cache.in-use"  # there while an SVM has the file open; left behind by one that was killed
+_IN_USE = "cache.in-use"  # there while an SVM has the file open, with the machine's boot id in it
 _VERDICTS = b"verdicts"
 _META = b"meta"
 _FORMAT_KEY = b"format"
+_RESERVE = 16  # a file that is as large as its map gets a 16th of it more: even deleting takes pages
+
+
+# What LMDB raises for a file that is not what it wrote.
+DAMAGED_FILE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+)
 
 
 class StoreError(Exception):
@@ -35,57 +52,174 @@ class _Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """An open cache file. notice: "" or what was set aside and why. lock: held while it is open."""
+class Usage:
+    """How full the file is. used_bytes: of the pages that hold entries; the others are free."""
 
-    lmdb: lmdb.Environment
-    verdicts: Any
-    directory: Path
-    notice: str
-    lock: int
+    entries: int
+    used_bytes: int
+    file_bytes: int
+
+
+class Environment:
+    """The open cache file of a directory, for one process. Every method may raise lmdb.Error."""
+
+    def __init__(self, directory: Path, map_bytes: int, lock: int) -> None:
+        """For open(), which every caller uses."""
+        self.map_bytes = map_bytes
+        self.notice = ""  # what was set aside, and why
+        self._directory = directory
+        self._path = directory / FILE
+        self._lock = lock
+        self._closing = threading.Lock()  # `sync` runs on a thread of its own
+
+    @classmethod
+    def open(cls, directory: Path, map_bytes: int, now: float) -> "Environment":
+        """Open the cache of a directory for writing, or begin one. now: for the name of what is set aside.
+
+        Raises StoreError when another process has it open, or the directory cannot be used.
+        """
+        map_bytes = max(map_bytes, MIN_MAP_BYTES)
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = _lock(directory)
+        except OSError as error:
+            raise StoreError(
+                f"{directory}: {error.strerror}; see that the SVM's user may write there"
+            ) from error
+        environment = cls(directory, map_bytes, lock)
+        try:
+            environment._open_or_replace(now)
+        except (OSError, lmdb.Error, _Unusable) as error:
+            os.close(lock)
+            raise StoreError(
+                f"{directory / FILE} cannot be used: {error}; see that there is room, and the right to write"
+            ) from error
+        return environment
+
+    @contextmanager
+    def begin(self, write: bool = False) -> "Iterator[lmdb.Transaction[bytes]]":
+        """A transaction on the verdicts; committed where the body ends well."""
+        with self._env.begin(write=write, db=self._verdicts) as txn:
+            yield txn
+
+    def read(self) -> "lmdb.Transaction[bytes]":
+        """A read transaction on the verdicts, to be used in a `with`; quicker than `begin`."""
+        return self._env.begin(db=self._verdicts)
+
+    def usage(self) -> Usage:
+        """How full the file is."""
+        return usage(self._env, self._verdicts)
+
+    def fill(self) -> float:
+        """The share of the map whose pages hold entries."""
+        return self.usage().used_bytes / self.map_bytes
+
+    def sync(self) -> None:
+        """Have the kernel write everything to the disk. Blocks; may be called from another thread."""
+        with self._closing:
+            self._env.sync(True)
+
+    def forget_dead_readers(self) -> None:
+        """Give back the pages that a process held which ended while it read, such as `svm cache stats`."""
+        self._env.reader_check()
+
+    def clear(self) -> None:
+        """Delete every verdict."""
+        with self._env.begin(write=True) as txn:
+            txn.drop(self._verdicts, delete=False)
+
+    def replace(self, why: str, now: float) -> None:
+        """Set the file aside and begin anew; `notice` says so. Raises OSError or lmdb.Error.
+
+        After it raised, the environment is closed: all but `reopen` raise lmdb.Error.
+        """
+        with self._closing:
+            self._env.close()
+            self._set_aside(why, now)
+            self._open()
+
+    def reopen(self) -> None:
+        """Open the file again where `replace` failed half-way; else do nothing."""
+        try:
+            self._env.info()
+        except lmdb.Error:
+            self._open()
 
     def close(self) -> None:
         """Close the file in order."""
-        self.lmdb.close()
-        (self.directory / _IN_USE).unlink(missing_ok=True)
-        os.close(self.lock)
+        with self._closing:
+            self._env.close()
+            (self._directory / _IN_USE).unlink(missing_ok=True)
+            os.close(self._lock)
+
+    def _open_or_replace(self, now: float) -> None:
+        in_use = self._directory / _IN_USE
+        boot = BOOT_ID.read_bytes()
+        try:
+            self._check(in_use.read_bytes() if in_use.exists() else boot, boot)
+            in_use.write_bytes(boot)
+            self._open()
+        except _Unusable as error:
+            self._set_aside(str(error), now)
+            in_use.write_bytes(boot)
+            self._open()
+
+    def _check(self, used_in: bytes, boot: bytes) -> None:
+        """Look at the file without LMDB. used_in, boot: the boot it was last used in, and this one."""
+        if not self._path.exists():
+            return
+        try:
+            check_pages(self._path)
+            if used_in != boot:
+                problems = verify.verify(self._path, subdir=False)  # type: ignore[no-untyped-call]  # has no types
+                if problems:
+                    raise FileDamaged(f"the machine went down while it was in use: {problems[0]}")
+        except (FileDamaged, verify.VerifyError) as error:
+            raise _Unusable(str(error)) from error
+
+    def _open(self) -> None:
+        """Open or begin the file. Raises _Unusable, lmdb.Error for a want of room or right."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        room = self.map_bytes // _RESERVE
+        try:
+            # sync=False: a commit costs microseconds, and what a killed process had committed is with the
+            # kernel. Only a crash of the machine can lose the last seconds, for which `sync` is called.
+            env = lmdb.open(
+                os.fspath(self._path),
+                map_size=max(self.map_bytes, size + room),
+                subdir=False,
+                max_dbs=4,
+                mode=0o600,
+                sync=False,
+                metasync=False,
+                readahead=False,
+            )
+        except DAMAGED_FILE as error:
+            raise _Unusable(str(error)) from error
+        try:
+            self._verdicts = _databases(env)
+        except DAMAGED_FILE as error:
+            env.close()
+            raise _Unusable(str(error)) from error
+        except (_Unusable, lmdb.Error):
+            env.close()
+            raise
+        self._env = env
+
+    def _set_aside(self, why: str, now: float) -> None:
+        aside = self._path.with_name(f"{FILE}.damaged-{int(now)}")
+        if self._path.exists():
+            self._path.rename(aside)
+        self._path.with_name(f"{FILE}-lock").unlink(missing_ok=True)
+        self.notice = f"{self._path} could not be used ({why}); it lies at {aside}, and the cache begins anew"
 
 
-def open_environment(directory: Path, map_bytes: int, now: int) -> Environment:
-    """Open the cache of a directory for writing, or begin one. now: for the name of what is set aside.
-
-    Raises StoreError when another process has it open, or the directory cannot be used.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _lock(directory)
-    except OSError as error:
-        raise StoreError(f"{directory}: {error.strerror}; see that the SVM's user may write there") from error
-    path, in_use = directory / FILE, directory / _IN_USE
-    notice = ""
-    try:
-        if in_use.exists() and path.exists():
-            _check_apart(path)
-        in_use.touch(mode=0o600)
-        env, verdicts = _open(path, map_bytes)
-    except _Unusable as error:
-        notice = _set_aside(path, str(error), now)
-        env, verdicts = _open(path, map_bytes)
-    except OSError as error:
-        os.close(lock)
-        raise StoreError(
-            f"{path}: {error.strerror}; see that there is room and the user may write"
-        ) from error
-    return Environment(env, verdicts, directory, notice, lock)
-
-
-def set_aside_and_reopen(environment: Environment, map_bytes: int, why: str, now: int) -> Environment:
-    """Begin anew after LMDB has found its own file damaged; the old environment is closed."""
-    environment.lmdb.close()
-    path = environment.directory / FILE
-    notice = _set_aside(path, why, now)
-    env, verdicts = _open(path, map_bytes)
-    return Environment(env, verdicts, environment.directory, notice, environment.lock)
+def usage(env: lmdb.Environment, verdicts: Any) -> Usage:
+    """How full a file is. verdicts: the database."""
+    with env.begin() as txn:
+        stat = txn.stat(db=verdicts)
+    pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+    return Usage(stat["entries"], pages * stat["psize"], (env.info()["last_pgno"] + 1) * stat["psize"])
 
 
 def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
@@ -95,24 +229,36 @@ def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
         raise StoreError(f"{path} is not there: no SVM has run on this directory, or --dir names another")
     try:
         env = lmdb.open(os.fspath(path), subdir=False, readonly=True, map_size=0, max_dbs=4, readahead=False)
+    except (lmdb.Error, OSError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    try:
         meta, verdicts = env.open_db(_META, create=False), env.open_db(_VERDICTS, create=False)
         with env.begin() as txn:
             known = txn.get(_FORMAT_KEY, db=meta)
-    except (lmdb.Error, OSError) as error:
+        if known != FORMAT:
+            raise StoreError(f"{path} is not a cache of this version")
+    except lmdb.Error as error:
+        env.close()
         raise StoreError(f"{path} cannot be read: {error}") from error
-    if known != FORMAT:
-        raise StoreError(f"{path} is not a cache of this version")
+    except StoreError:
+        env.close()
+        raise
     return env, verdicts
 
 
-def walk(path: Path) -> int:
-    """Read every record of the file; how many there are. Raises lmdb.Error, or ends the process."""
-    with (
-        lmdb.open(os.fspath(path), subdir=False, readonly=True, lock=False, max_dbs=4) as env,
-        env.begin() as txn,
-    ):
-        verdicts = env.open_db(_VERDICTS, txn=txn, create=False)
-        return sum(1 for _ in txn.cursor(db=verdicts))
+def _databases(env: lmdb.Environment) -> Any:
+    """The database of verdicts, made where the file is new. Raises _Unusable for another program's file."""
+    with env.begin(write=True) as txn:
+        fresh = txn.stat(db=env.open_db(txn=txn))["entries"] == 0
+        if not fresh and txn.get(_META) is None:
+            raise _Unusable("it is an LMDB file of another program")
+        meta = env.open_db(_META, txn=txn)
+        known = txn.get(_FORMAT_KEY, db=meta)
+        if not fresh and known != FORMAT:
+            raise _Unusable(f"its format is {bytes(known or b'')[:80]!r}, not that of this version")
+        if fresh:
+            txn.put(_FORMAT_KEY, FORMAT, db=meta)
+        return env.open_db(_VERDICTS, txn=txn)
 
 
 def _lock(directory: Path) -> int:
@@ -123,70 +269,3 @@ def _lock(directory: Path) -> int:
         os.close(lock)
         raise StoreError(f"another svm uses {directory}: stop it, or set another server.state_dir") from None
     return lock
-
-
-def _open(path: Path, map_bytes: int) -> tuple[lmdb.Environment, Any]:
-    fresh = not path.exists()
-    try:
-        # sync=False: a commit costs microseconds, and what a killed process had committed is with the
-        # kernel. Only a crash of the machine can lose the last seconds, for which `sync` is called.
-        env = lmdb.open(
-            os.fspath(path),
-            map_size=map_bytes,
-            subdir=False,
-            max_dbs=4,
-            mode=0o600,
-            sync=False,
-            metasync=False,
-            readahead=False,
-        )
-    except lmdb.Error as error:
-        raise _Unusable(str(error)) from error
-    try:
-        info = env.info()
-        if (info["last_pgno"] + 1) * env.stat()["psize"] > path.stat().st_size and not fresh:
-            raise _Unusable("the file is shorter than its own pages say")
-        with env.begin(write=True) as txn:
-            meta = env.open_db(_META, txn=txn)
-            known = txn.get(_FORMAT_KEY, db=meta)
-            if known is None and not fresh and txn.stat(db=env.open_db(txn=txn))["entries"] > 1:
-                raise _Unusable("it is an LMDB file of another program")
-            if known not in (None, FORMAT):
-                raise _Unusable(f"its format is {known[:80]!r}, not the one of this version")
-            txn.put(_FORMAT_KEY, FORMAT, db=meta)
-            return env, env.open_db(_VERDICTS, txn=txn)
-    except lmdb.MapFullError:
-        # The file is full to the last page; the store makes room before it writes.
-        return env, env.open_db(_VERDICTS, create=False)
-    except lmdb.Error as error:
-        env.close()
-        raise _Unusable(str(error)) from error
-    except _Unusable:
-        env.close()
-        raise
-
-
-def _check_apart(path: Path) -> None:
-    """Walk the file in a process of its own, which may die of it. Raises _Unusable."""
-    code = f"import pathlib, sys; from {__name__} import walk; walk(pathlib.Path(sys.argv[1]))"
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code, os.fspath(path)],
-            env=environ,
-            capture_output=True,
-            timeout=CHECK_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _Unusable(f"it could not be read within {CHECK_SECONDS:g} s") from None
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise _Unusable(last or f"reading it ended a process with signal {-done.returncode}")
-
-
-def _set_aside(path: Path, why: str, now: int) -> str:
-    aside = path.with_name(f"{path.name}.damaged-{now}")
-    path.rename(aside)
-    path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
-    return f"{path} could not be used ({why}); it lies at {aside}, and the cache begins anew"

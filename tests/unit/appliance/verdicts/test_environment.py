@@ -2,6 +2,7 @@
 
 import os
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
-from appliance.verdicts.environment import FILE, StoreError, open_environment, open_for_reading, walk
+from appliance.verdicts.environment import BOOT_ID, FILE, Environment, StoreError, open_for_reading
 from appliance.verdicts.store import VerdictStore
 
 MAP = 16 << 20
@@ -20,12 +21,11 @@ GOOD = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 3600)
 
 
 def filled(directory: Path, entries: int = 2000) -> Path:
-    """A cache file with entries, as an SVM that was killed leaves it."""
+    """A cache file with entries, closed in order."""
     store = VerdictStore.open(directory, MAP, lambda: 0.0)
     for number in range(entries):
         store.put(16, random.Random(number).randbytes(32), GOOD)
     store.close()
-    (directory / "cache.in-use").touch()
     return directory / FILE
 
 
@@ -56,6 +56,21 @@ def foreign(path: Path) -> None:
             env.open_db(name)
 
 
+def zero_some(path: Path) -> None:
+    """Lose pages in the middle, as a disk does that forgot to write them."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 8192 * 4096)
+        file.write(bytes(20 * 4096))
+
+
+def other_format(path: Path) -> None:
+    """Have a file of another version of this program."""
+    with lmdb.open(os.fspath(path), subdir=False, max_dbs=4) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True) as txn:
+            txn.put(b"format", b"kvm-light-agent cache 99", db=meta)
+
+
 def text(path: Path) -> None:
     """Put something there that is no database at all."""
     path.write_text("hello\n" * 1000)
@@ -66,7 +81,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [cut, overwrite, scramble, foreign, text])
+@pytest.mark.parametrize("damage", [cut, overwrite, scramble, zero_some, foreign, other_format, text])
 def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
@@ -91,15 +106,56 @@ def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
     VerdictStore.open(tmp_path, MAP, lambda: 0.0).close()
 
 
-def test_a_killed_svms_file_is_taken_over_when_it_is_sound(tmp_path: Path) -> None:
-    """The mark of an SVM that did not close in order costs a check, and no verdict."""
-    path = filled(tmp_path)
+def test_a_killed_svms_file_is_taken_over(tmp_path: Path) -> None:
+    """What a killed process had committed is with the kernel; it costs no verdict."""
+    filled(tmp_path)
+    (tmp_path / "cache.in-use").write_bytes(BOOT_ID.read_bytes())
     store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
     assert store.notice == ""
     assert store.stats().entries == 2000
     store.close()
-    assert walk(path) == 2000
     assert not (tmp_path / "cache.in-use").exists()
+
+
+def test_a_sound_file_survives_a_crash_of_the_machine(tmp_path: Path) -> None:
+    """It is looked at in full, and kept when everything in it fits together."""
+    filled(tmp_path)
+    (tmp_path / "cache.in-use").write_text("another boot")
+    store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    assert store.notice == ""
+    assert store.stats().entries == 2000
+    store.close()
+
+
+def test_a_file_that_a_crash_of_the_machine_left_in_part_is_set_aside(tmp_path: Path) -> None:
+    """Keys out of order, as old pages amid new ones give, are found by the look in full."""
+    path = filled(tmp_path)
+    content = bytearray(path.read_bytes())
+    for page in range(2 * 4096, len(content), 4096):
+        kind, lower = struct.unpack_from("<HH", content, page + 10)
+        if kind == 2 and lower > 16 + 2 * 10:  # a leaf with more than ten nodes
+            pointers = struct.unpack_from(f"<{(lower - 16) // 2}H", content, page + 16)
+            struct.pack_into(f"<{len(pointers)}H", content, page + 16, *reversed(pointers))
+    path.write_bytes(content)
+    (tmp_path / "cache.in-use").write_text("another boot")
+    store = VerdictStore.open(tmp_path, MAP, lambda: 1.0)
+    assert "the machine went down" in store.notice
+    assert store.stats().entries == 0
+    store.close()
+
+
+def test_a_file_larger_than_its_map_can_still_be_written(tmp_path: Path) -> None:
+    """An administrator who makes the map smaller gets a cache that shrinks into it, not one that fails."""
+    filled(tmp_path, 40_000)
+    store = VerdictStore.open(tmp_path, 2 << 20, lambda: 0.0)
+    for number in range(40_000, 42_000):
+        store.put(16, random.Random(number).randbytes(32), GOOD)
+    store.flush()
+    assert store.problem == ""
+    assert store.stats().writes_lost == 0
+    assert store.stats().evicted > 0
+    assert store.lookup(16, [random.Random(41_999).randbytes(32)]) == [GOOD]
+    store.close()
 
 
 def test_a_second_svm_is_refused(tmp_path: Path) -> None:
@@ -122,7 +178,7 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The sentence names the directory."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
-        open_environment(tmp_path / "file", MAP, 0)
+        Environment.open(tmp_path / "file", MAP, 0)
 
 
 def test_reading_where_no_svm_ran_says_so(tmp_path: Path) -> None:
