@@ -173,8 +173,13 @@ class Flights:
                 self._pass_on(held)
 
     def _due(self, held: _Lease) -> float:
-        """When the lease is taken from its holder, unless something arrives before."""
-        return min(self._progress[held.guest_id] + self._stall_seconds, held.granted_at + self._lease_seconds)
+        """When the lease is taken from its holder, unless something arrives before.
+
+        Never at once: a guest that stalls elsewhere may still deliver this, and leases that two such
+        guests hand each other must not go round without time passing.
+        """
+        idle_since = max(self._progress[held.guest_id], held.granted_at)
+        return min(idle_since + self._stall_seconds, held.granted_at + self._lease_seconds)
 
     def _pass_on(self, held: _Lease) -> None:
         flight = self._flights[held.key]

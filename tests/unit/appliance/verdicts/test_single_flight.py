@@ -137,6 +137,21 @@ def test_nobody_loses_a_lease_that_nobody_else_waits_for() -> None:
     assert len(quick.leases) == 1
 
 
+def test_guests_that_all_stall_do_not_hand_a_lease_round_without_end() -> None:
+    """With every guest idle on other uploads, a lease moves once each time it runs out."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    askers = [Asker(name) for name in "ab"]
+    for number, asker in enumerate(askers):
+        assert flights.join((16, bytes([number]) * 32), asker, 1) is not None
+    for asker in askers:
+        flights.join(KEY, asker, 2)
+    for moves in range(1, 6):
+        clock.now += 10
+        flights.expire()
+        assert flights.passed_on == moves
+
+
 def test_a_lease_counts_for_its_guest_alone() -> None:
     """Nobody can claim or give up what another was asked for."""
     flights, _, (first, *_), lease = three()
