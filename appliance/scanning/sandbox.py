@@ -63,11 +63,11 @@ class Sandbox:
         """Whether there is a sandbox at all."""
         return bool(self.bubblewrap)
 
-    def command(self, readable: Sequence[Path], info_fd: int) -> list[str]:
+    def command(self, readable: Sequence[Path]) -> list[str]:
         """Return the argument list that starts a worker.
 
         readable: directories that it may read besides its runtime, under the same names; those that do
-        not exist are left out. info_fd: where bubblewrap writes the worker's process id.
+        not exist are left out.
         """
         if not self.walled:
             return list(self.runtime.command)
@@ -76,7 +76,6 @@ class Sandbox:
             *("--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY, "--disable-userns"),
             *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
             *("--cap-drop", "ALL", "--new-session", "--die-with-parent", "--as-pid-1"),
-            *("--info-fd", str(info_fd)),
             *_root(outermost([*self.runtime.paths, *readable])),
             *("--chdir", "/", "--"),
             *self.runtime.command,

@@ -23,6 +23,7 @@ from appliance.scanning.engines.engine import Engine
 from appliance.scanning.inspection import inspect
 from appliance.scanning.signatures import build, load_engines
 from appliance.scanning.worker_wire import (
+    HELLO,
     MAX_JOB_BYTES,
     MAX_ORDER_BYTES,
     JobAnswer,
@@ -41,7 +42,11 @@ _ONE_DESCRIPTOR: Final = socket.CMSG_LEN(4)
 def main() -> None:
     """Do what the front orders, on the socket that is descriptor 0."""
     front = socket.socket(fileno=0)
-    message, bundle = _receive(front, MAX_ORDER_BYTES)
+    try:
+        front.send(HELLO)
+        message, bundle = _receive(front, MAX_ORDER_BYTES)
+    except (BrokenPipeError, ConnectionResetError):
+        return
     if bundle is None:
         return  # the front has hung up already
     order = Order.decode(message)

@@ -6,7 +6,6 @@ descriptors that the loop watches. The front is the parent, so a worker dies wit
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -19,13 +18,15 @@ from typing import Final
 
 from appliance.scanning.labels import printable, shortened
 from appliance.scanning.sandbox import Sandbox
-from appliance.scanning.worker_wire import MAX_REPLY_BYTES, Misbehaved
+from appliance.scanning.worker_wire import HELLO, MAX_REPLY_BYTES, Misbehaved
 
 MAX_LAST_WORDS_BYTES: Final = 300
 _MESSAGES_PER_TURN: Final = 8  # then others have their turn on the loop
 _WRAPPER_SECONDS: Final = 1.0  # bubblewrap ends at once when the worker in it has
+_START_SECONDS: Final = 5.0  # from the start of bubblewrap to the worker's first line, on a busy machine
 _FIRST_TO_DIE: Final = b"1000"  # oom_score_adj: a worker, before anything else on the machine
 _DESCRIPTOR: Final = struct.Struct("i")
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: process, user, group
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +60,35 @@ class WorkerProcess:
         self._heard = heard
         self._lost = lost
         self._worker_pidfd = -1  # the worker itself, inside of its sandbox
-        self._info = b""
         self._buffer = memoryview(bytearray(MAX_REPLY_BYTES))
         self._open = True
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._spawn()
         self._loop.add_reader(self._process_pidfd, self._on_end)
-        if launch.sandbox.walled:
-            self._loop.add_reader(self._info_fd, self._on_info)
-        else:
-            self._loop.call_soon(self._on_worker, self._process.pid)
+        self._loop.add_reader(self._socket, self._on_hello)
 
     def _spawn(self) -> None:
-        """Start the program with its three channels: the socket, what bubblewrap says, and stderr."""
+        """Start the program with its two channels: the socket, and stderr."""
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             self._socket, their_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             theirs.callback(their_socket.close)
             ours.callback(self._socket.close)
-            self._info_fd, info = _pipe(theirs, ours)
-            self._words_fd, words = _pipe(theirs, ours)
-            os.set_blocking(words, False)  # of the worker: who says much must not wait for us
+            self._words_fd, words = os.pipe()
+            theirs.callback(os.close, words)
+            ours.callback(os.close, self._words_fd)
+            os.set_blocking(self._words_fd, False)
+            os.set_blocking(words, False)  # who says much must not wait for us
             self._socket.setblocking(False)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # see _on_hello
             sandbox = self._launch.sandbox
             # A death signal is tied to the thread that forks: this one, which lives as long as the loop.
             self._process = subprocess.Popen(
-                sandbox.command(self._launch.readable, info),
+                sandbox.command(self._launch.readable),
                 stdin=their_socket.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=words,
                 env=sandbox.runtime.environment,
                 cwd="/",
-                pass_fds=(info,) if sandbox.walled else (),
                 start_new_session=True,  # Ctrl-C on a terminal is for the front alone
             )
             ours.callback(self._process.wait)
@@ -118,42 +117,40 @@ class WorkerProcess:
         """End the process. It is reaped as soon as it is gone. A second call does nothing."""
         if not self._open:
             return
-        self._close_channels()
+        self._open = False
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        os.close(self._words_fd)
+        if not self._launch.sandbox.walled:
+            self._kill_wrapper()
+            return
+        # The worker goes before bubblewrap: a bubblewrap that is killed cannot reap it, and one (0.8) that
+        # is killed right after its fork leaves a child that waits for it for good.
         if self._worker_pidfd >= 0:
-            # The worker first: were bubblewrap killed before it, nobody of ours would reap the worker.
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._worker_pidfd, signal.SIGKILL)
             self._loop.call_later(_WRAPPER_SECONDS, self._kill_wrapper)
-        else:
-            self._kill_wrapper()
+        else:  # who has not said hello yet ends when it finds the socket closed
+            self._loop.call_later(_START_SECONDS, self._kill_wrapper)
 
     def _kill_wrapper(self) -> None:
         if not self.ended.done():
             self._process.kill()
 
-    def _on_info(self) -> None:
-        """Gather what bubblewrap says of the process it made; then that one can be spoken to."""
-        piece = os.read(self._info_fd, 4096)
-        self._info += piece
-        if piece:
-            return
-        self._loop.remove_reader(self._info_fd)
-        # Nothing, where bubblewrap failed: it ends by itself then.
-        with contextlib.suppress(ValueError, KeyError):
-            self._on_worker(json.loads(self._info)["child-pid"])
-
-    def _on_worker(self, pid: int) -> None:
-        """Give the worker its order."""
-        if not self._open:
-            return
-        with contextlib.suppress(OSError):  # a machine that lets nobody do this scans all the same
-            Path(f"/proc/{pid}/oom_score_adj").write_bytes(_FIRST_TO_DIE)
+    def _on_hello(self) -> None:
+        """Learn which process the worker is, as the kernel names the sender, and give it its order."""
         try:
+            hello, ancillary, _, _ = self._socket.recvmsg(len(HELLO), socket.CMSG_SPACE(_CREDENTIALS.size))
+            if hello != HELLO or not ancillary:
+                self._fail("it did not say hello" if hello else self._last_words())
+                return
+            pid, _, _ = _CREDENTIALS.unpack(ancillary[0][2])
             self._worker_pidfd = os.pidfd_open(pid)
+            with contextlib.suppress(OSError):  # a machine that lets nobody do this scans all the same
+                Path(f"/proc/{pid}/oom_score_adj").write_bytes(_FIRST_TO_DIE)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
             self._loop.add_reader(self._socket, self._on_messages)
             self.send(self._launch.order, self._launch.bundle)
-        except ProcessLookupError:
-            pass  # it has ended already, which the loop is about to tell
         except OSError as error:
             self._fail(f"it cannot be told what to do: {error.strerror}")
 
@@ -191,8 +188,7 @@ class WorkerProcess:
         if self._worker_pidfd >= 0:
             os.close(self._worker_pidfd)
             self._worker_pidfd = -1
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self.ended.set_result(None)
 
     def _fail(self, words: str) -> None:
         self.kill()
@@ -206,23 +202,6 @@ class WorkerProcess:
             if said:
                 return shortened(printable(said[-1][:4096]), MAX_LAST_WORDS_BYTES)
         return "it ended without a word"
-
-    def _close_channels(self) -> None:
-        self._open = False
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_reader(self._info_fd)
-        self._socket.close()
-        os.close(self._info_fd)
-        os.close(self._words_fd)
-
-
-def _pipe(theirs: contextlib.ExitStack, ours: contextlib.ExitStack) -> tuple[int, int]:
-    """Return a pipe: our end, which never blocks, and theirs."""
-    read, write = os.pipe()
-    ours.callback(os.close, read)
-    theirs.callback(os.close, write)
-    os.set_blocking(read, False)
-    return read, write
 
 
 async def all_ended(processes: Sequence[WorkerProcess], seconds: float) -> None:

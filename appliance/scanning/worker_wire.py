@@ -1,5 +1,6 @@
 """What the front and a worker process say to each other, over a socket that keeps message bounds.
 
+    worker -> front   HELLO   once, at its start: the kernel tells the front who sent it
     front -> worker   Order   once: what to be, and how confined; with the bundle's descriptor
                       Job     one content: its descriptor and its label
     worker -> front   Started or Refused   once, in answer to the order
@@ -25,6 +26,7 @@ from appliance.domain.verdict import MAX_MEMBER_BYTES, MAX_THREAT_BYTES, Detecti
 from appliance.scanning.confinement import Confinement
 from appliance.scanning.labels import printable, shortened
 
+HELLO: Final = b"hello"
 MAX_ORDER_BYTES: Final = 64 * 1024
 MAX_JOB_BYTES: Final = 512
 MAX_REPLY_BYTES: Final = 160 * 1024  # 16 detections whose every byte is escaped, and some

@@ -1,8 +1,8 @@
 """A worker that does to the front what a content tells it to: run in the place of the real program.
 
-Its first argument is how it starts: "well", "dies", "refuses", "silent" or "lies". Afterwards a content
-that begins with one of these words is answered accordingly: "die", "hang", "lie", "forge", "flood",
-"shut", "hold" (until the file that follows the word exists), "evil" (detected); any other is found harmless.
+Its first argument is how it starts: "well", "dies", "refuses", "silent", "rude" or "lies". Afterwards a
+content that begins with one of these words is answered accordingly: "die", "hang", "lie", "forge", "flood",
+"shut", "hold" (until the file that follows the word exists), "evil" (detected); any other is harmless.
 """
 
 import os
@@ -16,6 +16,7 @@ from appliance.domain.content import ContentLabel
 from appliance.domain.verdict import Detection
 from appliance.scanning.worker import _receive
 from appliance.scanning.worker_wire import (
+    HELLO,
     JobAnswer,
     Refused,
     Started,
@@ -78,6 +79,7 @@ def look(fd: int, label: ContentLabel) -> bytes:
 def main() -> None:
     """Be a worker on descriptor 0."""
     front = socket.socket(fileno=0)
+    front.send(b"oops!" if sys.argv[1] == "rude" else HELLO)
     _, bundle = _receive(front, 1 << 16)
     if bundle is not None:
         start(front, sys.argv[1])

@@ -117,8 +117,20 @@ def descendants(pid: int | None = None) -> set[int]:
 
 
 def workers_below(pid: int | None = None) -> set[int]:
-    """The descendants that have none themselves: workers, and not the sandbox around them."""
-    return {each for each in descendants(pid) if not descendants(each)}
+    """The descendants that have none themselves: workers, and not bubblewrap around them."""
+    return {each for each in descendants(pid) if not descendants(each) and name_of(each) != "bwrap"}
+
+
+def walls_below(pid: int | None = None) -> set[int]:
+    """The bubblewraps around workers that run."""
+    return {each for each in descendants(pid) if name_of(each) == "bwrap" and workers_below(each)}
+
+
+def name_of(pid: int) -> str:
+    """What a process runs, "" where there is none."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def kill(pids: Iterable[int]) -> None:

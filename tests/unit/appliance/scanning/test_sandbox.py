@@ -1,4 +1,4 @@
-"""Tests of appliance/scanning/sandbox.py. What a worker sees from inside: tests/integration/test_sandbox.py."""
+"""Tests of appliance/scanning/sandbox.py; tests/integration/test_sandbox.py looks at it from inside."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from tests.support.scanning import sandbox, worker_runtime
 
 def inside(walls: Sandbox, code: str, *readable: Path) -> str:
     """What Python prints in the sandbox."""
-    command = walls.command(readable, 2)
+    command = walls.command(readable)
     command[command.index("-m") :] = ["-c", code]
     done = subprocess.run(
         command, env=walls.runtime.environment, capture_output=True, check=True, text=True, timeout=30
@@ -44,7 +44,7 @@ def test_without_a_sandbox_there_is_a_warning(caplog: pytest.LogCaptureFixture) 
         bare = Sandbox.find(UNSANDBOXED, worker_runtime())
     assert "without a sandbox" in caplog.text
     assert not bare.walled
-    assert bare.command([], 9) == list(worker_runtime().command)
+    assert bare.command([]) == list(worker_runtime().command)
 
 
 def test_directories_are_shown_under_their_own_names(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.support.scanning import (
     open_descriptors,
     scanned,
     until,
+    walls_below,
     workers_below,
 )
 
@@ -73,6 +75,17 @@ async def test_contents_are_scanned_in_a_worker(sandbox: str) -> None:
         assert good == ScanResult((), None, scanner.generation)
         figures = scanner.figures()
     assert (figures["scans"], figures["engine_bytes"], figures["workers_ready"]) == (2, len(EICAR) + 4, 2)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    """Mark the future as done, unless it is."""
+    if not future.done():
+        future.set_result(None)
+
+
+def _moved_on(tasks: list[asyncio.Task[ScanResult]], done: int) -> bool:
+    """Whether more tasks than `done` have ended, or all."""
+    return sum(task.done() for task in tasks) > done or all(task.done() for task in tasks)
 
 
 async def test_nothing_is_left_of_a_scanner() -> None:
@@ -135,7 +148,7 @@ async def test_scans_go_on_during_a_reload() -> None:
     """Contents are answered before, while and after the crews change; none fails, none waits for it."""
     async with scanning(TWO) as scanner:
         reload = asyncio.get_running_loop().create_task(scanner.reload())
-        results = []
+        results: list[ScanResult] = []
         while not reload.done() or len(results) < 100:
             results.append(await scanned(scanner, b"good %d" % len(results)))
         await reload
@@ -197,11 +210,12 @@ async def test_workers_killed_at_any_moment_cost_no_answer() -> None:
     """SIGKILL to every process, sandboxes too: every content ends, nearly all with an answer."""
     async with scanning(TWO) as scanner:
         tasks = [scan_soon(scanner, b"good %d" % number) for number in range(300)]
-        for _ in range(4):
-            kill(descendants())
+        for victims in (workers_below, walls_below, workers_below, walls_below):
+            await until(lambda: scanner.figures()["workers_ready"] == 2, "both workers are at work")
+            kill(victims())
             done = sum(task.done() for task in tasks)
             await until(
-                lambda done=done: sum(t.done() for t in tasks) > done or all(t.done() for t in tasks),
+                partial(_moved_on, tasks, done),
                 "one ends",
             )
         ends = [(await task).no_answer for task in tasks]
@@ -308,7 +322,7 @@ async def test_kill_9_of_the_svm_leaves_no_worker(sandbox: str) -> None:
     ends = []
     for pid in descendants(svm.pid):
         end, pidfd = loop.create_future(), os.pidfd_open(pid)
-        loop.add_reader(pidfd, lambda end=end: end.done() or end.set_result(None))
+        loop.add_reader(pidfd, partial(_set, end))
         ends.append((end, pidfd))
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)

@@ -12,6 +12,7 @@ from appliance.scanning.bundle import read_summary
 from appliance.scanning.confinement import Confinement
 from appliance.scanning.signatures import build
 from appliance.scanning.worker_wire import (
+    HELLO,
     MAX_REPLY_BYTES,
     JobAnswer,
     Order,
@@ -51,10 +52,11 @@ def worker() -> Iterator[Worker]:
     """A running worker without walls, which ends well when the front hangs up."""
     runtime = worker_runtime()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with subprocess.Popen(runtime.command, stdin=theirs, env=runtime.environment) as process:
+    with subprocess.Popen(runtime.command, stdin=theirs.fileno(), env=runtime.environment) as process:
         theirs.close()
         with ours:
             ours.settimeout(DEADLINE)
+            assert ours.recv(MAX_REPLY_BYTES) == HELLO
             yield Worker(ours)
         assert process.wait(DEADLINE) == 0
 

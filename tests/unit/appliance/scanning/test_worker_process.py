@@ -1,6 +1,7 @@
 """Tests of appliance/scanning/worker_process.py: real processes, killed for real."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -8,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,12 @@ async def test_a_worker_that_is_killed_from_outside_is_told(walled: bool) -> Non
     assert heard.lost == ["it ended without a word"]
 
 
+def _set(future: asyncio.Future[None]) -> None:
+    """Mark the future as done, unless it is."""
+    if not future.done():
+        future.set_result(None)
+
+
 async def test_a_sandbox_that_is_killed_takes_its_worker_along() -> None:
     """bubblewrap dies, the worker in it dies by the kernel's hand, and the loss is told."""
     heard = Heard()
@@ -108,7 +116,7 @@ async def test_a_sandbox_that_is_killed_takes_its_worker_along() -> None:
         os.kill(process.pid, signal.SIGKILL)
         await asyncio.wait_for(process.ended, DEADLINE)
         gone = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().add_reader(pidfd, lambda: gone.done() or gone.set_result(None))
+        asyncio.get_running_loop().add_reader(pidfd, partial(_set, gone))
         await asyncio.wait_for(gone, DEADLINE)
         asyncio.get_running_loop().remove_reader(pidfd)
         os.close(pidfd)
@@ -152,18 +160,37 @@ async def test_a_stopped_sandbox_can_be_killed() -> None:
         await asyncio.wait_for(process.ended, DEADLINE)
 
 
-async def test_a_worker_is_killed_before_it_has_begun() -> None:
-    """At any moment of its start."""
-    for turns in range(6):
-        launch, heard = odd_launch(walled=True), Heard()
+async def test_a_worker_is_killed_before_it_has_begun(tmp_path: Path) -> None:
+    """At any moment of its start, and nothing is left of it, below this process or elsewhere."""
+    launch = replace(odd_launch(walled=True), readable=(tmp_path,))
+    for round_ in range(40):
+        heard = Heard()
         process = WorkerProcess(launch, heard.on_message, heard.lost.append)
-        for _ in range(turns):
-            await asyncio.sleep(0)
+        for _ in range(round_ % 20):
+            await asyncio.sleep(0.0002)
         process.kill()
         await asyncio.wait_for(process.ended, DEADLINE)
-        os.close(launch.bundle)
         assert heard.lost == []
-        assert process.pid not in descendants()
+    os.close(launch.bundle)
+    await until(lambda: not processes_that_name(tmp_path), "nothing is left")
+
+
+def processes_that_name(path: Path) -> list[str]:
+    """Living processes of the whole machine with the path among their arguments."""
+    found = []
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(path) in arguments.read_bytes():
+                found.append(arguments.parent.name)
+    return found
+
+
+async def test_a_worker_that_does_not_say_hello_is_ended() -> None:
+    """What speaks first and says something else is no worker."""
+    heard = Heard()
+    async with running(odd_launch("rude"), heard) as process:
+        await asyncio.wait_for(process.ended, DEADLINE)
+    assert heard.lost == ["it did not say hello"]
 
 
 async def test_misbehaviour_ends_a_worker() -> None:
