@@ -63,13 +63,13 @@ clean: ## remove the virtual environment and the caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
 packages-run:
-	@tools/debian-packages $(PYTHON) run
+	@.ci/debian-packages $(PYTHON) run
 
 packages-test: packages-run
-	@tools/debian-packages $(PYTHON) test
+	@.ci/debian-packages $(PYTHON) test
 
 packages-bench: packages-run
-	@tools/debian-packages $(PYTHON) bench
+	@.ci/debian-packages $(PYTHON) bench
 
 # The second call of any target finds this file and starts at once. Without build isolation, since
 # setuptools is in the lock already: nothing is installed that has no hash there.

@@ -24,5 +24,5 @@ Beside the way:
 
 - `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends
 - `room`, `manners`               bounds: files on their way; priority and rate
-- `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, where they go
+- `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, and where
 """

@@ -144,7 +144,7 @@ async def _run(running: Scan, console: Console, progress: Progress, terminal: Te
 
 async def _show(running: Scan, console: Console, progress: Progress, terminal: TextIO) -> None:
     while True:
-        width = os.get_terminal_size(terminal.fileno()).columns or 80  # one that does not know its size says 0
+        width = os.get_terminal_size(terminal.fileno()).columns or 80  # 0: it does not know
         console.draw(progress.line(time.monotonic(), running.tally.totals(), width))
         await asyncio.sleep(_REDRAW_SECONDS)
 

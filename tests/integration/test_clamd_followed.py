@@ -40,7 +40,7 @@ def state(scanner: Scanner) -> EngineState:
 async def comes_to(scanner: Scanner, data: bytes, threats: list[str]) -> ScanResult:
     """Scan until the result has these threats and is an answer."""
     for _ in range(1000):
-        result = await scanned(scanner, data)
+        result: ScanResult = await scanned(scanner, data)
         if [found.threat for found in result.detections] == threats and result.no_answer is None:
             return result
         await asyncio.sleep(0.02)

@@ -1,7 +1,7 @@
 """Containers that tests unpack, made on the spot: each holds the members it is given.
 
 Where Python's own library cannot write a kind, libarchive's writer does, and for the rest the tools
-that tools/debian-packages installs for tests. RAR has no free writer: its stored form is put
+that .ci/debian-packages installs for tests. RAR has no free writer: its stored form is put
 together here.
 """
 

@@ -71,13 +71,16 @@ async def test_a_silent_guest_is_detached(tmp_path: Path) -> None:
 
 async def test_more_guests_than_allowed_are_refused(tmp_path: Path) -> None:
     """Over limits.max_guests an Attach ends with RESOURCE_EXHAUSTED and says which limit."""
-    async with running_svm(tmp_path, Limits(max_guests=1)) as svm:
-        async with RawGuest.connect(svm), RawGuest.connect(svm, attach=False) as second:
-            call = second.stub.Attach(metadata=second.metadata)
-            await call.write(HELLO)
-            ended = await end_of(call)
-            assert ended.status is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert "limits.max_guests" in ended.sentence
+    async with (
+        running_svm(tmp_path, Limits(max_guests=1)) as svm,
+        RawGuest.connect(svm),
+        RawGuest.connect(svm, attach=False) as second,
+    ):
+        call = second.stub.Attach(metadata=second.metadata)
+        await call.write(HELLO)
+        ended = await end_of(call)
+        assert ended.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "limits.max_guests" in ended.sentence
 
 
 async def test_overruled_digests_are_revoked_before_the_generation_is_told(tmp_path: Path) -> None:

@@ -64,12 +64,15 @@ async def test_the_next_waiter_is_asked_when_the_uploader_goes(tmp_path: Path) -
 async def test_the_next_waiter_is_asked_when_the_uploader_stalls(tmp_path: Path) -> None:
     """A guest that holds a lease and sends nothing loses it to one that waits."""
     limits = Limits(upload_stall_seconds=1.0)
-    async with running_svm(tmp_path, limits) as svm:
-        async with RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
-            await first.ask(GOOD)
-            waiting = await second.ask(GOOD)
-            settled = await second.answer(waiting.request_id)
-            assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as first,
+        RawGuest.connect(svm) as second,
+    ):
+        await first.ask(GOOD)
+        waiting = await second.ask(GOOD)
+        settled = await second.answer(waiting.request_id)
+        assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
 
 
 async def test_a_spent_budget_ends_a_question(tmp_path: Path) -> None:
@@ -153,11 +156,13 @@ async def test_check_without_attach_is_refused(tmp_path: Path) -> None:
 
 async def test_a_guest_that_leaves_leaves_nothing_behind(tmp_path: Path) -> None:
     """The end of a stream gives up its questions and their leases."""
-    async with running_svm(tmp_path) as svm:
-        async with RawGuest.connect(svm) as guest:
-            await guest.ask(*(digest_of(bytes([number])) for number in range(9)))
-            assert svm.parts.protection.flights.flights == 9
-            assert guest.check is not None
-            await guest.check.done_writing()
-            await end_of(guest.check)
+    async with (
+        running_svm(tmp_path) as svm,
+        RawGuest.connect(svm) as guest,
+    ):
+        await guest.ask(*(digest_of(bytes([number])) for number in range(9)))
+        assert svm.parts.protection.flights.flights == 9
+        assert guest.check is not None
+        await guest.check.done_writing()
+        await end_of(guest.check)
         assert svm.parts.protection.flights.flights == 0

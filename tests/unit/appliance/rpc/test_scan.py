@@ -122,15 +122,18 @@ async def test_a_broken_order_ends_the_stream_with_a_sentence(tmp_path: Path, ca
 async def test_an_upload_that_never_ends_is_cut_off(tmp_path: Path) -> None:
     """A stalled upload ends with DEADLINE_EXCEEDED, gives its room back, and the next waiter is asked."""
     limits = Limits(upload_stall_seconds=1.0)
-    async with running_svm(tmp_path, limits) as svm:
-        async with RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
-            lease = await lease_for(first, CONTENT)
-            waiting = await second.ask(digest_of(CONTENT))
-            with pytest.raises(StreamEnded) as ended:
-                await first.scan([first.header(lease, CONTENT), chunk(CONTENT[:10])])
-            assert ended.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
-            assert (await second.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
-            assert svm.parts.spool.used_bytes == 0
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as first,
+        RawGuest.connect(svm) as second,
+    ):
+        lease = await lease_for(first, CONTENT)
+        waiting = await second.ask(digest_of(CONTENT))
+        with pytest.raises(StreamEnded) as ended:
+            await first.scan([first.header(lease, CONTENT), chunk(CONTENT[:10])])
+        assert ended.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert (await second.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
+        assert svm.parts.spool.used_bytes == 0
 
 
 async def test_an_upload_that_stops_half_way_passes_the_lease_on(tmp_path: Path) -> None:
@@ -173,16 +176,19 @@ async def test_a_full_spool_holds_one_guest_back_and_not_the_other(tmp_path: Pat
     """A guest that fills its share waits for its own room; another's upload goes through meanwhile."""
     limits = Limits(max_file_mib=1, guest_spool_mib=1, spool_mib=4, upload_stall_seconds=2)
     big = bytes(1 << 20)
-    async with running_svm(tmp_path, limits) as svm:
-        async with RawGuest.connect(svm) as greedy, RawGuest.connect(svm) as modest:
-            reply = await greedy.ask(digest_of(big), digest_of(b"next"))
-            call = greedy.stub.Scan(metadata=greedy.metadata)
-            await call.write(guest_pb2.ScanRequest(parts=[greedy.header(reply.details[0].lease, big)]))
-            lease = await lease_for(modest, CONTENT)
-            assert (await modest.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
-            # The first upload stalls and is cut off; then there is room for the second.
-            end = await greedy.send(reply.details[1].lease, b"next")
-            assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as greedy,
+        RawGuest.connect(svm) as modest,
+    ):
+        reply = await greedy.ask(digest_of(big), digest_of(b"next"))
+        call = greedy.stub.Scan(metadata=greedy.metadata)
+        await call.write(guest_pb2.ScanRequest(parts=[greedy.header(reply.details[0].lease, big)]))
+        lease = await lease_for(modest, CONTENT)
+        assert (await modest.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        # The first upload stalls and is cut off; then there is room for the second.
+        end = await greedy.send(reply.details[1].lease, b"next")
+        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
 
 
 async def test_too_many_scan_streams_are_refused(tmp_path: Path) -> None:

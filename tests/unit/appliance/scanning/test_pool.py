@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,14 @@ def scan_soon(pool: Pool, data: bytes) -> asyncio.Task[ScanResult]:
     return asyncio.get_running_loop().create_task(scanned(pool, data))
 
 
+def _moved_on(tasks: list[asyncio.Task[ScanResult]], done: int) -> bool:
+    """Whether more tasks than `done` have ended, or all."""
+    return sum(task.done() for task in tasks) > done or all(task.done() for task in tasks)
+
+
 def why(result: ScanResult) -> Unanswered | None:
     """Why there is no answer."""
-    return result.no_answer and result.no_answer.why
+    return None if result.no_answer is None else result.no_answer.why
 
 
 async def test_contents_are_answered_with_their_generation() -> None:
@@ -166,9 +172,7 @@ async def test_workers_killed_at_any_moment_cost_no_answer(tmp_path: Path) -> No
             kills += 1
             done = sum(task.done() for task in tasks)
             await until(
-                lambda done=done: (
-                    all(task.done() for task in tasks) or sum(task.done() for task in tasks) > done
-                ),
+                partial(_moved_on, tasks, done),
                 "some scan ends",
             )
         ends = [why(await task) for task in tasks]

@@ -18,8 +18,8 @@ CLONE_THREAD = 0x10000
 NUMBERS = {
     "x86_64": {
         "read": 0, "mmap": 9, "sendmsg": 46, "openat": 257, "memfd_create": 319, "execve": 59,
-        "execveat": 322, "fork": 57, "ptrace": 101, "mount": 165, "unshare": 272, "bpf": 321, "io_uring_setup": 425,
-        "clone": 56, "clone3": 435, "socket": 41,
+        "execveat": 322, "fork": 57, "ptrace": 101, "mount": 165, "unshare": 272, "bpf": 321,
+        "io_uring_setup": 425, "clone": 56, "clone3": 435, "socket": 41,
     },
     "aarch64": {
         "read": 63, "mmap": 222, "sendmsg": 211, "openat": 56, "memfd_create": 279, "execve": 221,

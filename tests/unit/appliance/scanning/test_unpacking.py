@@ -24,6 +24,13 @@ from tests.support import archives
 
 MEMBERS = {"b/c.exe": b"a program" * 50, "d.txt": b"some text"}
 LARGE = {"large.bin": random.Random(1).randbytes(3_000_000)}
+
+
+def compressed_tar(suffix: str, contents: archives.Members) -> bytes:
+    """Return a tar in one of the compressions."""
+    return archives.compressed(archives.tarred(contents), suffix)
+
+
 MAKERS: dict[str, Callable[[archives.Members], bytes]] = {
     "zip": archives.zipped,
     "zip stored": lambda m: archives.zipped(m, zipfile.ZIP_STORED),
@@ -46,10 +53,7 @@ MAKERS: dict[str, Callable[[archives.Members], bytes]] = {
     "rar 4": archives.rar4,
     "rar 5": archives.rar5,
     "cab": archives.cab,
-    **{
-        f"tar in {suffix}": lambda m, suffix=suffix: archives.compressed(archives.tarred(m), suffix)
-        for suffix in archives.COMPRESSORS
-    },
+    **{f"tar in {suffix}": functools.partial(compressed_tar, suffix) for suffix in archives.COMPRESSORS},
 }
 
 

@@ -106,7 +106,7 @@ def test_a_damaged_record_is_dropped_and_counted(tmp_path: Path) -> None:
         verdicts = env.open_db(b"verdicts")
         with env.begin(write=True, db=verdicts) as txn:
             key = (16).to_bytes(4, "big") + DIGEST
-            txn.put(key, txn.get(key)[:-1] + b"?")
+            txn.put(key, (txn.get(key) or b"")[:-1] + b"?")
     with opened(tmp_path) as store:
         assert store.lookup(16, [DIGEST, b"e" * 32]) == [None, BAD]
         store.flush()
