@@ -31,9 +31,7 @@ def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     settings = load(options.config, environ)
     boot_id = _boot_id()
     directory = options.state or state_directory(settings, environ, os.geteuid())
-    labels = HelloLabels(
-        stub_version=VERSION, os=_os_name(), boot_id=boot_id, host_name=socket.gethostname()
-    )
+    labels = HelloLabels(stub_version=VERSION, os=_os_name(), boot_id=boot_id, host_name=socket.gethostname())
     store = StoreSettings(directory, settings.decisions_mib << 20, boot_id)
     return Setup(settings, options.svm or settings.svm, store, labels)
 

@@ -143,13 +143,21 @@ class RawGuest:
 
     async def ask_raw(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
         """Send the request as it is; its first reply. Raises AioRpcError where the stream ends."""
-        if self.check is None:
+        fresh = self.check is None
+        if fresh:
             self.check = self.stub.Check(metadata=self.metadata)
         await say(self.check, request)
-        while True:
-            reply = await self._next_reply()
-            if reply.request_id == request.request_id and reply.outcomes:
-                return reply
+        try:
+            while True:
+                reply = await self._next_reply()
+                if reply.request_id == request.request_id and reply.outcomes:
+                    return reply
+        except StreamEnded as ended:
+            # grpc.aio loses the status of a call that ends while its first message is written.
+            if not fresh or ended.status is not grpc.StatusCode.INTERNAL:
+                raise
+        self.check = None
+        return await self.ask_raw(request)
 
     async def answer(self, request_id: int, index: int = 0) -> verdict_pb2.Settled:
         """Wait for the next word on an open index."""
