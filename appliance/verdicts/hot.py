@@ -23,6 +23,7 @@ _NUMBER_BYTES = 2
 _ENTRY = DIGEST_BYTES + _NUMBER_BYTES
 _BUCKET = WAYS * _ENTRY
 _USUAL = 7  # entries of a bucket, on average, above which the table is too small
+_MOST = 8.5  # and above which there is hardly a free one, however many more are kept
 _GROWTH_BITS = 2
 _MOST_NUMBERS = (1 << 16) - 1
 _MIXER = 0x9E3779B1  # 2**32 over the golden ratio: spreads the small numbers of scopes
@@ -42,8 +43,8 @@ class HotTable:
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds as many as it should, and cannot grow."""
-        return self._is_crowded and self._bits == MAX_BITS
+        """Whether it holds about as many as it can, and cannot grow."""
+        return self._bits == MAX_BITS and self._held >= _MOST * (1 << MAX_BITS)
 
     def find(self, scope: int, digests: Sequence[bytes]) -> list[bytes | None]:
         """The record of each digest, in order; None where the table does not know."""
@@ -66,8 +67,11 @@ class HotTable:
             # Somebody asked for bytes that begin amid one entry and end amid the next: no digest at all.
             return [None] * len(digests)
 
-    def keep(self, scope: int, digest: bytes, record: bytes) -> None:
-        """Take over a record. A long one is not kept, and drops what was here for the digest."""
+    def keep(self, scope: int, digest: bytes, record: bytes, displace: bool = True) -> None:
+        """Take over a record. A long one is not kept, and drops what was here for the digest.
+
+        displace: whether, in a full bucket, another has to go for it.
+        """
         if not _is_short(record):
             self.drop(scope, digest)
             return
@@ -77,6 +81,8 @@ class HotTable:
         start = self._start(scope, digest)
         at = self._place(digest, start)
         if at < 0:
+            if not displace and self._is_taken(start + self._oldest[start // _BUCKET] * _ENTRY):
+                return
             at = self._oldest_place(start)
         self._buffer[at : at + _ENTRY] = digest + self._number(scope, record)
 
@@ -97,7 +103,7 @@ class HotTable:
     def drop(self, scope: int, digest: bytes) -> None:
         """Forget a record, if it is here."""
         at = self._place(digest, self._start(scope, digest))
-        if at >= 0 and self._numbers[(at + DIGEST_BYTES) >> 1]:
+        if at >= 0 and self._is_taken(at):
             self._buffer[at : at + _ENTRY] = _EMPTY
             self._held -= 1
 
@@ -151,8 +157,12 @@ class HotTable:
         way = self._oldest[bucket]
         self._oldest[bucket] = (way + 1) % WAYS
         at = start + way * _ENTRY
-        self._held += not self._numbers[(at + DIGEST_BYTES) >> 1]
+        self._held += not self._is_taken(at)
         return at
+
+    def _is_taken(self, at: int) -> bool:
+        """Whether a record is kept in the entry that begins there."""
+        return self._numbers[(at + DIGEST_BYTES) >> 1] != 0
 
 
 def _salt(scope: int) -> int:

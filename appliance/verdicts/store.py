@@ -38,6 +38,7 @@ _WINDOW = 2000  # records that eviction looks at in one go: neighbours, so delet
 _MAX_WINDOWS = 8  # of one commit: a bound on how long the caller's loop stands still
 _LEAST_QUOTA = 500  # that make way at a time: looking costs more than deleting
 _ATTEMPTS = 4
+_DISPLACING = 8  # one read in so many moves others out of a full bucket: the table follows what is asked
 _CHUNK = 4096  # records read in one go when the hot table is filled
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class VerdictStore:
         pages = environment.map_bytes // _PAGE_BYTES
         self._group = min(max(pages // 64, _LEAST_GROUP), _LARGEST_GROUP)
         self._generation = 0
+        self._reads = 0
         self._sweep_at = b""
         self._evict_at = b""
         self._write_problem = ""
@@ -102,11 +104,13 @@ class VerdictStore:
         found = self._hot.find(scope, digests)
         missing = [index for index, data in enumerate(found) if data is None]
         if missing and not self.is_empty(scope):
+            self._reads += 1
+            displace = self._reads % _DISPLACING == 0
             wanted = [digests[index] for index in missing]
             for index, digest, data in zip(missing, wanted, self._read(scope, wanted), strict=True):
                 if data is not None:
                     found[index] = data
-                    self._hot.keep(scope, digest, data)
+                    self._hot.keep(scope, digest, data, displace)
         return found
 
     def decode(self, data: bytes) -> Verdict | None:
