@@ -188,10 +188,10 @@ def test_many_guests_together_are_bounded_too() -> None:
 
 
 def events_of_the_sources() -> set[str]:
-    """Every event that a module of the SVM writes by structlog; scanning/ writes by logging."""
+    """Every event that a module of the SVM writes by structlog; the inner parts write by logging."""
     found = {"part says", "library says"}
     for path in (ROOT / "appliance").rglob("*.py"):
-        if "scanning" in path.parts:
+        if {"scanning", "verdicts"} & set(path.parts):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if (
