@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shared.mkdir()
         for row in chosen:
             _measure(row, Path(scratch), options.short, (figures, failures))
-    report.write(options.out, figures, failures, options.short)
+            report.write(options.out, figures, failures, options.short)  # what is measured is kept
     print(report.table(figures, options.short))
     for name, why in failures.items():
         print(f"{name}: could not be measured: {why}", file=sys.stderr)

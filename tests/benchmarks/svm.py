@@ -104,7 +104,7 @@ class Svm:
 
     def _status(self) -> dict[str, Any]:
         asking = python("-m", "appliance", "status", "--json", "--socket", str(self._admin))
-        status: dict[str, Any] = json.loads(run(asking, good=(0, 1)).output)
+        status: dict[str, Any] = json.loads(run(asking).output)
         return status
 
     def __enter__(self) -> Self:

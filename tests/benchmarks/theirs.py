@@ -15,7 +15,7 @@ def program(name: str) -> str:
     """Return the path of a server's program; Debian keeps some where users do not look."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
     if found is None:
-        raise BenchError(f"{name} is not installed: `make bench` installs it, or `tools/debian-packages`")
+        raise BenchError(f"{name} is not installed: `make bench` installs it, or `.ci/debian-packages`")
     return found
 
 
