@@ -23,6 +23,7 @@ It has no engine and no signatures. What stands here, in the order that a file p
 Beside the way:
 
 - `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends
+- `found`, `version`              a file that a walk met; which stub this is
 - `room`, `manners`               bounds: files on their way; priority and rate
 - `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, and where
 """

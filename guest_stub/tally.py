@@ -65,17 +65,20 @@ class Tally:
         self._ends: Counter[End] = Counter()
         self._directories_left: Counter[DirectoryLeft] = Counter()
         self._counts: Counter[str] = Counter()
+        self._closed = False
 
     def seen(self, files: int, size: int = 0) -> None:
         """Entries were met; each must end. size: bytes of all of them."""
         with self._lock:
-            self._counts["seen"] += files
-            self._counts["bytes"] += size
+            if not self._closed:
+                self._counts["seen"] += files
+                self._counts["bytes"] += size
 
     def end(self, end: End, files: int = 1) -> None:
         """Entries that were seen end here."""
         with self._lock:
-            self._ends[end] += files
+            if not self._closed:
+                self._ends[end] += files
 
     def add(self, count: str, number: int) -> None:
         """Add to a field of Totals that is a plain number."""
@@ -88,8 +91,12 @@ class Tally:
             self._directories_left[why] += 1
 
     def interrupt(self) -> None:
-        """What has no end gets none any more: the scan was ended."""
+        """What has no end gets none any more, and nothing more is seen: the scan was ended.
+
+        A thread may still hang in a file system that does not answer.
+        """
         with self._lock:
+            self._closed = True
             self._ends[Left.INTERRUPTED] += self._counts["seen"] - self._ends.total()
 
     def totals(self) -> Totals:

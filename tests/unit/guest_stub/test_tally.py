@@ -46,6 +46,16 @@ def test_an_interruption_ends_what_is_open() -> None:
     assert totals.failed == 3
 
 
+def test_after_an_interruption_nothing_is_counted() -> None:
+    """A thread that comes late does not spoil the sum."""
+    tally = Tally()
+    tally.seen(1)
+    tally.interrupt()
+    tally.seen(1)
+    tally.end(Outcome.CLEAN)
+    assert tally.final().ends == {Left.INTERRUPTED: 1}
+
+
 def test_an_interruption_with_nothing_open_is_not_counted() -> None:
     """Zero of something is not in the totals."""
     tally = Tally()
