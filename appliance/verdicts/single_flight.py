@@ -2,12 +2,13 @@
 
 Pure: no I/O and no event loop, the clock is passed in. A flight is born when the first guest asks
 about a digest and ends when an answer settles it or its last waiter leaves. At any time at most one
-question holds the flight's lease: its guest is asked for the content. The others wait in line.
+question holds the flight's lease: its guest is asked for the content. The others wait.
 
 A lease is passed on when its holder gives up, leaves, makes no progress with any upload for
-`stall_seconds`, or has had it for `lease_seconds`, each of the last two only while others wait. Who
-lost a lease goes to the end of the line: a guest that never delivers does not stand in front of one
-that would, and if it delivers after all, verified content settles the flight whoever sent it.
+`stall_seconds`, or has had it for `lease_seconds`, each of the last two only while another guest waits.
+Guests are asked in turn, those first that were not asked yet: one that asks a thousand times, or that
+leaves and comes back, does not stand in front of one that would deliver. And if it delivers after all,
+verified content settles the flight whoever sent it.
 """
 
 import heapq
@@ -36,6 +37,8 @@ class Waiter(Protocol):
 
 Question = tuple[Waiter, int]
 
+_MOST_ASKED = 1024  # guests that a flight remembers; a guest may come back under a new name
+
 
 @dataclass(slots=True, eq=False)
 class _Lease:
@@ -43,15 +46,40 @@ class _Lease:
     holder: Question
     guest_id: str
     granted_at: float
+    watched: bool = False  # whether `expire` looks at it
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """line: the questions, the one that is asked for content included. lease: 0 while nobody is asked."""
+    """guests: the questions of each, the guests in turn. asked: who was asked for content already.
 
-    line: dict[Question, None] = field(default_factory=dict)
+    lease: 0 while nobody is asked.
+    """
+
+    guests: dict[str, dict[Question, None]] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     lease: int = 0
     scanning: bool = False
+
+    def add(self, question: Question) -> None:
+        """Let a question wait."""
+        self.guests.setdefault(question[0].guest_id, {})[question] = None
+
+    def remove(self, question: Question) -> None:
+        """Take a question out."""
+        guest_id = question[0].guest_id
+        del self.guests[guest_id][question]
+        if not self.guests[guest_id]:
+            del self.guests[guest_id]
+
+    def next_question(self) -> Question:
+        """The question to ask: of the first guest that was not asked yet, or else whose turn it is."""
+        guest_id = next((name for name in self.guests if name not in self.asked), next(iter(self.guests)))
+        if len(self.asked) >= _MOST_ASKED:
+            self.asked.clear()
+        self.asked.add(guest_id)
+        questions = self.guests[guest_id] = self.guests.pop(guest_id)  # to the end
+        return next(iter(questions))
 
 
 class Flights:
@@ -91,12 +119,12 @@ class Flights:
         question = (waiter, token)
         self._questions.setdefault(waiter, {})[token] = key
         if flight is not None:
-            flight.line[question] = None
-            if flight.lease and len(flight.line) == 2:
-                heapq.heappush(self._checks, (self._clock(), flight.lease))
+            flight.add(question)
+            self._watch(flight)
             return None
-        flight = self._flights[key] = _Flight({question: None})
-        return self._grant(flight, key, question)
+        flight = self._flights[key] = _Flight()
+        flight.add(question)
+        return self._grant(flight, key)
 
     def claim(self, lease: int, guest_id: str) -> Key | None:
         """Begin an upload: the digest that the guest's lease is for, None where it holds no such lease."""
@@ -119,7 +147,7 @@ class Flights:
             self._drop_lease(flight)
 
     def give_up(self, lease: int, guest_id: str, answer: NoAnswer | None) -> None:
-        """End a failed upload: its question alone gets `answer`, and the next in line is asked.
+        """End a failed upload: its question alone gets `answer`, and the next guest is asked.
 
         None: the guest is gone, and its question with it.
         """
@@ -139,10 +167,10 @@ class Flights:
         if flight is None:
             return
         self._drop_lease(flight)
-        line = list(flight.line)
-        for question in line:
+        questions = [question for asked in flight.guests.values() for question in asked]
+        for question in questions:
             self._close(key, flight, question)
-        for waiter, token in line:
+        for waiter, token in questions:
             waiter.settled(token, answer)
 
     def leave(self, waiter: Waiter, tokens: Iterable[int] | None) -> None:
@@ -164,8 +192,11 @@ class Flights:
         while self._checks and self._checks[0][0] <= now:
             _, lease = heapq.heappop(self._checks)
             held = self._leases.get(lease)
-            if held is None or len(self._flights[held.key].line) < 2:
-                continue  # over, or nobody else waits (any more)
+            if held is None:
+                continue
+            if len(self._flights[held.key].guests) < 2:
+                held.watched = False  # nobody else waits any more
+                continue
             due = self._due(held)
             if due > now:
                 heapq.heappush(self._checks, (due, lease))
@@ -185,21 +216,20 @@ class Flights:
         flight = self._flights[held.key]
         self.passed_on += 1
         self._drop_lease(flight)
-        del flight.line[held.holder]
-        flight.line[held.holder] = None  # at the end of the line
         self._ask_next(held.key)
 
     def _ask_next(self, key: Key) -> None:
-        """Ask the first in line for the content, where nobody is asked and nothing is scanned."""
+        """Ask whose turn it is for the content, where nobody is asked and nothing is scanned."""
         flight = self._flights.get(key)
-        if flight is None or flight.lease or flight.scanning:
-            return
-        waiter, token = question = next(iter(flight.line))
-        waiter.content_needed(token, self._grant(flight, key, question))
+        if flight is not None and not flight.lease and not flight.scanning:
+            lease = self._grant(flight, key)
+            waiter, token = self._leases[lease].holder
+            waiter.content_needed(token, lease)
 
-    def _grant(self, flight: _Flight, key: Key, question: Question) -> int:
+    def _grant(self, flight: _Flight, key: Key) -> int:
         lease, now = self._next_lease, self._clock()
         self._next_lease += 1
+        question = flight.next_question()
         guest_id = question[0].guest_id
         flight.lease = lease
         self._leases[lease] = _Lease(key, question, guest_id, now)
@@ -207,9 +237,15 @@ class Flights:
         if not held:
             self._progress[guest_id] = now
         held.add(lease)
-        if len(flight.line) > 1:
-            heapq.heappush(self._checks, (now, lease))
+        self._watch(flight)
         return lease
+
+    def _watch(self, flight: _Flight) -> None:
+        """Have `expire` look at the flight's lease once others wait for it."""
+        held = self._leases.get(flight.lease)
+        if held is not None and not held.watched and len(flight.guests) > 1:
+            held.watched = True
+            heapq.heappush(self._checks, (self._clock(), flight.lease))
 
     def _drop_lease(self, flight: _Flight) -> None:
         if not flight.lease:
@@ -223,12 +259,12 @@ class Flights:
         flight.lease = 0
 
     def _close(self, key: Key, flight: _Flight, question: Question) -> None:
-        """Take a question out of the line; the flight ends with its last."""
-        del flight.line[question]
+        """Take a question out; the flight ends with its last."""
+        flight.remove(question)
         waiter, token = question
         asked = self._questions[waiter]
         del asked[token]
         if not asked:
             del self._questions[waiter]
-        if not flight.line:
+        if not flight.guests:
             del self._flights[key]

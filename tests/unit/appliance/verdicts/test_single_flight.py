@@ -152,6 +152,85 @@ def test_guests_that_all_stall_do_not_hand_a_lease_round_without_end() -> None:
         assert flights.passed_on == moves
 
 
+def test_a_guest_that_asks_often_is_asked_once_before_others() -> None:
+    """Neither many questions nor giving up in a loop puts a guest in front of one that waits."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    greedy, honest = Asker("greedy"), Asker("honest")
+    lease = flights.join(KEY, greedy, 0)
+    for token in range(1, 100):
+        flights.join(KEY, greedy, token)
+    flights.join(KEY, honest, 1)
+    assert lease is not None
+    flights.give_up(lease, "greedy", FAILED)
+    flights.join(KEY, greedy, 100)
+    assert len(honest.leases) == 1
+    assert greedy.leases == []
+    flights.give_up(honest.leases[0], "honest", FAILED)
+    late = Asker("late")
+    flights.join(KEY, late, 1)
+    assert len(greedy.leases) == 1
+    flights.give_up(greedy.leases[0], "greedy", FAILED)
+    assert len(late.leases) == 1
+
+
+def test_a_guest_that_leaves_and_comes_back_waits_its_turn() -> None:
+    """Coming back does not make it new."""
+    flights, _, (first, second, third), _ = three()
+    flights.leave(first, None)
+    flights.join(KEY, first, 2)
+    flights.leave(second, None)
+    assert len(third.leases) == 1
+    assert first.leases == []
+
+
+def test_a_guest_that_alone_asks_twice_keeps_its_lease() -> None:
+    """It does not take a lease from itself."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    alone = Asker("alone")
+    flights.join(KEY, alone, 1)
+    flights.join(KEY, alone, 2)
+    clock.now += 1000
+    flights.expire()
+    assert alone.leases == []
+    assert flights.passed_on == 0
+
+
+def test_a_lease_that_others_come_and_go_for_is_watched_once() -> None:
+    """A guest that joins and leaves in a loop fills no memory."""
+    clock = Clock()
+    flights = Flights(10, 60, clock)
+    flights.join(KEY, Asker("holder"), 1)
+    for token in range(1000):
+        restless = Asker("restless")
+        flights.join(KEY, restless, token)
+        flights.leave(restless, None)
+    assert len(flights._checks) == 1
+
+
+def test_a_waiter_may_ask_again_while_it_is_told() -> None:
+    """What a callback does is seen in full: a new flight has one lease, and an old one goes on."""
+    flights = Flights(10, 60, Clock())
+
+    class Insistent(Asker):
+        def settled(self, token: int, answer: Answer) -> None:
+            super().settled(token, answer)
+            lease = flights.join(KEY, self, token + 1)
+            if lease is not None:
+                self.leases.append(lease)
+
+    insistent = Insistent("a")
+    lease = flights.join(KEY, insistent, 1)
+    assert lease is not None
+    flights.give_up(lease, "a", FAILED)
+    assert len(insistent.leases) == 1
+    assert flights.claim(insistent.leases[0], "a") == KEY
+    flights.join(KEY, Asker("b"), 1)
+    flights.settle(KEY, GOOD)
+    assert (flights.flights, flights.waiting) == (1, 1)
+
+
 def test_a_lease_counts_for_its_guest_alone() -> None:
     """Nobody can claim or give up what another was asked for."""
     flights, _, (first, *_), lease = three()
