@@ -1,12 +1,14 @@
 """Tests of the program as a process: what went wrong is one line and a code, never a traceback."""
 
+import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
 from guest_stub.version import VERSION
 from tests.support.guest_side_server import serving
-from tests.support.stub_program import guest_stub
+from tests.support.stub_program import ended, guest_stub, start
 
 
 async def test_it_says_its_version() -> None:
@@ -50,3 +52,22 @@ async def test_what_a_person_can_cause_is_one_line(tmp_path: Path, words: tuple[
     assert ended.err.startswith("guest-stub: ")
     assert ended.err.count("\n") == 1
     assert line in ended.err
+
+
+async def test_an_interruption_before_the_scan_is_one_line(tmp_path: Path) -> None:
+    """Ctrl-C while the SVM does not answer leaves no traceback."""
+    hello = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(hang, tmp_path / "svm.sock.id"):
+        words = ("--svm", f"unix:{tmp_path}/svm.sock", "--state", tmp_path / "s")
+        process = await start("scan", tmp_path, *words)
+        async with asyncio.timeout(30):
+            await hello.wait()
+        process.send_signal(signal.SIGINT)
+        told = await ended(process)
+    assert (told.code, told.out, told.err) == (2, "", "guest-stub: interrupted\n")
