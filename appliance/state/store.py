@@ -17,6 +17,7 @@ from typing import Any
 
 import lmdb
 import xxhash
+from lmdb import verify
 
 from appliance.domain.override import Override
 
@@ -71,6 +72,7 @@ class StateStore:
         path = directory / FILE
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _check_whole(path)
             env = lmdb.open(os.fspath(path), map_size=MAP_BYTES, subdir=False, max_dbs=4, mode=0o600)
         except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
             raise _damaged(path, str(error)) from error
@@ -181,6 +183,18 @@ class _Transaction:
         return StateError(
             f"{self._path} cannot be {verb} ({error}): nothing was changed; free room on its disk"
         )
+
+
+def _check_whole(path: Path) -> None:
+    """Raise StateDamaged where the file is not whole: LMDB ends the process that meets a page of zeros."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        problems = verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]  # has no types
+    except verify.VerifyError as error:
+        raise _damaged(path, str(error)) from error
+    if problems:
+        raise _damaged(path, problems[0])
 
 
 def _check(env: lmdb.Environment, path: Path) -> None:

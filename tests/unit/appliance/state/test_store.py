@@ -79,7 +79,7 @@ def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.
         assert set(store.overrides()) == {b"1" * 32, b"3" * 32}
 
 
-@pytest.mark.parametrize("damage", ["cut", "scramble", "foreign", "record"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "scramble", "foreign", "record"])
 def test_damaged_state_is_refused_and_left_where_it_is(tmp_path: Path, damage: str) -> None:
     """A block that went missing in silence would be worse than an SVM that does not start."""
     path = tmp_path / FILE
@@ -89,6 +89,10 @@ def test_damaged_state_is_refused_and_left_where_it_is(tmp_path: Path, damage: s
     size = path.stat().st_size
     if damage == "cut":
         os.truncate(path, 8192)
+    elif damage == "zeros":
+        with path.open("r+b") as file:
+            file.seek(size // 2 // 4096 * 4096)
+            file.write(bytes(size // 4))
     elif damage == "scramble":
         path.write_bytes(os.urandom(size))
     elif damage == "foreign":
@@ -149,3 +153,38 @@ def test_a_full_disk_refuses_with_a_sentence(tmp_path: Path) -> None:
         store.close()
         with pytest.raises(StateError, match="cannot be written"):
             store.set_override(DIGEST, BLOCK, "me")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from appliance.domain.override import Override
+from appliance.state.store import StateError, StateStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0)
+block = Override(False, "why" * 100, "me", 1)
+store.set_override(b"first" + bytes(27), block, "me")
+resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
+confirmed = 1
+try:
+    for number in range(10_000):
+        store.set_override(number.to_bytes(32, "big"), block, "me")
+        confirmed += 1
+except StateError as error:
+    assert "free room" in str(error), error
+else:
+    sys.exit("nothing was refused")
+assert len(store.overrides()) == len(store.audit(100_000)) == confirmed
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.set_override(b"last" + bytes(28), block, "me")
+assert len(store.overrides()) == len(store.audit(100_000)) == confirmed + 1
+store.close()
+"""
+
+
+def test_a_disk_that_fills_up_refuses_and_later_takes_again(tmp_path: Path) -> None:
+    """What was refused is not there, in part or whole; what was confirmed is; room heals it."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FULL_DISK, os.fspath(tmp_path)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
