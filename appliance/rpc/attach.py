@@ -14,6 +14,7 @@ from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
 
 _MOST_REVOKED = 1024  # digests of one message
+_HELLO_SECONDS = 5.0
 _STOPPING = "the SVM stops: attach again when it is back"
 
 
@@ -23,7 +24,13 @@ async def serve_attach(
     """Keep the guest's session open for the life of the stream; ends by raising CallEnded, or quietly."""
     if sessions.stopping:
         raise Stopping(_STOPPING)
-    hello = await _read(context, terms.limits)
+    if guest.id in sessions.greeting:
+        raise Refused("this guest has an Attach already that has not said Hello: say it there")
+    sessions.greeting.add(guest.id)
+    try:
+        hello = await _read(context, _HELLO_SECONDS)
+    finally:
+        sessions.greeting.discard(guest.id)
     if hello is None or hello.WhichOneof("message") != "hello":
         raise Breach("the first message of Attach is a Hello")
     try:
@@ -56,18 +63,18 @@ async def serve_attach(
 
 async def _listen(context: Context, limits: Limits) -> None:
     """Read heartbeats to the end of the stream."""
-    while (message := await _read(context, limits)) is not None:
+    while (message := await _read(context, 2 * limits.heartbeat_seconds)) is not None:
         if message.WhichOneof("message") != "heartbeat":
             raise Breach("after Hello only heartbeats are said on Attach")
 
 
-async def _read(context: Context, limits: Limits) -> guest_pb2.AttachRequest | None:
-    """The next message, None at the end of the stream; Stalled when two heartbeats stay out."""
+async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | None:
+    """The next message, None at the end of the stream; Stalled when it stays out."""
     try:
-        async with asyncio.timeout(2 * limits.heartbeat_seconds):
+        async with asyncio.timeout(seconds):
             message = await context.read()
     except TimeoutError:
-        raise Stalled(f"no heartbeat for {2 * limits.heartbeat_seconds:g} s: attach anew") from None
+        raise Stalled(f"neither Hello nor heartbeat for {seconds:g} s: attach anew") from None
     return message if isinstance(message, guest_pb2.AttachRequest) else None
 
 

@@ -126,7 +126,8 @@ class CheckCall:
             if lease is not None:
                 details[index] = wire.lease_detail(index, lease)
         if tokens:
-            budget = min(request.budget.ToTimedelta().total_seconds(), self._limits.budget_seconds)
+            # From the fields: a Duration of a hostile guest need not fit into a timedelta.
+            budget = min(request.budget.seconds + request.budget.nanos / 1e9, self._limits.budget_seconds)
             self._timers[request.request_id] = asyncio.get_running_loop().call_later(
                 budget if budget > 0 else self._limits.budget_seconds, self._time_out, request.request_id
             )

@@ -14,8 +14,8 @@ LINGER_SECONDS = 0.005
 class Outbox(Generic[Item]):
     """Collects items from anywhere on the loop; `run` sends them in the order of arrival.
 
-    Its size is bounded by what the guest may have open, which the owner counts. A guest that does
-    not read stalls `run`, and with it nobody else.
+    Its size is bounded by its owner, who stops reading from the guest while it is long. A guest that
+    does not read stalls `run`, and with it nobody else.
     """
 
     def __init__(self, send: Callable[[list[Item]], Awaitable[None]], most: int) -> None:
@@ -26,6 +26,10 @@ class Outbox(Generic[Item]):
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return len(self._items)
 
     def put(self, item: Item) -> None:
         """Have the item sent."""

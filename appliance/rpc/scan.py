@@ -56,7 +56,7 @@ class ScanCall:
         try:
             await converse(self._read(sessions), self._outbox, self._finish, self._session)
         finally:
-            self._drop_upload(None)
+            self._drop_upload(None if self._session.ended else _CUT_OFF)
             for task in self._scans.values():
                 task.cancel()  # the scan itself goes on: Protection owns it
 
@@ -78,6 +78,8 @@ class ScanCall:
                         return
                     watch.reschedule(None)
                     await self._take(request, sessions)
+                    if len(self._outbox) > _MOST_ENDS:
+                        await self._outbox.drained()  # a guest that does not read is not read either
         except TimeoutError:
             raise Stalled(
                 "the upload stalled: send its chunks without a pause, or ScanAbort; its lease is passed on"
@@ -86,6 +88,8 @@ class ScanCall:
     async def _take(self, request: guest_pb2.ScanRequest, sessions: Sessions) -> None:
         if sum(len(part.chunk.data) for part in request.parts) > wire.MAX_CHUNK_BYTES:
             raise Breach(f"more than {wire.MAX_CHUNK_BYTES} bytes of data in one message: send less at once")
+        if len(request.parts) > wire.MAX_PARTS:
+            raise Breach(f"{len(request.parts)} parts in one message: send at most {wire.MAX_PARTS}")
         for part in request.parts:
             kind = part.WhichOneof("part")
             if kind == "header":
@@ -93,6 +97,8 @@ class ScanCall:
             elif kind == "chunk":
                 self._write(part.chunk)
             elif kind == "abort":
+                if self._upload is None:
+                    raise Breach("an abort without an open upload")
                 self._drop_upload(NoAnswer(Unanswered.ENGINE_ERROR, "the guest gave up the upload"))
             else:
                 raise Breach("a part that is neither header, chunk nor abort")
@@ -220,7 +226,7 @@ class ScanCall:
 
     async def _finish(self) -> None:
         """Wait for the scans of what has come whole."""
-        self._drop_upload(None)
+        self._drop_upload(_CUT_OFF)
         if self._scans:
             await asyncio.wait(list(self._scans.values()))
 
@@ -238,6 +244,7 @@ class ScanCall:
         await self._context.write(guest_pb2.ScanReply(ends=ends))
 
 
+_CUT_OFF = NoAnswer(Unanswered.TIMED_OUT, "the upload stalled or was cut off: ask again")
 _NOT_THE_DIGEST = NoAnswer(
     Unanswered.ENGINE_ERROR, "the content is not the digest's: the file changed, look at it again"
 )

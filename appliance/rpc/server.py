@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from appliance.rpc import wire
+from appliance.rpc.identity import Context
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES),
@@ -19,6 +20,10 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 60000),
     ("grpc.keepalive_timeout_ms", 20000),
 )
+
+
+_MAX_WATCHERS = 16
+_MAX_SERVICE_NAME = 128
 
 
 class CannotListen(Exception):
@@ -39,6 +44,24 @@ class Address:
         return cls(Path(rest), listen) if kind == "unix" else cls(None, rest)
 
 
+class _BoundedHealth(health.aio.HealthServicer):  # type: ignore[misc,name-defined]  # missing in its types
+    """The health service, with bounds on what anybody may leave open in it: it needs no ticket."""
+
+    watchers = 0
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        """Tell of a service's state and its changes; at most _MAX_WATCHERS at once."""
+        if len(request.service) > _MAX_SERVICE_NAME:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no service has so long a name")
+        if self.watchers >= _MAX_WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watch already: ask by Check")
+        self.watchers += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self.watchers -= 1
+
+
 class Server:
     """A gRPC server with the standard health and reflection services beside its own."""
 
@@ -46,7 +69,7 @@ class Server:
         """mode: of the unix socket, if it is one."""
         self._address = address
         self._mode = mode
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its types
+        self._health = _BoundedHealth()
         self._names: list[str] = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         self.grpc = grpc.aio.server(options=_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)

@@ -63,6 +63,7 @@ class Sessions:
     def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
         self.stopping = False
+        self.greeting: set[str] = set()  # guests whose Attach has not said Hello yet
         self.counts = {"attached": 0, "breaches": 0, "uploads": 0, "uploads_refused": 0}
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
         self._max_guests = max_guests

@@ -10,6 +10,7 @@ from appliance.domain.verdict import Answer, NoAnswer, Verdict
 
 MAX_CHUNK_BYTES = 256 * 1024
 MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_PARTS = 2048  # of one ScanRequest
 MAX_LABEL_BYTES = 256
 MAX_NAME_BYTES = 255
 MAX_REASON_BYTES = 512

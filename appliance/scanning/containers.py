@@ -85,6 +85,19 @@ _BY_FIRST: dict[int, tuple[tuple[bytes, Kind], ...]] = {
 }
 
 
+def container_kinds(data: Bytes) -> list[Kind]:
+    """Return every kind of container that `data` is; mostly none or one. Never raises for content.
+
+    A zip is known by its end, whatever stands before it: a file that begins as another container
+    and ends as a zip is opened as both, since some program will open it as either.
+    """
+    kind = container_kind(data)
+    if kind is None:
+        return []
+    last = _zip_by_its_end(data) if kind.name != "zip" and len(data) >= ZIP_END_BYTES else None
+    return [kind] if last is None else [kind, last]
+
+
 def container_kind(data: Bytes) -> Kind | None:
     """Return the kind of container that `data` is, or None: an ordinary file. Never raises for content."""
     head = data[:MAX_MAGIC]

@@ -13,7 +13,7 @@ from appliance.config import UnpackLimits
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.domain.verdict import Detection, NoAnswer
 from appliance.scanning.budget import Budget, TooLarge
-from appliance.scanning.containers import Kind, container_kind
+from appliance.scanning.containers import Kind, container_kinds
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import MAX_DETECTIONS, Engine, EngineFailure
 from appliance.scanning.unpacking import OUT_OF_MEMORY, Damaged, Encrypted, NotSupported, members
@@ -82,9 +82,11 @@ class _Inspector:
 
     def unpack(self, content: Content, depth: int, budget: Budget) -> None:
         """Show what `content` holds, as deep as it goes, until something malicious is found."""
-        kind = container_kind(content.data)
-        if kind is None:
-            return
+        for kind in container_kinds(content.data):
+            if not self.malicious:
+                self._unpack_as(kind, content, depth, budget)
+
+    def _unpack_as(self, kind: Kind, content: Content, depth: int, budget: Budget) -> None:
         budget.descend(depth)
         try:
             with closing(members(content, kind, budget)) as found:

@@ -307,7 +307,9 @@ class ScanRequest(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScanPart]:
-        """In order. Small files share a message: the sum of all data in one is at most Policy.max_chunk_bytes."""
+        """In order, at most 2,048. Small files share a message: the sum of all data in one is at most
+        Policy.max_chunk_bytes.
+        """
 
     def __init__(
         self,

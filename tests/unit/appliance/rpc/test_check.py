@@ -166,3 +166,12 @@ async def test_a_guest_that_leaves_leaves_nothing_behind(tmp_path: Path) -> None
         await guest.check.done_writing()
         await end_of(guest.check)
         assert svm.parts.protection.flights.flights == 0
+
+
+async def test_a_budget_of_any_size_is_a_budget(tmp_path: Path) -> None:
+    """A Duration that no clock can hold counts as the longest that is given."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        asked = request()
+        asked.budget.seconds = 2**62
+        reply = await guest.ask_raw(asked)
+        assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]

@@ -1,5 +1,6 @@
 """The Scan stream."""
 
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -203,3 +204,37 @@ async def test_too_many_scan_streams_are_refused(tmp_path: Path) -> None:
         with pytest.raises(StreamEnded) as ended:
             await guest.send(reply.details[1].lease, b"next")
         assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_message_of_very_many_parts_is_refused(tmp_path: Path) -> None:
+    """One message cannot keep the SVM busy for seconds."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        parts = [guest.header(12345, b"") for _ in range(2049)]
+        with pytest.raises(StreamEnded, match="at most 2048"):
+            await guest.scan(parts)
+
+
+async def test_an_abort_without_an_upload_is_refused(tmp_path: Path) -> None:
+    """There is nothing to give up."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        with pytest.raises(StreamEnded, match="without an open upload"):
+            await guest.scan([guest_pb2.ScanPart(abort=guest_pb2.ScanAbort())])
+
+
+async def test_a_guest_that_does_not_read_is_not_read_either(tmp_path: Path) -> None:
+    """Refusals that nobody takes do not gather: the SVM stops reading, and serves others."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
+        call = bad.stub.Scan(metadata=bad.metadata)
+        written = 0
+        try:
+            async with asyncio.timeout(3):
+                while written < 2000:
+                    parts = [bad.header(12345, b"") for _ in range(1000)]
+                    await call.write(guest_pb2.ScanRequest(parts=parts))
+                    written += 1
+        except TimeoutError:
+            pass
+        assert svm.parts.sessions.counts["uploads_refused"] < 1_000_000
+        lease = await lease_for(good, CONTENT)
+        assert (await good.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        call.cancel()

@@ -53,3 +53,20 @@ async def test_an_address_that_cannot_be_had_is_named() -> None:
     server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600)  # an address of no machine
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
         await server.start()
+
+
+async def test_watching_health_is_bounded(tmp_path: Path) -> None:
+    """It needs no ticket, so nobody may leave much open in it."""
+    async with running_svm(tmp_path) as svm, grpc.aio.insecure_channel(svm.target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Watch(health_pb2.HealthCheckRequest(service="x" * 5000)).read()
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(service=NAME)) for _ in range(16)]
+        for watch in watches:
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Watch(health_pb2.HealthCheckRequest(service=NAME)).read()
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for watch in watches:
+            watch.cancel()

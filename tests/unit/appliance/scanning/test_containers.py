@@ -1,5 +1,6 @@
 """Tests of appliance/scanning/containers.py."""
 
+import gzip
 import mmap
 import os
 import sys
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.scanning.containers import container_kind
+from appliance.scanning.containers import container_kind, container_kinds
 from tests.support import archives
 from tests.support.properties import patient
 
@@ -121,3 +122,14 @@ def test_any_bytes_have_an_answer(data: bytes) -> None:
     """Whatever the bytes, they are of a kind or of none."""
     kind = container_kind(data)
     assert kind is None or kind.formats
+
+
+def test_a_file_that_is_two_containers_is_both() -> None:
+    """What begins as one container and ends as a zip is opened as either by some program."""
+    zipped = archives.zipped({"a": b"x" * 100})
+    for front in (gzip.compress(b"hello"), archives.tarred({"b": b"y"}), b"MSCF\0\0\0\0"):
+        kinds = [kind.name for kind in container_kinds(front + zipped)]
+        assert len(kinds) == 2
+        assert kinds[1] == "zip"
+    assert [kind.name for kind in container_kinds(zipped)] == ["zip"]
+    assert container_kinds(b"plain text " * 50) == []

@@ -1,5 +1,6 @@
 """Tests of appliance/scanning/inspection.py, with real containers and engines that say what a test needs."""
 
+import gzip
 import os
 from collections.abc import Callable
 
@@ -245,3 +246,10 @@ def test_an_engine_out_of_memory_ends_as_too_large() -> None:
     assert seen.no_answer is not None
     assert seen.no_answer.why is Unanswered.TOO_LARGE
     assert "worker_memory_mib" in seen.no_answer.reason
+
+
+@pytest.mark.parametrize("front", [gzip.compress(b"hello"), archives.tarred({"b": b"y"}), b"MSCF\0\0\0\0"])
+def test_a_zip_behind_another_container_is_opened_too(front: bytes) -> None:
+    """What a more forgiving program would open as a zip is not hidden by what stands before it."""
+    found = look(front + archives.zipped({"a.com": EICAR}), EicarEngine())
+    assert [detection.member for detection in found.detections] == ["a.com"]
