@@ -28,6 +28,7 @@ _GROWTH_BITS = 2
 _MOST_NUMBERS = (1 << 16) - 1
 _MIXER = 0x9E3779B1  # 2**32 over the golden ratio: spreads the small numbers of scopes
 _EMPTY = bytes(_ENTRY)
+_FIRST = _ENTRY  # where the first bucket begins, behind an entry that stays empty
 
 
 class HotTable:
@@ -54,14 +55,17 @@ class HotTable:
             return [None] * len(digests)
         if max(map(len, digests)) != DIGEST_BYTES:
             return [None] * len(digests)
-        search, numbers = self._buffer.find, self._numbers
-        mask, salt = self._mask, _salt(scope)
+        search, numbers, mask = self._buffer.find, self._numbers, self._mask
         try:
+            # Where nothing is found `at` is -1, and the number there is that of an empty entry.
             return [
-                None
-                if (at := search(digest, start := ((word ^ salt) & mask) * _BUCKET, start + _BUCKET)) < 0
-                else records[numbers[(at >> 1) + DIGEST_BYTES // 2]]
-                for digest, word in zip(digests, _words(together), strict=True)
+                records[
+                    numbers[
+                        (search(digest, start := _FIRST + (word & mask) * _BUCKET, start + _BUCKET) >> 1)
+                        + DIGEST_BYTES // 2
+                    ]
+                ]
+                for digest, word in zip(digests, _words(together, scope), strict=True)
             ]
         except IndexError:
             # Somebody asked for bytes that begin amid one entry and end amid the next: no digest at all.
@@ -81,7 +85,7 @@ class HotTable:
         start = self._start(scope, digest)
         at = self._place(digest, start)
         if at < 0:
-            if not displace and self._is_taken(start + self._oldest[start // _BUCKET] * _ENTRY):
+            if not displace and self._is_taken(start + self._oldest[(start - _FIRST) // _BUCKET] * _ENTRY):
                 return
             at = self._oldest_place(start)
         self._buffer[at : at + _ENTRY] = digest + self._number(scope, record)
@@ -94,10 +98,10 @@ class HotTable:
         distinct = {record for record in records if _is_short(record)}
         self._make_numbers(len(distinct))
         numbers = {record: self._number(scope, record) for record in distinct}
-        mask, salt = self._mask, _salt(scope)
-        for digest, record, word in zip(digests, records, _words(b"".join(digests)), strict=True):
+        words = _words(b"".join(digests), scope)
+        for digest, record, word in zip(digests, records, words, strict=True):
             if record in numbers:
-                at = self._oldest_place(((word ^ salt) & mask) * _BUCKET)
+                at = self._oldest_place(_FIRST + (word & self._mask) * _BUCKET)
                 self._buffer[at : at + _ENTRY] = digest + numbers[record]
 
     def drop(self, scope: int, digest: bytes) -> None:
@@ -114,7 +118,7 @@ class HotTable:
     def _begin(self, bits: int) -> None:
         self._bits = min(bits, MAX_BITS)
         self._mask = (1 << self._bits) - 1
-        self._buffer = bytearray(_BUCKET << self._bits)  # takes memory where it is written to
+        self._buffer = bytearray(_FIRST + (_BUCKET << self._bits))  # takes memory where it is written to
         self._numbers = memoryview(self._buffer).cast("H")  # of a record; 0 in an empty entry
         self._oldest = bytearray(1 << self._bits)  # by bucket: the entry that is given up next
         self._held = 0
@@ -142,7 +146,8 @@ class HotTable:
 
     def _start(self, scope: int, digest: bytes) -> int:
         """Where the digest's bucket begins."""
-        return ((int.from_bytes(digest[:4], sys.byteorder) ^ _salt(scope)) & self._mask) * _BUCKET
+        first = _word(scope) * 4
+        return _FIRST + (int.from_bytes(digest[first : first + 4], sys.byteorder) & self._mask) * _BUCKET
 
     def _place(self, digest: bytes, start: int) -> int:
         """Where the digest's entry begins, -1 for nowhere."""
@@ -153,7 +158,7 @@ class HotTable:
 
     def _oldest_place(self, start: int) -> int:
         """Where a bucket's next entry goes, in place of its oldest."""
-        bucket = start // _BUCKET
+        bucket = (start - _FIRST) // _BUCKET
         way = self._oldest[bucket]
         self._oldest[bucket] = (way + 1) % WAYS
         at = start + way * _ENTRY
@@ -165,14 +170,14 @@ class HotTable:
         return self._numbers[(at + DIGEST_BYTES) >> 1] != 0
 
 
-def _salt(scope: int) -> int:
-    """Sends the same digest of different scopes to different buckets."""
-    return scope * _MIXER & 0xFFFFFFFF
+def _word(scope: int) -> int:
+    """Which word of a digest names its bucket: the same digest of two scopes seldom shares one."""
+    return scope * _MIXER >> 29 & 7
 
 
-def _words(together: bytes) -> list[int]:
-    """The first 4 bytes of each of many digests that stand one after another, as numbers."""
-    return memoryview(together).cast("I")[:: DIGEST_BYTES // 4].tolist()
+def _words(together: bytes, scope: int) -> list[int]:
+    """The word that names the bucket, of each of many digests that stand one after another."""
+    return memoryview(together).cast("I")[_word(scope) :: DIGEST_BYTES // 4].tolist()
 
 
 def _is_short(record: bytes) -> bool:
