@@ -21,6 +21,8 @@ from appliance.scanning.spool import Spool, SpoolBusy, SpoolFile, TooLargeForSpo
 
 _MOST_ENDS = 512  # of one reply
 _SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload that takes longer than this allows has stalled
+_FAIR_BYTES_PER_SECOND = 1 << 20  # the same while others wait for room, after a time to get going
+_FAIR_AFTER_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class _Upload:
 
     header: guest_pb2.ScanHeader
     left: int
+    began: float = 0.0
     deadline: float = 0.0
     key: Key | None = None
     content: SpoolFile | None = None
@@ -119,7 +122,8 @@ class ScanCall:
         end = await self._admit(upload)
         # The clock starts when there is room: waiting for it is not the guest's fault.
         seconds = self._limits.upload_stall_seconds + header.size / _SLOWEST_BYTES_PER_SECOND
-        upload.deadline = asyncio.get_running_loop().time() + seconds
+        upload.began = asyncio.get_running_loop().time()
+        upload.deadline = upload.began + seconds
         if end is not None:
             sessions.counts["uploads_refused"] += 1
             self._outbox.put(end)
@@ -180,6 +184,10 @@ class ScanCall:
                 raise Breach(str(error)) from error
             self._protection.flights.progress(self._session.guest.id)
         upload.left -= size
+        if self._spool.waiting and _is_slow(upload, asyncio.get_running_loop().time()):
+            raise Stalled(
+                "the upload is slow while others wait for its room: send it again when there is more"
+            )
         self._session.bytes_uploaded += size
         if upload.left == 0:
             self._complete()
@@ -242,6 +250,12 @@ class ScanCall:
 
     async def _send_ends(self, ends: list[guest_pb2.UploadEnd]) -> None:
         await self._context.write(guest_pb2.ScanReply(ends=ends))
+
+
+def _is_slow(upload: _Upload, now: float) -> bool:
+    """Whether an upload holds its room for longer than is fair while others wait for some."""
+    came = upload.header.size - upload.left
+    return now - upload.began > _FAIR_AFTER_SECONDS + came / _FAIR_BYTES_PER_SECOND
 
 
 _CUT_OFF = NoAnswer(Unanswered.TIMED_OUT, "the upload stalled or was cut off: ask again")

@@ -10,7 +10,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import Limits
 from tests.support.contents import EICAR
-from tests.support.svm import RawGuest, StreamEnded, Svm, chunk, digest_of, running_svm
+from tests.support.svm import RawGuest, StreamEnded, Svm, chunk, digest_of, running_svm, say, until
 
 CONTENT = b"some content\n" * 100
 
@@ -238,3 +238,34 @@ async def test_a_guest_that_does_not_read_is_not_read_either(tmp_path: Path) -> 
         lease = await lease_for(good, CONTENT)
         assert (await good.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
         call.cancel()
+
+
+async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Path) -> None:
+    """Guests that take all room and trickle lose it to one that waits, within its patience."""
+    limits = Limits(max_file_mib=2, guest_spool_mib=2, spool_mib=4, upload_stall_seconds=20)
+    large = [bytes([number]) * (2 << 20) for number in range(2)]
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as one,
+        RawGuest.connect(svm) as two,
+        RawGuest.connect(svm) as modest,
+    ):
+        calls = []
+        for guest, content in zip((one, two), large, strict=True):
+            call = guest.stub.Scan(metadata=guest.metadata)
+            header = guest.header(await lease_for(guest, content), content)
+            await call.write(guest_pb2.ScanRequest(parts=[header]))
+            calls.append((call, content))
+        await until(lambda: svm.parts.spool.used_bytes == 4 << 20, "the spool is full")
+        lease = await lease_for(modest, CONTENT)
+
+        async def trickle() -> None:
+            while True:
+                for call, content in calls:
+                    await say(call, guest_pb2.ScanRequest(parts=[chunk(content[:1])]))
+                await asyncio.sleep(0.1)
+
+        trickling = asyncio.get_running_loop().create_task(trickle())
+        end = await modest.send(lease, CONTENT)
+        trickling.cancel()
+        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
