@@ -32,8 +32,9 @@ _FORMAT_KEY = b"format"
 _RESERVE = 16  # a file that is as large as its map gets a 16th of it more: even deleting takes pages
 
 
-# What LMDB raises for a file that is not what it wrote.
+# What LMDB raises for a file that is not what it wrote. (BadTxnError: for a root that is lost.)
 DAMAGED_FILE = (
+    lmdb.BadTxnError,
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
     lmdb.PanicError,

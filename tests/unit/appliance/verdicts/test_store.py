@@ -223,3 +223,71 @@ def test_a_digest_of_a_wrong_length_is_simply_not_there(tmp_path: Path, size: in
     with opened(tmp_path) as store:
         store.put(16, DIGEST, GOOD)
         assert store.lookup(16, [b"x" * size]) == [None]
+
+
+def test_a_file_that_is_damaged_while_it_serves_is_set_aside(tmp_path: Path) -> None:
+    """Lookups never raise; the old file is kept for a look, the new one takes what comes."""
+    with opened(tmp_path) as store:
+        for digest in digests(2000):
+            store.put(16, digest, BAD)
+        store.flush()
+        with (tmp_path / FILE).open("r+b") as file:
+            for page in range(2, store.stats().file_bytes // 4096):
+                file.seek(page * 4096 + 10)
+                file.write(b"\x07\x00")  # no kind of page
+        assert store.lookup(16, digests(10)) == [None] * 10
+        assert store.stats().set_aside == 1
+        assert len(list(tmp_path.glob("cache.lmdb.damaged-*"))) == 1
+        store.put(16, DIGEST, BAD)
+        store.flush()
+        assert store.lookup(16, [DIGEST]) == [BAD]
+        assert store.problem == ""
+    with opened(tmp_path) as store:
+        assert store.notice == ""
+        assert store.lookup(16, [DIGEST]) == [BAD]
+
+
+def test_memory_and_file_agree_whatever_happens(tmp_path: Path) -> None:
+    """Against a dict, over puts, deletions, flushes, sweeps, restarts and hours: the same answers."""
+    source = random.Random(4)
+    pool, clock = digests(300), Clock()
+    verdicts = [
+        GOOD,
+        BAD,
+        replace(GOOD, generation=2),
+        replace(GOOD, expires_at=NOW + 5 * 3600),
+        replace(BAD, threat="Long", member="m" * 300),
+    ]
+    truth: dict[tuple[int, bytes], Verdict] = {}
+    for _ in range(20):
+        with opened(tmp_path, clock=clock) as store:
+            for _ in range(200):
+                scope, digest, step = source.choice((0, 16)), source.choice(pool), source.random()
+                if step < 0.6:
+                    verdict = truth[scope, digest] = source.choice(verdicts)
+                    store.put(scope, digest, verdict)
+                elif step < 0.8:
+                    store.delete(scope, digest)
+                    truth.pop((scope, digest), None)
+                elif step < 0.9:
+                    store.flush()
+                else:
+                    store.sweep(1, 50)
+            for scope in (0, 16):
+                expected = [truth.get((scope, digest)) for digest in pool]
+                expected = [v if v and not 0 < v.expires_at <= clock.now else None for v in expected]
+                assert store.lookup(scope, pool) == expected
+        clock.now += 1800
+
+
+def test_what_the_table_in_memory_forgot_is_read_from_the_file(tmp_path: Path) -> None:
+    """Digests that push each other out of memory are all answered, from wherever they are."""
+    crowd = [number.to_bytes(4, "big") + b"same" * 7 for number in range(200)]
+    with opened(tmp_path) as store:
+        for digest in crowd:
+            store.put(16, digest, GOOD)
+        assert store.lookup(16, crowd) == [GOOD] * len(crowd)
+        store.flush()
+        assert store.lookup(16, crowd) == [GOOD] * len(crowd)
+    with opened(tmp_path) as store:
+        assert store.lookup(16, crowd) == [GOOD] * len(crowd)
