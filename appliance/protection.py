@@ -103,11 +103,6 @@ class Protection:
         """The generation that verdicts are made with now."""
         return self._scanner.generation
 
-    @property
-    def scans_under_way(self) -> int:
-        """Contents that are with the engines now."""
-        return len(self._scans)
-
     # -- what is known -----------------------------------------------------------------------
 
     def known(self, guest: Guest, digests: Sequence[bytes]) -> Known:

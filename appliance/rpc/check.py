@@ -43,7 +43,6 @@ class CheckCall:
         self._questions: dict[int, tuple[int, int]] = {}  # token -> request, index
         self._tokens: dict[int, set[int]] = {}  # request -> its open tokens
         self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._answered = asyncio.Event()
 
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
@@ -160,8 +159,6 @@ class CheckCall:
             del self._tokens[request_id]
             self._timers.pop(request_id).cancel()
         self._outbox.put((request_id, wire.settled(index, answer, self._valid_for)))
-        if not self._questions:
-            self._answered.set()
 
     def _time_out(self, request_id: int) -> None:
         tokens = sorted(self._tokens[request_id])

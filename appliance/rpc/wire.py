@@ -1,7 +1,5 @@
 """Domain values as messages of the wire, and the bounds that the wire promises."""
 
-from collections.abc import Iterable
-
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import verdict_pb2
 
@@ -78,8 +76,3 @@ def asked_for_content(index: int, lease: int) -> verdict_pb2.Settled:
 def lease_detail(index: int, lease: int) -> verdict_pb2.Detail:
     """The lease under which content is to be sent."""
     return verdict_pb2.Detail(index=index, lease=lease)
-
-
-def hexadecimal(digests: Iterable[bytes]) -> list[str]:
-    """Digests for a log line."""
-    return [digest.hex() for digest in digests]

@@ -4,12 +4,16 @@ import asyncio
 import os
 import resource
 import signal
+import socket
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
+from lightagent.v1 import guest_pb2_grpc
 
-from appliance.composition import serve
+from appliance.composition import build, serve, serve_guests
 from appliance.rpc.identity import SocketInUse
 from tests.support.svm import RawGuest, digest_of, running_svm, settings_in
 
@@ -43,16 +47,16 @@ async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 async def test_guests_on_tcp_are_told_apart_by_address(tmp_path: Path) -> None:
     """Without a unix socket there are no tickets; the address is the name."""
     settings = settings_in(tmp_path)
-    tcp = replace(settings, server=replace(settings.server, listen="tcp:127.0.0.1:0"))
-    ready = asyncio.Event()
-    before = os.umask(0o022)
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serve(tcp, ready.set))
-            await ready.wait()
-            os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        os.umask(before)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        target = f"127.0.0.1:{probe.getsockname()[1]}"
+    tcp = replace(settings, server=replace(settings.server, listen=f"tcp:{target}"))
+    async with AsyncExitStack() as stack:
+        parts = await build(tcp, stack)
+        await serve_guests(tcp, parts, stack)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
+        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), ())
+        await guest.say_hello()
+        assert [session.guest.id for session in parts.sessions.all()] == ["ip-127.0.0.1"]
 
 
 async def test_a_socket_in_use_stops_the_start(tmp_path: Path) -> None:
