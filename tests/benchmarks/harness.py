@@ -58,9 +58,9 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Our median by theirs, or None where there is no other side."""
+        """Our median by theirs, or None where there is no other side, or too little of it to be measured."""
         theirs = self.rounds.their_median
-        return None if theirs is None else self.rounds.our_median / theirs
+        return self.rounds.our_median / theirs if theirs else None
 
     @property
     def met(self) -> bool:

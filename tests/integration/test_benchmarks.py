@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.harness import Figure, Rounds, Target
 from tests.benchmarks.report import COLUMNS
 from tests.benchmarks.rows import ROWS
 
@@ -92,3 +93,10 @@ def test_an_unknown_row_is_refused() -> None:
     )
     assert ended.returncode == 2
     assert all(row.name in ended.stderr for row in ROWS)
+
+
+def test_what_takes_no_measurable_time_is_no_divisor() -> None:
+    """CPU time is counted in ticks, and the other side of a short run may take none."""
+    figure = Figure("name", "CPU s", Rounds((0.3,), (0.0,)), Target(1.4))
+    assert figure.ratio is None
+    assert not figure.met

@@ -1,6 +1,6 @@
 """What the first guest's scan costs beyond the engine: CPU seconds of everything.
 
-Data: one file in 14 of this machine's /usr, copied, each content once and without containers (an SVM
+Data: one file in 5 of this machine's /usr, copied, each content once and without containers (an SVM
 would look into them, YARA-X alone does not), so that both sides give the very same bytes to the engine.
 Ours: `guest-stub scan` of that tree with an empty SVM; CPU seconds of the stub, the SVM's front process,
 its sandboxed workers and all that they started. Theirs: one Python process with one yara_x.Scanner and
@@ -18,7 +18,7 @@ from tests.benchmarks.processes import Driver, cpu_seconds
 from tests.benchmarks.svm import Engines, Guest, Svm, fresh
 from tests.benchmarks.yara_rules import write_rules
 
-ONE_IN, SHORT_ONE_IN = 14, 2000
+ONE_IN, SHORT_ONE_IN = 5, 2000
 RULES, SHORT_RULES = 5000, 50
 ROUNDS = 3
 
