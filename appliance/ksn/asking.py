@@ -1,0 +1,242 @@
+"""Asks a reputation service without ever being in the way.
+
+A caller gives its budget, and has an answer or a reason for none within a slice of it, whatever the service
+does. In front of the service stand, in this order: a bound on what each guest may have open, the single
+flight of each subject (of one tenant: what another asks is neither seen nor felt), a bound on requests under
+way, the circuit breaker, the quota, and `before_send`, to which the disclosure ledger belongs: where it
+fails, nothing is sent.
+
+A request that has gone out runs to its own end, whoever still waits: what was disclosed is worth its answer,
+and a guest that gives it no time says nothing about the service. One that has not gone out ends with the last
+who waits. When consent is withdrawn, `withdraw` ends all of the tenant's: none goes out after it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from appliance.ksn.breaker import Breaker, End
+from appliance.ksn.quota import Quota
+from appliance.ksn.reputation import (
+    Answer,
+    Mode,
+    ReputationError,
+    ReputationService,
+    Request,
+    Subject,
+    Trouble,
+)
+from appliance.ksn.statement import request_for
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For whom a question is asked. tenant: the scope; mode: in which the tenant takes part."""
+
+    tenant: int
+    guest: str
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What is about to leave, and on whose behalf; `statement.disclosed` lists its fields."""
+
+    service: str
+    asker: Asker
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Why there is no answer. Never kept. reason: a sentence for people."""
+
+    why: Trouble
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskingTerms:
+    """share: of a caller's budget that a question may take. longest_seconds: of that, and of any request.
+
+    shortest_seconds: with less time than that nothing is asked. under_way: requests at a time. per_guest:
+    questions that one guest may have open.
+    """
+
+    share: float = 0.5
+    longest_seconds: float = 2.0
+    shortest_seconds: float = 0.05
+    under_way: int = 16
+    per_guest: int = 256
+
+
+BeforeSend = Callable[[Disclosure], Awaitable[None]]
+Outcome = Answer | Unknown
+
+_Key = tuple[int, Mode, Subject]
+
+# What a request without an answer tells of the service; in all other cases it serves, if not this question.
+_ENDS = {
+    Trouble.UNREACHABLE: End.FAILED,
+    Trouble.MALFORMED: End.FAILED,
+    Trouble.TIMED_OUT: End.FAILED,
+    Trouble.REFUSED: End.REFUSED,
+    Trouble.NOT_ALLOWED: End.ABANDONED,
+    Trouble.NOT_OFFERED: End.ABANDONED,
+}
+_WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
+
+
+class _Flight:
+    """A subject that is asked about. waiting: how many wait. sent: whether the request has gone out."""
+
+    task: asyncio.Task[Outcome]
+    waiting = 0
+    sent = False
+
+
+class Asking:
+    """Asks one service on behalf of all tenants."""
+
+    def __init__(
+        self,
+        service: ReputationService,
+        breaker: Breaker,
+        quota: Quota,
+        before_send: BeforeSend,
+        terms: AskingTerms,
+    ) -> None:
+        """before_send: is awaited before each request goes out; when it raises, nothing goes."""
+        self._service = service
+        self._breaker = breaker
+        self._quota = quota
+        self._before_send = before_send
+        self._terms = terms
+        self._slots = asyncio.Semaphore(terms.under_way)
+        self._flights: dict[_Key, _Flight] = {}
+        self._guests: Counter[tuple[int, str]] = Counter()
+
+    @property
+    def under_way(self) -> int:
+        """Subjects that are asked about now."""
+        return len(self._flights)
+
+    async def ask(self, asker: Asker, subject: Subject, budget: float) -> Outcome:
+        """Return what the service says, or why it says nothing, within the share of `budget` seconds.
+
+        Raises nothing but the caller's own cancellation.
+        """
+        seconds = min(budget * self._terms.share, self._terms.longest_seconds)
+        if not seconds >= self._terms.shortest_seconds:  # so that a budget which is no number is none
+            return Unknown(Trouble.TIMED_OUT, "too little time is left to ask KSN")
+        guest = (asker.tenant, asker.guest)
+        if self._guests[guest] >= self._terms.per_guest:
+            return Unknown(Trouble.BUSY, f"{asker.guest} has {self._terms.per_guest} questions open with KSN")
+        self._guests[guest] += 1
+        try:
+            return await self._wait(asker, subject, seconds)
+        finally:
+            self._guests[guest] -= 1
+            if not self._guests[guest]:
+                del self._guests[guest]
+
+    def withdraw(self, tenant: int) -> None:
+        """End what is under way for a tenant; who waits is told. The caller lets nobody ask any more."""
+        for key, flight in list(self._flights.items()):
+            if key[0] == tenant:
+                self._drop(key, flight)
+
+    async def close(self) -> None:
+        """End everything that is under way, and the service's connections."""
+        flights = list(self._flights.items())
+        for key, flight in flights:
+            self._drop(key, flight)
+        await asyncio.gather(*(flight.task for _, flight in flights), return_exceptions=True)
+        await self._service.close()
+
+    async def _wait(self, asker: Asker, subject: Subject, seconds: float) -> Outcome:
+        key = (asker.tenant, asker.mode, subject)
+        flight = self._flights.get(key) or self._start(key, asker, subject)
+        flight.waiting += 1
+        try:
+            done, _ = await asyncio.wait({flight.task}, timeout=seconds)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.sent:
+                self._drop(key, flight)
+        if not done:
+            return Unknown(Trouble.TIMED_OUT, f"{self._service.name} did not answer in {seconds:.2f} s")
+        return _WITHDRAWN if flight.task.cancelled() else flight.task.result()
+
+    def _start(self, key: _Key, asker: Asker, subject: Subject) -> _Flight:
+        flight = self._flights[key] = _Flight()
+        flight.task = asyncio.get_running_loop().create_task(self._fly(flight, asker, subject))
+        flight.task.add_done_callback(lambda _: self._drop(key, flight))
+        return flight
+
+    def _drop(self, key: _Key, flight: _Flight) -> None:
+        """Take a flight out, and end it where it has not ended yet."""
+        flight.task.cancel()
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    async def _fly(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
+        """The life of one request; raises nothing but cancellation."""
+        try:
+            async with self._slots:
+                return await self._guarded(flight, asker, subject)
+        except ReputationError as error:
+            return Unknown(error.trouble, str(error))
+        except Exception as error:  # a fault of this program must not fail a scan
+            return Unknown(Trouble.FAULT, f"asking {self._service.name} failed ({type(error).__name__})")
+
+    async def _guarded(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
+        """Send the request if breaker and quota let it through, and tell both how it went."""
+        name = self._service.name
+        if subject.call not in self._service.capabilities:
+            return Unknown(Trouble.NOT_OFFERED, f"{name} does not answer about {subject.call}")
+        request = request_for(subject, asker.mode)
+        permit = self._breaker.begin()
+        if permit is None:
+            why = "it refused the credentials" if self._breaker.refused else "it failed lately"
+            return Unknown(Trouble.PAUSED, f"{name} is left alone: {why}")
+        end = End.ABANDONED
+        try:
+            if not self._quota.take():
+                wait = self._quota.seconds_to_room()
+                return Unknown(Trouble.QUOTA, f"the quota of {name} is spent: there is room in {wait:.0f} s")
+            recorded = await self._record(Disclosure(name, asker, request))
+            if recorded is not None:
+                return recorded
+            flight.sent, permit = True, self._breaker.sending(permit)
+            end = End.FAILED  # also where the driver breaks its word and raises something else
+            answer = await self._service.ask(request, self._terms.longest_seconds)
+            end = End.SERVED
+            self._quota.served()
+            return answer
+        except ReputationError as error:
+            end = _ENDS.get(error.trouble, End.SERVED)
+            if error.trouble is Trouble.QUOTA:
+                self._quota.spent()
+            raise
+        except asyncio.CancelledError:
+            end = End.ABANDONED
+            raise
+        finally:
+            self._breaker.end(permit, end)
+
+    async def _record(self, disclosure: Disclosure) -> Unknown | None:
+        """Have it written down; None when that is done, and the request may go out."""
+        recorded = False
+        try:
+            await self._before_send(disclosure)
+            recorded = True
+        except Exception as error:
+            return Unknown(
+                Trouble.NOT_RECORDED, f"nothing was sent: the ledger failed ({type(error).__name__})"
+            )
+        finally:
+            if not recorded:
+                self._quota.give_back()
+        return None

@@ -1,0 +1,98 @@
+"""Reads what a service answers in the OpenTIP dialect. Pure; every byte of it is hostile.
+
+Any section may be missing, numbers come as strings, and one key has two spellings (the documents write
+`DynamicAnalisysResults`). The zone counts first, then `FileStatus`; where both are missing nothing is known.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from appliance.ksn.reputation import MAX_NAME_BYTES, Answer, ReputationError, Trouble
+from appliance.ksn.zones import Zone, severity, zone_named, zone_of_status
+
+MAX_ENTRIES = 100  # of a list that are looked at
+_GENERAL = ("FileGeneralInfo", "UrlGeneralInfo", "DomainGeneralInfo", "IpGeneralInfo")
+_DYNAMIC = ("DynamicAnalysisResults", "DynamicAnalisysResults")
+_UNDER_WAY = {"in progress", "not started"}
+
+Section = dict[str, Any]
+
+
+def read_answer(body: bytes) -> Answer:
+    """Return what a body says. Raises ReputationError (malformed) and nothing else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ReputationError(Trouble.MALFORMED, "the answer is no JSON, or breaks off") from None
+    if not isinstance(document, dict):
+        raise ReputationError(Trouble.MALFORMED, "the answer is no JSON object")
+    general = next((found for found in map(document.get, _GENERAL) if isinstance(found, dict)), {})
+    return Answer(
+        zone=_zone(document, general),
+        threat=_threat(document),
+        category=_category(general),
+        hits=_number(general.get("HitsCount")),
+        complete=str(document.get("Status", "")).lower() not in _UNDER_WAY,
+    )
+
+
+def clean_name(text: object) -> str:
+    """Return a name that may be stored and printed, within MAX_NAME_BYTES; "" for what is no text."""
+    if not isinstance(text, str):
+        return ""
+    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_NAME_BYTES])
+    return (
+        " ".join(shown.split()).encode("utf-8", "replace")[:MAX_NAME_BYTES].decode("utf-8", "ignore").strip()
+    )
+
+
+def _zone(document: Section, general: Section) -> Zone:
+    named = document.get("Zone")
+    if isinstance(named, str) and named.strip():
+        zone = zone_named(named)
+        if zone is None:
+            raise ReputationError(Trouble.MALFORMED, f"the answer names a zone {clean_name(named)[:40]!r}")
+        return zone
+    status = general.get("FileStatus")
+    return (zone_of_status(status) if isinstance(status, str) else None) or Zone.GREY
+
+
+def _threat(document: Section) -> str:
+    """The name of the worst detection; without one, that of the worst that an analysis saw."""
+    found = [(entry, "DetectionName") for entry in _entries(document.get("DetectionsInfo"))]
+    for spelling in _DYNAMIC:
+        dynamic = document.get(spelling)
+        if isinstance(dynamic, dict):
+            # Threat is a name here and a number there; clean_name makes nothing of a number.
+            found += [(entry, "Threat") for entry in _entries(dynamic.get("DynamicDetections"))]
+    named = [(entry, clean_name(entry.get(key))) for entry, key in found]
+    named = [(entry, name) for entry, name in named if name and not name.isdigit()]
+    return min(named, key=lambda pair: _entry_severity(pair[0]))[1] if named else ""
+
+
+def _category(general: Section) -> str:
+    """The worst of the categories that carry a zone; else the first of those that carry none."""
+    zoned = [entry for entry in _entries(general.get("CategoriesWithZone")) if clean_name(entry.get("Name"))]
+    if zoned:
+        return clean_name(min(zoned, key=_entry_severity)["Name"])
+    plain = general.get("Categories")
+    return next(filter(None, map(clean_name, plain[:MAX_ENTRIES])), "") if isinstance(plain, list) else ""
+
+
+def _entries(found: object) -> Iterator[Section]:
+    for entry in found[:MAX_ENTRIES] if isinstance(found, list) else ():
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _entry_severity(entry: Section) -> int:
+    named = entry.get("Zone")
+    return severity((zone_named(named) if isinstance(named, str) else None) or Zone.NOT_FOUND)
+
+
+def _number(found: object) -> int | None:
+    """A count, as a number or as a string of digits; None for anything else."""
+    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 19:
+        found = int(found)
+    return found if type(found) is int and 0 <= found < 1 << 63 else None

@@ -1,0 +1,378 @@
+"""Asking without being in the way, against a local server that goes wrong as it is told to."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from appliance.ksn.asking import Asker, Asking, AskingTerms, Disclosure, Outcome, Unknown
+from appliance.ksn.breaker import Breaker, BreakerTerms, State
+from appliance.ksn.opentip import Endpoint, OpenTip
+from appliance.ksn.quota import Quota, QuotaTerms
+from appliance.ksn.reputation import Answer, Call, Mode, Request, Subject, Trouble
+from appliance.ksn.statement import disclosed
+from appliance.ksn.zones import Zone
+from tests.support import misbehaving_ksn as ksn
+from tests.support.certificates import self_signed
+from tests.support.misbehaving_ksn import MisbehavingKsn
+from tests.support.scanning import until
+
+ASKER = Asker(16, "guest", Mode.STANDARD)
+OTHER = Asker(17, "other", Mode.STANDARD)
+SUBJECT = Subject(Call.HASH, "ab" * 32)
+PATIENCE = 60.0  # a budget within which everything answers that answers at all
+SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
+
+
+@dataclass
+class Bench:
+    """A stand-in, and what asks it. told: what the hook was told; fails: whether it fails."""
+
+    service: MisbehavingKsn = field(default_factory=MisbehavingKsn)
+    told: list[Disclosure] = field(default_factory=list)
+    fails: bool = False
+
+    async def start(self, quota: QuotaTerms | None = None, terms: AskingTerms | None = None) -> None:
+        """Listen, and be ready to ask."""
+        await self.service.start()
+        self.breaker = Breaker(BreakerTerms(in_a_row=1, slow_seconds=SLOW), time.monotonic)
+        self.quota = Quota(quota or QuotaTerms(0, 0), time.monotonic)
+        driver = OpenTip("stand-in", Endpoint(self.service.base_url, "key"))
+        terms = terms or AskingTerms(longest_seconds=SLOW)
+        self.asking = Asking(driver, self.breaker, self.quota, self.before_send, terms)
+
+    async def restart(self, quota: QuotaTerms | None = None, terms: AskingTerms | None = None) -> None:
+        """Ask on other terms."""
+        await self.stop()
+        self.service = MisbehavingKsn(self.service.act)
+        await self.start(quota, terms)
+
+    async def stop(self) -> None:
+        """Close both."""
+        await self.asking.close()
+        await self.service.stop()
+
+    async def before_send(self, disclosure: Disclosure) -> None:
+        """Stands where the ledger will."""
+        self.told.append(disclosure)
+        if self.fails:
+            raise OSError("the disk is full")
+
+    async def ask(
+        self, asker: Asker = ASKER, subject: Subject = SUBJECT, budget: float = PATIENCE
+    ) -> Outcome:
+        """Ask."""
+        return await self.asking.ask(asker, subject, budget)
+
+    async def why(
+        self, asker: Asker = ASKER, subject: Subject = SUBJECT, budget: float = PATIENCE
+    ) -> Trouble:
+        """Ask, and return why there is no answer."""
+        outcome = await self.ask(asker, subject, budget)
+        assert isinstance(outcome, Unknown)
+        assert len(outcome.reason) > 10
+        return outcome.why
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """Ready to ask; whatever happened, nothing is left under way."""
+    made = Bench()
+    await made.start()
+    yield made
+    await made.stop()
+    assert made.asking.under_way == 0
+
+
+async def test_an_answer_comes_through_and_the_hook_was_told_before(bench: Bench) -> None:
+    """The hook sees the very fields that the service receives, before it receives them."""
+    order = []
+
+    async def note(connection: ksn.Connection) -> None:
+        order.append(len(bench.told))
+        await ksn.answers()(connection)
+
+    bench.service.act = note
+    assert await bench.ask() == Answer(Zone.RED, "EICAR-Test-File", hits=1000)
+    assert order == [1]
+    (told,) = bench.told
+    assert (told.service, told.asker, disclosed(told.request)) == ("stand-in", ASKER, {"digest": "ab" * 32})
+
+
+FAULTS: dict[str, tuple[ksn.Fault, Trouble, State]] = {
+    "400": (ksn.says(b"", 400), Trouble.BAD_QUERY, State.CLOSED),
+    "401": (ksn.says(b"", 401), Trouble.REFUSED, State.OPEN),
+    "403": (ksn.says(b"", 403), Trouble.QUOTA, State.CLOSED),
+    "413": (ksn.says(b"", 413), Trouble.TOO_LARGE, State.CLOSED),
+    "429": (ksn.says(b"", 429), Trouble.QUOTA, State.CLOSED),
+    "503": (ksn.says(b"", 503), Trouble.UNREACHABLE, State.OPEN),
+    "a redirect": (ksn.says(b"", 302, Location="/x"), Trouble.MALFORMED, State.OPEN),
+    "truncated JSON": (ksn.says(b'{"Zone":"R'), Trouble.MALFORMED, State.OPEN),
+    "another type": (ksn.says(b"{}", content_type="text/html"), Trouble.MALFORMED, State.OPEN),
+    "breaking off": (ksn.breaks_off, Trouble.MALFORMED, State.OPEN),
+    "nonsense": (ksn.talks_nonsense, Trouble.MALFORMED, State.OPEN),
+    "an endless body": (ksn.never_ends, Trouble.MALFORMED, State.OPEN),
+    "hanging up": (ksn.hangs_up, Trouble.UNREACHABLE, State.OPEN),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_each_fault_is_a_reason_and_not_an_error(bench: Bench, fault: str) -> None:
+    """The caller gets a reason, the hook was told before, the breaker learns what the fault tells."""
+    bench.service.act, trouble, state = FAULTS[fault]
+    assert await bench.why() is trouble
+    assert bench.breaker.state is state
+    assert (len(bench.told), len(bench.service.received)) == (1, 1)
+
+
+async def test_a_bad_certificate_is_a_service_that_is_not_there(bench: Bench, tmp_path: Path) -> None:
+    """The hook was told, no request arrives, the breaker opens."""
+    impostor = MisbehavingKsn()
+    await impostor.start(self_signed(tmp_path, "impostor").server())
+    driver = OpenTip("stand-in", Endpoint(impostor.base_url, "key"))
+    terms = AskingTerms(longest_seconds=SLOW)
+    asking = Asking(driver, bench.breaker, bench.quota, bench.before_send, terms)
+    outcome = await asking.ask(ASKER, SUBJECT, PATIENCE)
+    await asking.close()
+    await impostor.stop()
+    assert isinstance(outcome, Unknown)
+    assert (outcome.why, bench.breaker.state) == (Trouble.UNREACHABLE, State.OPEN)
+    assert (len(bench.told), impostor.received) == (1, [])
+
+
+@pytest.mark.parametrize("act", [ksn.hangs, ksn.drips], ids=["hangs", "drips"])
+async def test_a_slow_service_costs_a_slice_and_then_nothing(bench: Bench, act: ksn.Fault) -> None:
+    """The caller goes on when its slice is over; when the request's own time is over, the breaker opens."""
+    await bench.restart(terms=AskingTerms(longest_seconds=0.3))
+    bench.service.act = act
+    assert await bench.why(budget=0.2) is Trouble.TIMED_OUT
+    assert bench.breaker.state is State.CLOSED
+    await until(lambda: bench.breaker.state is State.OPEN, "the breaker opens")
+    await until(lambda: not bench.asking.under_way, "who asks now does not join the request that failed")
+    assert await bench.why() is Trouble.PAUSED
+    assert len(bench.service.received) == len(bench.told) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "zone"),
+    [({}, Zone.GREY), ({"FileGeneralInfo": {"FileStatus": "Clean", "HitsCount": "10"}}, Zone.GREEN)],
+)
+async def test_odd_answers_are_answers(bench: Bench, document: object, zone: Zone) -> None:
+    """Sections that are missing, strings for numbers: the service serves, if not by the book."""
+    bench.service.act = ksn.answers(document)
+    outcome = await bench.ask()
+    assert isinstance(outcome, Answer)
+    assert (outcome.zone, bench.breaker.state) == (zone, State.CLOSED)
+
+
+async def test_not_found_is_an_answer(bench: Bench) -> None:
+    """It may be kept, and the breaker stays closed."""
+    bench.service.act = ksn.says(b"", 404)
+    assert await bench.ask() == Answer(Zone.NOT_FOUND)
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_a_dead_service_is_asked_once(bench: Bench) -> None:
+    """From then on it is left alone, and the hook hears of nothing."""
+    await bench.service.stop()
+    assert await bench.why() is Trouble.UNREACHABLE
+    assert await bench.why() is Trouble.PAUSED
+    assert len(bench.told) == 1
+
+
+async def test_a_spent_quota_in_the_middle_pauses_everybody(bench: Bench) -> None:
+    """After the 403 nothing goes out for a while, for no guest; the breaker has nothing to do with it."""
+    assert isinstance(await bench.ask(), Answer)
+    bench.service.act = ksn.says(b"", 403)
+    assert await bench.why() is Trouble.QUOTA
+    bench.service.act = ksn.answers()
+    assert await bench.why(OTHER) is Trouble.QUOTA
+    assert len(bench.service.received) == len(bench.told) == 2
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
+    """What one has used another has not, and it says when there is room."""
+    await bench.restart(quota=QuotaTerms(per_minute=1))
+    assert isinstance(await bench.ask(), Answer)
+    outcome = await bench.ask(OTHER)
+    assert isinstance(outcome, Unknown)
+    assert outcome.why is Trouble.QUOTA
+    assert "there is room in" in outcome.reason
+
+
+async def test_nothing_is_sent_that_could_not_be_recorded(bench: Bench) -> None:
+    """The hook fails: nothing arrives, the quota is not touched, the breaker stays closed."""
+    await bench.restart(quota=QuotaTerms(per_minute=1))
+    bench.fails = True
+    assert await bench.why() is Trouble.NOT_RECORDED
+    assert (bench.service.received, bench.breaker.state) == ([], State.CLOSED)
+    bench.fails = False
+    assert isinstance(await bench.ask(), Answer)
+
+
+async def test_many_who_ask_the_same_are_one_request(bench: Bench) -> None:
+    """Guests of one tenant share it; another tenant has its own, which it does not feel."""
+    same = [Asker(16, f"guest {number}", Mode.STANDARD) for number in range(50)]
+    outcomes = await asyncio.gather(*(bench.ask(asker) for asker in [*same, OTHER]))
+    assert {type(outcome) for outcome in outcomes} == {Answer}
+    assert sorted(told.asker.tenant for told in bench.told) == [16, 17]
+    assert len(bench.service.received) == 2
+
+
+async def test_requests_under_way_are_bounded(bench: Bench) -> None:
+    """The service never has more of them than may be; all are answered."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=3))
+    most = 0
+
+    async def count(connection: ksn.Connection) -> None:
+        nonlocal most
+        most = max(most, bench.service.open)
+        await asyncio.sleep(0)
+        await ksn.answers()(connection)
+
+    bench.service.act = count
+    subjects = [Subject(Call.DOMAIN, f"host{number}.example") for number in range(20)]
+    outcomes = await asyncio.gather(*(bench.ask(subject=subject) for subject in subjects))
+    assert {type(outcome) for outcome in outcomes} == {Answer}
+    assert 1 <= most <= 3
+
+
+async def test_a_guest_that_asks_too_much_is_in_nobody_elses_way(bench: Bench) -> None:
+    """It is told so at once; another guest is answered."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, per_guest=2))
+    bench.service.act = ksn.hangs
+    subjects = [Subject(Call.DOMAIN, f"host{number}.example") for number in range(2)]
+    async with asyncio.TaskGroup() as group:
+        for subject in subjects:
+            group.create_task(bench.ask(subject=subject))
+        await until(lambda: len(bench.service.received) == 2, "both questions arrive")
+        assert await bench.why() is Trouble.BUSY
+        bench.service.act = ksn.answers()
+        assert isinstance(await bench.ask(OTHER), Answer)
+        bench.asking.withdraw(ASKER.tenant)
+    assert await bench.ask() == Answer(Zone.RED, "EICAR-Test-File", hits=1000)
+
+
+async def test_withdrawn_consent_ends_what_is_under_way_for_that_tenant_alone(bench: Bench) -> None:
+    """Those who wait are told, the breaker learns nothing, another tenant's request goes on."""
+    proceed = asyncio.Event()
+
+    async def wait(connection: ksn.Connection) -> None:
+        await proceed.wait()
+        await ksn.answers()(connection)
+
+    bench.service.act = wait
+    async with asyncio.TaskGroup() as group:
+        mine, others = group.create_task(bench.why()), group.create_task(bench.ask(OTHER))
+        await until(lambda: len(bench.service.received) == 2, "both questions arrive")
+        bench.asking.withdraw(ASKER.tenant)
+        assert bench.asking.under_way == 1
+        assert await mine is Trouble.WITHDRAWN
+        proceed.set()
+    assert isinstance(others.result(), Answer)
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_no_request_goes_out_after_consent_was_withdrawn(bench: Bench) -> None:
+    """Neither one that is about to be written into the ledger nor one that waits for its turn."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    writing = asyncio.Event()
+
+    async def write_for_ever(_: Disclosure) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    bench.asking._before_send = write_for_ever
+    async with asyncio.TaskGroup() as group:
+        asked = [
+            group.create_task(bench.why(subject=Subject(Call.DOMAIN, name)))
+            for name in ("a.example", "b.example")
+        ]
+        await writing.wait()
+        bench.asking.withdraw(ASKER.tenant)
+    assert [task.result() for task in asked] == [Trouble.WITHDRAWN] * 2
+    assert bench.service.received == []
+
+
+async def test_what_was_not_sent_ends_with_the_last_who_waits(bench: Bench) -> None:
+    """A guest that goes away leaves nothing behind."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    bench.service.act = ksn.hangs
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(bench.ask(OTHER))
+        await until(lambda: bench.service.received, "the first question arrives")
+        second = group.create_task(bench.ask())
+        await until(lambda: bench.asking.under_way == 2, "the second waits for its turn")
+        second.cancel()
+        with suppress(asyncio.CancelledError):
+            await second
+        assert bench.asking.under_way == 1
+        bench.asking.withdraw(OTHER.tenant)
+        await first
+    assert len(bench.told) == 1
+
+
+async def test_who_comes_later_shares_what_an_earlier_one_could_not_wait_for(bench: Bench) -> None:
+    """The request went on, and its answer is the next guest's."""
+    proceed = asyncio.Event()
+
+    async def wait(connection: ksn.Connection) -> None:
+        await proceed.wait()
+        await ksn.answers()(connection)
+
+    bench.service.act = wait
+    async with asyncio.TaskGroup() as group:
+        early = group.create_task(bench.ask())
+        await until(lambda: bench.service.received, "the question arrives")
+        early.cancel()
+        late = group.create_task(bench.ask(Asker(16, "late", Mode.STANDARD)))
+        await asyncio.wait({early})
+        proceed.set()
+    assert isinstance(late.result(), Answer)
+    assert len(bench.service.received) == 1
+
+
+@pytest.mark.parametrize("budget", [0, -1, 0.01, math.nan, -math.inf])
+async def test_without_time_nothing_is_asked(bench: Bench, budget: float) -> None:
+    """Nor is anything told to the hook."""
+    assert await bench.why(budget=budget) is Trouble.TIMED_OUT
+    assert bench.told == []
+
+
+async def test_what_the_mode_or_the_service_does_not_have_is_not_asked(bench: Bench) -> None:
+    """The result of an analysis is of the extended mode; statistics are no question of this service."""
+    assert await bench.why(subject=Subject(Call.RESULT, "ab" * 32)) is Trouble.NOT_ALLOWED
+    assert await bench.why(subject=Subject(Call.STATISTICS, "")) is Trouble.NOT_OFFERED
+    assert (bench.told, bench.service.received) == ([], [])
+
+
+class Broken:
+    """A driver that breaks its word."""
+
+    name = "broken"
+    capabilities = frozenset(Call)
+
+    async def ask(self, request: Request, seconds: float) -> Answer:
+        """Raise what the port does not have."""
+        raise ZeroDivisionError
+
+    async def send(self, request: Request, seconds: float) -> None:
+        """Raise as well."""
+        raise ZeroDivisionError
+
+    async def close(self) -> None:
+        """Have nothing to close."""
+
+
+async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:
+    """It counts as a failure of the service."""
+    asking = Asking(Broken(), bench.breaker, bench.quota, bench.before_send, AskingTerms())
+    outcome = await asking.ask(ASKER, SUBJECT, PATIENCE)
+    assert isinstance(outcome, Unknown)
+    assert (outcome.why, bench.breaker.state) == (Trouble.FAULT, State.OPEN)

@@ -1,0 +1,102 @@
+"""How much may be asked."""
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.ksn.quota import DAY, MINUTE, Quota, QuotaTerms
+from tests.support.properties import patient
+
+
+class Clock:
+    """Time that the test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def made(per_minute: int, per_day: int) -> tuple[Quota, Clock]:
+    """A quota and its clock."""
+    clock = Clock()
+    return Quota(QuotaTerms(per_minute, per_day, 60, 200), clock), clock
+
+
+def test_a_minute_is_full_and_has_room_again() -> None:
+    """It says when, and keeps its word."""
+    quota, clock = made(2, 0)
+    assert [quota.take(), quota.take(), quota.take()] == [True, True, False]
+    clock.now += 20
+    assert quota.seconds_to_room() == 40
+    clock.now += 40
+    assert quota.take()
+
+
+def test_a_day_is_full_however_few_were_asked_in_a_minute() -> None:
+    """Both count, and what is left can be shown."""
+    quota, clock = made(2, 3)
+    for _ in range(3):
+        assert quota.take()
+        clock.now += MINUTE
+    assert (quota.take(), quota.left_today()) == (False, 0)
+    assert quota.seconds_to_room() == DAY - 3 * MINUTE
+    clock.now += quota.seconds_to_room()
+    assert quota.left_today() == 1
+
+
+def test_zero_is_as_many_as_one_likes() -> None:
+    """Nothing is counted."""
+    quota, _ = made(0, 0)
+    assert all(quota.take() for _ in range(10_000))
+    assert quota.left_today() is None
+
+
+def test_what_was_not_sent_is_given_back() -> None:
+    """Another may go out in its place."""
+    quota, _ = made(1, 1)
+    assert quota.take()
+    quota.give_back()
+    assert quota.take()
+
+
+def test_a_service_that_has_enough_is_left_alone() -> None:
+    """Longer each time up to a bound; the answer of one that serves again shortens it."""
+    quota, clock = made(0, 0)
+    pauses = []
+    for _ in range(4):
+        quota.spent()
+        pauses.append(quota.seconds_to_room())
+        assert not quota.take()
+        clock.now += pauses[-1]
+    quota.served()
+    quota.spent()
+    assert [*pauses, quota.seconds_to_room()] == [60, 120, 200, 200, 60]
+
+
+def test_what_was_under_way_does_not_lengthen_or_end_the_pause() -> None:
+    """Ten requests that are refused together are one refusal, and a late answer changes nothing."""
+    quota, clock = made(0, 0)
+    tell: list[Callable[[], None]] = [quota.spent] * 10 + [quota.served, quota.spent]
+    for say in tell:
+        say()
+    assert quota.seconds_to_room() == 60
+    clock.now += 60
+    quota.spent()
+    assert quota.seconds_to_room() == 120
+
+
+@given(st.integers(1, 4), st.lists(st.floats(0, 50), max_size=60))
+@patient
+def test_in_no_minute_more_goes_out_than_may(limit: int, waits: list[float]) -> None:
+    """Whenever it is asked, not even across the end of a minute."""
+    quota, clock = made(limit, 0)
+    sent = []
+    for seconds in waits:
+        clock.now += seconds
+        if quota.take():
+            sent.append(clock.now)
+    for first, beyond in zip(sent, sent[limit:], strict=False):
+        assert beyond >= first + MINUTE
