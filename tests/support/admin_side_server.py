@@ -60,12 +60,12 @@ class RememberingControl:
         """As set; nobody knows what was not set."""
         return self.verdicts.get(digest, VerdictView(None, 0, False, self.overrides.get(digest)))
 
-    def set_override(self, digest: bytes, override: Override) -> None:
+    async def set_override(self, digest: bytes, override: Override) -> None:
         """Remember it."""
         self._refuse()
         self.overrides[digest] = override
 
-    def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
         """Remember it."""
         self._refuse()
         self.cleared.append((digest, reason, actor))
@@ -99,6 +99,7 @@ class AdminSide:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="admin side")
         self._office = TicketOffice(Path(f"{path}.id"), 0o600)
+        self._stopping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Serve from now on."""
@@ -115,7 +116,7 @@ class AdminSide:
 
     async def vanish(self) -> None:
         """Go away in the middle of a call; to be awaited by the call."""
-        self._vanishing = self._loop.create_task(self._server.stop(0))
+        self._stopping = self._loop.create_task(self._server.stop(0))
         await asyncio.Event().wait()
 
     async def hang(self) -> None:
@@ -131,7 +132,8 @@ class AdminSide:
         await self._server.start()
 
     async def _stop(self) -> None:
-        await self._server.stop(0)
+        # Never twice at once: grpc's second stop() uses the server after its first has destroyed it.
+        await (self._stopping or self._server.stop(0))
         await self._office.__aexit__(None, None, None)
         await asyncio.sleep(0)  # lets connections that were closed say so
 
