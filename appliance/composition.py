@@ -21,7 +21,7 @@ from appliance.protection import Ageing, Protection
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import Callers, TicketOffice, clear_stale_socket
+from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
 from appliance.rpc.server import Address, Server
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
@@ -56,6 +56,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
         control = SvmControl(parts, program_version(), settings.scanning.sandbox != "bubblewrap", time.time)
+        stack.push_async_callback(control.finish)
         admin = await _serve_admin(settings, control, stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
@@ -85,7 +86,7 @@ def _raise_descriptor_limit() -> None:
 async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     """Open the stores, load the past, start the engines; each is closed when the stack unwinds."""
     directory, limits, cache = settings.server.state_dir, settings.limits, settings.cache
-    state = StateStore.open(directory, time.time)
+    state = StateStore.open(directory, time.time, settings.state.audit_entries)
     stack.callback(state.close)
     store = VerdictStore.open(directory, cache.map_mib << 20, time.time)
     stack.callback(store.close)
@@ -104,7 +105,10 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
     """Open the guests' door; it is closed when the stack unwinds."""
     address = Address.parse(settings.server.listen)
-    office = await _office(address.path, _GUEST_MODE, stack)
+    bounds = TicketBounds(settings.limits.max_tickets, settings.limits.tickets_per_user)
+    office = await _office(
+        address.path, lambda path: TicketOffice(path, _GUEST_MODE, bounds, parts.sessions.no_ticket), stack
+    )
     if office is None:
         log.warning("guests are told apart by address only", listen=settings.server.listen)
     server = Server(address, _GUEST_MODE)
@@ -118,7 +122,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
 
 async def _serve_admin(settings: Settings, control: SvmControl, stack: AsyncExitStack) -> Server:
     address = Address.parse(f"unix:{settings.server.admin}")
-    office = await _office(address.path, _ADMIN_MODE, stack)
+    office = await _office(address.path, lambda path: TicketOffice(path, _ADMIN_MODE), stack)
     server = Server(address, _ADMIN_MODE)
     service = AdministrationService(control, Callers(office).credentials, time.time)
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
@@ -127,12 +131,14 @@ async def _serve_admin(settings: Settings, control: SvmControl, stack: AsyncExit
     return server
 
 
-async def _office(socket: Path | None, mode: int, stack: AsyncExitStack) -> TicketOffice | None:
+async def _office(
+    socket: Path | None, make: Callable[[Path], TicketOffice], stack: AsyncExitStack
+) -> TicketOffice | None:
     """The ticket office beside a unix socket; None on TCP."""
     if socket is None:
         return None
     clear_stale_socket(socket)
-    return await stack.enter_async_context(TicketOffice(Path(f"{socket}.id"), mode))
+    return await stack.enter_async_context(make(Path(f"{socket}.id")))
 
 
 def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
@@ -177,18 +183,18 @@ def _catch_signals(scanner: Scanner) -> asyncio.Event:
 async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> AsyncIterator[None]:
     """Do the recurrent work while the body runs: leases, sweeping, the way to the disk, counts of the log."""
 
+    trouble = CacheTrouble(parts.store)
+
     async def sync() -> None:
-        before = parts.store.problem
         parts.store.flush()
         await asyncio.to_thread(parts.store.sync)
-        if parts.store.problem and parts.store.problem != before:
-            log.warning("cache problem", why=parts.store.problem)
 
     async def sweep() -> None:
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
     async def tick() -> None:
         throttled.tick()
+        trouble.tell()
 
     async def expire() -> None:
         parts.protection.flights.expire()
@@ -203,6 +209,24 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         yield
         for task in work:
             task.cancel()
+
+
+class CacheTrouble:
+    """Writes a line when the cache cannot be written, and one when it can again."""
+
+    def __init__(self, store: VerdictStore) -> None:
+        """Begin with nothing told."""
+        self._store = store
+        self._told = ""
+
+    def tell(self) -> None:
+        """Write a line where the store says something else than it did before. Call it now and then."""
+        problem = self._store.problem
+        if problem and problem != self._told:
+            log.warning("cache problem", why=problem)
+        elif self._told and not problem:
+            log.info("cache is written again")
+        self._told = problem
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

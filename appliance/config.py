@@ -60,6 +60,8 @@ class Limits:
     open_checks: Annotated[int, Range(1, 1024)] = 64
     open_digests: Annotated[int, Range(1, 1_000_000)] = 8192  # not settled yet
     max_guests: Annotated[int, Range(1, 4096)] = 256  # of the whole SVM
+    max_tickets: Annotated[int, Range(1, 16384)] = 1024  # of the whole SVM: callers on the unix socket
+    tickets_per_user: Annotated[int, Range(1, 16384)] = 128
     scan_streams: Annotated[int, Range(1, 64)] = 4
     upload_stall_seconds: Annotated[float, Range(1, 600)] = 15.0
     lease_seconds: Annotated[float, Range(1, 3600)] = 60.0  # when others wait
@@ -74,9 +76,16 @@ class CacheSettings:
 
     map_mib: Annotated[int, Range(8, 1_048_576)] = 1024
     sync_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
-    commit_ms: Annotated[int, Range(1, 10_000)] = 50
+    commit_ms: Annotated[int, Range(1, 10_000)] = 200
     not_detected_ttl_days: Annotated[int, Range(1, 3650)] = 30
     valid_for_seconds: Annotated[int, Range(1, 604_800)] = 3600  # how long a guest may keep an answer
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """The durable state: overrides and their audit."""
+
+    audit_entries: Annotated[int, Range(100, 1_000_000)] = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,7 @@ class YaraSettings:
     enabled: bool = True
     shipped: bool = True
     rules_dirs: Annotated[tuple[Path, ...], AbsolutePath()] = ()
+    trust_file_names: bool = False  # a guest's word for a file reaches rules, and so every guest's verdict
     match_timeout_seconds: Annotated[int, Range(1, 3600)] = 30
 
 
@@ -164,6 +174,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     limits: Limits = field(default_factory=Limits)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    state: StateSettings = field(default_factory=StateSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -238,6 +249,7 @@ def _cross_problems(settings: Settings) -> list[Problem]:
     ordered = [
         ("limits", "max_file_mib", limits.max_file_mib, "guest_spool_mib", limits.guest_spool_mib),
         ("limits", "guest_spool_mib", limits.guest_spool_mib, "spool_mib", limits.spool_mib),
+        ("limits", "tickets_per_user", limits.tickets_per_user, "max_tickets", limits.max_tickets),
         ("limits", "max_batch", limits.max_batch, "open_digests", limits.open_digests),
         ("scanning.unpack", "max_member_mib", unpack.max_member_mib, "max_total_mib", unpack.max_total_mib),
     ]

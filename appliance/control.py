@@ -1,7 +1,9 @@
 """What an administrator asks of a running SVM: the port `Control` of rpc/admin.py, over its parts."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
 from appliance.domain.override import Override
@@ -14,6 +16,9 @@ from appliance.scanning.scanner import ReloadFailed, Scanner
 from appliance.scanning.spool import Spool
 from appliance.state.store import AuditEntry, StateError, StateStore
 from appliance.verdicts.store import VerdictStore
+
+Done = TypeVar("Done")
+Asked = ParamSpec("Asked")
 
 SCOPES = (PUBLIC_SCOPE, KSN_SHARED_SCOPE, DEFAULT_TENANT_SCOPE)
 
@@ -31,7 +36,7 @@ class Parts:
 
 
 class SvmControl:
-    """Implements Control."""
+    """Implements Control. Changes are made one after another, each whole: on the disk, then in force."""
 
     def __init__(self, parts: Parts, version: str, unsandboxed: bool, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
@@ -39,6 +44,8 @@ class SvmControl:
         self._version = version
         self._unsandboxed = unsandboxed
         self._started_at = clock()
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[Any]] = set()
 
     def status(self) -> StatusView:
         """What the SVM is doing."""
@@ -73,25 +80,44 @@ class SvmControl:
                 return VerdictView(verdict, scope, protection.is_current(verdict), override)
         return VerdictView(None, PUBLIC_SCOPE, False, override)
 
-    def set_override(self, digest: bytes, override: Override) -> None:
+    async def set_override(self, digest: bytes, override: Override) -> None:
         """Make it durable, then put it in force, then tell the guests."""
-        try:
-            self._parts.state.set_override(digest, override, override.author)
-        except StateError as error:
-            raise ControlRefused(str(error)) from error
-        self._parts.protection.override(digest, override)
-        self._parts.sessions.tell_revoked(digest)
+        await self._to_its_end(self._set_override(digest, override))
 
-    def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def _set_override(self, digest: bytes, override: Override) -> None:
+        async with self._changing:
+            await _written(self._parts.state.set_override, digest, override, override.author)
+            self._parts.protection.override(digest, override)
+            self._parts.sessions.tell_revoked(digest)
+
+    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
         """End the override, forget the verdicts, tell the guests."""
-        try:
-            overridden = self._parts.state.clear_override(digest, reason, actor)
-        except StateError as error:
-            raise ControlRefused(str(error)) from error
-        self._parts.protection.override(digest, None)
-        forgotten = self._parts.protection.forget(digest, SCOPES)
-        self._parts.sessions.tell_revoked(digest)
+        return await self._to_its_end(self._clear(digest, reason, actor))
+
+    async def _clear(self, digest: bytes, reason: str, actor: str) -> bool:
+        async with self._changing:
+            overridden = await _written(self._parts.state.clear_override, digest, reason, actor)
+            self._parts.protection.override(digest, None)
+            forgotten = self._parts.protection.forget(digest, SCOPES)
+            self._parts.sessions.tell_revoked(digest)
         return overridden or forgotten
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
+        """Have a change made whole, also when who asked for it goes away meanwhile."""
+        task = asyncio.get_running_loop().create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to be told
+
+    async def finish(self) -> None:
+        """Return when no change is under way."""
+        while self._changes:
+            await asyncio.wait(self._changes)
 
     def audit(self, limit: int) -> Sequence[AuditEntry]:
         """The newest changes."""
@@ -125,4 +151,13 @@ class SvmControl:
             "flights_waiting": parts.protection.flights.waiting,
             "leases_passed_on": parts.protection.flights.passed_on,
             **parts.store.stats().figures(),
+            "audit_dropped": parts.state.audit_dropped,
         }
+
+
+async def _written(change: Callable[Asked, Done], *args: Asked.args, **kwargs: Asked.kwargs) -> Done:
+    """Change the state in a thread, since that waits for the disk, and guests must not."""
+    try:
+        return await asyncio.to_thread(change, *args, **kwargs)
+    except StateError as error:
+        raise ControlRefused(str(error)) from error

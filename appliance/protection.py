@@ -4,7 +4,8 @@
     ask()    joins the single flight of an unknown digest: this caller sends the content, or waits
     scan()   verified content goes to the engines; the verdict is stored and every waiter told
 
-Nothing here waits for a guest: content comes in through rpc, which alone talks to guests.
+Nothing here waits for a guest: content comes in through rpc, which alone talks to guests, and answers
+go out through the Waiters of the single flight.
 """
 
 import asyncio
@@ -20,10 +21,11 @@ from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
+from appliance.verdicts.judged import Judged
 from appliance.verdicts.single_flight import Flights, Waiter
 from appliance.verdicts.store import VerdictStore
 
-_LOOK_CLOSER = -1
+_LOOK_CLOSER = 254  # of a record that is damaged, has ended or is notable: the batch is read in full
 _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
 _REMEMBERED = 1024  # overrides taken back, for guests that were away; others heal by valid_for
@@ -38,39 +40,20 @@ class Ageing:
     """How long verdicts count and how long their writes may wait."""
 
     not_detected_seconds: float = 30 * _DAY
-    commit_seconds: float = 0.05
+    commit_seconds: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of a batch.
 
-    outcomes: one number for each digest, MISS where content is needed. notable: by index, the
-    verdicts that say more than their outcome.
+    outcomes: one number for each digest, MISS where content is needed; misses: how many are that.
+    notable: by index, the verdicts that say more than their outcome.
     """
 
     outcomes: list[int]
+    misses: int
     notable: dict[int, Verdict]
-
-
-class _Judged(dict[bytes | None, int]):
-    """Outcomes of records by their bytes. plain: those outcomes that say all there is to say."""
-
-    def __init__(self, judge: Callable[[bytes], tuple[int, bool]], generation: int, hour: int) -> None:
-        super().__init__({None: MISS})
-        self.generation = generation
-        self.hour = hour
-        self.plain = {MISS}
-        self._judge = judge
-
-    def __missing__(self, data: bytes | None) -> int:
-        assert data is not None
-        outcome, plain = self._judge(data)
-        if not plain:
-            return _LOOK_CLOSER  # damaged, expired or notable: not kept, and the batch is read in full
-        self.plain.add(outcome)
-        self[data] = outcome
-        return outcome
 
 
 class Protection:
@@ -94,8 +77,11 @@ class Protection:
         self._ageing = ageing
         self._overrides: dict[bytes, Override] = {}
         self._taken_back: deque[bytes] = deque(maxlen=_REMEMBERED)
-        self._scans: dict[Key, asyncio.Task[Answer]] = {}
-        self._judged = _Judged(self._outcome_of, 0, 0)
+        self._scans: set[Key] = set()
+        self._no_scans = asyncio.Event()
+        self._no_scans.set()
+        self._judged = Judged(self._outcome_of, MISS)
+        self._judged_in = (0, 0)  # generation and hour
         self._commit: asyncio.TimerHandle | None = None
 
     @property
@@ -108,20 +94,18 @@ class Protection:
     def known(self, guest: Guest, digests: Sequence[bytes]) -> Known:
         """What the cache says of each digest. Runs inline: little more than the reading itself.
 
-        A cache holds few distinct records, so each is judged once, and a batch is a walk over a
-        dictionary. A digest of a wrong length is a MISS.
+        A cache holds few distinct records, so each is judged once. A digest of a wrong length is a MISS.
         """
-        judged = self._judgements()
-        records = self._store.records(guest.scope, digests)
-        outcomes = list(map(judged.__getitem__, records))
+        outcomes = self._store.judgements(guest.scope, digests, self._judgements())
         notable: dict[int, Verdict] = {}
-        if not self._store.is_empty(PUBLIC_SCOPE) or not judged.plain.issuperset(outcomes):
+        if not self._store.is_empty(PUBLIC_SCOPE) or _LOOK_CLOSER in outcomes:
             outcomes, notable = self._known_in_full(guest, digests)
         if self._overrides:
             self._apply_overrides(digests, outcomes, notable)
+        misses = outcomes.count(MISS)
         self.counts["digests"] += len(outcomes)
-        self.counts["hits"] += len(outcomes) - outcomes.count(MISS)
-        return Known(outcomes, notable)
+        self.counts["hits"] += len(outcomes) - misses
+        return Known(outcomes, misses, notable)
 
     def _known_in_full(self, guest: Guest, digests: Sequence[bytes]) -> tuple[list[int], dict[int, Verdict]]:
         """The same with public entries, and with the verdicts that say more than their outcome."""
@@ -134,18 +118,18 @@ class Protection:
         }
         return outcomes, notable
 
-    def _judgements(self) -> "_Judged":
-        """The outcomes of records by their bytes, for the generation and the hour that it is."""
-        hour = int(self._clock() // _HOUR)
-        judged = self._judged
-        if judged.generation != self.generation or judged.hour != hour or len(judged) > _MOST_JUDGED:
-            judged = self._judged = _Judged(self._outcome_of, self.generation, hour)
-        return judged
+    def _judgements(self) -> Judged:
+        """What records mean in the generation and the hour that it is."""
+        present = (self.generation, int(self._clock() // _HOUR))
+        if self._judged_in != present or len(self._judged) > _MOST_JUDGED:
+            self._judged = Judged(self._outcome_of, MISS)
+            self._judged_in = present
+        return self._judged
 
-    def _outcome_of(self, data: bytes) -> tuple[int, bool]:
-        """The outcome of a record, and whether that is all there is to say."""
+    def _outcome_of(self, data: bytes) -> int:
+        """The outcome of a record where that is all there is to say, else _LOOK_CLOSER."""
         verdict = self._store.decode(data)
-        return self._judge(verdict), verdict is not None and not _is_notable(verdict)
+        return _LOOK_CLOSER if verdict is None or _is_notable(verdict) else self._judge(verdict)
 
     def is_current(self, verdict: Verdict) -> bool:
         """Whether the verdict still answers a question."""
@@ -229,50 +213,38 @@ class Protection:
         """Join the digest's single flight: a lease when this guest is to send the content, else None."""
         return self.flights.join((guest.scope, digest), waiter, token)
 
-    async def scan(self, key: Key, content: SpoolFile, name: bytes) -> Answer:
-        """The engines' answer on verified content, stored, and told to all who wait.
+    def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
+        """Have verified content looked at, the verdict stored, and all told who wait for it.
 
-        Takes over `content`. Content that is under scan already is not scanned again. The scan goes
-        on when the caller is cancelled: others wait for it.
+        Takes over `content`. It is not scanned where it is under scan already, or where nobody waits for
+        it any more, now or when its turn comes: they were answered meanwhile, or have left.
         """
-        task = self._scans.get(key)
-        if task is None:
-            self.flights.scanning(key)
-            task = asyncio.get_running_loop().create_task(self._scan(key, content, name))
-            self._scans[key] = task
-        else:
+        self.flights.scanning(key)
+        if key in self._scans or not self.flights.is_open(key):
             content.close()
-        return await asyncio.shield(task)
+            return
+        self.counts["contents"] += 1
+        self.counts["content_bytes"] += content.size
+        self._scans.add(key)
+        self._no_scans.clear()
+        label = ContentLabel(key[1], content.size, name)
+        scan = self._scanner.scan(content.fd, label, content.guest_id, lambda: self.flights.is_open(key))
+        scan.add_done_callback(lambda done: self._scanned(key, content, done.result()))
 
     async def finish_scans(self) -> None:
         """Return when no content is with the engines."""
-        while self._scans:
-            await asyncio.wait(list(self._scans.values()))
+        await self._no_scans.wait()
 
-    async def _scan(self, key: Key, content: SpoolFile, name: bytes) -> Answer:
+    def _scanned(self, key: Key, content: SpoolFile, result: ScanResult) -> None:
         answer: Answer = NoAnswer(Unanswered.ENGINE_ERROR, "the scan was cut short")
         try:
-            known = self._settled_meanwhile(key)
-            if known is None:
-                self.counts["contents"] += 1
-                self.counts["content_bytes"] += content.size
-                result = await self._scanner.scan(content.fd, ContentLabel(key[1], content.size, name))
-                answer = self._conclude(key, result)
-            else:
-                answer = known
+            answer = self._conclude(key, result)
         finally:
             content.close()
-            del self._scans[key]
+            self._scans.discard(key)
             self.flights.settle(key, answer)
-        return answer
-
-    def _settled_meanwhile(self, key: Key) -> Verdict | None:
-        """A verdict that came while the content travelled: by an override, or another guest's upload."""
-        override = self.overriding(key[1])
-        if override is not None:
-            return _overriding(override)
-        verdict = self.stored(*key)
-        return verdict if self._judge(verdict) != MISS else None
+            if not self._scans:
+                self._no_scans.set()
 
     def _conclude(self, key: Key, result: ScanResult) -> Answer:
         """Turn a scan's result into a verdict and store it, or into the reason why there is none."""

@@ -9,6 +9,7 @@ It has no engine and no signatures. What stands here, in the order that a file p
   - `walk`, `descent` directory trees by descriptors, in batches; the way down and back
   - `mounts`          kinds of file systems, and what decisions on them are worth
   - `excludes`        globs that leave things out
+  - `links`           of the names of a file, one to look at it under
 - `decisions`         what was decided before, in an LMDB of the stub's own
   - `records`         the bytes of a kept decision
   - `unsynced`        whether a store written without fsync can be trusted

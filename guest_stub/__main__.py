@@ -1,6 +1,7 @@
 """`guest-stub`, or `python -m guest_stub`: runs a command, turns what went wrong into one line and a code."""
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -14,10 +15,13 @@ from guest_stub.decisions import StateRefused
 from guest_stub.svm_link.link import SvmUnreachable
 from guest_stub.tally import Uncounted
 
+_ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle: a few MB at most
+
 
 def main() -> int:
     """Run the command of sys.argv; the exit code."""
     options = parse(sys.argv[1:])
+    spare_the_collector()
     try:
         setup = prepare(options, os.environ)
         if options.command == "status":
@@ -28,6 +32,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("guest-stub: interrupted", file=sys.stderr)
     return 2
+
+
+def spare_the_collector() -> None:
+    """Have the collector look rarely, and never at what is loaded by now, of which nothing is let go of.
+
+    What a scan lets go of, thousands of objects a second, is freed without it; it costs a scan some 5 %.
+    """
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_TO_A_COLLECTION)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Asks the SVM about files in batches, several at once; asks again where it had no room or went away."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from guest_stub.line import Line
@@ -24,11 +25,8 @@ _ASK_AGAIN = frozenset({Outcome.OVERLOADED, Outcome.NO_SVM})
 class Answers(Protocol):
     """Who takes the answers, on the loop. Each file that was asked about comes back once."""
 
-    def plain(self, files: Sequence[Looked], answer: LinkAnswer) -> None:
-        """One answer for all these files, given at once, nothing beside it."""
-
-    def answered(self, file: Looked, answer: LinkAnswer, at_once: bool) -> None:
-        """The answer for one file. at_once: in the SVM's first reply."""
+    def answered(self, files: Sequence[Looked], answer: LinkAnswer, at_once: bool) -> None:
+        """One answer for all these files. at_once: in the SVM's first reply."""
 
     def svm_gone(self, why: str) -> None:
         """No SVM answers any more; the files end as NO_SVM. Called for each batch that meets it."""
@@ -92,8 +90,7 @@ class Asker:
             link = await self._line.link()
         except SvmUnreachable as problem:
             self._answers.svm_gone(str(problem))
-            for file in files:
-                self._answers.answered(file, LinkAnswer(Outcome.NO_SVM), at_once=False)
+            self._answers.answered(files, LinkAnswer(Outcome.NO_SVM), at_once=False)
             return []
         again: list[Looked] = []
         most = link.policy.max_batch  # another SVM than the one that the files were gathered for, perhaps
@@ -109,29 +106,37 @@ class Asker:
             lambda index: self._content(files[index]),
         )
         question = await link.check(batch)
-        again = self._take_first(files, question, last)
-        async for index, answer in question.settled():
-            if answer.outcome in _ASK_AGAIN and not last:
-                again.append(files[index])
-            else:
-                self._answers.answered(files[index], answer, at_once=False)
+        again = self._hand_on(self._first(files, question), at_once=True, last=last)
+        async for ended in question.settled():
+            alike = defaultdict[LinkAnswer, list[Looked]](list)
+            for index, answer in ended:
+                alike[answer].append(files[index])
+            again += self._hand_on(alike, at_once=False, last=last)
         return again
 
-    def _take_first(self, files: Sequence[Looked], question: Question, last: bool) -> list[Looked]:
+    def _first(self, files: Sequence[Looked], question: Question) -> dict[LinkAnswer, list[Looked]]:
+        """The files that the first reply answers, by their answer."""
+        alike = defaultdict[LinkAnswer, list[Looked]](list)
         outcomes, told = question.outcomes, question.told
-        for plain in _PLAIN:
+        for plain in _PLAIN:  # most files by far: no answer of their own is made for each
             ended = [
                 file for index, file in enumerate(files) if outcomes[index] == plain and index not in told
             ]
             if ended:
-                self._answers.plain(ended, LinkAnswer(plain, question.generation, question.valid_for))
-        again = []
+                alike[LinkAnswer(plain, question.generation, question.valid_for)] = ended
         for index, outcome in enumerate(outcomes):
-            if outcome in OPEN or (outcome in _PLAIN and index not in told):
-                continue
-            answer = question.answer(index)
+            if outcome not in OPEN and (outcome not in _PLAIN or index in told):
+                alike[question.answer(index)].append(files[index])
+        return alike
+
+    def _hand_on(
+        self, alike: Mapping[LinkAnswer, Sequence[Looked]], at_once: bool, last: bool
+    ) -> list[Looked]:
+        """Hand on the answers; return the files to ask about again."""
+        again: list[Looked] = []
+        for answer, files in alike.items():
             if answer.outcome in _ASK_AGAIN and not last:
-                again.append(files[index])
+                again += files
             else:
-                self._answers.answered(files[index], answer, at_once=True)
+                self._answers.answered(files, answer, at_once)
         return again

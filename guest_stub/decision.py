@@ -1,10 +1,7 @@
-"""What a stub remembers of a file: its identity without reading it, and what was decided on it."""
+"""What stands for a file without reading it."""
 
 import os
-from dataclasses import dataclass
 from typing import NamedTuple
-
-from guest_stub.outcome import Outcome
 
 
 class FileId(NamedTuple):
@@ -24,20 +21,3 @@ class FileId(NamedTuple):
     def of(cls, status: os.stat_result) -> "FileId":
         """The identity that `os.stat`, `lstat` or `fstat` reports."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A verdict on a file's content, as the SVM gave it.
-
-    outcome: one of outcome.VERDICTS. generation: the one of the SVM's reply. valid_until: seconds
-    since the epoch. sha256: 32 bytes. threat, engine, member: of a detection, else "".
-    """
-
-    outcome: Outcome
-    generation: int
-    valid_until: float
-    sha256: bytes
-    threat: str = ""
-    engine: str = ""
-    member: str = ""

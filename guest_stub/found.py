@@ -8,6 +8,7 @@ class FoundFile(NamedTuple):
 
     key is empty for a file on a file system whose inodes or change times cannot be relied on. directory:
     absolute path without a "/" at its end, so that f"{directory}/{name}" holds, also for "". size in bytes.
+    names: how many the file has, this one among them; 1 where key is empty.
     """
 
     key: bytes
@@ -15,3 +16,4 @@ class FoundFile(NamedTuple):
     directory: str
     name: str
     size: int
+    names: int = 1

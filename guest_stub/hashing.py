@@ -22,7 +22,7 @@ _ZEROS = memoryview(bytes(PIECE_BYTES))  # what a hole in a sparse file reads as
 class HashTask(NamedTuple):
     """A file to hash: `path` seen from the directory `dir_fd`, or from the working directory."""
 
-    path: bytes
+    path: bytes | str
     dir_fd: int | None = None
 
 

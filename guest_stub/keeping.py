@@ -33,10 +33,9 @@ class Keeper:
             if file.key
         )
 
-    def keep_digest(self, file: Looked) -> None:
-        """Keep no more than the digest: the SVM gave no verdict."""
-        if file.key:
-            self._keep([(file.key, encode(file.stamp, digest_only(file.sha256)))])
+    def keep_digests(self, files: Iterable[Looked]) -> None:
+        """Keep no more than the digests: the SVM gave no verdict."""
+        self._keep((file.key, encode(file.stamp, digest_only(file.sha256))) for file in files if file.key)
 
     def _keep(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
         self._waiting.extend(entries)

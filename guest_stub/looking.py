@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from guest_stub.ends import End, Left
@@ -18,6 +17,7 @@ CHUNK_FILES = 64
 CHUNK_BYTES = 8 << 20
 
 _PATH_MAX = 4096  # of the kernel, with the closing zero byte
+_MOST_BYTES_A_CHARACTER = 4  # of UTF-8
 _SAME_TICK_NS = (
     2_000_000_000  # the coarsest change times of the file systems that decisions are kept for, doubled
 )
@@ -28,6 +28,7 @@ class Looked(NamedTuple):
 
     key, stamp: its identity when it was read; key empty where a later change might not show in it.
     sha256: 32 bytes; or b"" and an end, with its reason. tries: how often it changed under the scan.
+    replaced: its name was given to another file after the walk, and that is what was read.
     """
 
     file: FoundFile
@@ -38,6 +39,7 @@ class Looked(NamedTuple):
     end: End | None = None
     reason: str = ""
     tries: int = 0
+    replaced: bool = False
 
     @classmethod
     def known(cls, file: FoundFile, sha256: bytes) -> "Looked":
@@ -45,8 +47,7 @@ class Looked(NamedTuple):
         return cls(file, file.key, file.stamp, sha256, file.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Files that one thread hashes in one go. tries: how often they changed under the scan before."""
 
     files: Sequence[FoundFile]
@@ -55,14 +56,19 @@ class Chunk:
 
 def open_file(directory: str, name: str) -> int:
     """Open `directory/name` for reading, also where that is longer than a path may be; raises OSError."""
-    path = os.fsencode(f"{directory}/{name}")
-    if len(path) < _PATH_MAX:
+    path = f"{directory}/{name}"
+    if _is_short(path):
         return open_quietly(path)
     parent = _open_parent(directory)
     try:
-        return open_quietly(os.fsencode(name), parent)
+        return open_quietly(name, parent)
     finally:
         os.close(parent)
+
+
+def _is_short(path: str) -> bool:
+    """Whether the kernel takes the path in one piece."""
+    return len(path) < _PATH_MAX // _MOST_BYTES_A_CHARACTER or len(os.fsencode(path)) < _PATH_MAX
 
 
 def _open_parent(directory: str) -> int:
@@ -112,8 +118,8 @@ def _hash(files: Sequence[FoundFile], limits: HashLimits) -> list[HashResult]:
     with ExitStack() as stack:
         tasks = []
         for file in files:
-            path = os.fsencode(f"{file.directory}/{file.name}")
-            if len(path) < _PATH_MAX:
+            path = f"{file.directory}/{file.name}"
+            if _is_short(path):
                 tasks.append(HashTask(path))
                 continue
             try:
@@ -122,17 +128,20 @@ def _hash(files: Sequence[FoundFile], limits: HashLimits) -> list[HashResult]:
                 tasks.append(HashTask(path))  # fails as it must
             else:
                 stack.callback(os.close, parent)
-                tasks.append(HashTask(os.fsencode(file.name), parent))
+                tasks.append(HashTask(file.name, parent))
         return hash_batch(tasks, limits)
 
 
 def _hashed(file: FoundFile, result: HashResult, started_ns: int, tries: int) -> Looked:
     assert result.file is not None
     key, stamp = identify(result.file)
+    if key == file.key and stamp == file.stamp:  # mostly; kept in memory once
+        key, stamp = file.key, file.stamp
     # A write within the same tick of the clock as the last one would not move the change time.
     settled = result.file.ctime_ns < started_ns - _SAME_TICK_NS
     keepable = key if file.key and settled else b""
-    return Looked(file, keepable, stamp, result.sha256, result.file.size, tries=tries)
+    replaced = key != file.key and file.names > 1
+    return Looked(file, keepable, stamp, result.sha256, result.file.size, tries=tries, replaced=replaced)
 
 
 def _ended(file: FoundFile, result: HashResult, end: End, tries: int) -> Looked:

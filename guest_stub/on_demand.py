@@ -10,14 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from os import fsencode
 from threading import Event
 
 from guest_stub.asking import Asker
 from guest_stub.decisions import Decisions
+from guest_stub.ends import Left
+from guest_stub.found import FoundFile
 from guest_stub.hashing import HashLimits
 from guest_stub.keeping import Keeper
 from guest_stub.line import Line
+from guest_stub.links import Links
 from guest_stub.looking import MAX_LOOKS, Chunk, Looked, look, open_file
 from guest_stub.manners import RateLimit
 from guest_stub.outcome import VERDICTS, Outcome
@@ -30,6 +34,7 @@ from guest_stub.walking import Outlets, Shared, Walking
 
 GRACE_SECONDS = 2.0  # for answers that are on their way when the scan is ended
 
+_NOT_LOOKED_AT = frozenset({Outcome.CHANGED, Outcome.UNREADABLE})
 _NO_LIMIT = 1 << 63  # a file over the SVM's limit is still asked about by its digest
 
 
@@ -71,6 +76,7 @@ class Scan:
         self.incomplete = ""
         self._stop = Event()
         self._room = Room()
+        self._links = Links()
         self._emptied = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
         self._limit = RateLimit(manner.rate, sleep=self._stop.wait) if manner.rate else None
@@ -82,7 +88,9 @@ class Scan:
     async def run(self) -> None:
         """Scan until everything has an answer, or stop() was called, or the SVM is gone for good."""
         self._loop = asyncio.get_running_loop()
-        shared = Shared(self._equipment.decisions, self.tally, self._report, self._room, self._stop)
+        shared = Shared(
+            self._equipment.decisions, self.tally, self._report, self._room, self._links, self._stop
+        )
         walking = Walking(shared, self._generation, Outlets(self._hash, self._ask_soon))
         walker = ThreadPoolExecutor(1, thread_name_prefix="walk")
         try:
@@ -156,15 +164,15 @@ class Scan:
 
     def _content(self, file: Looked) -> FileContent:
         """Where the SVM gets a file's bytes from."""
+        return FileContent(file.size, fsencode(file.file.name)[:255], partial(self._open_to_send, file))
 
-        def open_counted() -> int:
-            fd = open_file(file.file.directory, file.file.name)
-            self.tally.add("bytes_sent", file.size)
-            if self._limit is not None:
-                self._limit.charge(file.size)  # the hashing threads wait for it
-            return fd
-
-        return FileContent(file.size, fsencode(file.file.name)[:255], open_counted)
+    def _open_to_send(self, file: Looked) -> int:
+        """In a reading thread: open a file whose bytes the SVM needs; raises OSError."""
+        fd = open_file(file.file.directory, file.file.name)
+        self.tally.add("bytes_sent", file.size)
+        if self._limit is not None:
+            self._limit.charge(file.size)  # the hashing threads wait for it
+        return fd
 
     def _looked(self, chunk: Chunk, done: Future[list[Looked]]) -> None:
         """Take what a thread has hashed; what it has not, since the scan is to end, gives its room back."""
@@ -174,64 +182,79 @@ class Scan:
             taken = sum(map(places, chunk.files)) - sum(places(file.file) for file in looked)
             size = sum(file.size for file in chunk.files) - sum(file.file.size for file in looked)
             self._give_back(taken, size)
+            for name in set(chunk.files).difference(file.file for file in looked):
+                self._missed(name)
         self._asker.ask([file for file in looked if file.end is None])
         for file in looked:
             if file.end is not None:
                 self.tally.end(file.end)
                 if self._report.wants(file.end):
-                    self._report.file(FileEnd(_path(file), file.end, reason=file.reason))
-                self._free(file)
+                    self._report.file(FileEnd(_path(file.file), file.end, reason=file.reason))
+                self._free([file])
+                self._missed(file.file)
 
-    def _free(self, file: Looked) -> None:
-        self._give_back(places(file.file), file.file.size)
+    def _free(self, files: Sequence[Looked]) -> None:
+        self._give_back(sum([places(file.file) for file in files]), sum([file.file.size for file in files]))
 
     def _give_back(self, files: int, size: int) -> None:
         self._room.give_back(files, size)
         if self._room.empty:
             self._emptied.set()
 
-    def plain(self, files: Sequence[Looked], answer: LinkAnswer) -> None:
+    def answered(self, files: Sequence[Looked], answer: LinkAnswer, at_once: bool) -> None:
         """See asking.Answers."""
         outcome = answer.outcome
-        self._equipment.keeper.keep(files, answer, self._manner.clock())
-        self.tally.end(outcome, len(files))
-        self.tally.add("at_once", len(files))
-        if self._report.wants(outcome):
-            for file in files:
-                self._report.file(FileEnd(_path(file), outcome, file.sha256))
-        self._give_back(sum(places(file.file) for file in files), sum(file.file.size for file in files))
-
-    def answered(self, file: Looked, answer: LinkAnswer, at_once: bool) -> None:
-        """See asking.Answers."""
-        outcome = answer.outcome
-        if outcome is Outcome.CHANGED and file.tries + 1 < MAX_LOOKS and not self._stop.is_set():
-            self._hash(Chunk([file.file], file.tries + 1))
-            return
+        if outcome is Outcome.CHANGED:
+            files = self._look_again(files)
         if outcome in VERDICTS:
-            self._equipment.keeper.keep([file], answer, self._manner.clock())
-        elif outcome < Outcome.NO_SVM:
-            self._equipment.keeper.keep_digest(file)
+            self._equipment.keeper.keep(files, answer, self._manner.clock())
+        elif outcome < Outcome.NO_SVM and outcome is not Outcome.CHANGED:
+            self._equipment.keeper.keep_digests(files)
         if outcome < Outcome.NO_SVM:
-            self.tally.add("at_once" if at_once else "later", 1)
-        self.tally.end(outcome)
+            self.tally.add("at_once" if at_once else "later", len(files))
+        self.tally.end(outcome, len(files))
         if self._report.wants(outcome):
-            self._report.file(
-                FileEnd(
-                    _path(file),
-                    outcome,
-                    file.sha256,
-                    answer.threat,
-                    answer.engine,
-                    answer.member,
-                    answer.reason,
-                )
-            )
-        self._free(file)
+            said = (answer.threat, answer.engine, answer.member, answer.reason)
+            for file in files:
+                self._report.file(FileEnd(_path(file.file), outcome, file.sha256, *said))
+        self._free(files)
+        for file in files:
+            if file.file.names > 1:
+                if file.replaced or outcome in _NOT_LOOKED_AT:
+                    self._missed(file.file)
+                else:
+                    self._looked_at(file.file)
+
+    def _looked_at(self, name: FoundFile) -> None:
+        """A file was looked at under this name: its others, which waited for that, end."""
+        for other in self._links.done(name):
+            self.tally.end(Left.HARD_LINK)
+            if self._report.wants(Left.HARD_LINK):
+                self._report.file(FileEnd(_path(other), Left.HARD_LINK))
+            self._give_back(places(other), other.size)
+
+    def _missed(self, name: FoundFile) -> None:
+        """A file could not be looked at under this name: look at it under another that it has."""
+        while name.names > 1 and (other := self._links.missed(name)) is not None:
+            if not self._stop.is_set():
+                self.tally.add("bytes", other.size)
+                self._hash(Chunk([other]))
+                return
+            self._give_back(places(other), other.size)
+
+    def _look_again(self, files: Sequence[Looked]) -> list[Looked]:
+        """Hash files anew that changed since they were hashed; those that did so too often are left."""
+        if self._stop.is_set():
+            return list(files)
+        for file in files:
+            if file.tries + 1 < MAX_LOOKS:
+                self._hash(Chunk([file.file], file.tries + 1))
+        return [file for file in files if file.tries + 1 >= MAX_LOOKS]
 
     def svm_gone(self, why: str) -> None:
         """See asking.Answers."""
         self.stop(f"no SVM answers any more: {why}")
 
 
-def _path(file: Looked) -> str:
-    return f"{file.file.directory}/{file.file.name}"
+def _path(file: FoundFile) -> str:
+    return f"{file.directory}/{file.name}"

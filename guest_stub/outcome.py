@@ -21,6 +21,7 @@ class Outcome(IntEnum):
     ENGINE_ERROR = 12
     ENCRYPTED = 13
     OVERLOADED = 14
+    CHANGED = 15  # the file changed, or went away, since it was hashed; found out by the stub as well
 
     # Not ends.
     CONTENT_NEEDED = 20
@@ -29,7 +30,6 @@ class Outcome(IntEnum):
     # Unanswered, found out by the stub itself.
     NO_SVM = 100  # no SVM answers, or the one that was asked went away
     UNREADABLE = 101  # no right to read the file, or the disk failed
-    CHANGED = 102  # the file changed, or went away, while it was looked at
 
 
 VERDICTS = frozenset({Outcome.MALICIOUS, Outcome.SUSPICIOUS, Outcome.CLEAN, Outcome.NOT_DETECTED})

@@ -15,7 +15,7 @@ def places(file: FoundFile) -> int:
 
 
 class Room:
-    """Places for files, taken by the walking thread and given back on the loop."""
+    """Places for files, taken by one thread, the walking one, and given back on the loop."""
 
     def __init__(self, files: int = MAX_FILES, size: int = MAX_BYTES) -> None:
         """files, size (bytes): the most that may be taken; a single larger piece is let in alone."""
@@ -24,6 +24,7 @@ class Room:
         self._files = 0
         self._bytes = 0
         self._open = True
+        self._wanted = (0, 0)  # files and bytes that the walking thread waits for
         self._changed = Condition()
 
     @property
@@ -34,6 +35,7 @@ class Room:
     def take(self, files: int, size: int) -> bool:
         """Wait for room and take it; False when the room was closed."""
         with self._changed:
+            self._wanted = (files, size)
             self._changed.wait_for(lambda: not self._open or self._fits(files, size))
             if not self._open:
                 return False
@@ -46,7 +48,8 @@ class Room:
         with self._changed:
             self._files -= files
             self._bytes -= size
-            self._changed.notify_all()
+            if self._fits(*self._wanted):  # else the walking thread would wake up for nothing, time and again
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Let nobody in any more, nor wait."""

@@ -21,7 +21,6 @@ from guest_stub.records import FORMAT, PackError, identify, pack_key, pack_stamp
 
 BATCH_FILES = 2048
 MAX_WAITING = 4096  # names of directories read from one directory before they are entered
-MAX_LINKS = 100_000  # files remembered of which more names may come
 
 _SPECIAL = {S_IFIFO: Left.FIFO, S_IFSOCK: Left.SOCKET, S_IFCHR: Left.DEVICE, S_IFBLK: Left.DEVICE}
 
@@ -61,10 +60,9 @@ class Walk:
         self._excludes = Excludes(selection.exclude)
         self._descent = Descent(selection.one_file_system, listener)
         self._batch: list[FoundFile] = []
-        self._links: dict[int, int] = {}
 
     def batches(self) -> Iterator[list[FoundFile]]:
-        """Regular files to decide on, at most BATCH_FILES at once, each batch sorted by key."""
+        """Regular files, each under all its names, at most BATCH_FILES at once, each batch sorted by key."""
         try:
             for root in self._selection.roots:
                 self._begin(root)
@@ -158,24 +156,11 @@ class Walk:
         elif size > selection.sparse_limit and status.st_blocks * 512 < size:
             reason = f"sparse, {size:,} bytes: over the SVM's limit of {selection.sparse_limit:,}"
             self._listener.left(Outcome.TOO_LARGE, directory, name, reason)
-        elif reliable and status.st_nlink > 1 and self._met_before(status):
-            self._listener.left(Left.HARD_LINK, directory, name, "")
         else:
             try:
                 key = pack_key(status.st_dev, status.st_ino) if reliable else b""
                 stamp = pack_stamp(FORMAT, size, status.st_mtime_ns, status.st_ctime_ns)
             except PackError:
                 key, stamp = identify(FileId.of(status))
-            self._batch.append(FoundFile(key, stamp, directory, name, size))
-
-    def _met_before(self, status: os.stat_result) -> bool:
-        """Whether this scan met another name of the file; remembers it until all its names were met."""
-        identity = status.st_dev << 64 | status.st_ino
-        more = self._links.pop(identity, None)
-        if more is None:
-            if len(self._links) < MAX_LINKS:
-                self._links[identity] = status.st_nlink - 1
-            return False
-        if more > 1:
-            self._links[identity] = more - 1
-        return True
+            names = status.st_nlink if reliable else 1
+            self._batch.append(FoundFile(key, stamp, directory, name, size, names))

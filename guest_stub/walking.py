@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from threading import Event
 
 from guest_stub.decisions import Decisions
-from guest_stub.ends import DirectoryLeft, End
+from guest_stub.ends import DirectoryLeft, End, Left
 from guest_stub.found import FoundFile
+from guest_stub.links import Links, Name
 from guest_stub.looking import CHUNK_BYTES, CHUNK_FILES, Chunk, Looked
 from guest_stub.outcome import Outcome
 from guest_stub.records import Record
@@ -25,6 +26,7 @@ class Shared:
     tally: Tally
     report: Report
     room: Room
+    links: Links
     stop: Event
 
 
@@ -52,11 +54,41 @@ class Walking:
         """Walk to the end, or until stop is set; waits where there is no room."""
         shared = self._shared
         for batch in Walk(selection, self, shared.stop.is_set).batches():
-            shared.tally.seen(len(batch), sum([file.size for file in batch]))
-            sorted_out = shared.decisions.sort_out(batch, self._generation())
+            files, others = self._part(batch)
+            shared.tally.seen(len(batch), sum([file.size for file in files]))
+            sorted_out = shared.decisions.sort_out(files, self._generation())
             self._answer(sorted_out.decided)
-            if not (self._ask(sorted_out.known) and self._hash(sorted_out.fresh)):
+            if not (self._ask(sorted_out.known) and self._hash(sorted_out.fresh) and self._others(others)):
                 return
+
+    def _part(self, batch: Sequence[FoundFile]) -> tuple[Sequence[FoundFile], Sequence[FoundFile]]:
+        """The names in a batch to look at files under, and other names of such files."""
+        if not any([file.names > 1 for file in batch]):
+            return batch, ()
+        files: list[FoundFile] = []
+        others: list[FoundFile] = []
+        for file in batch:
+            several = file.names > 1 and self._shared.links.meet(file, wait=False) is not Name.FIRST
+            (others if several else files).append(file)
+        return files, others
+
+    def _others(self, names: Sequence[FoundFile]) -> bool:
+        """End names whose file was looked at, let others wait for that; False when the scan is to end.
+
+        Called when the files are on their way, since it waits for room, which only their ends give back.
+        """
+        shared = self._shared
+        for name in names:
+            if not self._take_room([name]):
+                return False
+            kind = shared.links.meet(name, wait=True)
+            if kind is Name.FIRST:  # the one that was to be so went away
+                shared.tally.add("bytes", name.size)
+                self._outlets.hash(Chunk([name]))
+            elif kind is Name.DONE:
+                shared.room.give_back(places(name), name.size)
+                self._end(Left.HARD_LINK, name.directory, name.name, "")
+        return True
 
     def _answer(self, decided: Sequence[tuple[FoundFile, Record]]) -> None:
         """End the files that a kept decision answers."""
@@ -70,6 +102,9 @@ class Walking:
                     if record.outcome == outcome:
                         self._report(file, record, outcome)
         shared.tally.add("from_decisions", len(decided))
+        for file, _ in decided:
+            if file.names > 1:
+                shared.links.done(file)  # nobody waits: its other names are still to be met
 
     def _report(self, file: FoundFile, record: Record, outcome: Outcome) -> None:
         threat, engine, member = record.threat()
@@ -113,6 +148,9 @@ class Walking:
     def left(self, end: End, directory: str, name: str, reason: str) -> None:
         """See WalkListener."""
         self._shared.tally.seen(1)
+        self._end(end, directory, name, reason)
+
+    def _end(self, end: End, directory: str, name: str, reason: str) -> None:
         self._shared.tally.end(end)
         if self._shared.report.wants(end):
             self._shared.report.file(FileEnd(f"{directory}/{name}", end, reason=reason), wait=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -37,6 +38,8 @@ exit codes:
   1  it could not start, or not go on; the reason is on stderr
   2  the command line or the settings cannot be used"""
 
+_ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle: a few MB at most
+
 # What stops an SVM from starting and has a sentence for people.
 _CANNOT_SERVE = (ScannerError, StateError, StoreError, SocketInUse, CannotListen, MetricsAddressTaken)
 
@@ -63,7 +66,7 @@ def _serve(args: argparse.Namespace, console: Console) -> int:
 
 def _run(settings: Settings, console: Console) -> int:
     try:
-        asyncio.run(serve(settings, _notifier(console.environ)))
+        asyncio.run(serve(settings, _when_ready(_notifier(console.environ))))
     except _CANNOT_SERVE as error:
         console.complain(str(error))
         return NO
@@ -72,6 +75,20 @@ def _run(settings: Settings, console: Console) -> int:
         console.complain(f"{where}: {error.strerror or error}; see that the SVM's user may use it")
         return NO
     return DONE
+
+
+def _when_ready(notify: Callable[[], None]) -> Callable[[], None]:
+    """Return what is to be done once guests can attach."""
+
+    def ready() -> None:
+        # What stands now stays for good, so no collection need look at it again. What comes after is mostly
+        # freed without one: at the usual threshold they take some 5 % of the front's time under load.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_ALLOCATIONS_TO_A_COLLECTION)
+        notify()
+
+    return ready
 
 
 def _notifier(environ: Mapping[str, str]) -> Callable[[], None]:

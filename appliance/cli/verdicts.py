@@ -43,7 +43,9 @@ _CLEAR_EPILOG = f"""example:
 
 {exit_codes("there was neither an override nor a verdict")}"""
 
-_AUDIT_EPILOG = f"""example:
+_AUDIT_EPILOG = f"""The SVM keeps the newest changes, as many as state.audit_entries of its settings says.
+
+example:
   svm verdicts audit --limit 20
 
 {exit_codes()}"""

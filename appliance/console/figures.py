@@ -19,6 +19,9 @@ FIGURES = {
     "guests_attached": Figure("gauge", "Guests attached now"),
     "guest_attached": Figure("counter", "Times that a guest attached"),
     "guest_breaches": Figure("counter", "Calls of guests that were ended for breaking a rule or a limit"),
+    "guest_tickets_refused": Figure(
+        "counter", "Callers on the unix socket that were refused because there were too many"
+    ),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
     # answers
@@ -70,4 +73,6 @@ FIGURES = {
     "cache_writes_lost": Figure("counter", "Verdicts that could not be written; they are earned anew"),
     "cache_failed_commits": Figure("counter", "Times that the cache could not be written"),
     "cache_set_aside": Figure("counter", "Cache files that were damaged and set aside"),
+    # the state
+    "audit_dropped": Figure("counter", "Entries of the audit that made way for newer ones"),
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class ContentLabel:
     """The digest that the SVM computed itself, the size in bytes, and the guest's name for the file.
 
-    name: last part of the path, a label for rules that ask for one; at most 255 bytes, may be empty.
+    name: last part of the path, a label; at most 255 bytes, may be empty. A guest chooses it: rules are
+    told it where the administrator trusts all guests (engines.yara.trust_file_names).
     """
 
     sha256: bytes

@@ -20,6 +20,7 @@ class Unanswered(IntEnum):
     ENGINE_ERROR = 12
     ENCRYPTED = 13
     OVERLOADED = 14
+    CHANGED = 15  # what the guest sent is not what it had hashed
 
 
 class Open(IntEnum):

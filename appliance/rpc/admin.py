@@ -39,7 +39,7 @@ class _BadRequest(Exception):
 
 
 class Control(Protocol):
-    """What the SVM does for an administrator. Every change is durable when its call returns."""
+    """What the SVM does for an administrator. Every change is durable and in force when its call returns."""
 
     def status(self) -> StatusView:
         """What the SVM is doing."""
@@ -50,10 +50,10 @@ class Control(Protocol):
     def verdict(self, digest: bytes) -> VerdictView:
         """What is known of a digest of 32 bytes."""
 
-    def set_override(self, digest: bytes, override: Override) -> None:
+    async def set_override(self, digest: bytes, override: Override) -> None:
         """Put an override in force and into the audit, or raise ControlRefused."""
 
-    def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
         """End the override and forget the verdicts of a digest; whether there were any. Or ControlRefused."""
 
     def audit(self, limit: int) -> Sequence[AuditEntry]:
@@ -126,7 +126,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
             if not now < expires_at <= _END_OF_TIME:
                 raise _BadRequest("expires does not lie in the future: give a later time, or none for no end")
         override = Override(request.allow, _reason(request.reason, 1), author, int(now), expires_at)
-        self._control.set_override(digest, override)
+        await self._control.set_override(digest, override)
         return admin_pb2.SetOverrideReply(override=override_message(override))
 
     @_answered
@@ -135,7 +135,8 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.ClearVerdictReply:
         """Take back an override and forget the verdict."""
         digest, reason = _digest(request.sha256), _reason(request.reason, 0)
-        return admin_pb2.ClearVerdictReply(cleared=self._control.clear(digest, reason, author))
+        cleared = await self._control.clear(digest, reason, author)
+        return admin_pb2.ClearVerdictReply(cleared=cleared)
 
     @_answered
     async def ListAudit(self, request: admin_pb2.ListAuditRequest, _author: str) -> admin_pb2.ListAuditReply:

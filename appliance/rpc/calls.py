@@ -86,6 +86,22 @@ async def session_call(context: Context, callers: Callers, sessions: Sessions) -
             session.calls.discard(task)
 
 
+async def take_in(read: Coroutine[Any, Any, None], session: Session) -> None:
+    """Run the half of a call that takes the guest's messages, until it has said its last or the SVM stops.
+
+    The end of the session is an error: nobody is attached then who could use an answer.
+    """
+    reader = asyncio.get_running_loop().create_task(read)
+    session.readers.add(reader)
+    try:
+        await asyncio.wait({reader})
+        _result(reader, session)
+    finally:
+        session.readers.discard(reader)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
 async def converse(
     read: Coroutine[Any, Any, None],
     outbox: Outbox[Any],
@@ -96,7 +112,7 @@ async def converse(
 
     When the guest has said its last, or the SVM stops (`read` is then cancelled), `finish` waits for
     what is still to come, the outbox is emptied, and the call is over. An error of either half ends
-    both, and so does the end of the session: nobody is attached then who could use an answer.
+    both, and so does the end of the session.
     """
     loop = asyncio.get_running_loop()
     reader = loop.create_task(read)
@@ -104,10 +120,7 @@ async def converse(
     session.readers.add(reader)
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-        if session.ended:
-            raise Unattached("this guest's Attach ended, and with it its calls: attach anew")
-        if reader.done() and not reader.cancelled():
-            reader.result()
+        _result(reader, session)
         if not writer.done():
             ending = loop.create_task(_end(finish, outbox))
             await asyncio.wait({ending, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +133,14 @@ async def converse(
         reader.cancel()
         writer.cancel()
         await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+def _result(reader: asyncio.Task[None], session: Session) -> None:
+    """Raise what ended the reading half, if that was an error."""
+    if session.ended:
+        raise Unattached("this guest's Attach ended, and with it its calls: attach anew")
+    if reader.done() and not reader.cancelled():
+        reader.result()
 
 
 async def _end(finish: Callable[[], Awaitable[None]], outbox: Outbox[Any]) -> None:

@@ -58,7 +58,9 @@ class GuestService:
             finally:
                 session.checking = False
 
-    async def Scan(self, _requests: AsyncIterator[guest_pb2.ScanRequest], context: Context) -> None:
+    async def Scan(
+        self, _requests: AsyncIterator[guest_pb2.ScanRequest], context: Context
+    ) -> guest_pb2.ScanReply:
         """See guest.proto."""
         async with session_call(context, self._callers, self._sessions) as session:
             if session.scans >= self._terms.limits.scan_streams:
@@ -71,3 +73,4 @@ class GuestService:
                 await call.run(self._sessions)
             finally:
                 session.scans -= 1
+        return guest_pb2.ScanReply()

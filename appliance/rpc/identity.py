@@ -3,20 +3,22 @@
 On a unix socket it is the peer's credentials. gRPC for Python does not hand those out, so the
 kernel names the caller on a companion socket `<path>.id`: whoever connects there gets a ticket of
 32 hexadecimal digits and a newline, sends it as metadata `ticket` with every call, and keeps the
-companion connection open for as long as the ticket is to count (docs/decisions/0003).
+companion connection open for as long as the ticket is to count (docs/decisions/0003). Tickets are
+bounded; who gets none reads a sentence instead. A ticket that is not used soon counts no more.
 
 On TCP it is the peer's address, for a network that only guests of this host are on. Certificates
 take its place as the identity there.
 """
 
 import asyncio
+import itertools
 import os
 import re
 import secrets
 import socket
 import struct
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +28,6 @@ import grpc
 
 from appliance.domain.guest import Guest
 
-MAX_TICKETS = 4096
-MAX_TICKETS_PER_PROCESS = 8
 _UCRED = struct.Struct("3i")
 _TICKET = re.compile(r"[0-9a-f]{32}")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):\d+")
@@ -56,6 +56,27 @@ class PeerCredentials:
         return name if self.link == 1 else f"{name}.{self.link}"
 
 
+@dataclass(frozen=True, slots=True)
+class TicketBounds:
+    """How many tickets there may be at once.
+
+    first_call_seconds: a ticket that no call was made with for so long is taken back.
+    """
+
+    of_all: int = 1024
+    of_user: int = 128
+    of_process: int = 8
+    first_call_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """Whose it is, and the time within which it is to be used for the first time."""
+
+    owner: PeerCredentials
+    patience: asyncio.Timeout
+
+
 def clear_stale_socket(path: Path) -> None:
     """Make way for a new listener at `path`: remove a socket that nobody listens on.
 
@@ -81,12 +102,24 @@ def clear_stale_socket(path: Path) -> None:
 class TicketOffice:
     """Hands out tickets on `<path>.id` and says whose a ticket is."""
 
-    def __init__(self, path: Path, mode: int) -> None:
-        """Listen at `path` with the file mode `mode`, once started."""
+    def __init__(
+        self,
+        path: Path,
+        mode: int,
+        bounds: TicketBounds = TicketBounds(),
+        on_refused: Callable[[str, str], None] = lambda _who, _why: None,
+    ) -> None:
+        """Listen at `path` with the file mode `mode`, once started.
+
+        on_refused: told who gets no ticket, and the sentence that says why.
+        """
         self._path = path
         self._mode = mode
-        self._owners: dict[str, PeerCredentials] = {}
+        self._bounds = bounds
+        self._on_refused = on_refused
+        self._tickets: dict[str, _Ticket] = {}
         self._links: defaultdict[int, set[int]] = defaultdict(set)  # pid -> its links
+        self._users: Counter[int] = Counter()  # uid -> how many tickets it has
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -106,39 +139,68 @@ class TicketOffice:
         self._path.unlink(missing_ok=True)
 
     def owner(self, ticket: str) -> PeerCredentials | None:
-        """Who holds the ticket; None when it does not count (any more)."""
-        return self._owners.get(ticket)
+        """Who holds the ticket that a call was made with; None when it does not count (any more)."""
+        held = self._tickets.get(ticket)
+        if held is None or held.patience.expired():
+            return None
+        held.patience.reschedule(None)
+        return held.owner
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
         pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        link = self._free_link(pid)
-        if link is None:
-            writer.close()  # the caller reads an end of file instead of a ticket
+        refusal = self._refusal(pid, uid)
+        if refusal:
+            self._on_refused(str(PeerCredentials(uid, gid, pid)), refusal)
+            writer.write(f"{refusal}\n".encode())
+            writer.close()
             return
+        owner = PeerCredentials(uid, gid, pid, self._free_link(pid))
         ticket = secrets.token_hex(16)
-        self._owners[ticket] = PeerCredentials(uid, gid, pid, link)
-        self._links[pid].add(link)
+        self._links[pid].add(owner.link)
+        self._users[uid] += 1
         self._connections.add(writer)
         try:
-            writer.write(f"{ticket}\n".encode())
-            await reader.read(1)  # returns at the end of the connection; nothing is ever sent to us
+            async with asyncio.timeout(self._bounds.first_call_seconds) as patience:
+                self._tickets[ticket] = _Ticket(owner, patience)
+                writer.write(f"{ticket}\n".encode())
+                await reader.read(1)  # returns at the end of the connection; nothing is ever sent to us
         except (ConnectionError, TimeoutError):
             pass
         finally:
             self._connections.discard(writer)
-            del self._owners[ticket]
-            self._links[pid].discard(link)
-            if not self._links[pid]:
-                del self._links[pid]
+            del self._tickets[ticket]
+            self._give_back(owner)
             writer.close()
 
-    def _free_link(self, pid: int) -> int | None:
-        """The lowest number that no ticket of the process has; None when it gets no more tickets."""
-        if len(self._owners) >= MAX_TICKETS:
-            return None
-        taken = self._links.get(pid, set())
-        return next((link for link in range(1, MAX_TICKETS_PER_PROCESS + 1) if link not in taken), None)
+    def _give_back(self, owner: PeerCredentials) -> None:
+        self._links[owner.pid].discard(owner.link)
+        if not self._links[owner.pid]:
+            del self._links[owner.pid]
+        self._users[owner.uid] -= 1
+        if not self._users[owner.uid]:
+            del self._users[owner.uid]
+
+    def _refusal(self, pid: int, uid: int) -> str:
+        """Why the process gets no ticket; "" when it gets one."""
+        bounds = self._bounds
+        if len(self._links.get(pid, ())) >= bounds.of_process:
+            return (
+                f"too many callers in process {pid}: it has {bounds.of_process} tickets, which is all it gets"
+            )
+        if self._users[uid] >= bounds.of_user:
+            return (
+                f"too many callers of user {uid}: {bounds.of_user} tickets are all that a user gets "
+                "(limits.tickets_per_user)"
+            )
+        if len(self._tickets) >= bounds.of_all:
+            return f"too many callers: {bounds.of_all} tickets are all that there are (limits.max_tickets)"
+        return ""
+
+    def _free_link(self, pid: int) -> int:
+        """The lowest number that no ticket of the process has."""
+        taken = self._links.get(pid, ())
+        return next(link for link in itertools.count(1) if link not in taken)
 
 
 class Callers:

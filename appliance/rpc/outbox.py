@@ -6,10 +6,6 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# What becomes known within this time shares a message. A message costs both sides some 100 us, a
-# scan takes longer than this, and what the cache knows does not pass here.
-LINGER_SECONDS = 0.005
-
 
 class Outbox(Generic[Item]):
     """Collects items from anywhere on the loop; `run` sends them in the order of arrival.
@@ -18,10 +14,16 @@ class Outbox(Generic[Item]):
     does not read stalls `run`, and with it nobody else.
     """
 
-    def __init__(self, send: Callable[[list[Item]], Awaitable[None]], most: int) -> None:
-        """send: writes up to `most` items to the stream; never called twice at once."""
+    def __init__(
+        self, send: Callable[[list[Item]], Awaitable[None]], most: int, linger: Callable[[], float]
+    ) -> None:
+        """send: writes up to `most` items to the stream; never called twice at once.
+
+        linger: seconds that the first item may wait for others to share its message; 0 for none.
+        """
         self._send = send
         self._most = most
+        self._linger = linger
         self._items: list[Item] = []
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -41,7 +43,8 @@ class Outbox(Generic[Item]):
         """Send what is put, until cancelled."""
         while True:
             await self._filled.wait()
-            await asyncio.sleep(LINGER_SECONDS)
+            if seconds := self._linger():
+                await asyncio.sleep(seconds)
             self._filled.clear()
             while self._items:
                 now, self._items = self._items[: self._most], self._items[self._most :]

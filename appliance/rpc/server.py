@@ -20,6 +20,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 60000),
     ("grpc.keepalive_timeout_ms", 20000),
 )
+# A connection on which no call is open is closed after so long: an attached guest has one open all the time.
+IDLE_SECONDS = 60.0
 
 
 _MAX_WATCHERS = 16
@@ -65,13 +67,15 @@ class _BoundedHealth(health.aio.HealthServicer):  # type: ignore[misc,name-defin
 class Server:
     """A gRPC server with the standard health and reflection services beside its own."""
 
-    def __init__(self, address: Address, mode: int) -> None:
-        """mode: of the unix socket, if it is one."""
+    def __init__(self, address: Address, mode: int, idle_seconds: float = IDLE_SECONDS) -> None:
+        """mode: of the unix socket, if it is one. idle_seconds: how long a connection may have no call."""
         self._address = address
         self._mode = mode
         self._health = _BoundedHealth()
         self._names: list[str] = [reflection.SERVICE_NAME, health.SERVICE_NAME]
-        self.grpc = grpc.aio.server(options=_OPTIONS)
+        self.grpc = grpc.aio.server(
+            options=(*_OPTIONS, ("grpc.max_connection_idle_ms", int(idle_seconds * 1000)))
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
     async def start(self, *names: str) -> None:

@@ -64,7 +64,7 @@ class Sessions:
         """clock: seconds since the epoch."""
         self.stopping = False
         self.greeting: set[str] = set()  # guests whose Attach has not said Hello yet
-        self.counts = {"attached": 0, "breaches": 0, "uploads": 0, "uploads_refused": 0}
+        self.counts = {"attached": 0, "breaches": 0, "tickets_refused": 0, "uploads": 0, "uploads_refused": 0}
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
         self._max_guests = max_guests
         self._clock = clock
@@ -106,6 +106,11 @@ class Sessions:
         self.counts["breaches"] += 1
         for listener in self.on_breach:
             listener(guest, kind, sentence)
+
+    def no_ticket(self, caller: str, sentence: str) -> None:
+        """Note that a caller got no ticket, since there are as many as there may be."""
+        self.counts["tickets_refused"] += 1
+        self.breach(Guest(id=caller), "refused", sentence)
 
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""

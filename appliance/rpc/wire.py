@@ -6,7 +6,7 @@ from lightagent.v1 import verdict_pb2
 from appliance.domain.outcome import Open
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
 
-MAX_CHUNK_BYTES = 256 * 1024
+MAX_CHUNK_BYTES = 768 * 1024  # with the headers of many small files still under MAX_MESSAGE_BYTES
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_PARTS = 2048  # of one ScanRequest
 MAX_LABEL_BYTES = 256
@@ -54,13 +54,13 @@ def detail_of(index: int, answer: Answer) -> verdict_pb2.Detail | None:
     return verdict_detail(index, answer) if answer.threat or answer.category else None
 
 
-def settled(index: int, answer: Answer, valid_for: Duration) -> verdict_pb2.Settled:
-    """An index that is answered for good."""
+def settled(index: int, answer: Answer, generation: int) -> verdict_pb2.Settled:
+    """An index that is answered for good. generation: the present one, for verdicts that hang on none."""
     return verdict_pb2.Settled(
         index=index,
         outcome=outcome_of(answer),
         detail=detail_of(index, answer),
-        valid_for=None if isinstance(answer, NoAnswer) else valid_for,
+        generation=0 if isinstance(answer, NoAnswer) else answer.generation or generation,
     )
 
 

@@ -19,7 +19,8 @@ A worker, which meets hostile bytes:
 - `signatures`   reads all signatures into a bundle, makes engines from one; `bundle` is its form
 - `inspection`   shows one content to all engines, and each member of what it unpacks to
 - `containers`   tells containers from ordinary files by a few bytes
-- `unpacking`    the members of a container, by libarchive; `budget` bounds them
+- `unpacking`    the members of a container; `budget` bounds them
+- `archive`      libarchive, which reads them; `salvage` is for compressed files that break off
 - `engines`      what looks at a content, one file each
 - `labels`       makes names that came from hostile bytes safe to print
 - `data`         the rules and lists that ship: `data/yara`, `data/hashes`

@@ -5,6 +5,7 @@ from appliance.config import UnpackLimits
 MIB = 1024 * 1024
 # A small file of zeros packs a thousandfold and harms nobody: the ratio counts from here on.
 RATIO_COUNTS_FROM_BYTES = 16 * MIB
+HEADER_BYTES = 4096  # what a container may say of a member beside its bytes: names, times, padding
 
 
 class TooLarge(Exception):
@@ -20,6 +21,7 @@ class Budget:
         self._size = size
         self._members = 0
         self._total = 0
+        self._streamed = 0
         by_ratio = max(size * limits.max_ratio, RATIO_COUNTS_FROM_BYTES)
         self._most = min(limits.max_total_mib * MIB, by_ratio)
         self._most_of_member = limits.max_member_mib * MIB
@@ -43,6 +45,15 @@ class Budget:
         if member_size > self._most_of_member:
             raise TooLarge(f"a member is over {self._limits.max_member_mib} MiB (unpack.max_member_mib)")
         if self._total > self._most:
+            raise TooLarge(self._total_sentence())
+
+    def add_stream(self, count: int) -> None:
+        """Account for `count` more bytes that a compressor packed, before they are read as a container.
+
+        Members are among them, and headers, and what pads the end, of which no member tells.
+        """
+        self._streamed += count
+        if self._streamed > self._most + self._members * HEADER_BYTES:
             raise TooLarge(self._total_sentence())
 
     def _total_sentence(self) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,12 +19,12 @@ from appliance.scanning.worker_wire import (
     JobAnswer,
     Misbehaved,
     Started,
-    decode_answer,
+    decode_answers,
     decode_first,
-    encode_job,
+    encode_jobs,
 )
 
-JOBS_IN_FLIGHT: Final = 2  # of one worker: one under scan, one waiting in its socket to hide the latency
+BATCHES_IN_FLIGHT: Final = 2  # of one worker: one under scan, one waiting in its socket to hide the latency
 START_SECONDS: Final = 120.0  # to load the signatures, on a busy machine
 _PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -40,18 +40,34 @@ class CrewFailed(Exception):
 class Job:
     """One content on its way.
 
-    end: its result. crashes: workers that died of it. given: a worker has had it. generation: of the
-    engines that it was given to. since: on the pool's clock, when it was queued.
+    number: unique in the pool. end: its result. owner: the guest whose turn it takes. wanted: asked before
+    a worker gets it. alone: not to share a message, since a worker broke on one that it was in. crashes:
+    workers that died of it. given: a worker has had it. generation: of the engines that it was given to.
+    since: on the pool's clock, when it was queued.
     """
 
-    __slots__ = ("crashes", "end", "fd", "generation", "given", "label", "number", "since")
+    __slots__ = (
+        "alone",
+        "crashes",
+        "end",
+        "fd",
+        "generation",
+        "given",
+        "label",
+        "number",
+        "owner",
+        "since",
+        "wanted",
+    )
 
     def __init__(self, number: int, fd: int, label: ContentLabel, end: asyncio.Future[ScanResult]) -> None:
-        """number: unique in the pool."""
         self.number = number
         self.fd = fd
         self.label = label
         self.end = end
+        self.owner = ""
+        self.wanted: Callable[[], bool] | None = None
+        self.alone = False
         self.crashes = 0
         self.given = False
         self.generation = 0
@@ -61,8 +77,8 @@ class Job:
 class CrewPort(Protocol):
     """Who gives work to a crew."""
 
-    def answered(self, member: "Member", job: Job, answer: JobAnswer) -> None:
-        """The member's oldest job is done, and is the member's no more."""
+    def answered(self, member: "Member", answered: Sequence[tuple[Job, JobAnswer]]) -> None:
+        """The member's oldest jobs are done, and are the member's no more."""
 
     def lost(self, member: "Member", words: str) -> None:
         """The member has ended by itself, its jobs undone."""
@@ -81,9 +97,10 @@ class CrewPlan:
 
 
 class Member:
-    """A worker process and its jobs, the oldest first.
+    """A worker process and its jobs, in the batches that they were given in, the oldest first.
 
-    since: when it began with the oldest. ready: it has loaded its engines. proven: it has answered a job.
+    since: when it was given work or last answered. ready: it has loaded its engines. proven: it has
+    answered a job.
     """
 
     def __init__(self, crew: "Crew") -> None:
@@ -92,7 +109,7 @@ class Member:
         self.ready = False
         self.proven = False
         self._deaf = False  # it has hung up, which the loop tells when its last answers are read
-        self.jobs: deque[Job] = deque()
+        self.batches: deque[deque[Job]] = deque()  # none is empty
         self.since = 0.0
         self._start_timer = asyncio.get_running_loop().call_later(START_SECONDS, self._on_slow_start)
         try:
@@ -106,15 +123,25 @@ class Member:
         """Whether it can be given jobs."""
         return self.ready and not self._deaf
 
-    def give(self, job: Job) -> bool:
-        """Hand a job to the process. False: it is gone. Raises OSError where `job.fd` cannot be passed."""
-        if not self.process.send(encode_job(job.number, job.label), job.fd):
+    @property
+    def jobs(self) -> list[Job]:
+        """What it has not answered yet, the oldest first."""
+        return [job for batch in self.batches for job in batch]
+
+    def give(self, batch: Sequence[Job]) -> bool:
+        """Hand jobs to the process, MAX_JOBS at most. False: it is gone.
+
+        Raises OSError where a descriptor cannot be passed.
+        """
+        message = encode_jobs((job.number, job.label) for job in batch)
+        if not self.process.send(message, *(job.fd for job in batch)):
             self._deaf = True
             return False
-        if not self.jobs:
+        if not self.batches:
             self.since = self.crew.plan.clock()
-        job.generation = self.crew.generation
-        self.jobs.append(job)
+        for job in batch:
+            job.generation = self.crew.generation
+        self.batches.append(deque(batch))
         return True
 
     def end(self) -> None:
@@ -127,12 +154,24 @@ class Member:
         if not self.ready:
             self._on_first(message)
             return
-        answer = decode_answer(message)
-        if not self.jobs or self.jobs[0].number != answer.number:
-            raise Misbehaved(f"answered job {answer.number}, which is not its turn")
-        job = self.jobs.popleft()
-        self.proven = True
-        self.crew.port.answered(self, job, answer)
+        answered: list[tuple[Job, JobAnswer]] = []
+        try:
+            for answer in decode_answers(message):
+                job = self._next(answer.number)
+                answered.append((job, answer))
+        finally:  # what stands before nonsense counts
+            if answered:
+                self.proven = True
+                self.crew.port.answered(self, answered)
+
+    def _next(self, number: int) -> Job:
+        """Take out the oldest job, which `number` has to be."""
+        if not self.batches or self.batches[0][0].number != number:
+            raise Misbehaved(f"answered job {number}, which is not its turn")
+        job = self.batches[0].popleft()
+        if not self.batches[0]:
+            self.batches.popleft()
+        return job
 
     def _on_first(self, message: memoryview) -> None:
         first = decode_first(message)
@@ -184,7 +223,7 @@ class Crew:
     @property
     def busy(self) -> int:
         """How many jobs are with members."""
-        return sum(len(member.jobs) for member in self.members)
+        return sum(len(batch) for member in self.members for batch in member.batches)
 
     @property
     def ready_members(self) -> int:
@@ -202,11 +241,11 @@ class Crew:
             raise
 
     def idlest(self) -> Member | None:
-        """The member with the fewest jobs, None where all have enough."""
-        best, fewest = None, JOBS_IN_FLIGHT
+        """The member with the fewest batches, None where all have enough."""
+        best, fewest = None, BATCHES_IN_FLIGHT
         for member in self.members:
-            if member.listens and len(member.jobs) < fewest:
-                best, fewest = member, len(member.jobs)
+            if member.listens and len(member.batches) < fewest:
+                best, fewest = member, len(member.batches)
         return best
 
     def dismiss(self, member: Member) -> None:
@@ -222,7 +261,7 @@ class Crew:
             timer.cancel()
         self._timers.clear()
         for member in list(self.members):
-            if not member.jobs:
+            if not member.batches:
                 self.dismiss(member)
         self._let_bundle_go()
 
@@ -248,7 +287,7 @@ class Crew:
 
     def on_lost(self, member: Member, words: str) -> None:
         """A member has ended by itself."""
-        useful = member.ready and (member.proven or bool(member.jobs))
+        useful = member.ready and (member.proven or bool(member.batches))
         member.ready = False
         self.members.remove(member)
         if useful:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from appliance.config import UnpackLimits
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.domain.verdict import Detection, NoAnswer
+from appliance.scanning.archive import OUT_OF_MEMORY
 from appliance.scanning.budget import Budget, TooLarge
 from appliance.scanning.containers import Kind, container_kinds
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import MAX_DETECTIONS, Engine, EngineFailure
-from appliance.scanning.unpacking import OUT_OF_MEMORY, Damaged, Encrypted, NotSupported, members
+from appliance.scanning.unpacking import Damaged, Encrypted, NotSupported, members
 
 # Where several reasons meet: what may pass when asked again is said before what lies in the content.
 _WEIGHT = {

@@ -1,14 +1,15 @@
 """Hands contents to workers, and gives each an end whatever becomes of the worker.
 
-A worker that takes too long on one content, or dies of it, costs that content alone: others that it
-had waiting go to the next worker. A content whose worker died is tried once more; the second death
-ends it (blame). Everything runs on the event loop, in callbacks; only `scan` and `close` wait.
+Guests are served in turn. Small contents share a message to a worker when there are many. A worker that
+takes too long on one content, or dies of it, costs that content alone: others that it had waiting go to
+the next worker, and where it broke amid a batch, each of the batch is tried alone, so that none is blamed
+for its neighbour. A content whose worker died is tried once more; the second death ends it (blame).
+Everything runs on the event loop, in callbacks; only `close` waits.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
@@ -18,10 +19,12 @@ from appliance.domain.outcome import Unanswered
 from appliance.domain.verdict import NoAnswer
 from appliance.scanning.blame import BREAKS_BEFORE_HOLD, Blame
 from appliance.scanning.crew import Crew, Job, Member
+from appliance.scanning.fair_queue import FairQueue
 from appliance.scanning.result import ScanResult
-from appliance.scanning.worker_wire import JobAnswer
+from appliance.scanning.worker_wire import MAX_JOBS, JobAnswer
 
 QUEUE_SECONDS: Final = 600.0  # as long as the longest budget of a question: nobody waits beyond it
+BATCH_BYTES: Final = 256 * 1024  # that share a message to a worker: some milliseconds of scanning
 _LONGEST_TICK_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Pool:
         self._most_queued = settings.queue
         self._clock = clock
         self._blame = Blame(settings.crash_hold_seconds, clock)
-        self._queue: deque[Job] = deque()
+        self._queue = FairQueue[Job](settings.queue)
         self._numbers = count(1)
         self._crew: Crew | None = None
         self._retired: list[Crew] = []
@@ -80,24 +83,28 @@ class Pool:
         self._crew = crew
         self.room()
 
-    async def scan(self, fd: int, label: ContentLabel) -> ScanResult:
-        """Return what the engines say of the content in `fd`, which stays the caller's."""
-        refusal = self._refusal()
-        if refusal:
-            self.counts["scans_refused"] += 1
-            return ScanResult((), NoAnswer(Unanswered.OVERLOADED, refusal), self.crew.generation)
+    def scan(
+        self, fd: int, label: ContentLabel, owner: str = "", wanted: Callable[[], bool] | None = None
+    ) -> asyncio.Future[ScanResult]:
+        """What the engines will say of the content in `fd`, which stays the caller's until then.
+
+        owner: the guest whose turn it takes. wanted: asked when its turn has come, None where it always
+        is; a content that nobody waits for any more ends as OVERLOADED.
+        """
         job = Job(next(self._numbers), fd, label, asyncio.get_running_loop().create_future())
-        job.since = self._clock()
-        self._queue.append(job)
+        job.owner, job.wanted, job.since = owner, wanted, self._clock()
+        if self._closed:
+            _unanswered(job, Unanswered.OVERLOADED, "the SVM stops")
+            return job.end
+        refused = self._queue.put(owner, job)
+        if refused is not None:
+            self.counts["scans_refused"] += 1
+            reason = f"{self._most_queued} contents wait for a worker already: ask again later"
+            _unanswered(refused, Unanswered.OVERLOADED, reason)
         self.room()
         if self._watch is None:
             self._watch_on()
-        try:
-            return await job.end
-        except asyncio.CancelledError:
-            if job in self._queue:
-                self._queue.remove(job)
-            raise
+        return job.end
 
     async def close(self) -> None:
         """End all workers, and every open scan as overloaded. Returns when no process is left."""
@@ -105,8 +112,10 @@ class Pool:
         if self._watch is not None:
             self._watch.cancel()
         crews = self._crews()
-        jobs = [*self._queue, *(job for crew in crews for member in crew.members for job in member.jobs)]
-        self._queue.clear()
+        jobs = [
+            *self._queue.clear(),
+            *(job for crew in crews for member in crew.members for job in member.jobs),
+        ]
         for job in jobs:
             _unanswered(job, Unanswered.OVERLOADED, "the SVM stops")
         for crew in crews:
@@ -114,34 +123,36 @@ class Pool:
 
     # -- what crews say --------------------------------------------------------------------------
 
-    def answered(self, member: Member, job: Job, answer: JobAnswer) -> None:
-        """End a scan, and give the member its next job."""
+    def answered(self, member: Member, answered: Sequence[tuple[Job, JobAnswer]]) -> None:
+        """End scans, and give the member its next jobs."""
         now = self._clock()
-        self.counts["scans"] += 1
+        self.counts["scans"] += len(answered)
         self.counts["scan_seconds"] += now - member.since
-        self.counts["damaged_containers"] += answer.damaged
         member.since = now
-        if not job.end.done():
-            no_answer = None if answer.detections else answer.no_answer
-            job.end.set_result(ScanResult(answer.detections, no_answer, job.generation))
+        for job, answer in answered:
+            self.counts["damaged_containers"] += answer.damaged
+            if not job.end.done():
+                no_answer = None if answer.detections else answer.no_answer
+                job.end.set_result(ScanResult(answer.detections, no_answer, job.generation))
         if self._queue:
             self.room()
-        if not member.jobs:
+        if not member.batches:
             member.crew.finished(member)
 
     def lost(self, member: Member, words: str) -> None:
         """Try again what the member had, but end what broke it a second time."""
-        if not member.jobs:
+        if not member.batches:
             return
-        job = member.jobs.popleft()
         self.counts["worker_crashes"] += 1
-        _log.warning("a worker died while it looked at %s: %s", job.label.sha256.hex(), words)
-        job.crashes += 1
-        held = self._blame.add(job.label.sha256, Unanswered.ENGINE_ERROR)
-        if held or job.crashes >= BREAKS_BEFORE_HOLD:
-            _unanswered(job, Unanswered.ENGINE_ERROR, f"workers died while they looked at it: {words}")
+        job = _culprit(member)
+        if job is None:
+            _log.warning("a worker died amid several contents, which are tried one by one now: %s", words)
         else:
-            member.jobs.appendleft(job)
+            _log.warning("a worker died while it looked at %s: %s", job.label.sha256.hex(), words)
+            job.crashes += 1
+            held = self._blame.add(job.label.sha256, Unanswered.ENGINE_ERROR)
+            if held or job.crashes >= BREAKS_BEFORE_HOLD:
+                _unanswered(job, Unanswered.ENGINE_ERROR, f"workers died while they looked at it: {words}")
         self._take_back(member)
 
     def room(self) -> None:
@@ -154,26 +165,53 @@ class Pool:
             member = crew.idlest()
             if member is None:
                 return
-            job = self._queue.popleft()
-            if not job.end.done():
-                self._give(member, job)
+            batch = self._next_batch(crew)
+            if batch:
+                self._give(member, batch)
 
-    def _give(self, member: Member, job: Job) -> None:
+    def _next_batch(self, crew: Crew) -> list[Job]:
+        """The next contents for a worker: a large one, or small ones, and their part left for the others."""
+        most = min(MAX_JOBS, -(-len(self._queue) // crew.ready_members))
+        batch: list[Job] = []
+        size = 0
+        while self._queue and len(batch) < most and size < BATCH_BYTES:
+            job = self._queue.take()
+            if job.end.done() or self._is_settled(job):
+                continue
+            if batch and (job.alone or job.label.size > BATCH_BYTES):
+                self._queue.put_back(job.owner, job)
+                break
+            batch.append(job)
+            size += job.label.size
+            if job.alone:
+                break
+        return batch
+
+    def _is_settled(self, job: Job) -> bool:
+        """Whether a job needs no worker: it ends here."""
         held = self._blame.held(job.label.sha256)
         if held is not None:
             _unanswered(job, held.why, held.reason)
-            return
+        elif job.wanted is not None and not job.wanted():
+            _unanswered(job, Unanswered.OVERLOADED, "nobody waited for it any more when its turn came")
+        return job.end.done()
+
+    def _give(self, member: Member, batch: list[Job]) -> None:
         try:
-            given = member.give(job)
+            given = member.give(batch)
         except OSError as error:
-            reason = f"the content's descriptor cannot be passed on: {error.strerror}"
-            _unanswered(job, Unanswered.ENGINE_ERROR, reason)
+            if len(batch) == 1:
+                reason = f"the content's descriptor cannot be passed on: {error.strerror}"
+                _unanswered(batch[0], Unanswered.ENGINE_ERROR, reason)
+            self._put_back(batch, alone=True)
             return
         if not given:
-            self._queue.appendleft(job)
-        elif not job.given:
-            job.given = True
-            self.counts["engine_bytes"] += job.label.size
+            self._put_back(batch)
+            return
+        for job in batch:
+            if not job.given:
+                job.given = True
+                self.counts["engine_bytes"] += job.label.size
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -194,26 +232,30 @@ class Pool:
             member
             for crew in self._crews()
             for member in crew.members
-            if member.jobs and now - member.since > self._timeout
+            if member.batches and now - member.since > self._timeout
         ]
         for member in overdue:
             self._time_out(member)
-        while self._queue and now - self._queue[0].since > QUEUE_SECONDS:
-            _unanswered(
-                self._queue.popleft(), Unanswered.OVERLOADED, "no worker was free in time: ask again later"
-            )
+        for job in self._queue.take_first(lambda job: now - job.since > QUEUE_SECONDS):
+            _unanswered(job, Unanswered.OVERLOADED, "no worker was free in time: ask again later")
         self.room()
 
     def _time_out(self, member: Member) -> None:
-        job = member.jobs.popleft()
         self.counts["worker_timeouts"] += 1
-        _log.warning("a worker was ended: %s took it over %g s", job.label.sha256.hex(), self._timeout)
-        self._blame.add(job.label.sha256, Unanswered.TIMED_OUT)
-        _unanswered(
-            job,
-            Unanswered.TIMED_OUT,
-            f"the scan took over {self._timeout:g} s (scanning.scan_timeout_seconds)",
-        )
+        job = _culprit(member)
+        if job is None:
+            _log.warning(
+                "a worker was ended: several contents took it over %g s, and are tried one by one now",
+                self._timeout,
+            )
+        else:
+            _log.warning("a worker was ended: %s took it over %g s", job.label.sha256.hex(), self._timeout)
+            self._blame.add(job.label.sha256, Unanswered.TIMED_OUT)
+            _unanswered(
+                job,
+                Unanswered.TIMED_OUT,
+                f"the scan took over {self._timeout:g} s (scanning.scan_timeout_seconds)",
+            )
         member.crew.dismiss(member)
         self._take_back(member)
 
@@ -222,23 +264,30 @@ class Pool:
     def _crews(self) -> list[Crew]:
         return self._retired if self._crew is None else [*self._retired, self._crew]
 
-    def _refusal(self) -> str:
-        """Why a content is not even queued, "" where it is."""
-        if self._closed:
-            return "the SVM stops"
-        if len(self._queue) >= self._most_queued:
-            return f"{self._most_queued} contents wait for a worker already: ask again later"
-        return ""
-
     def _take_back(self, member: Member) -> None:
         """Queue what the member has not done, before all others, in its order."""
-        self._queue.extendleft(reversed(member.jobs))
-        member.jobs.clear()
+        jobs = member.jobs
+        member.batches.clear()
+        self._put_back(jobs)
         self.room()
 
+    def _put_back(self, jobs: Sequence[Job], alone: bool = False) -> None:
+        for job in reversed(jobs):
+            if not job.end.done():
+                job.alone = job.alone or alone
+                self._queue.put_back(job.owner, job)
+
     def _end_queued(self, why: Unanswered, reason: str) -> None:
-        while self._queue:
-            _unanswered(self._queue.popleft(), why, reason)
+        for job in self._queue.clear():
+            _unanswered(job, why, reason)
+
+
+def _culprit(member: Member) -> Job | None:
+    """The content that a worker broke on; None where it was one of several: each is to be tried alone."""
+    batch = member.batches[0]
+    for job in batch:
+        job.alone = True
+    return batch[0] if len(batch) == 1 else None
 
 
 def _unanswered(job: Job, why: Unanswered, reason: str) -> None:

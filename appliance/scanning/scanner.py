@@ -107,14 +107,17 @@ class Scanner:
         """The fingerprint of the engines and signatures that scan now."""
         return self._pool.crew.generation
 
-    async def scan(self, fd: int, label: ContentLabel) -> ScanResult:
-        """Return what the engines say of the content in `fd`, which stays the caller's.
+    def scan(
+        self, fd: int, label: ContentLabel, owner: str = "", wanted: Callable[[], bool] | None = None
+    ) -> asyncio.Future[ScanResult]:
+        """What the engines will say of the content in `fd`, which stays the caller's until then.
 
-        fd: readable, and sealed or otherwise left alone until this returns. Never raises for a
-        content: one that breaks its worker ends as ENGINE_ERROR, one that takes too long as
-        TIMED_OUT, and one more than the queue holds as OVERLOADED, at once.
+        fd: readable, and sealed or otherwise left alone. owner: the guest whose turn it takes. wanted:
+        asked when its turn has come, None where it always is. Never fails for a content: one that breaks
+        its worker ends as ENGINE_ERROR, one that takes too long as TIMED_OUT, and one that a full queue
+        has no place for, or that is not wanted any more, as OVERLOADED.
         """
-        return await self._pool.scan(fd, label)
+        return self._pool.scan(fd, label, owner, wanted)
 
     async def reload(self) -> None:
         """Read all signatures anew and return when they are in use. It goes on when the caller is cancelled.

@@ -5,13 +5,13 @@ and compiles them; `load_engines` runs in each worker; the front process only ev
 """
 
 from appliance.config import EngineSettings
+from appliance.scanning.archive import library_version
 from appliance.scanning.bundle import Bundle, BundleError, Part, Summary, read_sections
 from appliance.scanning.engines.engine import Engine
 from appliance.scanning.engines.table import ENGINES
-from appliance.scanning.unpacking import library_version
 
 # To be moved on when members are found or named in another way: verdicts made before then count no more.
-UNPACKING_VERSION = 1
+UNPACKING_VERSION = 2
 
 
 def build(settings: EngineSettings) -> Bundle:

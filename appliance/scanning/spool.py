@@ -1,7 +1,7 @@
 """Contents on their way from guests to the engines: sealed memory files within fixed bounds.
 
-Room is reserved for a whole content before its first byte is taken, first come first served. A
-guest that waits because of its own share stands in nobody's way.
+Room is reserved for a whole content before its first byte is taken. When there is none, it goes to the
+guest that has least; one that waits because of its own share stands in nobody's way.
 """
 
 import asyncio
@@ -62,19 +62,38 @@ class Spool:
         """Reservations that wait for room."""
         return len(self._waiting)
 
+    def reserve_now(self, guest_id: str, size: int) -> "SpoolFile | None":
+        """Return a file with room for `size` bytes, None where that has to be waited for.
+
+        Raises TooLargeForSpool, and SpoolBusy where the machine has no memory file to give.
+        """
+        charge = self._charge(size)
+        if self._waiting or not self._fits(guest_id, charge):
+            return None
+        self._take(guest_id, charge)
+        return self._file_of(guest_id, size, charge)
+
     async def reserve(self, guest_id: str, size: int, deadline_seconds: float) -> "SpoolFile":
         """Return a file with room for `size` bytes, as soon as there is room.
 
         Raises TooLargeForSpool where that can never be, and SpoolBusy when it has not come to be
         within the deadline or too many reservations of this guest wait already.
         """
-        if size > self._file:
-            raise TooLargeForSpool(f"{size} bytes are over the limit of {self._file} bytes for one file")
-        charge = max(size, self._floor)
+        charge = self._charge(size)
         if self._waiting or not self._fits(guest_id, charge):
             await self._wait(guest_id, charge, deadline_seconds)
         else:
             self._take(guest_id, charge)
+        return self._file_of(guest_id, size, charge)
+
+    def _charge(self, size: int) -> int:
+        """What a content takes of the spool. Raises TooLargeForSpool."""
+        if size > self._file:
+            raise TooLargeForSpool(f"{size} bytes are over the limit of {self._file} bytes for one file")
+        return max(size, self._floor)
+
+    def _file_of(self, guest_id: str, size: int, charge: int) -> "SpoolFile":
+        """A file for room that was taken. Raises SpoolBusy, and then the room is given back."""
         try:
             fd = os.memfd_create("content", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
@@ -128,40 +147,42 @@ class Spool:
         self._grant()
 
     def _grant(self) -> None:
-        """Give room to those who wait, in order, past those whose own share is spent.
+        """Give room to those who wait: first to the guest that has least, each guest's in its own order.
 
-        The first that only lacks room in the whole stops the round, so a large one is not overtaken
-        for ever. A guest's own order is kept for the same reason.
+        So guests that take much again and again do not keep out one that takes little. Who is next and
+        lacks only room in the whole stops the round, so a large content is not overtaken for ever; who
+        has spent its own share is passed over.
         """
         if not self._waiting:
             return
-        held_up: set[str] = set()
-        still: deque[_Waiting] = deque()
-        while self._waiting:
-            first = self._waiting.popleft()
-            if first.room.done():
-                continue  # its caller was cancelled just now
-            if first.guest_id in held_up or not self._within_share(first.guest_id, first.charge):
-                held_up.add(first.guest_id)
-                still.append(first)
-            elif self._used + first.charge > self._total:
-                self._waiting.appendleft(first)
+        queues: dict[str, deque[_Waiting]] = {}
+        for waiting in self._waiting:
+            if not waiting.room.done():  # else its caller was cancelled just now
+                queues.setdefault(waiting.guest_id, deque()).append(waiting)
+        while queues:
+            guest_id = min(queues, key=lambda name: self._used_by.get(name, 0))
+            first = queues[guest_id][0]
+            if not self._within_share(guest_id, first.charge):
+                del queues[guest_id]
+                continue
+            if self._used + first.charge > self._total:
                 break
-            else:
-                self._take(first.guest_id, first.charge)
-                first.room.set_result(None)
-        still.extend(self._waiting)
-        self._waiting = still
+            self._take(guest_id, first.charge)
+            first.room.set_result(None)
+            queues[guest_id].popleft()
+            if not queues[guest_id]:
+                del queues[guest_id]
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting.room.done())
 
 
 class SpoolFile:
     """One content: written as it arrives, hashed on the way, sealed when whole.
 
     fd: a memory file, readable by /proc/self/fd/N of whoever it is passed to; unwritable by
-    anybody once sealed. size: the bytes that were said. received: those that came.
+    anybody once sealed. size: the bytes that were said. received: those that came. guest_id: who sends it.
     """
 
-    __slots__ = ("_charge", "_guest_id", "_open", "_sha256", "_spool", "fd", "received", "size")
+    __slots__ = ("_charge", "_open", "_sha256", "_spool", "fd", "guest_id", "received", "size")
 
     def __init__(self, spool: Spool, guest_id: str, sizes: tuple[int, int], fd: int) -> None:
         """sizes: the bytes that were said, and those that the spool counts."""
@@ -169,7 +190,7 @@ class SpoolFile:
         self.received = 0
         self.fd = fd
         self._spool = spool
-        self._guest_id = guest_id
+        self.guest_id = guest_id
         self._sha256 = hashlib.sha256()
         self._open = True
 
@@ -195,7 +216,6 @@ class SpoolFile:
         """Seal the content and return its SHA-256. Call it once all `size` bytes are here."""
         if self.received != self.size:
             raise ValueError(f"{self.received} bytes of {self.size} are here: only whole content is sealed")
-        os.lseek(self.fd, 0, os.SEEK_SET)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
         return self._sha256.digest()
 
@@ -204,4 +224,4 @@ class SpoolFile:
         if self._open:
             self._open = False
             os.close(self.fd)
-            self._spool._give_back(self._guest_id, self._charge)
+            self._spool._give_back(self.guest_id, self._charge)

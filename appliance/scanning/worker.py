@@ -9,7 +9,9 @@ import gc
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
 from appliance.config import UnpackLimits
@@ -24,19 +26,21 @@ from appliance.scanning.inspection import inspect
 from appliance.scanning.signatures import build, load_engines
 from appliance.scanning.worker_wire import (
     HELLO,
-    MAX_JOB_BYTES,
+    MAX_JOBS,
+    MAX_JOBS_BYTES,
     MAX_ORDER_BYTES,
+    MAX_REPLY_BYTES,
     JobAnswer,
     Order,
     Refused,
     Role,
     Started,
-    decode_job,
+    decode_jobs,
     encode_answer,
     encode_first,
 )
 
-_ONE_DESCRIPTOR: Final = socket.CMSG_LEN(4)
+_LONGEST_WAIT_SECONDS: Final = 0.03  # of an answer for others to share its message
 
 
 def main() -> None:
@@ -44,15 +48,15 @@ def main() -> None:
     front = socket.socket(fileno=0)
     try:
         front.send(HELLO)
-        message, bundle = _receive(front, MAX_ORDER_BYTES)
+        message, descriptors = _receive(front, MAX_ORDER_BYTES)
     except (BrokenPipeError, ConnectionResetError):
         return
-    if bundle is None:
+    if not descriptors:
         return  # the front has hung up already
     order = Order.decode(message)
     filtered = confine(order.confinement)
     try:
-        engines = _start(order, bundle)
+        engines = _start(order, descriptors[0])
     except (BundleError, OSError, MemoryError) as error:
         front.send(encode_first(Refused(str(error) or "out of memory (scanning.worker_memory_mib)")))
         return
@@ -77,11 +81,37 @@ def _start(order: Order, bundle: int) -> list[Engine]:
 def _serve(front: socket.socket, engines: Sequence[Engine], limits: UnpackLimits) -> None:
     """Answer jobs, in their order, until the front hangs up."""
     while True:
-        message, fd = _receive(front, MAX_JOB_BYTES)
+        message, descriptors = _receive(front, MAX_JOBS_BYTES, MAX_JOBS)
         if not message:
             return
-        number, label = decode_job(message)
-        front.send(encode_answer(_look(number, label, fd, engines, limits)))
+        answers = _Answers(front)
+        for (number, label), fd in zip_longest(decode_jobs(message), descriptors):
+            answers.add(encode_answer(_look(number, label, fd, engines, limits)))
+        answers.send()
+
+
+class _Answers:
+    """Answers on their way to the front: those to quick jobs share a message."""
+
+    def __init__(self, front: socket.socket) -> None:
+        self._front = front
+        self._waiting = b""
+        self._since = time.monotonic()
+
+    def add(self, answer: bytes) -> None:
+        """Have an answer sent, soon."""
+        if len(self._waiting) + len(answer) > MAX_REPLY_BYTES:
+            self.send()
+        self._waiting += answer
+        if time.monotonic() > self._since + _LONGEST_WAIT_SECONDS:
+            self.send()
+
+    def send(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            self._front.send(self._waiting)
+            self._waiting = b""
+        self._since = time.monotonic()
 
 
 def _look(
@@ -106,12 +136,13 @@ def _look(
     return JobAnswer(number, seen.detections, seen.no_answer, bool(seen.damaged))
 
 
-def _receive(front: socket.socket, limit: int) -> tuple[bytes, int | None]:
-    """Return the next message, empty when the front has hung up, and its descriptor if one came along."""
-    message, ancillary, _, _ = front.recvmsg(limit, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
+def _receive(front: socket.socket, limit: int, most: int = 1) -> tuple[bytes, list[int]]:
+    """Return the next message, empty when the front has hung up, and the descriptors that came along."""
+    message, ancillary, _, _ = front.recvmsg(limit, socket.CMSG_LEN(4 * most), socket.MSG_CMSG_CLOEXEC)
     if not ancillary:
-        return message, None
-    return message, struct.unpack("i", ancillary[0][2])[0]
+        return message, []
+    passed = ancillary[0][2]
+    return message, list(struct.unpack(f"{len(passed) // 4}i", passed))
 
 
 if __name__ == "__main__":

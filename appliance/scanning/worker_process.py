@@ -25,7 +25,6 @@ _MESSAGES_PER_TURN: Final = 8  # then others have their turn on the loop
 _WRAPPER_SECONDS: Final = 1.0  # bubblewrap ends at once when the worker in it has
 _START_SECONDS: Final = 5.0  # from the start of bubblewrap to the worker's first line, on a busy machine
 _FIRST_TO_DIE: Final = b"1000"  # oom_score_adj: a worker, before anything else on the machine
-_DESCRIPTOR: Final = struct.Struct("i")
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: process, user, group
 
 
@@ -101,12 +100,12 @@ class WorkerProcess:
         """The process id: of bubblewrap where there is a sandbox."""
         return self._process.pid
 
-    def send(self, message: bytes, fd: int) -> bool:
-        """Send a message with a descriptor. False: the worker has hung up, and `lost` will be called.
+    def send(self, message: bytes, *descriptors: int) -> bool:
+        """Send a message with descriptors. False: the worker has hung up, and `lost` will be called.
 
-        Raises OSError where the descriptor cannot be passed.
+        Raises OSError where a descriptor cannot be passed.
         """
-        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(fd))
+        passed = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))
         try:
             self._socket.sendmsg((message,), (passed,))
         except (BrokenPipeError, ConnectionResetError):
@@ -191,8 +190,9 @@ class WorkerProcess:
         self.ended.set_result(None)
 
     def _fail(self, words: str) -> None:
-        self.kill()
-        self._lost(words)
+        if self._open:  # else it was dismissed for what stood before in the same message
+            self.kill()
+            self._lost(words)
 
     def _last_words(self) -> str:
         """The last line that it wrote to stderr, made printable, or how it ended."""

@@ -2,9 +2,9 @@
 
     worker -> front   HELLO   once, at its start: the kernel tells the front who sent it
     front -> worker   Order   once: what to be, and how confined; with the bundle's descriptor
-                      Job     one content: its descriptor and its label
+                      jobs    contents: their labels, with their descriptors in the same order
     worker -> front   Started or Refused   once, in answer to the order
-                      an answer to each job, in the jobs' order
+                      answers, one or several in a message, in the jobs' order
 
 A worker reads hostile bytes, so what it says is hostile too: everything is bounded and checked, and
 what breaks the form raises Misbehaved. Texts are made printable whatever they hold.
@@ -13,6 +13,7 @@ what breaks the form raises Misbehaved. Texts are made printable whatever they h
 import json
 import struct
 import typing
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,16 +29,17 @@ from appliance.scanning.labels import printable, shortened
 
 HELLO: Final = b"hello"
 MAX_ORDER_BYTES: Final = 64 * 1024
-MAX_JOB_BYTES: Final = 512
+MAX_JOBS: Final = 32  # of one message: a message costs both sides what scanning a small file costs
 MAX_REPLY_BYTES: Final = 160 * 1024  # 16 detections whose every byte is escaped, and some
 MAX_DETECTIONS: Final = 16
 MAX_NAME_BYTES: Final = 255
 MAX_REASON_BYTES: Final = 1024
 _MAX_ENGINE_BYTES: Final = 64
 
-_JOB: Final = struct.Struct(f"<QQ{DIGEST_BYTES}s")  # number, size, SHA-256; the name follows
-_ANSWER: Final = struct.Struct("<BQ")  # kind, the job's number; for _FOUND, JSON follows
+_JOB: Final = struct.Struct(f"<QQ{DIGEST_BYTES}sB")  # number, size, SHA-256, bytes of the name that follows
+_ANSWER: Final = struct.Struct("<BQI")  # kind, the job's number, bytes of JSON that follow (for _FOUND)
 _NOTHING, _FOUND, _STARTED, _REFUSED = 1, 2, 3, 4
+MAX_JOBS_BYTES: Final = MAX_JOBS * (_JOB.size + MAX_NAME_BYTES)
 _T = TypeVar("_T")
 
 
@@ -100,15 +102,22 @@ class JobAnswer:
     damaged: bool = False
 
 
-def encode_job(number: int, label: ContentLabel) -> bytes:
-    """Return the message that goes with a content's descriptor. number: counts the jobs of the front."""
-    return _JOB.pack(number, label.size, label.sha256) + label.name[:MAX_NAME_BYTES]
+def encode_jobs(jobs: Iterable[tuple[int, ContentLabel]]) -> bytes:
+    """Return the message that goes with contents' descriptors, of MAX_JOBS at most, each under its number."""
+    return b"".join(
+        _JOB.pack(number, label.size, label.sha256, len(name)) + name
+        for number, label in jobs
+        for name in (label.name[:MAX_NAME_BYTES],)
+    )
 
 
-def decode_job(message: bytes) -> tuple[int, ContentLabel]:
-    """Return the number and the label that the front wrote."""
-    number, size, sha256 = _JOB.unpack_from(message)
-    return number, ContentLabel(sha256, size, message[_JOB.size :])
+def decode_jobs(message: bytes) -> Iterator[tuple[int, ContentLabel]]:
+    """Yield the numbers and the labels that the front wrote."""
+    start = 0
+    while start < len(message):
+        number, size, sha256, length = _JOB.unpack_from(message, start)
+        start += _JOB.size + length
+        yield number, ContentLabel(sha256, size, message[start - length : start])
 
 
 def encode_first(first: Started | Refused) -> bytes:
@@ -129,31 +138,43 @@ def decode_first(message: memoryview) -> Started | Refused:
 
 
 def encode_answer(answer: JobAnswer) -> bytes:
-    """Return the worker's answer to a job."""
+    """Return the worker's answer to a job; a message is one of these, or several one after another."""
     if not (answer.detections or answer.no_answer or answer.damaged):
-        return _ANSWER.pack(_NOTHING, answer.number)
-    body = {
-        "detections": [
-            [found.threat, found.engine, found.member, found.disposition]
-            for found in answer.detections[:MAX_DETECTIONS]
-        ],
-        "no_answer": answer.no_answer
-        and [answer.no_answer.why, printed(answer.no_answer.reason, MAX_REASON_BYTES)],
-        "damaged": answer.damaged,
-    }
-    return _ANSWER.pack(_FOUND, answer.number) + json.dumps(body).encode()
+        return _ANSWER.pack(_NOTHING, answer.number, 0)
+    body = json.dumps(
+        {
+            "detections": [
+                [found.threat, found.engine, found.member, found.disposition]
+                for found in answer.detections[:MAX_DETECTIONS]
+            ],
+            "no_answer": answer.no_answer
+            and [answer.no_answer.why, printed(answer.no_answer.reason, MAX_REASON_BYTES)],
+            "damaged": answer.damaged,
+        }
+    ).encode()
+    return _ANSWER.pack(_FOUND, answer.number, len(body)) + body
 
 
-def decode_answer(message: memoryview) -> JobAnswer:
-    """Return the answer to a job, or raise Misbehaved."""
-    if len(message) < _ANSWER.size:
-        raise Misbehaved(f"answered a job with {len(message)} bytes")
-    kind, number = _ANSWER.unpack_from(message)
-    if kind == _NOTHING and len(message) == _ANSWER.size:
-        return JobAnswer(number)
-    if kind != _FOUND:
-        raise Misbehaved(f"answered a job with a message of kind {kind}, {len(message)} bytes")
-    body = parsed(bytes(message[_ANSWER.size :]))
+def decode_answers(message: memoryview) -> Iterator[JobAnswer]:
+    """Yield the answers to jobs that stand in a message, one at least, or raise Misbehaved."""
+    while True:
+        if len(message) < _ANSWER.size:
+            raise Misbehaved(f"answered a job with {len(message)} bytes")
+        kind, number, length = _ANSWER.unpack_from(message)
+        end = _ANSWER.size + length
+        if kind == _NOTHING and length == 0:
+            yield JobAnswer(number)
+        elif kind == _FOUND and length and len(message) >= end:
+            yield _found(number, parsed(bytes(message[_ANSWER.size : end])))
+        else:
+            raise Misbehaved(f"answered a job with a message of kind {kind}, {len(message)} bytes")
+        message = message[end:]
+        if not message:
+            return
+
+
+def _found(number: int, body: dict[str, Any]) -> JobAnswer:
+    """Return the answer that says more than "nothing", or raise Misbehaved."""
     damaged = body.get("damaged")
     if not isinstance(damaged, bool):
         raise Misbehaved("gave no word on damage")

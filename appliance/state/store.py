@@ -1,8 +1,13 @@
 """state.lmdb: overrides and their audit, on the disk before a call returns.
 
+What changes something waits for the disk and may be called from a thread, one call at a time; the
+rest reads, without waiting, on the loop.
+
     meta       "schema" -> u32 little endian
     overrides  digest -> JSON {allow, reason, author, set_at, expires_at}
     audit      number as u64 big endian -> JSON {at, actor, action, digest, reason, expires_at}
+
+Only so many entries of the audit are kept: each new one makes the oldest go.
 
 Every value ends with an xxh3_64 of the rest. Unlike the cache, a damaged file is never set aside:
 an override that went missing in silence would let through what somebody had blocked.
@@ -10,6 +15,7 @@ an override that went missing in silence would let through what somebody had blo
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +30,8 @@ from appliance.domain.override import Override
 FILE = "state.lmdb"
 SCHEMA = 1
 MAX_OVERRIDES = 100_000
-MAP_BYTES = 1 << 30  # reserved address space; the file grows as it needs
+MAP_BYTES = 8 << 30  # reserved address space, twice what may be kept; the file grows as it needs
+DROPPED_AT_ONCE = 100  # entries of the audit that may go with one change, when the bound was lowered
 
 _SUM_BYTES = 8
 
@@ -53,19 +60,26 @@ class AuditEntry:
 
 
 class StateStore:
-    """The durable state of one SVM."""
+    """The durable state of one SVM. audit_dropped: entries of the audit that went since it was opened."""
 
-    def __init__(self, env: lmdb.Environment, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, env: lmdb.Environment, path: Path, clock: Callable[[], float], audit_entries: int
+    ) -> None:
         """For open(), which every caller uses."""
+        self.audit_dropped = 0
         self._env = env
         self._path = path
         self._clock = clock
+        self._audit_entries = audit_entries
+        self._changing = threading.Lock()  # held while something is written, and while the file is closed
         self._overrides_db = env.open_db(b"overrides")
         self._audit_db = env.open_db(b"audit")
 
     @classmethod
-    def open(cls, directory: Path, clock: Callable[[], float]) -> "StateStore":
-        """Open the state of a directory, or begin one. clock: seconds since the epoch.
+    def open(cls, directory: Path, clock: Callable[[], float], audit_entries: int) -> "StateStore":
+        """Open the state of a directory, or begin one.
+
+        clock: seconds since the epoch. audit_entries: how many entries of the audit are kept.
 
         Raises StateDamaged, or StateError where a newer program has written it or it cannot be opened.
         """
@@ -82,7 +96,7 @@ class StateStore:
             ) from error
         try:
             _check(env, path)
-            return cls(env, path, clock)
+            return cls(env, path, clock, audit_entries)
         except BaseException:
             env.close()
             raise
@@ -101,7 +115,7 @@ class StateStore:
         """Keep an override, and who set it. On the disk when this returns; raises StateError."""
         action = "allow" if override.allow else "block"
         entry = AuditEntry(self._clock(), actor, action, digest, override.reason, override.expires_at)
-        with self._writing() as txn:
+        with self._changing, self._writing() as txn:
             new = txn.get(digest, db=self._overrides_db) is None
             if new and txn.stat(db=self._overrides_db)["entries"] >= MAX_OVERRIDES:
                 self._drop_ended(txn)
@@ -110,14 +124,16 @@ class StateStore:
                     f"{MAX_OVERRIDES:,} overrides are set, which is all: clear some, or use a hash list"
                 )
             txn.put(digest, _packed(asdict(override)), db=self._overrides_db)
-            self._append(txn, entry)
+            dropped = self._append(txn, entry)
+        self.audit_dropped += dropped
 
     def clear_override(self, digest: bytes, reason: str, actor: str) -> bool:
         """Take an override back, and note who did; whether there was one. Raises StateError."""
-        with self._writing() as txn:
+        with self._changing, self._writing() as txn:
             found = bool(txn.delete(digest, db=self._overrides_db))
-            self._append(txn, AuditEntry(self._clock(), actor, "clear", digest, reason))
-            return found
+            dropped = self._append(txn, AuditEntry(self._clock(), actor, "clear", digest, reason))
+        self.audit_dropped += dropped
+        return found
 
     def audit(self, limit: int) -> list[AuditEntry]:
         """The newest `limit` changes, the newest first. Raises StateDamaged."""
@@ -132,14 +148,22 @@ class StateStore:
         return entries
 
     def close(self) -> None:
-        """Close the file; everything is on the disk already."""
-        self._env.close()
+        """Close the file, once nothing is being written; everything is on the disk then."""
+        with self._changing:
+            self._env.close()
 
-    def _append(self, txn: lmdb.Transaction, entry: AuditEntry) -> None:
+    def _append(self, txn: lmdb.Transaction, entry: AuditEntry) -> int:
+        """Enter a change; how many old ones had to go for it."""
         cursor = txn.cursor(db=self._audit_db)
         number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
         fields = {**asdict(entry), "digest": entry.digest.hex()}
         txn.put(number.to_bytes(8, "big"), _packed(fields), db=self._audit_db, append=True)
+        over = max(0, txn.stat(db=self._audit_db)["entries"] - self._audit_entries)
+        dropped = min(over, DROPPED_AT_ONCE)
+        cursor.first()
+        for _ in range(dropped):
+            cursor.delete()
+        return dropped
 
     def _drop_ended(self, txn: lmdb.Transaction) -> None:
         now = self._clock()

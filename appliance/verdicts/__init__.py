@@ -4,9 +4,16 @@
 - `hot`            a table in memory in front of LMDB
 - `record`         a verdict as bytes, with a version in front and a checksum behind
 - `decoded`        each distinct record is checked and decoded once
+- `judged`         each distinct record is judged once, for answers to batches
 - `eviction`       what makes way when the cache is full
 - `environment`    the LMDB environment: opened by one process, a damaged file set aside
 - `pages`          whether an LMDB file is whole, found out without LMDB
 - `stats`          how full the cache is, also for other processes
 - `single_flight`  one upload and one scan for each unknown digest, however many ask
 """
+
+import os
+
+# `hot` imports numpy, which brings OpenBLAS, which would start a thread for each core when it is loaded.
+# Nothing here computes with matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -9,6 +9,7 @@ records are the same 26 bytes and are checked and decoded once for all (see `sto
 """
 
 import struct
+from functools import lru_cache
 
 import xxhash
 
@@ -30,6 +31,7 @@ class DamagedRecord(ValueError):
     """The bytes are not a record of this version, or not the ones that were written."""
 
 
+@lru_cache(maxsize=64)  # those without texts differ in little
 def encode(verdict: Verdict) -> bytes:
     """Return the record. stored_at is cut to the hour, expires_at raised to it; long texts are cut."""
     body = _HEAD.pack(

@@ -109,6 +109,10 @@ class Flights:
         """Questions that are open."""
         return sum(map(len, self._questions.values()))
 
+    def is_open(self, key: Key) -> bool:
+        """Whether somebody waits for the digest."""
+        return key in self._flights
+
     def keys_of(self, digest: bytes) -> list[Key]:
         """The flights of a digest, of every scope."""
         return [key for key in self._flights if key[1] == digest]

@@ -22,7 +22,7 @@ from appliance.verdicts import record
 from appliance.verdicts.decoded import MOST, Decoded, is_damaged
 from appliance.verdicts.environment import DAMAGED_FILE, Environment, StoreError
 from appliance.verdicts.eviction import Worth, choose, worth
-from appliance.verdicts.hot import HotTable
+from appliance.verdicts.judged import Judged
 from appliance.verdicts.stats import StoreStats, read_stats
 
 __all__ = ["StoreError", "StoreStats", "VerdictStore", "read_stats"]
@@ -38,7 +38,7 @@ _WINDOW = 2000  # records that eviction looks at in one go: neighbours, so delet
 _MAX_WINDOWS = 8  # of one commit: a bound on how long the caller's loop stands still
 _LEAST_QUOTA = 500  # that make way at a time: looking costs more than deleting
 _ATTEMPTS = 4
-_DISPLACING = 8  # one read in so many moves others out of a full bucket: the table follows what is asked
+_KEEPING = 8  # what one read in so many found goes into the hot table, which so follows what is asked
 _CHUNK = 4096  # records read in one go when the hot table is filled
 
 _log = logging.getLogger(__name__)
@@ -76,6 +76,9 @@ class VerdictStore:
             0,
         )
         self._counts["set_aside"] += bool(environment.notice)
+        # Here, since numpy takes a tenth of a second to import: only an SVM that serves waits for it.
+        from appliance.verdicts.hot import HotTable  # noqa: PLC0415
+
         self._hot = HotTable(environment.usage().entries)
         self._warm_up()
 
@@ -95,23 +98,15 @@ class VerdictStore:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def records(self, scope: int, digests: Sequence[bytes]) -> list[bytes | None]:
-        """The record of each digest as it is stored, in order, unchecked: hand each to `decode`.
+    def judgements(self, scope: int, digests: Sequence[bytes], judged: Judged) -> list[int]:
+        """What `judged` says of each digest's record, in order. A digest of a wrong length has none.
 
-        For callers to whom every nanosecond counts: they keep what they made of a record, by its
-        bytes, and so judge each distinct record once. A digest of a wrong length has no record.
+        For callers to whom every nanosecond counts: most digests of a batch cost no Python at all.
         """
-        found = self._hot.find(scope, digests)
-        missing = [index for index, data in enumerate(found) if data is None]
-        if missing and not self.is_empty(scope):
-            self._reads += 1
-            displace = self._reads % _DISPLACING == 0
-            wanted = [digests[index] for index in missing]
-            for index, digest, data in zip(missing, wanted, self._read(scope, wanted), strict=True):
-                if data is not None:
-                    found[index] = data
-                    self._hot.keep(scope, digest, data, displace)
-        return found
+        judgements, missing = self._hot.judge(scope, digests, judged)
+        for index, data in self._look_further(scope, digests, missing):
+            judgements[index] = judged[data]
+        return judgements
 
     def decode(self, data: bytes) -> Verdict | None:
         """The verdict of a record, None where it is damaged or has expired by the current hour."""
@@ -119,7 +114,7 @@ class VerdictStore:
 
     def lookup(self, scope: int, digests: Sequence[bytes]) -> list[Verdict | None]:
         """The verdict of each digest, in order; None where there is none that counts."""
-        records = self.records(scope, digests)
+        records = self._records(scope, digests)
         verdicts = list(map(self._fresh().__getitem__, records))
         if self._decoded.damaged:
             self._decoded.damaged = False
@@ -153,6 +148,29 @@ class VerdictStore:
             len(self._decoded) - 1,
             **self._counts,
         )
+
+    def _records(self, scope: int, digests: Sequence[bytes]) -> list[bytes | None]:
+        """The record of each digest as it is stored, in order, unchecked."""
+        records = self._hot.find(scope, digests)
+        missing = [index for index, data in enumerate(records) if data is None]
+        for index, data in self._look_further(scope, digests, missing):
+            records[index] = data
+        return records
+
+    def _look_further(
+        self, scope: int, digests: Sequence[bytes], missing: list[int]
+    ) -> list[tuple[int, bytes]]:
+        """The records that the hot table does not know, by index. missing: the indexes to look for."""
+        if not missing or self.is_empty(scope):
+            return []
+        wanted = [digests[index] for index in missing]
+        read = self._read(scope, wanted)
+        self._reads += 1
+        if self._reads % _KEEPING == 0:
+            for digest, data in zip(wanted, read, strict=True):
+                if data is not None:
+                    self._hot.keep(scope, digest, data)
+        return [(index, data) for index, data in zip(missing, read, strict=True) if data is not None]
 
     def _read(self, scope: int, digests: Sequence[bytes]) -> list[bytes | None]:
         """The records of digests from LMDB and from what is to be written there."""
@@ -228,9 +246,7 @@ class VerdictStore:
             self._counts["failed_commits"] += 1
             self._on_error(error)
             return
-        if self._write_problem:
-            _log.info("the cache is written again")
-            self._write_problem = ""
+        self._write_problem = ""
 
     def sync(self) -> None:
         """Have the kernel write what is committed to the disk. Blocks: call it from another thread."""
@@ -368,8 +384,6 @@ class VerdictStore:
             self._note(error)
 
     def _note(self, error: Exception) -> None:
-        if not self._write_problem:
-            _log.warning("%s", _disk_sentence(error))
         self._write_problem = _disk_sentence(error)
 
 

@@ -5,5 +5,7 @@
 - `link`      SvmLink: the channel, Attach and its heartbeat, and the loss of the SVM
 - `question`  one batch of digests on its way: first outcomes, then what settles later; no I/O
 - `check`     the Check stream: questions out, replies to the question they belong to
-- `upload`    the Scan streams: file content, small files packed together, large ones in chunks
+- `upload`    the Scan streams: when content is sent, and sent again
+- `packing`   content into messages: small files packed together, large ones in chunks
+- `framing`   the bytes of such a message around the content
 """

@@ -11,7 +11,7 @@ from guest_stub.svm_link.wire import seconds
 
 # What the stub holds to whatever an SVM says: messages under the wire's 1 MiB, data in memory under 2 MiB.
 _MOST_BATCH = 16384
-_MOST_CHUNK_BYTES = 256 * 1024
+_MOST_CHUNK_BYTES = 768 * 1024
 _USUAL_HEARTBEAT_SECONDS = 30.0
 
 Call = aio.StreamStreamCall[AttachRequest, AttachReply]

@@ -5,7 +5,7 @@ One task writes and one reads. A caller's cancellation never reaches the stream,
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
@@ -14,7 +14,7 @@ from lightagent.v1.guest_pb2 import CheckReply, CheckRequest
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.question import Question, Upload
 from guest_stub.svm_link.values import Batch
-from guest_stub.svm_link.wire import first_reply, settled_answer
+from guest_stub.svm_link.wire import first_reply, seconds, settled_answer
 
 # The wire allows 64 open requests. The second number keeps one guest from filling an SVM with its defaults.
 MAX_OPEN_QUESTIONS = 64
@@ -36,7 +36,9 @@ class CheckStream:
     within its budget and GRACE_SECONDS, and nothing else came either: the SVM hangs.
     """
 
-    def __init__(self, call: Call, upload: Callable[[Upload], None], silent: Callable[[str], None]) -> None:
+    def __init__(
+        self, call: Call, upload: Callable[[Sequence[Upload]], None], silent: Callable[[str], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._call = call
         self._upload = upload
@@ -89,9 +91,10 @@ class CheckStream:
             if not question.outcomes:
                 question.first(first_reply(reply))
                 continue
+            valid_for = seconds(reply.valid_for)
             for settled in reply.settled:
                 lease = settled.detail.lease if settled.HasField("detail") else 0
-                question.settle(settled.index, settled_answer(settled, reply.generation), lease)
+                question.settle(settled.index, settled_answer(settled, valid_for), lease)
 
     def end(self, why: str) -> None:
         """End all questions as NO_SVM, and all that are asked from now on."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from grpc import aio
+from lightagent.v1.guest_pb2 import DESCRIPTOR, ScanReply
 from lightagent.v1.guest_pb2_grpc import ProtectionStub
 
 from guest_stub.svm_link.attach import AttachStream, BadPolicy
@@ -15,6 +16,7 @@ from guest_stub.svm_link.upload import Uploader
 from guest_stub.svm_link.values import Batch, HelloLabels, LinkListener, LinkPolicy
 
 CLOSE_SECONDS = 2.0
+SCAN_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/Scan"
 
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # the SVM is on this host: a proxy in the environment is not meant for it
@@ -39,7 +41,7 @@ class SvmLink:
     >>> link = await SvmLink.open("unix:/run/kvm-light-agent/svm.sock", labels, 10.0, listener)
     >>> question = await link.check(Batch(digests, Purpose.ON_DEMAND, 60.0, content))
     >>> for digest, outcome in zip(digests, question.outcomes): ...
-    >>> async for index, answer in question.settled(): ...
+    >>> async for ended in question.settled(): ...
     >>> await link.close()
     """
 
@@ -139,7 +141,10 @@ class SvmLink:
         raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
 
     def _start(self) -> None:
-        uploader = Uploader(lambda: self._stub.Scan(None, metadata=self._metadata), lambda: self.policy)
+        scan = self._channel.stream_unary(  # the generated one would serialize, which packing has done
+            SCAN_METHOD, request_serializer=None, response_deserializer=ScanReply.FromString
+        )
+        uploader = Uploader(lambda: scan(None, metadata=self._metadata), lambda: self.policy)
         self._check = CheckStream(self._stub.Check(None, metadata=self._metadata), uploader.send, self._lose)
         for stream, work in (
             ("Attach", self._attach.read),

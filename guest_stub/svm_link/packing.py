@@ -3,39 +3,73 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from lightagent.v1.guest_pb2 import ScanRequest
 from xxhash import xxh3_64_intdigest
 
 from guest_stub.outcome import Outcome
-from guest_stub.reading import begin, read_quietly, went_away
+from guest_stub.reading import begin, go_on_reading, read_quietly, read_resident, went_away
+from guest_stub.svm_link.framing import ABORT, Headers, before_chunk
 from guest_stub.svm_link.question import Upload
 from guest_stub.svm_link.values import LinkAnswer, LinkPolicy
 
 _MAX_NAME_BYTES = 255
 
 
-@dataclass(slots=True)
 class Packed:
-    """One message, the uploads whose headers are in it, and those that ended instead of being sent."""
+    """One message, the uploads whose headers are in it, and those that ended instead of being sent.
 
-    request: ScanRequest = field(default_factory=ScanRequest)
-    begun: dict[int, Upload] = field(default_factory=dict)
-    ended: list[tuple[Upload, LinkAnswer]] = field(default_factory=list)
+    room: where its next data goes, and how much; empty when it is full. request: the ScanRequest, serialized.
+    """
+
+    request: bytes
+
+    def __init__(self, room: memoryview) -> None:
+        """room: for all data of the message."""
+        self.room = room
+        self.begun: list[Upload] = []
+        self.ended: list[tuple[Upload, LinkAnswer]] = []
+        self._pieces: list[bytes | memoryview] = []
+
+    def add_part(self, part: bytes) -> None:
+        """Add a part that is no chunk."""
+        self._pieces.append(part)
+
+    def add_chunk(self, data: memoryview) -> None:
+        """Add a chunk. data: the first bytes of the room, filled."""
+        length = len(data)
+        self._pieces += (before_chunk(length, xxh3_64_intdigest(data)), data)
+        self.room = self.room[length:]
+
+    def serialize(self) -> None:
+        """Nothing more is added: the room is free for another message."""
+        self.request = b"".join(self._pieces)
+        self._pieces.clear()
 
 
-@dataclass(slots=True)
 class _Sending:
-    """The upload whose last byte is not packed yet."""
+    """The upload whose last byte is not packed yet.
 
-    upload: Upload
-    fd: int
-    offset: int = 0
+    resident: how many of its next bytes stand in the packer's buffer already, None where that was not tried.
+    """
+
+    __slots__ = ("fd", "offset", "resident", "upload")
+
+    def __init__(self, upload: Upload, fd: int) -> None:
+        self.upload = upload
+        self.fd = fd
+        self.offset = 0
+        self.resident: int | None = None
+
+    def read(self, piece: memoryview) -> int:
+        """Fill `piece`, wholly unless the file has ended; raises OSError."""
+        resident, self.resident = self.resident, None
+        if resident is None:
+            return read_quietly(self.fd, piece, self.offset)
+        return go_on_reading(self.fd, piece, self.offset, resident)
 
 
 class Packer:
-    """Packs uploads one after another, for one stream, in a reading thread.
+    """Packs uploads one after another, for one stream, in a reading thread where nothing else is said.
 
     Holds at most one file open, and one message's data. Methods are not safe for several threads at once.
     """
@@ -43,7 +77,7 @@ class Packer:
     def __init__(self) -> None:
         self._buffer = memoryview(b"")
         self._sending: _Sending | None = None
-        self._last_id = 0
+        self._headers = Headers()
 
     @property
     def left(self) -> int:
@@ -53,90 +87,103 @@ class Packer:
 
     def pack(self, uploads: Sequence[Upload], policy: LinkPolicy) -> Packed:
         """Go on with the file under way, then take the uploads; all but the last must fit in."""
-        packed = Packed()
-        room = policy.max_chunk_bytes
-        if len(self._buffer) < room:
-            self._buffer = memoryview(bytearray(room))
-        if self._sending is not None:
-            room = self._go_on(packed, room)
+        if len(self._buffer) != policy.max_chunk_bytes:
+            self._buffer = memoryview(bytearray(policy.max_chunk_bytes))
+        packed = Packed(self._buffer)
+        self._go_on(packed)
         for upload in uploads:
-            if self._begin(upload, packed, policy.max_file_bytes):
-                room = self._go_on(packed, room)
+            self._begin(upload, packed, policy.max_file_bytes)
+            self._go_on(packed)
+        packed.serialize()
+        return packed
+
+    def pack_resident(self, policy: LinkPolicy) -> Packed | None:
+        """Fill a message from the middle of the file under way if that is in memory; else None.
+
+        Never waits for a disk, so that the loop may call it: to have it done by a thread costs more. After
+        None pack() is to be called with the same policy.
+        """
+        sending, room = self._sending, self._buffer
+        if sending is None or self.left <= len(room) or not sending.upload.wanted:
+            return None
+        if len(room) != policy.max_chunk_bytes:  # it has changed since
+            return None
+        try:
+            sending.resident = read_resident(sending.fd, room, sending.offset)
+        except OSError:  # the thread will meet it again, and say so
+            return None
+        if sending.resident != len(room):
+            return None
+        sending.resident = None
+        packed = Packed(room)
+        packed.add_chunk(room)
+        packed.serialize()
+        sending.offset += len(room)
         return packed
 
     def close(self) -> Upload | None:
-        """Forget the upload under way, as its stream ended; return it."""
+        """Forget the upload under way, as it is packed or its stream ended; return it."""
         sending, self._sending = self._sending, None
         if sending is None:
             return None
         os.close(sending.fd)
         return sending.upload
 
-    def _begin(self, upload: Upload, packed: Packed, most: int) -> bool:
-        """Open the file and pack the header; False when the upload ended at once."""
+    def _begin(self, upload: Upload, packed: Packed, most: int) -> None:
+        """Open the file and pack the header; an upload that ends at once is not under way then."""
         content = upload.content
-        self._last_id += 1
-        header = packed.request.parts.add().header
-        header.upload_id = self._last_id
-        header.lease = upload.lease
-        header.sha256 = upload.sha256
-        header.size = content.size
-        header.name = content.name[:_MAX_NAME_BYTES]
+        name = content.name[:_MAX_NAME_BYTES]
+        packed.add_part(self._headers.part(upload.lease, upload.sha256, content.size, name))
         if content.size > most:  # the header and its end give the lease back
             reason = f"{content.size} bytes, the SVM takes no more than {most}"
-            self._abort(packed, upload, LinkAnswer(Outcome.TOO_LARGE, reason=reason))
-            return False
+            _abort(packed, upload, LinkAnswer(Outcome.TOO_LARGE, reason=reason))
+            return
         try:
             fd = content.open()
         except OSError as error:
-            self._abort(packed, upload, _unreadable(error))
-            return False
+            _abort(packed, upload, _unreadable(error))
+            return
         self._sending = _Sending(upload, fd)
         status = os.fstat(fd)
         if status.st_size != content.size or not stat.S_ISREG(status.st_mode):
             self._give_up(packed, LinkAnswer(Outcome.CHANGED, reason="changed after it was hashed"))
-            return False
+            return
         begin(fd, content.size)
-        packed.begun[self._last_id] = upload
+        packed.begun.append(upload)
         if content.size == 0:
             self.close()
-            return False
-        return True
 
-    def _go_on(self, packed: Packed, room: int) -> int:
-        """Pack as much of the file under way as there is room for; return the room that is left."""
+    def _go_on(self, packed: Packed) -> None:
+        """Pack as much of the file under way as there is room for."""
         sending = self._sending
-        if sending is None or room == 0:
-            return room
+        if sending is None or not packed.room:
+            return
         if not sending.upload.wanted:
             self._give_up(packed, LinkAnswer(Outcome.CHANGED))
-            return room
-        length = min(room, self.left)
-        piece = self._buffer[:length]
+            return
+        piece = packed.room[: self.left]
         try:
-            count = read_quietly(sending.fd, piece, sending.offset)
+            count = sending.read(piece)
         except OSError as error:
             self._give_up(packed, _unreadable(error))
-            return room
-        if count != length:
+            return
+        if count != len(piece):
             self._give_up(packed, LinkAnswer(Outcome.CHANGED, reason="became shorter after it was hashed"))
-            return room
-        chunk = packed.request.parts.add().chunk  # filled in place: a message that is added is copied
-        chunk.data = bytes(piece)
-        chunk.xxh3 = xxh3_64_intdigest(piece)
-        sending.offset += length
+            return
+        packed.add_chunk(piece)
+        sending.offset += count
         if self.left == 0:
             self.close()
-        return room - length
 
     def _give_up(self, packed: Packed, answer: LinkAnswer) -> None:
         upload = self.close()
         if upload is not None:
-            self._abort(packed, upload, answer)
+            _abort(packed, upload, answer)
 
-    def _abort(self, packed: Packed, upload: Upload, answer: LinkAnswer) -> None:
-        packed.request.parts.add().abort.SetInParent()
-        packed.ended.append((upload, answer))
+
+def _abort(packed: Packed, upload: Upload, answer: LinkAnswer) -> None:
+    packed.add_part(ABORT)
+    packed.ended.append((upload, answer))
 
 
 def _unreadable(error: OSError) -> LinkAnswer:

@@ -1,12 +1,11 @@
 """One batch of digests on its way: the first outcomes at once, the others as they settle. No I/O.
 
-Words of two streams meet here: Check says what became of a digest, Scan what became of an upload
-for it. Each index ends once, by whichever word is the more telling.
+The SVM says on Check what became of each digest. The stub itself finds out, when it is to send the
+content, that a file has changed or cannot be read. Each index ends once, by whoever is first.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from guest_stub.outcome import FROM_WIRE, OPEN, VERDICTS, Outcome
 from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer
 
 _OPEN_NUMBERS = frozenset(int(outcome) for outcome in OPEN)
+_CONTENT_NEEDED = LinkAnswer(Outcome.CONTENT_NEEDED)
 _NO_LEASE = LinkAnswer(Outcome.ENGINE_ERROR, reason="the SVM asked for content and named no lease")
 
 
@@ -31,15 +31,19 @@ class FirstReply(NamedTuple):
     valid_for: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Upload:
-    """Content that the SVM asked for under a lease, for one index of a question."""
+    """Content that the SVM asked for under a lease, for one index of a question.
+
+    sends: how often it was begun to be sent.
+    """
 
     question: "Question"
     index: int
     lease: int
     sha256: bytes
     content: FileContent
+    sends: int = 0
 
     @property
     def wanted(self) -> bool:
@@ -47,12 +51,8 @@ class Upload:
         return self.question.awaits(self)
 
     def end(self, answer: LinkAnswer) -> None:
-        """The upload ended with an answer for the digest, or with the file not being it any more."""
+        """The file is not what was hashed any more, or cannot be sent."""
         self.question.upload_ended(self, answer)
-
-    def refused(self, answer: LinkAnswer) -> None:
-        """The upload failed; the Check stream still says what becomes of the digest, else `answer` stands."""
-        self.question.upload_refused(self, answer)
 
 
 class Question:
@@ -68,7 +68,10 @@ class Question:
     """
 
     def __init__(
-        self, batch: Batch, upload: Callable[[Upload], None], closed: Callable[["Question"], None]
+        self,
+        batch: Batch,
+        upload: Callable[[Sequence[Upload]], None],
+        closed: Callable[["Question"], None],
     ) -> None:
         self.batch = batch
         self.outcomes: list[int] = []
@@ -80,8 +83,7 @@ class Question:
         self._owed: set[int] = set()  # the SVM has not ended these yet
         self._open: set[int] = set()  # the caller has not been told the end of these yet
         self._uploads: dict[int, Upload] = {}
-        self._fallback: dict[int, LinkAnswer] = {}  # stands if nothing better comes
-        self._ended: deque[tuple[int, LinkAnswer]] = deque()
+        self._ended: list[tuple[int, LinkAnswer]] = []  # that the caller has not taken yet
         self._wake: asyncio.Future[None] | None = None
 
     @property
@@ -104,19 +106,22 @@ class Question:
             return LinkAnswer(outcome, self.generation, self.valid_for)
         return LinkAnswer(outcome)
 
-    async def settled(self) -> AsyncIterator[tuple[int, LinkAnswer]]:
-        """Yield (index, answer) of each index that was open, once, as each ends; stop when none is open.
+    async def settled(self) -> AsyncIterator[Sequence[tuple[int, LinkAnswer]]]:
+        """Yield (index, answer) of each index that was open, once; stop when none is open.
 
-        Ends by itself, whatever the SVM does: 10 s after the batch's budget at the latest. Uploads
-        that the SVM asks for go on meanwhile, whether or not somebody iterates. A file that is not
-        what was hashed any more ends as CHANGED, one that cannot be read as UNREADABLE. For one reader.
+        What has ended since the last time comes together. Ends by itself, whatever the SVM does: 10 s
+        after the batch's budget at the latest. Uploads that the SVM asks for go on meanwhile, whether or
+        not somebody iterates. A file that is not what was hashed any more ends as CHANGED, one that cannot
+        be read as UNREADABLE. For one reader.
         """
         while True:
-            while self._ended:
-                yield self._ended.popleft()
-            if not self._open:
+            if self._ended:
+                ended, self._ended = self._ended, []
+                yield ended
+            elif not self._open:
                 return
-            await self.changed()
+            else:
+                await self.changed()
 
     async def changed(self) -> None:
         """Wait for the first reply, or for the next end."""
@@ -151,15 +156,11 @@ class Question:
         if answer.outcome == Outcome.PENDING:
             return
         if answer.outcome == Outcome.CONTENT_NEEDED and lease:
-            self._need(index, lease)
+            if index in self._open:
+                self._upload([self._need(index, lease)])
             return
         self._owed.discard(index)
-        if answer.outcome == Outcome.CONTENT_NEEDED:
-            self._end(index, _NO_LEASE)
-        elif index in self._uploads and answer.outcome not in VERDICTS:
-            self._fallback[index] = answer  # the upload's own end says more, and is on its way
-        else:
-            self._end(index, answer)
+        self._end(index, _NO_LEASE if answer.outcome == Outcome.CONTENT_NEEDED else answer)
         self._close_when_done()
 
     def fail(self, outcome: Outcome, reason: str) -> None:
@@ -167,10 +168,9 @@ class Question:
         if not self.outcomes:
             self._give_all(outcome, reason)
             return
-        if outcome is Outcome.NO_SVM:  # what went wrong with an upload then is only what came of it
-            self._fallback.clear()
+        answer = LinkAnswer(outcome, reason=reason)
         for index in sorted(self._open):
-            self._end(index, self._fallback.get(index) or LinkAnswer(outcome, reason=reason))
+            self._end(index, answer)
         self._owed.clear()
         self._close_when_done()
 
@@ -184,39 +184,31 @@ class Question:
             self._end(upload.index, answer)
             self._close_when_done()
 
-    def upload_refused(self, upload: Upload, answer: LinkAnswer) -> None:
-        """See Upload.refused."""
-        if not self.awaits(upload):
-            return
-        del self._uploads[upload.index]
-        known = self._fallback.setdefault(upload.index, answer)
-        if upload.index not in self._owed:
-            self._end(upload.index, known)
-            self._close_when_done()
-
     def _keep_open(self, leases: dict[int, int]) -> None:
         indexes = [index for index, number in enumerate(self.outcomes) if number in _OPEN_NUMBERS]
         self._owed.update(indexes)
         self._open.update(indexes)
+        uploads = []
         for index in indexes:
             if self.outcomes[index] == Outcome.CONTENT_NEEDED:
-                wanted = LinkAnswer(Outcome.CONTENT_NEEDED)
-                self.settle(index, wanted, leases.get(index, 0))
+                if lease := leases.get(index, 0):
+                    uploads.append(self._need(index, lease))
+                else:
+                    self.settle(index, _CONTENT_NEEDED)
+        if uploads:
+            self._upload(uploads)
 
-    def _need(self, index: int, lease: int) -> None:
-        if index not in self._open:
-            return
+    def _need(self, index: int, lease: int) -> Upload:
         content = self.batch.content(index)
         upload = Upload(self, index, lease, self.batch.digests[index], content)
         self._uploads[index] = upload
-        self._upload(upload)
+        return upload
 
     def _end(self, index: int, answer: LinkAnswer) -> None:
         if index not in self._open:
             return
         self._open.discard(index)
         self._uploads.pop(index, None)
-        self._fallback.pop(index, None)
         self._ended.append((index, answer))
         self._notify()
 

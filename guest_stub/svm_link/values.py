@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from guest_stub.outcome import Outcome
 
@@ -37,9 +37,8 @@ class LinkPolicy:
     heartbeat_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class LinkAnswer:
-    """The end of one question.
+class LinkAnswer(NamedTuple):
+    """The end of one question. A tuple, since answers that are alike are gathered, by the thousand.
 
     generation, valid_for (seconds): how long a verdict may be kept; both 0 for an unanswered one.
     threat, engine, member: of a detection. reason: a sentence for people beside an unanswered one.
@@ -54,9 +53,8 @@ class LinkAnswer:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FileContent:
-    """Where the bytes of a digest are, should the SVM need them.
+class FileContent(NamedTuple):
+    """Where the bytes of a digest are, should the SVM need them. A tuple, since one is made for each upload.
 
     size: exactly as many bytes as were hashed. name: last part of the path, cut to 255 bytes.
     open: gives a readable descriptor of a regular file, which the link closes. It is called in the

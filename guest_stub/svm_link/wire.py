@@ -3,16 +3,12 @@
 from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
-from lightagent.v1.guest_pb2 import CheckReply, Refusal, UploadEnd
+from lightagent.v1.guest_pb2 import CheckReply
 from lightagent.v1.verdict_pb2 import Detail, Settled
 
 from guest_stub.outcome import VERDICTS, Outcome, from_wire
 from guest_stub.svm_link.question import FirstReply
 from guest_stub.svm_link.values import LinkAnswer
-
-# gRPC status codes that a Refusal carries (guest.proto).
-_NOT_THE_CONTENT = 3
-_REFUSALS = {4: Outcome.TIMED_OUT, 8: Outcome.OVERLOADED, 9: Outcome.TIMED_OUT}
 
 
 def seconds(duration: Duration) -> float:
@@ -60,29 +56,8 @@ def answer(number: int, detail: Detail, generation: int, valid_for: float) -> Li
     )
 
 
-def settled_answer(settled: Settled, generation: int) -> LinkAnswer:
-    """What a later reply says of one index."""
-    valid_for = seconds(settled.valid_for)
+def settled_answer(settled: Settled, valid_for: float) -> LinkAnswer:
+    """What a later reply says of one index. valid_for: that reply's, in seconds."""
     if settled.HasField("detail"):
-        return answer(settled.outcome, settled.detail, generation, valid_for)
-    return plain_answer(settled.outcome, generation, valid_for)
-
-
-def upload_answer(end: UploadEnd) -> LinkAnswer:
-    """The end of an upload that was not refused."""
-    valid_for = seconds(end.valid_for)
-    if end.HasField("detail"):
-        return answer(end.outcome, end.detail, end.generation, valid_for)
-    return plain_answer(end.outcome, end.generation, valid_for)
-
-
-def refusal(said: Refusal) -> tuple[LinkAnswer, bool]:
-    """What a refused upload means, and whether that is the digest's end whatever else is said.
-
-    Content that is not the digest's: the file changed since it was hashed, which only the guest can see.
-    """
-    if said.code == _NOT_THE_CONTENT:
-        reason = f"changed after it was hashed; the SVM says: {said.message}"
-        return LinkAnswer(Outcome.CHANGED, reason=reason), True
-    outcome = _REFUSALS.get(said.code, Outcome.ENGINE_ERROR)
-    return LinkAnswer(outcome, reason=f"the SVM did not take the content: {said.message}"), False
+        return answer(settled.outcome, settled.detail, settled.generation, valid_for)
+    return plain_answer(settled.outcome, settled.generation, valid_for)

@@ -6,18 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from appliance.config import ClamdSettings, ScanningSettings
 from appliance.domain.outcome import Unanswered
 from appliance.scanning.result import EngineState, ScanResult
 from appliance.scanning.scanner import Scanner
-from tests.support.clamd import HAS_CLAMD, Clamd, VersionDaemon
+from tests.support.clamd import Clamd, VersionDaemon
 from tests.support.contents import EICAR
 from tests.support.scanning import DEADLINE, EICAR_ONLY, scanned, until
 
 EVIL = b"evil content"
-needs_clamd = pytest.mark.skipif(not HAS_CLAMD, reason="clamd is not installed")
 
 
 @asynccontextmanager
@@ -47,7 +44,6 @@ async def comes_to(scanner: Scanner, data: bytes, threats: list[str]) -> ScanRes
     raise AssertionError(f"{data!r} never comes to {threats}, but {result}")
 
 
-@needs_clamd
 async def test_clamd_scans_out_of_the_sandbox(tmp_path: Path) -> None:
     """The descriptor is passed on to it from a worker that sees nothing but its socket."""
     clamd = Clamd(tmp_path, {"Own.Evil": EVIL})
@@ -62,7 +58,6 @@ async def test_clamd_scans_out_of_the_sandbox(tmp_path: Path) -> None:
     await clamd.stop()
 
 
-@needs_clamd
 async def test_a_clamd_that_goes_is_said_and_one_that_comes_back_is_used(tmp_path: Path) -> None:
     """Gone: ENGINE_ERROR, and the generation stays. It may come back in a directory made anew."""
     clamd = Clamd(tmp_path, {"Own.Evil": EVIL})
@@ -83,7 +78,6 @@ async def test_a_clamd_that_goes_is_said_and_one_that_comes_back_is_used(tmp_pat
     await clamd.stop()
 
 
-@needs_clamd
 async def test_a_clamd_that_comes_late_is_used(tmp_path: Path) -> None:
     """Not even its directory was there when the workers started; its version makes a generation."""
     clamd = Clamd(tmp_path, {"Own.Evil": EVIL})

@@ -69,7 +69,7 @@ def test_confirmed_overrides_survive_and_each_has_its_audit(tmp_path: Path, seed
     confirmed = kill_after(
         ["overrides", str(tmp_path)], source.randint(1, 60), source.uniform(0, LONGEST_WAIT)
     )
-    state = StateStore.open(tmp_path, lambda: 0.0)
+    state = StateStore.open(tmp_path, lambda: 0.0, 100_000)
     overrides = state.overrides()
     audited = [entry.digest for entry in reversed(state.audit(100_000))]
     state.close()

@@ -57,10 +57,7 @@ async def test_stopping_answers_what_was_accepted(tmp_path: Path) -> None:
     with svm_process(tmp_path) as svm:
         async with RawGuest.connect(svm) as guest:
             reply = await guest.ask(digest_of(EICAR), digest_of(b"never sent"))
-            call = guest.stub.Scan(metadata=guest.metadata)
-            parts = [guest.header(reply.details[0].lease, EICAR), chunk(EICAR)]
-            await call.write(guest_pb2.ScanRequest(parts=parts))
-            assert isinstance(await call.read(), guest_pb2.ScanReply)
+            await guest.upload(guest.parts_of(reply.details[0].lease, EICAR))
             svm.signal(signal.SIGTERM)
             settled = [await guest.answer(reply.request_id, index) for index in (0, 1)]
             assert [entry.outcome for entry in settled] == [1, verdict_pb2.OUTCOME_OVERLOADED]

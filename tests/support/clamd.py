@@ -2,14 +2,13 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 import signal
 import socket
 from pathlib import Path
 
 from tests.support.scanning import until
-
-HAS_CLAMD = shutil.which("clamd") is not None or Path("/usr/sbin/clamd").exists()
 
 
 class Clamd:
@@ -31,7 +30,10 @@ class Clamd:
     async def start(self) -> None:
         """Return when it listens."""
         self.run.mkdir(exist_ok=True)
-        program = shutil.which("clamd") or "/usr/sbin/clamd"
+        program = shutil.which("clamd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        assert program is not None, (
+            "clamd is not installed: `make test` does it, or apt install clamav-daemon"
+        )
         self._process = await asyncio.create_subprocess_exec(
             program,
             f"--config-file={self._config}",

@@ -44,8 +44,8 @@ class Behaviour:
     """What the server says where a test wants something other than a sound SVM's word.
 
     Each hook may be None: the sound way. on_check: what to write for a request, all of it. on_upload:
-    the end of a complete upload; None sends no end. abort_*: a status to end that stream with; after
-    its first request.
+    what to say on Check of an upload that is complete or given up; None says nothing. abort_*: a status to
+    end that stream with; after its first request.
     """
 
     policy: guest_pb2.Policy = field(
@@ -56,8 +56,7 @@ class Behaviour:
     generation: int = 7
     ticket_line: bytes = TICKET + b"\n"
     on_check: Callable[[guest_pb2.CheckRequest], list[guest_pb2.CheckReply]] | None = None
-    on_upload: Callable[[Received], guest_pb2.UploadEnd | None] | None = None
-    settle_uploads: bool = True
+    on_upload: Callable[[Received], verdict_pb2.Settled | None] | None = None
     attach_replies: list[guest_pb2.AttachReply] | None = None
     hang_up_after_greeting: bool = False
     abort_check: tuple[grpc.StatusCode, str] | None = None
@@ -147,13 +146,14 @@ class GuestSideServer:
             replies = (self.behaviour.on_check or self.sound_replies)(request)
             await self.say(*replies)
 
-    async def Scan(self, request_iterator: object, context: ScanContext) -> None:
+    async def Scan(self, request_iterator: object, context: ScanContext) -> guest_pb2.ScanReply:
         """Take uploads; settle what they were asked for."""
         self.scan_streams += 1
         try:
             await self._scan(context)
         finally:
             self.scan_streams_ended += 1
+        return guest_pb2.ScanReply()
 
     async def _scan(self, context: ScanContext) -> None:
         if self.behaviour.take_content is not None:
@@ -162,15 +162,13 @@ class GuestSideServer:
         while isinstance(request := await context.read(), guest_pb2.ScanRequest):
             if self.behaviour.abort_scan is not None:
                 await context.abort(*self.behaviour.abort_scan)
-            ends: list[tuple[Received, guest_pb2.UploadEnd]] = []
+            over: list[Received] = []
             self.scan_messages.append(sum(len(part.chunk.data) for part in request.parts))
             for part in request.parts:
                 upload = self._take(part, upload)
                 if upload.aborted or len(upload.data) == upload.header.size:
-                    ends += self._finish(upload)
-            if ends:
-                await context.write(guest_pb2.ScanReply(ends=[end for _, end in ends]))
-                await self._settle(ends)
+                    over.append(upload)
+            await self._settle(over)
 
     def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
         """What an SVM says that keeps its word."""
@@ -215,36 +213,30 @@ class GuestSideServer:
         upload.aborted = part.HasField("abort")
         return upload
 
-    def _finish(self, upload: Received) -> list[tuple[Received, guest_pb2.UploadEnd]]:
-        end = (self.behaviour.on_upload or self.sound_end)(upload)
-        return [] if end is None else [(upload, end)]
-
-    async def _settle(self, ends: list[tuple[Received, guest_pb2.UploadEnd]]) -> None:
-        """Say on Check what became of the questions that the uploads were for: a message for each request."""
+    async def _settle(self, uploads: list[Received]) -> None:
+        """Say on Check what became of the questions that uploads were for: a message for each request."""
         replies: dict[int, guest_pb2.CheckReply] = {}
-        for upload, end in ends:
+        for upload in uploads:
+            said = (self.behaviour.on_upload or self.sound_answer)(upload)
             where = self._asked.pop(upload.header.lease, None)
-            if where is None or not self.behaviour.settle_uploads:
+            if where is None or said is None:
                 continue
-            reply = replies.setdefault(where[0], guest_pb2.CheckReply(request_id=where[0]))
+            request_id, said.index = where
+            reply = replies.setdefault(request_id, guest_pb2.CheckReply(request_id=request_id))
             reply.generation = self.behaviour.generation
-            settled = reply.settled.add(index=where[1])
-            settled.outcome = end.outcome or verdict_pb2.OUTCOME_ENGINE_ERROR
-            settled.valid_for.seconds = VALID_FOR
+            reply.valid_for.seconds = VALID_FOR
+            reply.settled.append(said)
         for reply in replies.values():
             await self.say(reply)
 
-    def sound_end(self, upload: Received) -> guest_pb2.UploadEnd:
-        """NOT_DETECTED, or the refusal of content that is not the digest's."""
-        end = guest_pb2.UploadEnd(upload_id=upload.header.upload_id)
+    def sound_answer(self, upload: Received) -> verdict_pb2.Settled:
+        """NOT_DETECTED, or that the content is not the digest's."""
         if upload.aborted or hashlib.sha256(upload.data).digest() != upload.header.sha256:
-            end.refusal.code = 3
-            end.refusal.message = "the content is not the digest's: hash the file again"
-            return end
-        end.outcome = verdict_pb2.OUTCOME_NOT_DETECTED
-        end.generation = self.behaviour.generation
-        end.valid_for.seconds = VALID_FOR
-        return end
+            detail = verdict_pb2.Detail(reason="the content is not the digest's: look at the file again")
+            return verdict_pb2.Settled(outcome=verdict_pb2.OUTCOME_CHANGED, detail=detail)
+        return verdict_pb2.Settled(
+            outcome=verdict_pb2.OUTCOME_NOT_DETECTED, generation=self.behaviour.generation
+        )
 
     async def hand_out_ticket(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The companion socket: a ticket, which counts until the guest hangs up."""

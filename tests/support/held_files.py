@@ -83,10 +83,11 @@ async def ends(question: Question) -> dict[int, LinkAnswer]:
     """The end of each index, each given once."""
     found = {index: question.answer(index) for index, _ in enumerate(question.outcomes)}
     late: set[int] = set()
-    async for index, answer in question.settled():
-        assert index not in late, f"index {index} ended twice"
-        late.add(index)
-        found[index] = answer
+    async for ended in question.settled():
+        for index, answer in ended:
+            assert index not in late, f"index {index} ended twice"
+            late.add(index)
+            found[index] = answer
     return found
 
 

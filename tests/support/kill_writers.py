@@ -61,7 +61,7 @@ def write_verdicts(directory: Path, first: int) -> None:
 
 def set_overrides(directory: Path) -> None:
     """Set one override after another; never ends."""
-    state = StateStore.open(directory, lambda: 0.0)
+    state = StateStore.open(directory, lambda: 0.0, 100_000)
     number = 0
     while True:
         state.set_override(digest(number), override(number), "uid-0")

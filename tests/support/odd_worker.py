@@ -2,7 +2,8 @@
 
 Its first argument is how it starts: "well", "dies", "refuses", "silent", "rude" or "lies". Afterwards a
 content that begins with one of these words is answered accordingly: "die", "hang", "lie", "forge", "flood",
-"shut", "hold" (until the file that follows the word exists), "evil" (detected); any other is harmless.
+"shut", "hold" (until the file that follows the word exists), "doom" (the same, then death), "evil" (found).
+Any other is harmless.
 """
 
 import os
@@ -17,10 +18,11 @@ from appliance.domain.verdict import Detection
 from appliance.scanning.worker import _receive
 from appliance.scanning.worker_wire import (
     HELLO,
+    MAX_JOBS,
     JobAnswer,
     Refused,
     Started,
-    decode_job,
+    decode_jobs,
     encode_answer,
     encode_first,
 )
@@ -42,7 +44,9 @@ def start(front: socket.socket, how: str) -> None:
 def act(front: socket.socket, number: int, content: bytes) -> bytes:
     """Return what to answer on a content, if it comes to that."""
     word, _, rest = content.partition(b" ")
-    if word == b"die":
+    if word == b"doom":
+        wait_for(Path(os.fsdecode(rest)))
+    if word in (b"die", b"doom"):
         print("this content is deadly", file=sys.stderr, flush=True)
         os._exit(3)
     if word == b"hang":
@@ -81,14 +85,15 @@ def main() -> None:
     front = socket.socket(fileno=0)
     front.send(b"oops!" if sys.argv[1] == "rude" else HELLO)
     _, bundle = _receive(front, 1 << 16)
-    if bundle is not None:
+    if bundle:
         start(front, sys.argv[1])
     while True:
-        message, fd = _receive(front, 1 << 16)
-        if not message or fd is None:
+        message, descriptors = _receive(front, 1 << 16, MAX_JOBS)
+        if not message or not descriptors:
             return
-        number, label = decode_job(message)
-        front.send(act(front, number, look(fd, label)))
+        # Answers to a whole message at once, as a real worker gives them when it is quick.
+        jobs = zip(decode_jobs(message), descriptors, strict=True)
+        front.send(b"".join([act(front, number, look(fd, label)) for (number, label), fd in jobs]))
 
 
 if __name__ == "__main__":

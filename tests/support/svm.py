@@ -99,9 +99,10 @@ class RawGuest:
     attach: Any = None
     check: Any = None
     requests: int = 0
-    uploads: int = 0
     generation: int = 0
+    valid_for: float = 0.0  # seconds, of the last reply on Check
     settled: dict[tuple[int, int], verdict_pb2.Settled] = field(default_factory=dict)
+    leases: dict[int, tuple[int, int]] = field(default_factory=dict)  # lease -> request, index
 
     @classmethod
     @asynccontextmanager
@@ -170,8 +171,12 @@ class RawGuest:
         reply = await next_message(self.check)
         if not isinstance(reply, guest_pb2.CheckReply):
             raise StreamEnded(grpc.StatusCode.OK, "the stream is over")
+        self.valid_for = reply.valid_for.seconds + reply.valid_for.nanos / 1e9
         for entry in reply.settled:
             self.settled[reply.request_id, entry.index] = entry
+        for detail in (*reply.details, *(entry.detail for entry in reply.settled)):
+            if detail.lease:
+                self.leases[detail.lease] = (reply.request_id, detail.index)
         return reply
 
     def next_request(self) -> int:
@@ -181,29 +186,38 @@ class RawGuest:
 
     def header(self, lease: int, content: bytes, **fields: object) -> guest_pb2.ScanPart:
         """The header of an upload of `content`; `fields` overrule what is true."""
-        self.uploads += 1
-        header = guest_pb2.ScanHeader(
-            upload_id=self.uploads, lease=lease, sha256=digest_of(content), size=len(content), name=b"file"
-        )
+        header = guest_pb2.ScanHeader(lease=lease, sha256=digest_of(content), size=len(content), name=b"file")
         for name, value in fields.items():
             setattr(header, name, value)
         return guest_pb2.ScanPart(header=header)
 
-    async def scan(self, parts: Sequence[guest_pb2.ScanPart]) -> guest_pb2.UploadEnd:
-        """Send the parts on a stream of their own; the first end that comes back, or StreamEnded."""
+    async def upload(self, parts: Sequence[guest_pb2.ScanPart], more: bool = False) -> None:
+        """Send the parts on a stream of their own, to its end; raises StreamEnded at a bad one.
+
+        more: as if something else was to follow.
+        """
         call = self.stub.Scan(metadata=self.metadata)
         await say(call, guest_pb2.ScanRequest(parts=parts))
-        reply = await next_message(call)
-        assert isinstance(reply, guest_pb2.ScanReply)
-        await call.done_writing()
-        return reply.ends[0]
+        if not more:
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                await call.done_writing()
+        with as_stream_ended():
+            await asyncio.wait_for(call, DEADLINE)
 
-    async def send(self, lease: int, content: bytes) -> guest_pb2.UploadEnd:
+    async def scan(self, lease: int, parts: Sequence[guest_pb2.ScanPart]) -> verdict_pb2.Settled:
+        """Send the parts; what is said of the question that the lease was for, for answer() to say again."""
+        await self.upload(parts)
+        where = self.leases[lease]
+        self.settled[where] = await self.answer(*where)
+        return self.settled[where]
+
+    async def send(self, lease: int, content: bytes) -> verdict_pb2.Settled:
         """Upload `content` as a well-behaved guest does."""
-        parts = [self.header(lease, content)]
-        if content:
-            parts.append(chunk(content))
-        return await self.scan(parts)
+        return await self.scan(lease, self.parts_of(lease, content))
+
+    def parts_of(self, lease: int, content: bytes) -> list[guest_pb2.ScanPart]:
+        """The parts of a sound upload in one message."""
+        return [self.header(lease, content), *([chunk(content)] if content else [])]
 
 
 def chunk(data: bytes) -> guest_pb2.ScanPart:

@@ -16,7 +16,8 @@ THREAT = "Eicar-Test-Signature"
 MAX_BYTES = 128
 WHITE_SPACE = b" \t\r\n\x1a"
 # Composed, so that this file is not one that scanners stumble over.
-TEST_STRING = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-" + b"ANTIVIRUS-TEST-FILE!$H+H*"
+# Joined as the program runs: what the compiler put together would stand whole in its own files.
+TEST_STRING = b"".join((rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$", b"EICAR-STANDARD-", b"ANTIVIRUS-TEST-FILE!$H+H*"))
 
 
 def build(_settings: EngineSettings) -> EngineBuild:

@@ -41,9 +41,7 @@ ENGINES = (
         yara.NAME,
         lambda settings: settings.yara.enabled,
         yara.build,
-        lambda sections, settings: yara.YaraEngine(
-            sections[yara.RULES_SECTION], settings.yara.match_timeout_seconds
-        ),
+        lambda sections, settings: yara.YaraEngine(sections[yara.RULES_SECTION], settings.yara),
     ),
     EngineRow(
         clamd.NAME,

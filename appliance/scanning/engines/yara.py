@@ -10,8 +10,11 @@ UNWANTED (`rule Miner : pua { ... }`), or a meta entry of such a name that is tr
 
 External variables, all text: `filename` (last part of the path), `filepath` (path inside the
 container for a member, else the same as filename), `extension` (lower case, with its dot),
-`filetype` (a word such as "ELF", by the first bytes) and `owner` (never known: ""). A verdict is
-kept for content, whatever its name: a rule that asks for a name judges the name seen first.
+`filetype` (a word such as "ELF", by the first bytes) and `owner` (never known: "").
+
+The file's own name is "" to rules, unless engines.yara.trust_file_names is set: a guest chooses it,
+and what a rule says of it would count for the content under every name and for every guest. The
+names of members count always, since they are part of the content.
 """
 
 import io
@@ -26,7 +29,7 @@ from typing import Any
 import xxhash
 import yara_x
 
-from appliance.config import EngineSettings
+from appliance.config import EngineSettings, YaraSettings
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.domain.verdict import Detection
 from appliance.scanning.engines.content import Content
@@ -75,12 +78,15 @@ def engine_version() -> str:
 def build(settings: EngineSettings) -> EngineBuild:
     """Compile the shipped rules and those of the operator."""
     directories = [SHIPPED / "yara"] if settings.yara.shipped else []
-    return build_rules([*directories, *settings.yara.rules_dirs])
+    return build_rules([*directories, *settings.yara.rules_dirs], settings.yara.trust_file_names)
 
 
-def build_rules(directories: Iterable[Path]) -> EngineBuild:
-    """Compile every rule file below `directories`. What is wrong stands in the sources; the rest counts."""
-    builder = _Builder()
+def build_rules(directories: Iterable[Path], trust_file_names: bool = False) -> EngineBuild:
+    """Compile every rule file below `directories`. What is wrong stands in the sources; the rest counts.
+
+    trust_file_names: as in the settings; with it the rules say something else, and so it is another build.
+    """
+    builder = _Builder(trust_file_names)
     troubles: list[SignatureSource] = []
     for directory in directories:
         files, unreadable = files_below(NAME, directory, lambda name: name.lower().endswith(SUFFIXES))
@@ -96,7 +102,7 @@ def build_rules(directories: Iterable[Path]) -> EngineBuild:
 class _Builder:
     """Compiles files one by one into one set of rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust_file_names: bool) -> None:
         # Public rule sets were written for YARA's laxer regular expressions.
         self._compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
         self._compiler.ignore_invalid_rules(True)
@@ -104,7 +110,7 @@ class _Builder:
             self._compiler.define_global(variable, "")
         self._paths: list[Path] = []
         self._problems: list[Problems] = []
-        self._contents: list[bytes] = []
+        self._contents = [b"trust_file_names"] if trust_file_names else []
 
     def add(self, path: Path) -> None:
         """Compile one file. Raises OSError."""
@@ -161,18 +167,20 @@ class YaraEngine:
     name = NAME
     unpacks = False
 
-    def __init__(self, rules: memoryview, match_timeout_seconds: int) -> None:
-        """Load the section that a build made."""
+    def __init__(self, rules: memoryview, settings: YaraSettings) -> None:
+        """Load the section that a build made with these settings."""
         self.version = engine_version()
-        self._timeout = match_timeout_seconds
+        self._timeout = settings.match_timeout_seconds
+        self._trust_file_names = settings.trust_file_names
         self._scanner = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules)))
-        self._scanner.set_timeout(match_timeout_seconds)
+        self._scanner.set_timeout(self._timeout)
         self._values = dict.fromkeys(EXTERNAL_VARIABLES, "")
 
     def scan(self, content: Content) -> list[Detection]:
         """Return one detection for each rule that matches, the malicious first."""
         data = content.data
-        self._set_variables(content.name, content.member, data[:8])
+        name = content.name if content.member or self._trust_file_names else b""
+        self._set_variables(name, content.member, data[:8])
         try:
             if isinstance(data, bytes):
                 results = self._scanner.scan(data)

@@ -265,7 +265,7 @@ class CheckReply(_message.Message):
     VALID_FOR_FIELD_NUMBER: _builtins.int
     request_id: _builtins.int
     generation: _builtins.int
-    """The generation at the time of the reply."""
+    """The generation at the time of the reply: that of the verdicts in `outcomes`."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_verdict_pb2.Outcome.ValueType]:
         """One for each digest, in the request's order."""
@@ -360,13 +360,10 @@ Global___ScanPart: _TypeAlias = ScanPart  # noqa: Y015
 class ScanHeader(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    UPLOAD_ID_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    upload_id: _builtins.int
-    """Chosen by the guest, unique among the open uploads of the stream, not zero."""
     lease: _builtins.int
     """From the detail of CONTENT_NEEDED."""
     sha256: _builtins.bytes
@@ -378,7 +375,6 @@ class ScanHeader(_message.Message):
     def __init__(
         self,
         *,
-        upload_id: _builtins.int = ...,
         lease: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
         size: _builtins.int = ...,
@@ -386,7 +382,7 @@ class ScanHeader(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "name", b"name", "sha256", b"sha256", "size", b"size", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "name", b"name", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -433,97 +429,17 @@ Global___ScanAbort: _TypeAlias = ScanAbort  # noqa: Y015
 
 @_typing.final
 class ScanReply(_message.Message):
-    """Ends that became known at the same time share a message."""
+    """The guest's last message was read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ENDS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadEnd]:
-        """At least one."""
-
     def __init__(
         self,
-        *,
-        ends: _abc.Iterable[Global___UploadEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScanReply: _TypeAlias = ScanReply  # noqa: Y015
-
-@_typing.final
-class UploadEnd(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UPLOAD_ID_FIELD_NUMBER: _builtins.int
-    OUTCOME_FIELD_NUMBER: _builtins.int
-    DETAIL_FIELD_NUMBER: _builtins.int
-    REFUSAL_FIELD_NUMBER: _builtins.int
-    VALID_FOR_FIELD_NUMBER: _builtins.int
-    GENERATION_FIELD_NUMBER: _builtins.int
-    upload_id: _builtins.int
-    outcome: _verdict_pb2.Outcome.ValueType
-    """The end of this upload. UNSPECIFIED only beside `refusal`."""
-    generation: _builtins.int
-    """The generation that the verdict was made with."""
-    @_builtins.property
-    def detail(self) -> _verdict_pb2.Detail:
-        """Left out where there is nothing to say; its index is 0."""
-
-    @_builtins.property
-    def refusal(self) -> Global___Refusal:
-        """Set when the upload itself was not accepted; the stream goes on."""
-
-    @_builtins.property
-    def valid_for(self) -> _duration_pb2.Duration:
-        """As in CheckReply."""
-
-    def __init__(
-        self,
-        *,
-        upload_id: _builtins.int = ...,
-        outcome: _verdict_pb2.Outcome.ValueType = ...,
-        detail: _verdict_pb2.Detail | None = ...,
-        refusal: Global___Refusal | None = ...,
-        valid_for: _duration_pb2.Duration | None = ...,
-        generation: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "refusal", b"refusal", "valid_for", b"valid_for"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "generation", b"generation", "outcome", b"outcome", "refusal", b"refusal", "upload_id", b"upload_id", "valid_for", b"valid_for"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UploadEnd: _TypeAlias = UploadEnd  # noqa: Y015
-
-@_typing.final
-class Refusal(_message.Message):
-    """Why an upload was not accepted."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    code: _builtins.int
-    """A gRPC status code: 3 INVALID_ARGUMENT (the content is not the digest's, nothing was stored),
-    4 DEADLINE_EXCEEDED (it stalled), 8 RESOURCE_EXHAUSTED (no room), 9 FAILED_PRECONDITION (lease not known).
-    """
-    message: _builtins.str
-    """A sentence that says what to do."""
-    def __init__(
-        self,
-        *,
-        code: _builtins.int = ...,
-        message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Refusal: _TypeAlias = Refusal  # noqa: Y015

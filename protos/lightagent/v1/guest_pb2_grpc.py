@@ -59,7 +59,7 @@ class ProtectionStub:
                 request_serializer=lightagent_dot_v1_dot_guest__pb2.CheckRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_guest__pb2.CheckReply.FromString,
                 _registered_method=True)
-        self.Scan = channel.stream_stream(
+        self.Scan = channel.stream_unary(
                 '/lightagent.v1.Protection/Scan',
                 request_serializer=lightagent_dot_v1_dot_guest__pb2.ScanRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_guest__pb2.ScanReply.FromString,
@@ -103,10 +103,14 @@ class ProtectionServicer:
 
     def Scan(self, request_iterator, context):
         """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-        header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
-        each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
+        header, then exactly `size` bytes in chunks. The SVM hashes what arrives; the header's digest is a
+        claim to be checked. What becomes of an upload is told on Check, as the answer to the question that
+        its lease was for: here comes a single empty reply, after the guest's last message. An upload
+        under a lease that does not count (any more) is read and thrown away.
         A broken order (a chunk before its header, more bytes than said) ends the stream with
-        INVALID_ARGUMENT and nothing of the open upload is kept.
+        INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
+        then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
+        it was not answered on another stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +129,7 @@ def add_ProtectionServicer_to_server(servicer, server):
                     request_deserializer=lightagent_dot_v1_dot_guest__pb2.CheckRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_guest__pb2.CheckReply.SerializeToString,
             ),
-            'Scan': grpc.stream_stream_rpc_method_handler(
+            'Scan': grpc.stream_unary_rpc_method_handler(
                     servicer.Scan,
                     request_deserializer=lightagent_dot_v1_dot_guest__pb2.ScanRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_guest__pb2.ScanReply.SerializeToString,
@@ -221,7 +225,7 @@ class Protection:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_stream(
+        return grpc.experimental.stream_unary(
             request_iterator,
             target,
             '/lightagent.v1.Protection/Scan',

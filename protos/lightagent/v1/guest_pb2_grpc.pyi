@@ -57,12 +57,16 @@ class ProtectionStub:
     """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
     at most 64 may be open at once. The stream's end gives up every open question.
     """
-    Scan: _grpc.StreamStreamMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]
+    Scan: _grpc.StreamUnaryMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]
     """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-    header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
-    each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
+    header, then exactly `size` bytes in chunks. The SVM hashes what arrives; the header's digest is a
+    claim to be checked. What becomes of an upload is told on Check, as the answer to the question that
+    its lease was for: here comes a single empty reply, after the guest's last message. An upload
+    under a lease that does not count (any more) is read and thrown away.
     A broken order (a chunk before its header, more bytes than said) ends the stream with
-    INVALID_ARGUMENT and nothing of the open upload is kept.
+    INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
+    then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
+    it was not answered on another stream.
     """
 
 @_typing.type_check_only
@@ -94,12 +98,16 @@ class ProtectionAsyncStub(ProtectionStub):
     """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
     at most 64 may be open at once. The stream's end gives up every open question.
     """
-    Scan: _aio.StreamStreamMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]  # type: ignore[assignment]
+    Scan: _aio.StreamUnaryMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]  # type: ignore[assignment]
     """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-    header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
-    each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
+    header, then exactly `size` bytes in chunks. The SVM hashes what arrives; the header's digest is a
+    claim to be checked. What becomes of an upload is told on Check, as the answer to the question that
+    its lease was for: here comes a single empty reply, after the guest's last message. An upload
+    under a lease that does not count (any more) is read and thrown away.
     A broken order (a chunk before its header, more bytes than said) ends the stream with
-    INVALID_ARGUMENT and nothing of the open upload is kept.
+    INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
+    then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
+    it was not answered on another stream.
     """
 
 class ProtectionServicer(metaclass=_abc_1.ABCMeta):
@@ -146,12 +154,16 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         self,
         request_iterator: _MaybeAsyncIterator[_guest_pb2.ScanRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_guest_pb2.ScanReply], _abc.AsyncIterator[_guest_pb2.ScanReply]]:
+    ) -> _typing.Union[_guest_pb2.ScanReply, _abc.Awaitable[_guest_pb2.ScanReply]]:
         """Content, after CONTENT_NEEDED. One stream carries any number of uploads, one after another: a
-        header, then exactly `size` bytes in chunks. Ends come as each is known, in any order, one for
-        each header. The SVM hashes what arrives; the header's digest is a claim to be checked.
+        header, then exactly `size` bytes in chunks. The SVM hashes what arrives; the header's digest is a
+        claim to be checked. What becomes of an upload is told on Check, as the answer to the question that
+        its lease was for: here comes a single empty reply, after the guest's last message. An upload
+        under a lease that does not count (any more) is read and thrown away.
         A broken order (a chunk before its header, more bytes than said) ends the stream with
-        INVALID_ARGUMENT and nothing of the open upload is kept.
+        INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
+        then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
+        it was not answered on another stream.
         """
 
 def add_ProtectionServicer_to_server(servicer: ProtectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

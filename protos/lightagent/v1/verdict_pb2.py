@@ -22,24 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blightagent/v1/verdict.proto\x12\rlightagent.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9f\x01\n\x06\x44\x65tail\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.lightagent.v1.Source\x12\r\n\x05lease\x18\x07 \x01(\x06\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\x96\x01\n\x07Settled\x12\r\n\x05index\x18\x01 \x01(\r\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12%\n\x06\x64\x65tail\x18\x03 \x01(\x0b\x32\x15.lightagent.v1.Detail\x12,\n\tvalid_for\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\xa6\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_MALICIOUS\x10\x01\x12\x16\n\x12OUTCOME_SUSPICIOUS\x10\x02\x12\x11\n\rOUTCOME_CLEAN\x10\x03\x12\x18\n\x14OUTCOME_NOT_DETECTED\x10\x04\x12\x15\n\x11OUTCOME_TOO_LARGE\x10\n\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x0b\x12\x18\n\x14OUTCOME_ENGINE_ERROR\x10\x0c\x12\x15\n\x11OUTCOME_ENCRYPTED\x10\r\x12\x16\n\x12OUTCOME_OVERLOADED\x10\x0e\x12\x1a\n\x16OUTCOME_CONTENT_NEEDED\x10\x14\x12\x13\n\x0fOUTCOME_PENDING\x10\x15*P\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n\x11PURPOSE_ON_ACCESS\x10\x01\x12\x15\n\x11PURPOSE_ON_DEMAND\x10\x02*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_ENGINE\x10\x01\x12\x0e\n\nSOURCE_KSN\x10\x02\x12\x13\n\x0fSOURCE_OVERRIDE\x10\x03\x12\x0f\n\x0bSOURCE_LIST\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blightagent/v1/verdict.proto\x12\rlightagent.v1\"\x9f\x01\n\x06\x44\x65tail\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.lightagent.v1.Source\x12\r\n\x05lease\x18\x07 \x01(\x06\x12\x0e\n\x06reason\x18\x08 \x01(\t\"|\n\x07Settled\x12\r\n\x05index\x18\x01 \x01(\r\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12%\n\x06\x64\x65tail\x18\x03 \x01(\x0b\x32\x15.lightagent.v1.Detail\x12\x12\n\ngeneration\x18\x04 \x01(\x06*\xbb\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_MALICIOUS\x10\x01\x12\x16\n\x12OUTCOME_SUSPICIOUS\x10\x02\x12\x11\n\rOUTCOME_CLEAN\x10\x03\x12\x18\n\x14OUTCOME_NOT_DETECTED\x10\x04\x12\x15\n\x11OUTCOME_TOO_LARGE\x10\n\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x0b\x12\x18\n\x14OUTCOME_ENGINE_ERROR\x10\x0c\x12\x15\n\x11OUTCOME_ENCRYPTED\x10\r\x12\x16\n\x12OUTCOME_OVERLOADED\x10\x0e\x12\x13\n\x0fOUTCOME_CHANGED\x10\x0f\x12\x1a\n\x16OUTCOME_CONTENT_NEEDED\x10\x14\x12\x13\n\x0fOUTCOME_PENDING\x10\x15*P\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n\x11PURPOSE_ON_ACCESS\x10\x01\x12\x15\n\x11PURPOSE_ON_DEMAND\x10\x02*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_ENGINE\x10\x01\x12\x0e\n\nSOURCE_KSN\x10\x02\x12\x13\n\x0fSOURCE_OVERRIDE\x10\x03\x12\x0f\n\x0bSOURCE_LIST\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.verdict_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=394
-  _globals['_OUTCOME']._serialized_end=688
-  _globals['_PURPOSE']._serialized_start=690
-  _globals['_PURPOSE']._serialized_end=770
-  _globals['_SOURCE']._serialized_start=772
-  _globals['_SOURCE']._serialized_end=877
-  _globals['_DETAIL']._serialized_start=79
-  _globals['_DETAIL']._serialized_end=238
-  _globals['_SETTLED']._serialized_start=241
-  _globals['_SETTLED']._serialized_end=391
+  _globals['_OUTCOME']._serialized_start=335
+  _globals['_OUTCOME']._serialized_end=650
+  _globals['_PURPOSE']._serialized_start=652
+  _globals['_PURPOSE']._serialized_end=732
+  _globals['_SOURCE']._serialized_start=734
+  _globals['_SOURCE']._serialized_end=839
+  _globals['_DETAIL']._serialized_start=47
+  _globals['_DETAIL']._serialized_end=206
+  _globals['_SETTLED']._serialized_start=208
+  _globals['_SETTLED']._serialized_end=332
 # @@protoc_insertion_point(module_scope)

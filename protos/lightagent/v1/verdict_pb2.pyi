@@ -7,7 +7,6 @@ A digest is the SHA-256 of a file's whole content: exactly 32 bytes, never hexad
 """
 
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -47,6 +46,10 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """The content is protected by a password and nothing outside of it was detected."""
     OUTCOME_OVERLOADED: _Outcome.ValueType  # 14
     """The SVM has no room for the question now. Ask again later."""
+    OUTCOME_CHANGED: _Outcome.ValueType  # 15
+    """The content that this guest sent is not the digest's: the file has changed since it was hashed.
+    Nothing was stored. Look at the file again.
+    """
     OUTCOME_CONTENT_NEEDED: _Outcome.ValueType  # 20
     """Not an end: nobody knows the digest and this guest is asked for the content, under the lease in
     the detail of the same index.
@@ -84,6 +87,10 @@ OUTCOME_ENCRYPTED: Outcome.ValueType  # 13
 """The content is protected by a password and nothing outside of it was detected."""
 OUTCOME_OVERLOADED: Outcome.ValueType  # 14
 """The SVM has no room for the question now. Ask again later."""
+OUTCOME_CHANGED: Outcome.ValueType  # 15
+"""The content that this guest sent is not the digest's: the file has changed since it was hashed.
+Nothing was stored. Look at the file again.
+"""
 OUTCOME_CONTENT_NEEDED: Outcome.ValueType  # 20
 """Not an end: nobody knows the digest and this guest is asked for the content, under the lease in
 the detail of the same index.
@@ -205,20 +212,20 @@ class Settled(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
-    VALID_FOR_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the digest in its request, from 0."""
     outcome: Global___Outcome.ValueType
     """Never OUTCOME_PENDING; OUTCOME_CONTENT_NEEDED when the guest that was sending died or stalled
     and this one is asked instead, after which the index is still open.
     """
+    generation: _builtins.int
+    """The generation that the verdict counts for, which may be older than the reply's. Zero for an
+    unanswered outcome.
+    """
     @_builtins.property
     def detail(self) -> Global___Detail:
         """Left out where there is nothing to say."""
-
-    @_builtins.property
-    def valid_for(self) -> _duration_pb2.Duration:
-        """How long the asker may keep the verdict; zero or absent for an unanswered outcome."""
 
     def __init__(
         self,
@@ -226,11 +233,11 @@ class Settled(_message.Message):
         index: _builtins.int = ...,
         outcome: Global___Outcome.ValueType = ...,
         detail: Global___Detail | None = ...,
-        valid_for: _duration_pb2.Duration | None = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "valid_for", b"valid_for"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "index", b"index", "outcome", b"outcome", "valid_for", b"valid_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "generation", b"generation", "index", b"index", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

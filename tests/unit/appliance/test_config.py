@@ -162,6 +162,9 @@ def test_settings_that_contradict_each_other_are_refused(write: Write) -> None:
     assert problems(write("[limits]\n\nspool_mib = 100\n")) == [
         ":3: limits.guest_spool_mib: 256 is more than spool_mib (100); lower it or raise spool_mib"
     ]
+    assert problems(write("[limits]\ntickets_per_user = 2000\n")) == [
+        ":2: limits.tickets_per_user: 2000 is more than max_tickets (1024); lower it or raise max_tickets"
+    ]
     assert problems(write('[server]\nlisten = "unix:/a"\nadmin = "/a"\n')) == [
         ":3: server.admin: the same path as server.listen; give it one of its own"
     ]

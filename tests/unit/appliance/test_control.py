@@ -1,16 +1,23 @@
 """What an administrator asks of a running SVM."""
 
+import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lightagent.v1 import verdict_pb2
 
 from appliance.control import SvmControl
 from appliance.domain.outcome import Disposition
 from appliance.domain.override import Override
 from appliance.rpc.admin import ControlRefused
+from appliance.state.store import FILE
 from tests.support.contents import EICAR
-from tests.support.svm import RawGuest, Svm, digest_of, running_svm
+from tests.support.held_state import nobody_can_write
+from tests.support.svm import DEADLINE, RawGuest, Svm, digest_of, running_svm
+
+BLOCK = Override(False, "ticket 4711", "uid-0", 1000)
 
 
 def control_of(svm: Svm) -> SvmControl:
@@ -32,7 +39,7 @@ async def test_an_override_is_durable_before_it_counts(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm:
         control, digest = control_of(svm), digest_of(EICAR)
         override = Override(True, "our test file", "uid-0", int(time.time()))
-        control.set_override(digest, override)
+        await control.set_override(digest, override)
         assert svm.parts.state.overrides() == {digest: override}
         assert control.verdict(digest).override == override
         entry = control.audit(10)[0]
@@ -49,10 +56,10 @@ async def test_clearing_takes_back_the_override_and_the_verdict(tmp_path: Path) 
         assert view.verdict is not None
         assert view.verdict.disposition is Disposition.MALICIOUS
         assert view.current
-        control.set_override(digest, Override(True, "why", "uid-0", 1))
-        assert control.clear(digest, "again", "uid-0")
+        await control.set_override(digest, Override(True, "why", "uid-0", 1))
+        assert await control.clear(digest, "again", "uid-0")
         assert control.verdict(digest).verdict is None
-        assert not control.clear(digest, "again", "uid-0")
+        assert not await control.clear(digest, "again", "uid-0")
 
 
 async def test_reload_of_the_same_content_keeps_the_generation(tmp_path: Path) -> None:
@@ -79,5 +86,50 @@ async def test_a_full_state_refuses_with_a_sentence(tmp_path: Path) -> None:
         svm.parts.state.close()
         digest = digest_of(b"x")
         with pytest.raises(ControlRefused):
-            control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1))
+            await control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1))
         assert svm.parts.protection.overriding(digest) is None
+
+
+async def test_guests_do_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """While an override is on its way to the disk guests are answered; it counts once it is there."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        control, digest = control_of(svm), digest_of(b"x")
+        with nobody_can_write(svm.settings.server.state_dir / FILE) as release:
+            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK))
+            reply = await guest.ask(digest)
+            assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
+            assert not change.done()
+            assert control.verdict(digest).override is None
+            release()
+            await asyncio.wait_for(change, DEADLINE)
+        assert control.verdict(digest).override == BLOCK
+        assert list((await guest.ask(digest)).outcomes) == [verdict_pb2.OUTCOME_MALICIOUS]
+
+
+async def test_what_is_in_force_is_what_was_written_last(tmp_path: Path) -> None:
+    """Changes of many administrators at once have one order, on the disk, in force and in the audit."""
+    async with running_svm(tmp_path) as svm:
+        control, digest = control_of(svm), digest_of(b"x")
+        words = [replace(BLOCK, allow=bool(number % 2), reason=f"word {number}") for number in range(20)]
+        async with asyncio.TaskGroup() as group:
+            for word in words:
+                group.create_task(control.set_override(digest, word))
+        assert [entry.reason for entry in control.audit(50)] == [word.reason for word in reversed(words)]
+        assert svm.parts.state.overrides() == {digest: words[-1]}
+        assert control.verdict(digest).override == words[-1]
+
+
+async def test_a_change_is_made_whole_when_the_administrator_goes(tmp_path: Path) -> None:
+    """What is on the disk is in force, also when nobody waits for the reply any more."""
+    async with running_svm(tmp_path) as svm:
+        control, digest = control_of(svm), digest_of(b"x")
+        with nobody_can_write(svm.settings.server.state_dir / FILE) as release:
+            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK))
+            await asyncio.sleep(0)
+            change.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await change
+            release()
+            await asyncio.wait_for(control.finish(), DEADLINE)
+        assert svm.parts.state.overrides() == {digest: BLOCK}
+        assert control.verdict(digest).override == BLOCK

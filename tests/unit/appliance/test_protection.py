@@ -40,11 +40,20 @@ class Asker:
 
 
 async def scan(svm: Svm, content: bytes) -> Answer:
-    """Give content to the engines, as rpc does."""
+    """Ask about content and give it to the engines, as rpc does; what the asker is told."""
+    asker = Asker()
+    svm.parts.protection.ask(GUEST, digest_of(content), asker, 1)
+    await give(svm, content)
+    await until(lambda: bool(asker.answers), "the asker is answered")
+    (answer,) = asker.answers
+    return answer
+
+
+async def give(svm: Svm, content: bytes) -> None:
+    """Give content to the engines, whether or not somebody waits for it."""
     file = await svm.parts.spool.reserve("g", len(content), 5)
     file.write(content)
-    digest = file.finish()
-    return await svm.parts.protection.scan((DEFAULT_TENANT_SCOPE, digest), file, b"name")
+    svm.parts.protection.scan((DEFAULT_TENANT_SCOPE, file.finish()), file, b"name")
 
 
 def outcome(svm: Svm, digest: bytes, guest: Guest = GUEST) -> int:
@@ -69,14 +78,22 @@ async def test_a_scan_is_stored_and_told_to_all(tmp_path: Path) -> None:
 async def test_content_under_scan_is_not_scanned_again(tmp_path: Path) -> None:
     """Two uploads of one content at the same time are one scan with one answer."""
     async with running_svm(tmp_path) as svm:
-        file = await svm.parts.spool.reserve("g", len(EICAR), 5)
-        file.write(EICAR)
-        file.finish()
-        first = svm.parts.protection.scan(EICAR_KEY, file, b"one")
-        one, other = await asyncio.gather(first, scan(svm, EICAR))
-        assert one == other
+        svm.parts.protection.ask(Guest("h"), EICAR_KEY[1], Asker("h"), 1)
+        await give(svm, EICAR)
+        answer = await scan(svm, EICAR)
+        assert isinstance(answer, Verdict)
+        assert answer.disposition is Disposition.MALICIOUS
         assert svm.parts.protection.counts["contents"] == 1
         assert svm.parts.spool.used_bytes == 0
+
+
+async def test_content_that_nobody_waits_for_is_not_scanned(tmp_path: Path) -> None:
+    """Its room is given back, and the engines do not see it."""
+    async with running_svm(tmp_path) as svm:
+        await give(svm, EICAR)
+        assert svm.parts.spool.used_bytes == 0
+        assert svm.parts.protection.counts["contents"] == 0
+        await asyncio.wait_for(svm.parts.protection.finish_scans(), 5)
 
 
 async def test_another_tenant_sees_nothing(tmp_path: Path) -> None:
@@ -97,6 +114,32 @@ async def test_public_entries_answer_everybody(tmp_path: Path) -> None:
         svm.parts.store.put(DEFAULT_TENANT_SCOPE, DIGEST, bad)
         assert outcome(svm, DIGEST) == Disposition.MALICIOUS
         assert outcome(svm, DIGEST, OTHER_TENANT) == Disposition.CLEAN
+
+
+async def test_a_batch_is_answered_like_its_digests_one_by_one(tmp_path: Path) -> None:
+    """Large batches take another way through the cache; what is notable and what is missing is the same."""
+    async with running_svm(tmp_path) as svm:
+        generation = svm.parts.scanner.generation
+        verdicts = [
+            None,
+            Verdict(Disposition.NOT_DETECTED, Source.ENGINE, generation, 3600),
+            Verdict(Disposition.NOT_DETECTED, Source.ENGINE, generation ^ 1, 3600),
+            Verdict(Disposition.CLEAN, Source.KSN, 0, 3600, expires_at=7200),
+            Verdict(Disposition.CLEAN, Source.LIST, 0, 3600),
+        ]
+        bad = Verdict(Disposition.MALICIOUS, Source.KSN, 0, 3600, threat="T")
+        expected = [MISS, Disposition.NOT_DETECTED, MISS, MISS, Disposition.CLEAN]
+        digests = [digest_of(b"%d" % number) for number in range(5 * 20)]
+        for number, digest in enumerate(digests):
+            if verdict := verdicts[number % 5]:
+                svm.parts.store.put(DEFAULT_TENANT_SCOPE, digest, verdict)
+        for outcomes, notable in ((expected * 20, {}), ([*expected * 20, Disposition.MALICIOUS], {100: bad})):
+            known = svm.parts.protection.known(GUEST, digests)
+            assert known.outcomes == outcomes == [outcome(svm, digest) for digest in digests]
+            assert known.misses == 60
+            assert known.notable == notable
+            digests.append(digest_of(b"bad"))
+            svm.parts.store.put(DEFAULT_TENANT_SCOPE, digests[-1], bad)
 
 
 @pytest.mark.parametrize("disposition", [Disposition.NOT_DETECTED, Disposition.MALICIOUS])

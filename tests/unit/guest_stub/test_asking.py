@@ -35,17 +35,14 @@ class Answered:
         """The outcome of each file by its name."""
         return {name: answer.outcome for name, answer in self.answers.items()}
 
-    def plain(self, files: Sequence[Looked], answer: LinkAnswer) -> None:
-        """Keep."""
-        for file in files:
-            self.answered(file, answer, at_once=True)
-
-    def answered(self, file: Looked, answer: LinkAnswer, at_once: bool) -> None:
+    def answered(self, files: Sequence[Looked], answer: LinkAnswer, at_once: bool) -> None:
         """Keep; each file once."""
-        assert file.file.name not in self.answers
-        self.answers[file.file.name] = answer
+        names = [file.file.name for file in files]
+        assert names
+        assert not self.answers.keys() & names
+        self.answers |= dict.fromkeys(names, answer)
         if at_once:
-            self.at_once.add(file.file.name)
+            self.at_once.update(names)
 
     def svm_gone(self, why: str) -> None:
         """Keep."""

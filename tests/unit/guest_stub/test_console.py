@@ -1,7 +1,10 @@
 """Tests of where a scan's lines go."""
 
+import fcntl
 import io
 import os
+import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -113,6 +116,10 @@ def test_closing_does_not_wait_for_a_reader_that_reads_no_more() -> None:
         lines = Console(out, io.StringIO(), progress=False, broken=print)
         lines.line("x" * 1_000_000)
         lines.close(0.05)
-        while reader.read1().count(b"\n") == 0:
-            pass
+        in_the_pipe = fcntl.ioctl(reader, termios.FIONREAD, bytes(4))
+        assert int.from_bytes(in_the_pipe, sys.byteorder) < 1_000_000
+        text = b""
+        while not text.endswith(b"\n"):
+            text += reader.read1()
         lines.close(DEADLINE)
+    assert text == b"x" * 1_000_000 + b"\n"

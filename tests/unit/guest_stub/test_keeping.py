@@ -58,6 +58,8 @@ async def test_a_single_decision_does_not_wait_for_ever(
     keeper = Keeper(decisions)
     keeper.keep([looked(1)], NOTHING, NOW)
     await until(lambda: decisions.count() == 1)
+    [(_, record)] = decisions.sort_out([looked(1).file], GENERATION).decided
+    assert record.outcome == Outcome.NOT_DETECTED
     await keeper.close()
 
 
@@ -76,7 +78,7 @@ async def test_what_has_no_key_is_not_kept(decisions: Decisions) -> None:
     """A file that may change unseen leaves nothing."""
     keeper = Keeper(decisions)
     keeper.keep([looked(1)._replace(key=b"")], NOTHING, NOW)
-    keeper.keep_digest(looked(2)._replace(key=b""))
+    keeper.keep_digests([looked(2)._replace(key=b"")])
     await keeper.close()
     assert decisions.count() == 0
 
@@ -84,7 +86,7 @@ async def test_what_has_no_key_is_not_kept(decisions: Decisions) -> None:
 async def test_an_unanswered_file_leaves_its_digest(decisions: Decisions) -> None:
     """The next scan asks again without reading it."""
     keeper = Keeper(decisions)
-    keeper.keep_digest(looked(1))
+    keeper.keep_digests([looked(1)])
     await keeper.close()
     assert decisions.sort_out([looked(1).file], GENERATION).known == [(looked(1).file, looked(1).sha256)]
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
-from lightagent.v1 import guest_pb2
+from lightagent.v1 import guest_pb2, verdict_pb2
 
 from guest_stub import line, on_demand
 from guest_stub.ends import Left
@@ -194,15 +195,113 @@ async def test_a_file_that_vanishes_before_its_upload_is_no_failure(tmp_path: Pa
         assert totals.failed == 0
 
 
+def linked(top: Path) -> list[Path]:
+    """A file with three names; the walk meets them in their order."""
+    top.mkdir()
+    paths = [top / name for name in "abc"]
+    paths[0].write_bytes(b"linked content")
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    return paths
+
+
+async def test_a_file_with_several_names_is_read_and_sent_once(tmp_path: Path) -> None:
+    """Its other names are counted as such, in a first scan and in a second one."""
+    linked(tmp_path / "t")
+    async with guest(tmp_path) as it:
+        for from_decisions in (0, 1):
+            totals = await it.scan(tmp_path / "t")
+            assert counts(totals) == {"NOT_DETECTED": 1, "HARD_LINK": 2}
+            assert (totals.bytes, totals.from_decisions) == (14, from_decisions)
+        assert [bytes(upload.data) for upload in it.server.uploads] == [b"linked content"]
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+async def test_a_name_that_goes_away_before_it_is_read_hides_no_file(tmp_path: Path, gone: int) -> None:
+    """The file is looked at under the next of its names."""
+    names = linked(tmp_path / "t")
+
+    def removing() -> float:
+        """The clock, which is asked in the hashing thread before it opens files."""
+        for name in names[:gone]:
+            name.unlink(missing_ok=True)
+        return later()
+
+    async with guest(tmp_path) as it:
+        it.manner = Manner(threads=2, clock=removing)
+        totals = await it.scan(tmp_path / "t")
+        assert totals.ends[Outcome.NOT_DETECTED] == 1
+        assert totals.ends[Left.VANISHED] + totals.ends.get(Left.HARD_LINK, 0) == 2
+        assert it.report.ends[str(names[0])] is Left.VANISHED
+        assert [bytes(upload.data) for upload in it.server.uploads] == [b"linked content"]
+
+
+async def test_a_name_that_is_given_to_another_file_hides_none(tmp_path: Path) -> None:
+    """Both contents are scanned: the one that has the name now, and the one that had it."""
+    names = linked(tmp_path / "t")
+    (tmp_path / "other").write_bytes(b"other content")
+
+    def replacing() -> float:
+        if (tmp_path / "other").exists():
+            (tmp_path / "other").rename(names[0])
+        return later()
+
+    async with guest(tmp_path) as it:
+        it.manner = Manner(threads=1, clock=replacing)
+        assert counts(await it.scan(tmp_path / "t")) == {"NOT_DETECTED": 2, "HARD_LINK": 1}
+        assert {bytes(upload.data) for upload in it.server.uploads} == {b"other content", b"linked content"}
+
+
+async def test_a_name_that_goes_away_before_its_upload_hides_no_file(tmp_path: Path) -> None:
+    """Where the SVM needs the content it gets it by another name."""
+    names = linked(tmp_path / "t")
+
+    def on_check(request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
+        names[0].unlink(missing_ok=True)
+        return it.server.sound_replies(request)
+
+    async with guest(tmp_path, Behaviour(on_check=on_check)) as it:
+        totals = await it.scan(tmp_path / "t")
+        assert counts(totals) == {"VANISHED": 1, "NOT_DETECTED": 1, "HARD_LINK": 1}
+        assert [bytes(upload.data) for upload in it.server.uploads if upload.data] == [b"linked content"]
+
+
+async def test_names_that_wait_do_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that is stopped needs no grace for them, and all of them are interrupted."""
+    monkeypatch.setattr(on_demand, "GRACE_SECONDS", 3600.0)
+    names = linked(tmp_path / "t")
+    scans: list[Scan] = []
+    stopped = Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        scans[0].stop("ended by SIGTERM")
+        stopped.set()
+
+    def stopping() -> float:
+        loop.call_soon_threadsafe(stop)
+        stopped.wait()
+        return later()
+
+    async with guest(tmp_path) as it:
+        it.manner = Manner(threads=1, clock=stopping)
+        it.during = scans.append
+        async with asyncio.timeout(30):
+            totals = await it.scan(tmp_path / "t")
+        assert counts(totals) == {"INTERRUPTED": len(names)}
+
+
 async def test_stop_ends_with_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came is counted and kept, the rest is interrupted; the next scan goes on from there."""
     monkeypatch.setattr(on_demand, "GRACE_SECONDS", 0.2)
     top = tree(tmp_path / "t", 30)
     answered = sorted(top.rglob("f*"))[:10]
 
-    def on_upload(upload: Received) -> guest_pb2.UploadEnd | None:
+    def on_upload(upload: Received) -> None:
+        # The SVM is still at it, and says nothing.
         asyncio.get_running_loop().call_later(0.05, scans[0].stop, "ended by SIGINT")
-        return None  # the SVM is still at it
 
     scans: list[Scan] = []
     async with guest(tmp_path, Behaviour(on_upload=on_upload)) as it:
@@ -258,11 +357,11 @@ async def test_a_revocation_during_the_scan_is_heeded(tmp_path: Path) -> None:
     """What was kept of that content is dropped."""
     top = tree(tmp_path / "t", 2)
 
-    def on_upload(upload: Received) -> guest_pb2.UploadEnd:
+    def on_upload(upload: Received) -> verdict_pb2.Settled:
         revocation = guest_pb2.Revocation(sha256=[first])
         tell = it.server.tell(guest_pb2.AttachReply(revocation=revocation))
         telling.append(asyncio.get_running_loop().create_task(tell))
-        return it.server.sound_end(upload)
+        return it.server.sound_answer(upload)
 
     telling: list[asyncio.Task[None]] = []
     first = digest(min(top.rglob("f*")))

@@ -16,7 +16,7 @@ def test_numbers_are_those_of_the_wire() -> None:
     assert wire == {outcome.name: outcome.value for outcome in Outcome if outcome in FROM_WIRE}
 
 
-@pytest.mark.parametrize("number", [0, 5, 9, 15, 22, -1, 99999, int(Outcome.NO_SVM), int(Outcome.CHANGED)])
+@pytest.mark.parametrize("number", [0, 5, 9, 16, 22, -1, 99999, int(Outcome.NO_SVM), int(Outcome.UNREADABLE)])
 def test_what_an_svm_may_not_say_is_an_engine_error(number: int) -> None:
     """Zero, an unknown number, and the stub's own ends are errors of the sender, never clean."""
     assert from_wire(number) is Outcome.ENGINE_ERROR

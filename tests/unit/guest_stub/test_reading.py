@@ -1,18 +1,28 @@
 """Tests of reading without a trace."""
 
+import mmap
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from guest_stub.reading import PIECE_BYTES, begin, open_quietly, read_quietly, went_away
+from guest_stub.reading import (
+    PIECE_BYTES,
+    begin,
+    go_on_reading,
+    open_quietly,
+    read_quietly,
+    read_resident,
+    went_away,
+)
 from tests.support.page_cache import evict, resident_pages
 
 
-def read_all(path: Path) -> bytes:
-    """The file's content, piece by piece."""
+def read_all(path: Path, at_once: int = PIECE_BYTES) -> bytes:
+    """The file's content, so many bytes by so many."""
     fd = open_quietly(str(path))
-    buffer = memoryview(bytearray(PIECE_BYTES))
+    buffer = memoryview(bytearray(at_once))
     data = b""
     try:
         begin(fd, path.stat().st_size)
@@ -52,8 +62,9 @@ def test_a_warm_file_stays_warm(tmp_path: Path) -> None:
     assert all(resident_pages(file))
 
 
-def test_a_file_that_is_half_warm_stays_so(tmp_path: Path) -> None:
-    """The part that was in the page cache stays, the other part goes again."""
+@pytest.mark.parametrize("at_once", [PIECE_BYTES, 3 * PIECE_BYTES, 5 * PIECE_BYTES])
+def test_a_file_that_is_half_warm_stays_so(tmp_path: Path, at_once: int) -> None:
+    """The part that was in the page cache stays, the other part goes again, however much is read at once."""
     file = tmp_path / "file"
     data = os.urandom(4 * PIECE_BYTES)
     file.write_bytes(data)
@@ -62,8 +73,66 @@ def test_a_file_that_is_half_warm_stays_so(tmp_path: Path) -> None:
         os.posix_fadvise(warm.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no read-ahead
         assert len(warm.read(2 * PIECE_BYTES)) == 2 * PIECE_BYTES
     before = resident_pages(file)
-    assert read_all(file) == data
+    assert read_all(file, at_once) == data
     assert resident_pages(file) == before
+
+
+@pytest.mark.parametrize("warm_bytes", [0, PIECE_BYTES + 8 * mmap.PAGESIZE, 3 * PIECE_BYTES])
+def test_what_is_resident_is_read_without_waiting(tmp_path: Path, warm_bytes: int) -> None:
+    """Up to the first page that is not; what follows is read by going on, and dropped again."""
+    file = tmp_path / "file"
+    data = os.urandom(3 * PIECE_BYTES)
+    file.write_bytes(data)
+    evict(file)
+    fd = open_quietly(str(file))
+    buffer = memoryview(bytearray(len(data)))
+    try:
+        begin(fd, len(data))
+        os.pread(fd, warm_bytes, 0)
+        before = resident_pages(file)
+        resident = read_resident(fd, buffer, 0)
+        assert resident == before.count(True) * mmap.PAGESIZE
+        if resident < len(data):
+            assert go_on_reading(fd, buffer, 0, resident) == len(data)
+        assert buffer == data
+        assert resident_pages(file) == before
+    finally:
+        os.close(fd)
+
+
+def test_going_on_to_the_end_of_a_file_is_a_short_count(tmp_path: Path) -> None:
+    """A file that became shorter gives what it has, in a first piece and in a later one."""
+    file = tmp_path / "file"
+    buffer = memoryview(bytearray(3 * PIECE_BYTES))
+    for size in (100, PIECE_BYTES + 100):
+        file.write_bytes(b"x" * size)
+        evict(file)
+        fd = open_quietly(str(file))
+        try:
+            resident = read_resident(fd, buffer, 0)
+            assert resident is not None
+            assert go_on_reading(fd, buffer, 0, resident) == size
+        finally:
+            os.close(fd)
+
+
+def test_where_nobody_can_tell_nothing_is_resident() -> None:
+    """procfs knows no RWF_NOWAIT."""
+    fd = open_quietly("/proc/self/status")
+    try:
+        assert read_resident(fd, memoryview(bytearray(64)), 0) is None
+    finally:
+        os.close(fd)
+
+
+def test_an_error_on_the_way_to_memory_is_raised(tmp_path: Path) -> None:
+    """What says nothing of residency is the caller's to know."""
+    fd = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            read_resident(fd, memoryview(bytearray(64)), 0)
+    finally:
+        os.close(fd)
 
 
 def test_a_file_system_that_cannot_tell_is_read_all_the_same() -> None:
@@ -121,7 +190,12 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     """Opening a pipe that nobody writes to returns at once."""
     os.mkfifo(tmp_path / "pipe")
-    os.close(open_quietly(str(tmp_path / "pipe")))
+    fd = open_quietly(str(tmp_path / "pipe"))
+    try:
+        assert stat.S_ISFIFO(os.fstat(fd).st_mode)
+        assert not os.get_blocking(fd)
+    finally:
+        os.close(fd)
 
 
 def test_a_name_that_is_too_long_did_not_go_away(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_digest
 
 from guest_stub.decision import FileId
 from guest_stub.outcome import Outcome
-from guest_stub.records import DIGEST_ONLY, Record, decode, digest_only, encode, identify, texts
+from guest_stub.records import DIGEST_ONLY, FORMAT, Record, decode, digest_only, encode, identify, texts
 
 FILE = FileId(65024, 4711, 1234, 1_700_000_000_123_456_789, 1_700_000_001_987_654_321)
+STAMP_BYTES = 25
 DIGEST = bytes(range(32))
 RECORD = Record(0xFEDCBA9876543210, 2_000_000_000, Outcome.NOT_DETECTED, DIGEST)
 
@@ -50,10 +52,15 @@ def test_a_changed_byte_is_noticed(position: int) -> None:
     assert decode(bytes(value)) is None
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_make_decode_fail(value: bytes) -> None:
-    """Whatever stands in the store, decode gives a record or None."""
-    decode(value)
+@given(st.binary(max_size=200), st.booleans(), st.booleans())
+def test_no_bytes_make_decode_fail(value: bytes, of_our_format: bool, sound_checksum: bool) -> None:
+    """Whatever stands in the store, decode gives None, or a record whose value it is."""
+    if of_our_format:
+        value = bytes([FORMAT]) + value
+    if sound_checksum:
+        value += xxh3_64_digest(value)
+    record = decode(value)
+    assert record is None or encode(value[:STAMP_BYTES], record) == value
 
 
 def test_an_outcome_that_is_no_verdict_is_refused() -> None:

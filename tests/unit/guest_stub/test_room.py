@@ -30,6 +30,19 @@ def test_a_thread_waits_for_room() -> None:
             assert taking.result(DEADLINE)
 
 
+def test_what_comes_free_bit_by_bit_is_enough() -> None:
+    """A thread that wants much gets it as soon as the last bit of it is given back, and not before."""
+    room = Room(10, 100)
+    assert room.take(10, 100)
+    with ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(room.take, 4, 60)
+        for _ in range(5):
+            room.give_back(1, 10)
+        assert wait([taking], timeout=0.05).not_done
+        room.give_back(1, 10)
+        assert taking.result(DEADLINE)
+
+
 def test_more_than_the_whole_is_let_in_alone() -> None:
     """A file larger than the bound does not wait for ever."""
     assert Room(10, 100).take(11, 1 << 40)

@@ -61,24 +61,15 @@ def test_special_files_are_named_and_never_opened(tmp_path: Path) -> None:
     }
 
 
-def test_hard_links_come_out_once(tmp_path: Path) -> None:
-    """The other names of a file are counted as such."""
+def test_each_name_of_a_file_comes_out(tmp_path: Path) -> None:
+    """With the number of names that it has, and one identity."""
     (tmp_path / "a").write_text("x")
     for name in "bcd":
         os.link(tmp_path / "a", tmp_path / name)
     files, told = walked(Selection((str(tmp_path),)))
-    assert len(files) == 1
-    assert list(told.ends.values()) == [Left.HARD_LINK] * 3
-
-
-def test_files_that_many_names_may_come_of_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Over the bound a second name is scanned again, and none is missed."""
-    monkeypatch.setattr(walk, "MAX_LINKS", 0)
-    (tmp_path / "a").write_text("x")
-    os.link(tmp_path / "a", tmp_path / "b")
-    assert names(Selection((str(tmp_path),))) == ["a", "b"]
+    assert [(file.name, file.names) for file in files] == [("a", 4), ("b", 4), ("c", 4), ("d", 4)]
+    assert len({file.key for file in files}) == 1
+    assert told.ends == {}
 
 
 def test_a_root_may_be_a_file_or_a_link(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Tests of the walking thread."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 from guest_stub.decisions import Decisions
+from guest_stub.ends import Left
 from guest_stub.hashing import HashLimits
+from guest_stub.links import Links
 from guest_stub.looking import CHUNK_FILES, Chunk, Looked, look
 from guest_stub.outcome import Outcome
 from guest_stub.records import Record, encode, texts
@@ -22,21 +25,26 @@ GENERATION = 7
 class Walked:
     """A walk, and all that came out of it."""
 
-    def __init__(self, state: Path, room: Room | None = None) -> None:
+    def __init__(
+        self, state: Path, room: Room | None = None, hash: Callable[[Chunk], None] | None = None
+    ) -> None:
+        """hash: takes what is to be hashed, else `chunks` does."""
         self.told = Told()
         self.chunks: list[Chunk] = []
         self.asked: list[Looked] = []
         self.stop = Event()
         self.room = room or Room()
+        self.links = Links()
         self.tally = Tally()
         self._state = state
+        self._hash = hash or self.chunks.append
 
     def run(self, top: Path, keep: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Walk a tree, with decisions kept of it before."""
         with closing(Decisions(store_settings(self._state), later)) as decisions:
             decisions.keep(keep)
-            shared = Shared(decisions, self.tally, self.told, self.room, self.stop)
-            walking = Walking(shared, lambda: GENERATION, Outlets(self.chunks.append, self.asked.extend))
+            shared = Shared(decisions, self.tally, self.told, self.room, self.links, self.stop)
+            walking = Walking(shared, lambda: GENERATION, Outlets(self._hash, self.asked.extend))
             walking.run(Selection((str(top),)))
 
 
@@ -113,6 +121,58 @@ def test_known_digests_are_asked_about_without_reading(tmp_path: Path) -> None:
     assert len(second.asked) == CHUNK_FILES + 5
     assert second.tally.totals().known_digests == CHUNK_FILES + 5
     assert all(file.sha256 and file.end is None for file in second.asked)
+
+
+def linked(top: Path, names: str = "abc") -> list[Path]:
+    """A file with several names."""
+    top.mkdir()
+    paths = [top / name for name in names]
+    paths[0].write_bytes(b"one content")
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    return paths
+
+
+def test_of_several_names_one_is_handed_out_and_the_others_wait(tmp_path: Path) -> None:
+    """Each has its place in the room until the file was looked at."""
+    linked(tmp_path / "t")
+    walked = Walked(tmp_path / "state")
+    walked.run(tmp_path / "t")
+    [chunk] = walked.chunks
+    [first] = chunk.files
+    assert (first.name, first.names) == ("a", 3)
+    totals = walked.tally.totals()
+    assert (totals.seen, totals.ended, totals.bytes) == (3, 0, 11)
+    assert sorted(other.name for other in walked.links.done(first)) == ["b", "c"]
+    walked.room.give_back(3, 33)
+    assert walked.room.empty
+
+
+def test_names_of_what_a_kept_decision_answers_do_not_wait(tmp_path: Path) -> None:
+    """They end as hard links at once, and the room is as empty as before."""
+    linked(tmp_path / "t")
+    first = Walked(tmp_path / "state")
+    first.run(tmp_path / "t")
+    second = Walked(tmp_path / "state")
+    second.run(tmp_path / "t", kept(first, GENERATION, Outcome.NOT_DETECTED))
+    assert second.tally.final().ends == {Outcome.NOT_DETECTED: 1, Left.HARD_LINK: 2}
+    assert second.told.ends[str(tmp_path / "t" / "b")] is Left.HARD_LINK
+    assert second.room.empty
+
+
+def test_a_name_takes_the_place_of_one_that_went_away(tmp_path: Path) -> None:
+    """When no other name was met by then, the next one is looked at."""
+
+    def goes_away(chunk: Chunk) -> None:
+        walked.chunks.append(chunk)
+        if len(walked.chunks) == 1:
+            assert walked.links.missed(chunk.files[0]) is None
+
+    linked(tmp_path / "t")
+    walked = Walked(tmp_path / "state", hash=goes_away)
+    walked.run(tmp_path / "t")
+    assert [file.name for chunk in walked.chunks for file in chunk.files] == ["a", "b"]
+    assert [other.name for other in walked.links.done(walked.chunks[1].files[0])] == ["c"]
 
 
 def test_a_closed_room_ends_the_walk(tmp_path: Path) -> None:

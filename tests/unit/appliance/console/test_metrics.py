@@ -95,10 +95,12 @@ async def test_connections_are_bounded() -> None:
         async with asyncio.timeout(DEADLINE):
             while (await exchange_or_nothing(server)) != "":
                 pass
+            assert await exchange_or_nothing(server) == ""
             for _, writer in idle:
                 writer.close()
-            while (await exchange_or_nothing(server)) == "":
+            while (reply := await exchange_or_nothing(server)) == "":
                 pass
+            assert reply == "HTTP/1.1 200 OK"
 
 
 async def exchange_or_nothing(server: MetricsServer) -> str:

@@ -37,7 +37,7 @@ async def nothing() -> None:
 async def test_what_is_put_before_the_end_is_sent() -> None:
     """The call is not over before the outbox is empty."""
     recorder, session = Recorder(), a_session()
-    outbox = Outbox(recorder.send, 10)
+    outbox = Outbox(recorder.send, 10, lambda: 0)
 
     async def read() -> None:
         outbox.put(1)
@@ -57,12 +57,12 @@ async def test_a_breach_ends_the_call() -> None:
         raise Breach("why")
 
     with pytest.raises(Breach, match="why"):
-        await converse(read(), Outbox(Recorder().send, 10), nothing, a_session())
+        await converse(read(), Outbox(Recorder().send, 10, lambda: 0), nothing, a_session())
 
 
 async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
     """An error of the writing half ends the reading half too."""
-    outbox = Outbox(Recorder(ConnectionError("gone")).send, 10)
+    outbox = Outbox(Recorder(ConnectionError("gone")).send, 10, lambda: 0)
 
     async def read() -> None:
         outbox.put(1)
@@ -75,7 +75,7 @@ async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
 async def test_a_stop_takes_no_more_but_finishes() -> None:
     """When the SVM stops, reading is cut and what was accepted is still answered."""
     recorder, session = Recorder(), a_session()
-    outbox = Outbox(recorder.send, 10)
+    outbox = Outbox(recorder.send, 10, lambda: 0)
     reading = asyncio.Event()
 
     async def read() -> None:
@@ -101,7 +101,7 @@ async def test_the_end_of_the_session_cuts_the_call() -> None:
         reading.set()
         await asyncio.Event().wait()
 
-    outbox = Outbox(Recorder().send, 10)
+    outbox = Outbox(Recorder().send, 10, lambda: 0)
     call = asyncio.get_running_loop().create_task(converse(read(), outbox, nothing, session))
     await reading.wait()
     session.end()

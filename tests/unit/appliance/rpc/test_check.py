@@ -24,11 +24,10 @@ async def test_an_unknown_digest_is_asked_for_and_then_known(tmp_path: Path) -> 
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
         reply = await first.ask(GOOD)
         assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
-        end = await first.send(reply.details[0].lease, b"good")
-        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
-        settled = await first.answer(reply.request_id)
+        settled = await first.send(reply.details[0].lease, b"good")
         assert settled.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
-        assert settled.valid_for.seconds > 0
+        assert settled.generation == first.generation
+        assert first.valid_for > 0
         known = await second.ask(GOOD)
         assert list(known.outcomes) == [verdict_pb2.OUTCOME_NOT_DETECTED]
         assert known.generation == second.generation
@@ -57,8 +56,8 @@ async def test_the_next_waiter_is_asked_when_the_uploader_goes(tmp_path: Path) -
             first.attach.cancel()
         settled = await second.answer(waiting.request_id)
         assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
-        end = await second.send(settled.detail.lease, b"good")
-        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        answer = await second.send(settled.detail.lease, b"good")
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
 
 
 async def test_the_next_waiter_is_asked_when_the_uploader_stalls(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import socket
+import tempfile
 from pathlib import Path
 
 import grpc
 import pytest
 
-from appliance.rpc.identity import MAX_TICKETS_PER_PROCESS, SocketInUse, TicketOffice, clear_stale_socket
-from tests.support.svm import RawGuest, StreamEnded, digest_of, running_svm, until
+from appliance.rpc.identity import SocketInUse, TicketBounds, TicketOffice, clear_stale_socket
+from tests.support.svm import DEADLINE, RawGuest, StreamEnded, digest_of, running_svm, until
 
 
 async def test_the_kernel_says_whose_a_ticket_is(tmp_path: Path) -> None:
@@ -33,16 +35,82 @@ async def test_a_ticket_ends_with_its_connection(tmp_path: Path) -> None:
         await until(lambda: office.owner(ticket) is None, "the ticket is void")
 
 
-async def test_a_process_has_few_tickets(tmp_path: Path) -> None:
-    """A process that asks for ever more tickets gets none; others still do."""
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        (TicketBounds(of_process=3), f"too many callers in process {os.getpid()}: it has 3 tickets"),
+        (TicketBounds(of_user=3), f"too many callers of user {os.getuid()}: 3 tickets are all"),
+        (TicketBounds(of_all=3), "too many callers: 3 tickets are all that there are (limits.max_tickets)"),
+    ],
+    ids=["process", "user", "all"],
+)
+async def test_tickets_are_bounded(tmp_path: Path, bounds: TicketBounds, why: str) -> None:
+    """Over a bound a sentence comes instead of a ticket, and is told; a place that is free is given anew."""
     path = tmp_path / "svm.sock.id"
-    async with TicketOffice(path, 0o600):
-        held = [await asyncio.open_unix_connection(path) for _ in range(MAX_TICKETS_PER_PROCESS)]
-        for reader, _ in held:
+    told: list[tuple[str, str]] = []
+    async with TicketOffice(
+        path, 0o600, bounds, lambda who, sentence: told.append((who, sentence))
+    ) as office:
+        held = [await asyncio.open_unix_connection(path) for _ in range(3)]
+        tickets = [(await reader.readline()).decode().strip() for reader, _ in held]
+        assert len(set(map(office.owner, tickets))) == 3
+        assert why in (await ticket_of(path)).decode()
+        [(who, sentence)] = told
+        assert who == f"uid-{os.getuid()}.pid-{os.getpid()}"
+        assert why in sentence
+        held[1][1].close()
+        await until(lambda: office.owner(tickets[1]) is None, "a ticket is given back")
+        assert len(await ticket_of(path)) == 33
+        for _, writer in held:
+            writer.close()
+
+
+async def ticket_of(path: Path) -> bytes:
+    """What a new caller is told, before it hangs up again."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    said = await reader.readline()
+    writer.close()
+    return said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+async def test_a_user_with_many_tickets_does_not_shut_out_others() -> None:
+    """The bound of a user is his own: somebody else still gets a ticket."""
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as other:
+        os.chmod(directory, 0o711)
+        path = Path(directory, "svm.sock.id")
+        async with TicketOffice(path, 0o666, TicketBounds(of_user=1)) as office:
+            reader, writer = await asyncio.open_unix_connection(path)
             assert len(await reader.readline()) == 33
+            assert b"too many callers of user 0" in await ticket_of(path)
+            os.seteuid(65534)
+            try:
+                other.connect(os.fspath(path))  # the kernel keeps who it was that connected
+            finally:
+                os.seteuid(0)
+            other.setblocking(False)
+            said = await asyncio.get_running_loop().sock_recv(other, 100)
+            owner = office.owner(said.decode().strip())
+            assert owner is not None
+            assert owner.uid == 65534
+            writer.close()
+
+
+async def test_a_ticket_is_to_be_used_soon(tmp_path: Path) -> None:
+    """Who takes one and calls nobody loses it, and his place; a ticket that was used counts on."""
+    path = tmp_path / "svm.sock.id"
+    async with TicketOffice(path, 0o600, TicketBounds(of_process=2, first_call_seconds=1)) as office:
         reader, writer = await asyncio.open_unix_connection(path)
-        assert await reader.readline() == b""
-        for _, each in [*held, (reader, writer)]:
+        used = (await reader.readline()).decode().strip()
+        owner = office.owner(used)
+        assert owner is not None
+        idle_reader, idle_writer = await asyncio.open_unix_connection(path)
+        idle = (await idle_reader.readline()).decode().strip()
+        assert await asyncio.wait_for(idle_reader.read(), DEADLINE) == b""
+        assert office.owner(idle) is None
+        assert office.owner(used) == owner
+        assert len(await ticket_of(path)) == 33
+        for each in (writer, idle_writer):
             each.close()
 
 

@@ -9,6 +9,7 @@ import xxhash
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import Limits
+from appliance.rpc import wire
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, StreamEnded, Svm, chunk, digest_of, running_svm, say, until
 
@@ -27,7 +28,7 @@ def stored(svm: Svm, digest: bytes) -> bool:
 
 
 async def test_several_uploads_share_a_message(tmp_path: Path) -> None:
-    """Small files go in one message, and each gets an end of its own."""
+    """Small files go in one message, and each gets an answer of its own."""
     contents = [b"a", b"", EICAR]
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         reply = await guest.ask(*map(digest_of, contents))
@@ -35,27 +36,23 @@ async def test_several_uploads_share_a_message(tmp_path: Path) -> None:
         for detail, content in zip(reply.details, contents, strict=True):
             parts.append(guest.header(detail.lease, content))
             parts.extend([chunk(content)] if content else [])
-        call = guest.stub.Scan(metadata=guest.metadata)
-        await call.write(guest_pb2.ScanRequest(parts=parts))
-        await call.done_writing()
-        ends = {}
-        while isinstance(message := await call.read(), guest_pb2.ScanReply):
-            ends.update({end.upload_id: end.outcome for end in message.ends})
-        assert ends == {
-            1: verdict_pb2.OUTCOME_NOT_DETECTED,
-            2: verdict_pb2.OUTCOME_NOT_DETECTED,
-            3: verdict_pb2.OUTCOME_MALICIOUS,
-        }
+        await guest.upload(parts)
+        answers = [(await guest.answer(reply.request_id, index)).outcome for index in range(3)]
+        assert answers == [
+            verdict_pb2.OUTCOME_NOT_DETECTED,
+            verdict_pb2.OUTCOME_NOT_DETECTED,
+            verdict_pb2.OUTCOME_MALICIOUS,
+        ]
 
 
 async def test_content_that_is_not_the_digests_stores_nothing(tmp_path: Path) -> None:
-    """A header that claims another digest is INVALID_ARGUMENT: neither digest gets a verdict."""
+    """A header that claims another digest ends as CHANGED: neither digest gets a verdict."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         lease = await lease_for(guest, CONTENT)
         forged = EICAR + bytes(len(CONTENT) - len(EICAR))
-        end = await guest.scan([guest.header(lease, CONTENT), chunk(forged)])
-        assert end.refusal.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
-        assert "look at it again" in end.refusal.message
+        answer = await guest.scan(lease, [guest.header(lease, CONTENT), chunk(forged)])
+        assert answer.outcome == verdict_pb2.OUTCOME_CHANGED
+        assert "look at it again" in answer.detail.reason
         assert not stored(svm, digest_of(CONTENT))
         assert not stored(svm, digest_of(forged))
 
@@ -65,11 +62,11 @@ async def test_a_forger_does_not_spoil_it_for_others(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
         lease = await lease_for(bad, CONTENT)
         waiting = await good.ask(digest_of(CONTENT))
-        await bad.scan([bad.header(lease, CONTENT), chunk(bytes(len(CONTENT)))])
+        await bad.upload([bad.header(lease, CONTENT), chunk(bytes(len(CONTENT)))])
         settled = await good.answer(waiting.request_id)
         assert settled.outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
-        end = await good.send(settled.detail.lease, CONTENT)
-        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        answer = await good.send(settled.detail.lease, CONTENT)
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
 
 
 async def test_a_claimed_size_binds_only_the_claimant(tmp_path: Path) -> None:
@@ -77,8 +74,8 @@ async def test_a_claimed_size_binds_only_the_claimant(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
         lease = await lease_for(bad, CONTENT)
         waiting = await good.ask(digest_of(CONTENT))
-        end = await bad.scan([bad.header(lease, CONTENT, size=1 << 40)])
-        assert end.outcome == verdict_pb2.OUTCOME_TOO_LARGE
+        answer = await bad.scan(lease, [bad.header(lease, CONTENT, size=1 << 40)])
+        assert answer.outcome == verdict_pb2.OUTCOME_TOO_LARGE
         assert (await good.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
 
 
@@ -92,7 +89,6 @@ async def test_a_claimed_size_binds_only_the_claimant(tmp_path: Path) -> None:
         ("empty part", "neither header"),
         ("bad checksum", "checksum"),
         ("short digest", "a digest of 5 bytes"),
-        ("no number", "upload_id 0"),
         ("too much at once", "in one message"),
     ],
 )
@@ -111,11 +107,10 @@ async def test_a_broken_order_ends_the_stream_with_a_sentence(tmp_path: Path, ca
             "empty part": [guest_pb2.ScanPart()],
             "bad checksum": [header, guest_pb2.ScanPart(chunk=checksum)],
             "short digest": [guest.header(lease, CONTENT, sha256=b"short")],
-            "no number": [guest.header(lease, CONTENT, upload_id=0)],
-            "too much at once": [header, chunk(bytes(256 * 1024 + 1))],
+            "too much at once": [header, chunk(bytes(wire.MAX_CHUNK_BYTES + 1))],
         }[case]
         with pytest.raises(StreamEnded, match=word) as ended:
-            await guest.scan(parts)
+            await guest.upload(parts)
         assert ended.value.status is grpc.StatusCode.INVALID_ARGUMENT
         assert not stored(svm, digest_of(CONTENT))
 
@@ -131,7 +126,7 @@ async def test_an_upload_that_never_ends_is_cut_off(tmp_path: Path) -> None:
         lease = await lease_for(first, CONTENT)
         waiting = await second.ask(digest_of(CONTENT))
         with pytest.raises(StreamEnded) as ended:
-            await first.scan([first.header(lease, CONTENT), chunk(CONTENT[:10])])
+            await first.upload([first.header(lease, CONTENT), chunk(CONTENT[:10])], more=True)
         assert ended.value.status is grpc.StatusCode.DEADLINE_EXCEEDED
         assert (await second.answer(waiting.request_id)).outcome == verdict_pb2.OUTCOME_CONTENT_NEEDED
         assert svm.parts.spool.used_bytes == 0
@@ -152,24 +147,25 @@ async def test_an_aborted_upload_is_ended_and_the_next_goes_on(tmp_path: Path) -
     """ScanAbort ends the open upload; the stream takes the next one."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         reply = await guest.ask(digest_of(CONTENT), digest_of(EICAR))
-        end = await guest.scan(
-            [
-                guest.header(reply.details[0].lease, CONTENT),
-                chunk(CONTENT[:10]),
-                guest_pb2.ScanPart(abort=guest_pb2.ScanAbort()),
-            ]
-        )
-        assert end.outcome == verdict_pb2.OUTCOME_ENGINE_ERROR
-        end = await guest.send(reply.details[1].lease, EICAR)
-        assert end.outcome == verdict_pb2.OUTCOME_MALICIOUS
+        lease, next_lease = (detail.lease for detail in reply.details)
+        parts = [
+            guest.header(lease, CONTENT),
+            chunk(CONTENT[:10]),
+            guest_pb2.ScanPart(abort=guest_pb2.ScanAbort()),
+            *guest.parts_of(next_lease, EICAR),
+        ]
+        assert (await guest.scan(lease, parts)).outcome == verdict_pb2.OUTCOME_CHANGED
+        assert (await guest.answer(reply.request_id, 1)).outcome == verdict_pb2.OUTCOME_MALICIOUS
 
 
-async def test_a_lease_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    """A lease counts for the guest that was asked, and for no other."""
+async def test_a_lease_of_somebody_else_counts_for_nobody(tmp_path: Path) -> None:
+    """Content under another guest's lease is read and thrown away; the stream goes on."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as first, RawGuest.connect(svm) as second:
         lease = await lease_for(first, CONTENT)
-        end = await second.send(lease, CONTENT)
-        assert end.refusal.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]
+        own = await lease_for(second, EICAR)
+        parts = [*second.parts_of(lease, CONTENT), *second.parts_of(own, EICAR)]
+        assert (await second.scan(own, parts)).outcome == verdict_pb2.OUTCOME_MALICIOUS
+        assert svm.parts.sessions.counts["uploads_refused"] == 1
         assert not stored(svm, digest_of(CONTENT))
 
 
@@ -188,8 +184,8 @@ async def test_a_full_spool_holds_one_guest_back_and_not_the_other(tmp_path: Pat
         lease = await lease_for(modest, CONTENT)
         assert (await modest.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
         # The first upload stalls and is cut off; then there is room for the second.
-        end = await greedy.send(reply.details[1].lease, b"next")
-        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        answer = await greedy.send(reply.details[1].lease, b"next")
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
 
 
 async def test_too_many_scan_streams_are_refused(tmp_path: Path) -> None:
@@ -200,7 +196,7 @@ async def test_too_many_scan_streams_are_refused(tmp_path: Path) -> None:
         await first.write(
             guest_pb2.ScanRequest(parts=[guest.header(reply.details[0].lease, CONTENT), chunk(CONTENT)])
         )
-        assert isinstance(await first.read(), guest_pb2.ScanReply)
+        await guest.answer(reply.request_id, 0)
         with pytest.raises(StreamEnded) as ended:
             await guest.send(reply.details[1].lease, b"next")
         assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -211,33 +207,14 @@ async def test_a_message_of_very_many_parts_is_refused(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         parts = [guest.header(12345, b"") for _ in range(2049)]
         with pytest.raises(StreamEnded, match="at most 2048"):
-            await guest.scan(parts)
+            await guest.upload(parts)
 
 
 async def test_an_abort_without_an_upload_is_refused(tmp_path: Path) -> None:
     """There is nothing to give up."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         with pytest.raises(StreamEnded, match="without an open upload"):
-            await guest.scan([guest_pb2.ScanPart(abort=guest_pb2.ScanAbort())])
-
-
-async def test_a_guest_that_does_not_read_is_not_read_either(tmp_path: Path) -> None:
-    """Refusals that nobody takes do not gather: the SVM stops reading, and serves others."""
-    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as bad, RawGuest.connect(svm) as good:
-        call = bad.stub.Scan(metadata=bad.metadata)
-        written = 0
-        try:
-            async with asyncio.timeout(3):
-                while written < 2000:
-                    parts = [bad.header(12345, b"") for _ in range(1000)]
-                    await call.write(guest_pb2.ScanRequest(parts=parts))
-                    written += 1
-        except TimeoutError:
-            pass
-        assert svm.parts.sessions.counts["uploads_refused"] < 1_000_000
-        lease = await lease_for(good, CONTENT)
-        assert (await good.send(lease, CONTENT)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
-        call.cancel()
+            await guest.upload([guest_pb2.ScanPart(abort=guest_pb2.ScanAbort())])
 
 
 async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Path) -> None:
@@ -266,6 +243,6 @@ async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Pa
                 await asyncio.sleep(0.1)
 
         trickling = asyncio.get_running_loop().create_task(trickle())
-        end = await modest.send(lease, CONTENT)
+        answer = await modest.send(lease, CONTENT)
         trickling.cancel()
-        assert end.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED

@@ -1,5 +1,6 @@
 """The gRPC servers."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from appliance.rpc.server import Address, CannotListen, Server
-from tests.support.svm import running_svm
+from tests.support.svm import DEADLINE, running_svm
 
 NAME = "lightagent.v1.Protection"
 
@@ -53,6 +54,19 @@ async def test_an_address_that_cannot_be_had_is_named() -> None:
     server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600)  # an address of no machine
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
         await server.start()
+
+
+@pytest.mark.parametrize("first_words", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)])
+async def test_a_connection_without_a_call_is_closed(tmp_path: Path, first_words: bytes) -> None:
+    """Who connects and asks nothing holds a descriptor of the SVM: not for long, whatever he says."""
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, idle_seconds=0.1)
+    await server.start(NAME)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+    writer.write(first_words)
+    said = await asyncio.wait_for(reader.read(), DEADLINE)
+    assert b"connection idle" in said
+    writer.close()
+    await server.stop(0)
 
 
 async def test_watching_health_is_bounded(tmp_path: Path) -> None:

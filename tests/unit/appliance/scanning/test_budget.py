@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.config import UnpackLimits
-from appliance.scanning.budget import MIB, RATIO_COUNTS_FROM_BYTES, Budget, TooLarge
+from appliance.scanning.budget import HEADER_BYTES, MIB, RATIO_COUNTS_FROM_BYTES, Budget, TooLarge
 
 LIMITS = UnpackLimits(max_depth=2, max_members=3, max_ratio=10, max_total_mib=64, max_member_mib=32)
 
@@ -54,3 +54,12 @@ def test_the_ratio_leaves_small_files_alone() -> None:
     Budget(LIMITS, 100).add_bytes(RATIO_COUNTS_FROM_BYTES, 1)
     with pytest.raises(TooLarge, match="max_ratio"):
         Budget(LIMITS, 100).add_bytes(RATIO_COUNTS_FROM_BYTES + 1, 1)
+
+
+def test_what_a_compressor_packed_is_bounded_with_all_that_pads_it() -> None:
+    """Bytes that belong to no member count too; each member may have a header beside its bytes."""
+    budget = Budget(LIMITS, 2 * MIB)
+    budget.add_member()
+    budget.add_stream(20 * MIB + HEADER_BYTES)
+    with pytest.raises(TooLarge, match=r"2097152 bytes unpack to more than 20971520 \(unpack.max_ratio\)"):
+        budget.add_stream(1)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.scanning.containers import container_kind, container_kinds
+from appliance.scanning.containers import container_kind, container_kinds, following
 from tests.support import archives
 from tests.support.properties import patient
 
@@ -133,3 +133,31 @@ def test_a_file_that_is_two_containers_is_both() -> None:
         assert kinds[1] == "zip"
     assert [kind.name for kind in container_kinds(zipped)] == ["zip"]
     assert container_kinds(b"plain text " * 50) == []
+
+
+def test_two_zips_in_a_row_are_opened_from_both_ends() -> None:
+    """Readers of streams begin at the front and others at the end: each sees another zip."""
+    one, other = archives.zipped({"a": b"x" * 100}), archives.zipped({"b": b"y" * 100})
+    assert [kind.formats for kind in container_kinds(one + other)] == [("zip",), ("zip_streamable",)]
+
+
+def test_a_tar_behind_zeros_is_one() -> None:
+    """Zeros are an empty tar, and what was appended to it is read by tar -i."""
+    tar = archives.tarred({"a": b"x"})
+    kind = container_kind(bytes(10240) + tar)
+    assert kind is not None
+    assert kind.name == "tar"
+    assert container_kind(bytes(10241) + tar) is None
+
+
+def test_what_follows_a_container_is_told_with_its_place() -> None:
+    """Zeros are skipped; what is no container, and a zip, which is found by its end, are not told."""
+    tar = archives.tarred({"a": b"x"})
+    found = following(b"first" + bytes(200_000) + gzip.compress(b"hello"), 5)
+    assert found is not None
+    assert (found[0], found[1].name) == (200_005, "gz")
+    found = following(b"first" + tar, 5)
+    assert found is not None
+    assert (found[0], found[1].name) == (5, "tar")
+    for nothing in (b"", bytes(100), b"plain text " * 10, archives.zipped({"a": b"x"})):
+        assert following(b"first" + nothing, 5) is None

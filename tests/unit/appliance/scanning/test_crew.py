@@ -5,13 +5,14 @@ import os
 import select
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from appliance.scanning.crew import JOBS_IN_FLIGHT, Crew, CrewFailed, CrewPlan, Job, Member
+from appliance.scanning.crew import BATCHES_IN_FLIGHT, Crew, CrewFailed, CrewPlan, Job, Member
 from appliance.scanning.result import ScanResult
 from appliance.scanning.worker_wire import JobAnswer
 from tests.support.scanning import (
@@ -35,10 +36,10 @@ class Port:
         self.losses: list[tuple[list[int], str]] = []
         self.rooms = 0
 
-    def answered(self, member: Member, job: Job, answer: JobAnswer) -> None:
-        """Keep the number; a member without work is done."""
-        self.answers.append(answer.number)
-        assert job.number == answer.number
+    def answered(self, member: Member, answered: Sequence[tuple[Job, JobAnswer]]) -> None:
+        """Keep the numbers; a member without work is done."""
+        self.answers += [answer.number for _, answer in answered]
+        assert [job.number for job, _ in answered] == [answer.number for _, answer in answered]
         if not member.jobs:
             member.crew.finished(member)
 
@@ -67,7 +68,7 @@ def give(member: Member, number: int, data: bytes) -> bool:
     """Give a content as a job."""
     with content(data) as (fd, label):
         end: asyncio.Future[ScanResult] = asyncio.get_running_loop().create_future()
-        return member.give(Job(number, fd, label, end))
+        return member.give([Job(number, fd, label, end)])
 
 
 async def test_a_crew_is_started_when_all_are_ready() -> None:
@@ -120,24 +121,25 @@ async def test_the_idlest_member_is_offered_until_all_have_enough() -> None:
     """Jobs spread over the members, and none gets more than it may have in flight."""
     async with started(odd_crew(Port(), count=2)) as crew:
         given: list[Member] = []
-        for number in range(2 * JOBS_IN_FLIGHT):
+        for number in range(2 * BATCHES_IN_FLIGHT):
             member = crew.idlest()
             assert member is not None
             assert give(member, number, b"hang")
             given.append(member)
         assert crew.idlest() is None
-        assert crew.busy == 2 * JOBS_IN_FLIGHT
-        assert {member: given.count(member) for member in given} == dict.fromkeys(given, JOBS_IN_FLIGHT)
+        assert crew.busy == 2 * BATCHES_IN_FLIGHT
+        assert {member: given.count(member) for member in given} == dict.fromkeys(given, BATCHES_IN_FLIGHT)
         assert len(set(given[:2])) == 2
 
 
-async def test_a_member_that_dies_at_work_is_told_and_replaced_at_once() -> None:
+async def test_a_member_that_dies_at_work_is_told_and_replaced_at_once(tmp_path: Path) -> None:
     """Its jobs come back with the last words, and a new process takes its place."""
     port = Port()
     async with started(odd_crew(port)) as crew:
         (member,) = crew.members
-        give(member, 1, b"die")
-        give(member, 2, b"good")
+        assert give(member, 1, b"doom " + os.fsencode(tmp_path / "now"))
+        assert give(member, 2, b"good")
+        (tmp_path / "now").touch()
         await until(lambda: port.losses and crew.ready_members == 1, "another worker is ready")
         assert crew.members != [member]
     assert port.losses == [([1, 2], "this content is deadly")]

@@ -253,3 +253,9 @@ def test_a_zip_behind_another_container_is_opened_too(front: bytes) -> None:
     """What a more forgiving program would open as a zip is not hidden by what stands before it."""
     found = look(front + archives.zipped({"a.com": EICAR}), EicarEngine())
     assert [detection.member for detection in found.detections] == ["a.com"]
+
+
+def test_what_is_appended_is_found_and_named() -> None:
+    """A tar behind the end of another one hides nothing."""
+    found = look(archives.tarred(INNOCENT) + archives.tarred({"a.com": EICAR}))
+    assert [detection.member for detection in found.detections] == ["a.com"]

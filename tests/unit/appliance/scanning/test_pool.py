@@ -121,8 +121,75 @@ async def test_what_waits_behind_a_deadly_content_is_not_blamed() -> None:
         assert {why(await task) for task in deadly} == {Unanswered.ENGINE_ERROR}
         assert {(await task).no_answer for task in good} == {None}
     assert pool.counts["engine_bytes"] == sum(len(b"die 0") for _ in deadly) + 10 * 6 + 10 * 7
-    assert pool.counts["worker_crashes"] == 6
+    assert 6 <= pool.counts["worker_crashes"] <= 9  # twice for each, and once for a batch that it was in
     assert pool.held == 3
+
+
+async def test_a_batch_that_takes_too_long_is_taken_apart(tmp_path: Path) -> None:
+    """Only the content that hangs by itself ends as TIMED_OUT; its neighbours are answered."""
+    gate = tmp_path / "gate"
+    async with pool_of(settings=ScanningSettings(scan_timeout_seconds=0.5)) as pool:
+        held = [scan_soon(pool, b"hold " + os.fsencode(gate)) for _ in range(2)]
+        await until(lambda: pool.busy == 2, "the worker has enough")
+        words = [b"good 1", b"hang", b"good 2", b"evil"]
+        results = [scan_soon(pool, word) for word in words]
+        await until(lambda: pool.queued == 4, "four wait")
+        gate.touch()
+        ends = [why(await result) for result in results]
+        assert ends == [None, Unanswered.TIMED_OUT, None, None]
+        assert [found.threat for found in results[-1].result().detections] == ["Evil"]
+        assert {(await task).no_answer for task in held} == {None}
+    assert pool.counts["worker_timeouts"] == 2
+    assert pool.counts["worker_crashes"] == 0
+
+
+async def test_guests_are_served_in_turn(tmp_path: Path) -> None:
+    """One content of a quiet guest does not wait for the hundred that another has queued before."""
+    gate = tmp_path / "gate"
+    ended: list[str] = []
+    async with pool_of() as pool:
+        with content(b"hold " + os.fsencode(gate)) as (fd, label):
+            held = [pool.scan(fd, label, "loud") for _ in range(2)]
+            with content(b"good") as (other, small):
+                for owner in ["loud"] * 100 + ["quiet"]:
+                    pool.scan(other, small, owner).add_done_callback(
+                        lambda _, owner=owner: ended.append(owner)  # type: ignore[misc]
+                    )
+                assert pool.queued == 101
+                gate.touch()
+                await until(lambda: len(ended) == 101, "all are answered")
+            await asyncio.gather(*held)
+    assert ended.index("quiet") < 2
+
+
+async def test_a_full_queue_takes_from_who_has_most(tmp_path: Path) -> None:
+    """A guest that asks for little is served, however full another has made the queue."""
+    gate = tmp_path / "gate"
+    async with pool_of(settings=ScanningSettings(queue=5)) as pool:
+        held = [scan_soon(pool, b"hold " + os.fsencode(gate)) for _ in range(2)]
+        await until(lambda: pool.busy == 2, "the worker has enough")
+        with content(b"good") as (fd, label):
+            loud = [pool.scan(fd, label, "loud") for _ in range(5)]
+            quiet = pool.scan(fd, label, "quiet")
+            assert why(await loud[-1]) is Unanswered.OVERLOADED
+            gate.touch()
+            assert {why(await scan) for scan in [quiet, *loud[:-1], *held]} == {None}
+    assert pool.counts["scans_refused"] == 1
+
+
+async def test_what_nobody_wants_any_more_takes_no_worker(tmp_path: Path) -> None:
+    """When its turn comes and all who waited have left, it ends unscanned."""
+    gate, wanted = tmp_path / "gate", [True]
+    async with pool_of() as pool:
+        held = [scan_soon(pool, b"hold " + os.fsencode(gate)) for _ in range(2)]
+        await until(lambda: pool.busy == 2, "the worker has enough")
+        with content(b"good") as (fd, label):
+            left = pool.scan(fd, label, wanted=lambda: wanted[0])
+            wanted[0] = False
+            gate.touch()
+            assert why(await left) is Unanswered.OVERLOADED
+        await asyncio.gather(*held)
+    assert pool.counts["scans"] == 2
 
 
 async def test_a_scan_that_takes_too_long_ends_as_timed_out() -> None:
@@ -212,7 +279,7 @@ async def test_nothing_waits_for_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("queued", [False, True])
 async def test_a_scan_can_be_cancelled(tmp_path: Path, queued: bool) -> None:
-    """Waiting or under scan: its place comes free, and its late answer harms nobody."""
+    """Waiting or under scan: its turn passes, and its late answer harms nobody."""
     gate = tmp_path / "gate"
     async with pool_of() as pool:
         tasks = [scan_soon(pool, b"hold %s" % os.fsencode(gate)) for _ in range(2 + queued)]
@@ -220,7 +287,6 @@ async def test_a_scan_can_be_cancelled(tmp_path: Path, queued: bool) -> None:
         tasks[-1].cancel()
         with pytest.raises(asyncio.CancelledError):
             await tasks[-1]
-        assert pool.queued == 0
         gate.touch()
         await asyncio.gather(*tasks[:-1])
         assert (await scanned(pool, b"good")).no_answer is None

@@ -97,6 +97,7 @@ async def test_nothing_is_left_of_a_scanner() -> None:
         await scanner.reload()
         await scanned(scanner, EICAR)
     await until(lambda: open_descriptors() <= before, "all descriptors are closed")
+    assert not descendants()
 
 
 async def test_the_generation_is_that_of_the_signatures(tmp_path: Path) -> None:
@@ -212,6 +213,7 @@ async def test_workers_killed_at_any_moment_cost_no_answer() -> None:
         tasks = [scan_soon(scanner, b"good %d" % number) for number in range(300)]
         for victims in (workers_below, walls_below, workers_below, walls_below):
             await until(lambda: scanner.figures()["workers_ready"] == 2, "both workers are at work")
+            before = workers_below()
             kill(victims())
             done = sum(task.done() for task in tasks)
             await until(
@@ -221,6 +223,7 @@ async def test_workers_killed_at_any_moment_cost_no_answer() -> None:
         ends = [(await task).no_answer for task in tasks]
         assert {end.why for end in ends if end is not None} <= {Unanswered.ENGINE_ERROR}
         assert ends.count(None) >= 290
+        await until(lambda: not before & workers_below(), "those that were killed last are gone")
         assert (await scanned(scanner, EICAR)).detections
 
 

@@ -48,7 +48,7 @@ async def test_content_is_hashed_as_it_arrives_and_sealed_when_whole() -> None:
     file.write(b"def")
     assert file.received == 6
     assert file.finish() == hashlib.sha256(b"abcdef").digest()
-    assert os.read(file.fd, 100) == b"abcdef"
+    assert os.pread(file.fd, 100, 0) == b"abcdef"
     for change in (lambda: os.pwrite(file.fd, b"x", 0), lambda: os.ftruncate(file.fd, 0)):
         with pytest.raises(PermissionError):
             change()
@@ -235,4 +235,21 @@ async def test_a_machine_without_descriptors_is_busy() -> None:
     gc.collect()  # so that no descriptor comes free by chance
     with lowered(resource.RLIMIT_NOFILE, 1), pytest.raises(SpoolBusy, match=os.strerror(errno.EMFILE)):
         await spool.reserve("a", 1, SOON)
+    assert spool.used_bytes == 0
+
+
+async def test_room_goes_to_the_guest_that_has_least() -> None:
+    """Guests that hold much and ask for more stand behind one that holds nothing, whoever asked first."""
+    spool = Spool(4000, 4000, 4000)
+    held = [await spool.reserve("greedy", 1000, SOON) for _ in range(4)]
+    more, modest = ask(spool, "greedy", 1000), ask(spool, "modest", 1000)
+    await settle()
+    assert spool.reserve_now("third", 1000) is None
+    held.pop().close()
+    await settle()
+    assert (more.done(), modest.done()) == (False, True)
+    (await modest).close()
+    held.append(await more)
+    for file in held:
+        file.close()
     assert spool.used_bytes == 0

@@ -1,5 +1,6 @@
 """Tests of appliance/scanning/unpacking.py, with real containers of every kind."""
 
+import bz2
 import functools
 import gzip
 import io
@@ -19,7 +20,7 @@ from appliance.domain.content import ContentLabel
 from appliance.scanning.budget import Budget, TooLarge
 from appliance.scanning.containers import COMPRESSIONS, Kind, container_kind
 from appliance.scanning.engines.content import Content
-from appliance.scanning.unpacking import Damaged, Encrypted, NotSupported, library_version, members
+from appliance.scanning.unpacking import Damaged, Encrypted, NotSupported, members
 from tests.support import archives
 
 MEMBERS = {"b/c.exe": b"a program" * 50, "d.txt": b"some text"}
@@ -116,10 +117,21 @@ def test_a_debian_package_gives_its_tars() -> None:
 
 @pytest.mark.parametrize("suffix", archives.COMPRESSORS)
 def test_a_compressed_file_gives_the_one_it_was(suffix: str) -> None:
-    """The member is named as the file, without the suffix of the compressor."""
+    """It has no name of its own: a guest's name for the file itself is not taken for one."""
     data = archives.compressed(b"#!/bin/sh\necho hello\n", suffix)
-    assert unpacked(data, f"run.sh.{suffix}".encode()) == {"run.sh": b"#!/bin/sh\necho hello\n"}
-    assert unpacked(data, b".gz") == {"content": b"#!/bin/sh\necho hello\n"}
+    assert unpacked(data, f"run.sh.{suffix}".encode()) == {"content": b"#!/bin/sh\necho hello\n"}
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"), [(b"run.sh.gz", "run.sh"), (b".gz", "content"), (b"run", "content")]
+)
+def test_a_compressed_member_gives_the_name_it_had(name: bytes, inner: str) -> None:
+    """What stands compressed in a container is named as the member, without the suffix of the compressor."""
+    packed = Content.of_bytes(gzip.compress(b"hello"), name, "b/" + name.decode())
+    kind = container_kind(packed.data)
+    assert kind is not None
+    (found,) = [member.member for member in members(packed, kind, budget())]
+    assert found == f"b/{name.decode()}!{inner}"
 
 
 @pytest.mark.parametrize("maker", ["zip", "zip stored", "tar", "7z stored", "tar in zst"])
@@ -280,7 +292,7 @@ def test_compressed_bytes_that_look_like_a_container_are_not_lost() -> None:
 
 def test_zeros_do_not_hide_what_comes_after_them() -> None:
     """Zeros are also how a tar ends; compressed bytes that begin with them are handed on as they are."""
-    assert unpacked(gzip.compress(bytes(2048) + b"payload"), b"a.gz") == {"a": bytes(2048) + b"payload"}
+    assert unpacked(gzip.compress(bytes(2048) + b"payload"), b"a.gz") == {"content": bytes(2048) + b"payload"}
 
 
 @pytest.mark.parametrize(
@@ -384,6 +396,110 @@ def mutated(data: bytes, generator: random.Random) -> bytes:
     return bytes(out)
 
 
+FIRST, SECOND = {"a.txt": b"first" * 100}, {"b.txt": b"second" * 100}
+JUNK = (
+    b"neither a header nor zeros " * 19 * 400
+)  # more than a few blocks of a tar, and no whole number of them
+JUNK = JUNK[: len(JUNK) // 512 * 512]
+cpio = functools.partial(archives.written, form="cpio_newc")
+APPENDED: dict[str, Callable[[], bytes]] = {
+    "tar, tar": lambda: archives.tarred(FIRST) + archives.tarred(SECOND),
+    "tar, zeros, tar": lambda: archives.tarred(FIRST) + bytes(100_352) + archives.tarred(SECOND),
+    "tar in gz, twice": lambda: (
+        gzip.compress(archives.tarred(FIRST)) + gzip.compress(archives.tarred(SECOND))
+    ),
+    "tar, tar in one gz": lambda: gzip.compress(archives.tarred(FIRST) + archives.tarred(SECOND)),
+    "zeros, tar, tar in one xz": lambda: archives.compressed(
+        bytes(10240) + archives.tarred(FIRST) + archives.tarred(SECOND), "xz"
+    ),
+    "cpio, cpio": lambda: cpio(FIRST) + cpio(SECOND),
+    "cpio, zeros, cpio in zst, as an initrd": lambda: (
+        cpio(FIRST) + bytes(408) + archives.compressed(cpio(SECOND), "zst")
+    ),
+    "cab, cab": lambda: archives.cab(FIRST) + archives.cab(SECOND),
+}
+
+
+@pytest.mark.parametrize("how", APPENDED)
+def test_what_is_appended_to_a_container_is_read_too(how: str) -> None:
+    """Behind the end of a container the next one is looked for, as the programs do that open them."""
+    assert unpacked(APPENDED[how]()) == FIRST | SECOND
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "lz4", "lz"])
+def test_compressed_streams_in_a_row_are_one_file(suffix: str) -> None:
+    """Each stream is read to its end and the next one behind it: gunzip and the others do the same."""
+    parts = [random.Random(number).randbytes(200_000) for number in range(3)]
+    data = b"".join(archives.compressed(part, suffix) for part in parts)
+    assert unpacked(data, f"a.{suffix}".encode()) == {"content": b"".join(parts)}
+
+
+def test_zeros_between_compressed_streams_hide_nothing() -> None:
+    """Some programs skip them, so what comes after them is looked at on its own."""
+    content = Content.of_bytes(gzip.compress(b"one") + bytes(512) + gzip.compress(b"two"))
+    kind = container_kind(content.data)
+    assert kind is not None
+    assert [bytes(member.data) for member in members(content, kind, budget())] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("end", [1024, None], ids=["no end mark", "behind the end mark"])
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress], ids=["plain", "gz"])
+def test_junk_in_a_tar_hides_nothing_behind_it(wrap: Callable[[bytes], bytes], end: int | None) -> None:
+    """However much stands between two members that no tar has, tar skips it, and so is it here."""
+    found: dict[str, bytes] = {}
+    with pytest.raises(Damaged):
+        collect(wrap(archives.tarred(FIRST)[:end] + JUNK + archives.tarred(SECOND)), found)
+    assert found == FIRST | SECOND
+
+
+def test_what_cannot_be_read_behind_an_end_is_told() -> None:
+    """A compressor that packed more than the container in it leaves something that nobody has looked at."""
+    found: dict[str, bytes] = {}
+    with pytest.raises(NotSupported, match="behind its end"):
+        collect(gzip.compress(cpio(FIRST) + cpio(SECOND)), found)
+    assert found == FIRST
+    assert unpacked(gzip.compress(cpio(FIRST) + bytes(100_000))) == FIRST
+
+
+@pytest.mark.parametrize("make", [archives.tarred, cpio], ids=["tar", "cpio"])
+def test_a_bomb_of_zeros_behind_the_end_is_one(make: Callable[[archives.Members], bytes]) -> None:
+    """What pads a compressed container is unpacked as well, and so it counts."""
+    data = gzip.compress(make(FIRST) + bytes(3 << 20))
+    assert unpacked(data) == FIRST
+    with pytest.raises(TooLarge, match="max_total_mib"):
+        unpacked(data, limits=UnpackLimits(max_total_mib=1))
+
+
+def test_what_is_read_anew_counts_once() -> None:
+    """Zeros might be a tar and are then read as they are: a few megabytes of them are no bomb."""
+    data = bytes(12_000_000)
+    assert unpacked(gzip.compress(data), b"a.gz") == {"content": data}
+
+
+def test_each_container_in_a_row_counts_as_a_member() -> None:
+    """A file of a hundred thousand empty containers is work as well."""
+    data = (gzip.compress(b"") + bz2.compress(b"")) * 5
+    assert unpacked(data, limits=UnpackLimits(max_members=9)) == {}
+    with pytest.raises(TooLarge, match="max_members"):
+        unpacked(data, limits=UnpackLimits(max_members=8))
+
+
+def test_a_limit_within_a_stream_leaves_nothing_open() -> None:
+    """A mapping that was being read when a limit ended it can be closed, and nothing else stays."""
+    data = gzip.compress(archives.tarred(FIRST) + random.Random(1).randbytes(1_200_000) + bytes(20_000_000))
+    before = len(os.listdir("/proc/self/fd"))
+    fd = os.memfd_create("test")
+    os.write(fd, data)
+    content = Content.of_descriptor(fd, ContentLabel(b"", len(data)))
+    kind = container_kind(content.data)
+    assert kind is not None
+    with pytest.raises(TooLarge):
+        list(members(content, kind, budget(len(data), UnpackLimits(max_total_mib=2))))
+    content.close()
+    os.close(fd)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_the_containers_own_text_goes_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """libarchive's warnings, which quote the container, are not logged."""
     with caplog.at_level(logging.DEBUG):
@@ -403,6 +519,34 @@ def test_a_file_that_is_no_container_after_all_is_damaged() -> None:
         list(members(nothing, Kind("zip", ("zip",)), budget()))
 
 
-def test_the_library_tells_its_version() -> None:
-    """The version is part of the generation: another libarchive may read more."""
-    assert int(library_version()) >= 3_004_000
+@pytest.mark.parametrize("suffix", ["gz", "xz", "lzma"])
+@pytest.mark.parametrize("wrap", [lambda data: data, lambda data: archives.tarred({"content": data})])
+def test_what_stands_in_a_compressed_file_before_it_breaks_off_is_read(
+    suffix: str, wrap: Callable[[bytes], bytes]
+) -> None:
+    """Other programs give out what they have got by then: so it is looked at, and the damage is told."""
+    inner = b"".join(b"%d " % random.Random(number).randrange(10**9) for number in range(50_000))
+    for whole in (inner[:1000], inner):
+        data = archives.compressed(wrap(whole), suffix)
+        found: dict[str, bytes] = {}
+        with pytest.raises(Damaged):
+            collect(data[: len(data) * 3 // 4], found)
+        assert len(found["content"]) > len(whole) // 2
+        assert whole.startswith(found["content"])
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "lz4", "lz"])
+def test_bytes_behind_a_compressed_file_do_not_hide_it(suffix: str) -> None:
+    """One byte that does not belong there costs nothing of what does."""
+    data = archives.compressed(archives.tarred(MEMBERS), suffix)
+    found: dict[str, bytes] = {}
+    with suppress(Damaged):
+        collect(data + b"\1", found)
+    assert found == MEMBERS
+
+
+def test_a_bomb_that_breaks_off_is_one() -> None:
+    """What is read in spite of damage counts as everything does."""
+    data = archives.compressed(bytes(5_000_000), "xz")
+    with pytest.raises(TooLarge, match="max_total_mib"):
+        unpacked(data[:-30], limits=UnpackLimits(max_total_mib=1))

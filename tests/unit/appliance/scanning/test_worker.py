@@ -19,9 +19,9 @@ from appliance.scanning.worker_wire import (
     Refused,
     Role,
     Started,
-    decode_answer,
+    decode_answers,
     decode_first,
-    encode_job,
+    encode_jobs,
 )
 from tests.support.contents import EICAR
 from tests.support.scanning import DEADLINE, EICAR_ONLY, content, empty_bundle, worker_runtime
@@ -44,7 +44,7 @@ class Worker:
 
     def answer(self) -> JobAnswer:
         """The next answer to a job."""
-        return decode_answer(memoryview(self.front.recv(MAX_REPLY_BYTES)))
+        return next(decode_answers(memoryview(self.front.recv(MAX_REPLY_BYTES))))
 
 
 @contextmanager
@@ -81,8 +81,8 @@ def test_it_answers_one_job_after_another() -> None:
     with worker() as scanner, eicar_bundle() as bundle:
         assert isinstance(scanner.order(Role.SCAN, bundle), Started)
         with content(EICAR, b"eicar.com") as (evil, label), content(b"good") as (good, other):
-            socket.send_fds(scanner.front, [encode_job(1, label)], [evil])
-            socket.send_fds(scanner.front, [encode_job(2, other)], [good])
+            socket.send_fds(scanner.front, [encode_jobs([(1, label)])], [evil])
+            socket.send_fds(scanner.front, [encode_jobs([(2, other)])], [good])
             first, second = scanner.answer(), scanner.answer()
     assert (first.number, [found.threat for found in first.detections]) == (1, ["Eicar-Test-Signature"])
     assert second == JobAnswer(2)
@@ -93,7 +93,7 @@ def test_it_reads_a_content_from_its_beginning() -> None:
     with worker() as scanner, eicar_bundle() as bundle, content(EICAR) as (fd, label):
         scanner.order(Role.SCAN, bundle)
         os.lseek(fd, 0, os.SEEK_END)
-        socket.send_fds(scanner.front, [encode_job(1, label)], [fd])
+        socket.send_fds(scanner.front, [encode_jobs([(1, label)])], [fd])
         assert scanner.answer().detections
 
 
@@ -101,11 +101,11 @@ def test_a_job_without_a_descriptor_ends_unanswered() -> None:
     """ENGINE_ERROR, and the worker goes on."""
     with worker() as scanner, eicar_bundle() as bundle, content(EICAR) as (fd, label):
         scanner.order(Role.SCAN, bundle)
-        scanner.front.send(encode_job(1, label))
+        scanner.front.send(encode_jobs([(1, label)]))
         lost = scanner.answer()
         assert lost.no_answer is not None
         assert lost.no_answer.why is Unanswered.ENGINE_ERROR
-        socket.send_fds(scanner.front, [encode_job(2, label)], [fd])
+        socket.send_fds(scanner.front, [encode_jobs([(2, label)])], [fd])
         assert scanner.answer().detections
 
 
@@ -114,7 +114,7 @@ def test_a_descriptor_that_cannot_be_read_ends_unanswered() -> None:
     with worker() as scanner, eicar_bundle() as bundle, content(b"x") as (_, label):
         scanner.order(Role.SCAN, bundle)
         read, write = os.pipe()
-        socket.send_fds(scanner.front, [encode_job(1, label)], [read])
+        socket.send_fds(scanner.front, [encode_jobs([(1, label)])], [read])
         answer = scanner.answer()
         os.close(read)
         os.close(write)
@@ -143,8 +143,9 @@ def test_a_bundle_without_room_is_refused_with_a_sentence() -> None:
 
 def test_it_ends_when_the_front_hangs_up_before_the_order() -> None:
     """It leaves without a word, as does any other worker whose front is gone."""
-    with worker():
-        pass
+    with worker() as scanner:
+        scanner.front.shutdown(socket.SHUT_WR)
+        assert scanner.front.recv(MAX_REPLY_BYTES) == b""
 
 
 def test_it_imports_neither_the_wire_to_guests_nor_an_event_loop() -> None:
@@ -155,4 +156,4 @@ def test_it_imports_neither_the_wire_to_guests_nor_an_event_loop() -> None:
     done = subprocess.run(
         command, env=runtime.environment, capture_output=True, check=True, text=True, timeout=DEADLINE
     )
-    assert not {"grpc", "asyncio", "lmdb", "structlog"} & set(done.stdout.split())
+    assert not {"grpc", "asyncio", "lmdb", "numpy", "structlog"} & set(done.stdout.split())

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from appliance.scanning.worker_process import Launch, WorkerProcess, all_ended
-from appliance.scanning.worker_wire import Misbehaved, encode_job
+from appliance.scanning.worker_wire import Misbehaved, encode_jobs
 from tests.support.scanning import (
     DEADLINE,
     content,
@@ -66,7 +66,7 @@ async def running(launch: Launch, heard: Heard) -> AsyncIterator[WorkerProcess]:
 def give(process: WorkerProcess, data: bytes) -> bool:
     """Send a content as job 1."""
     with content(data) as (fd, label):
-        return process.send(encode_job(1, label), fd)
+        return process.send(encode_jobs([(1, label)]), fd)
 
 
 @WALLS
@@ -158,6 +158,8 @@ async def test_a_stopped_sandbox_can_be_killed() -> None:
         os.kill(process.pid, signal.SIGSTOP)
         process.kill()
         await asyncio.wait_for(process.ended, DEADLINE)
+        assert process.pid not in descendants()
+    assert heard.lost == []
 
 
 async def test_a_worker_is_killed_before_it_has_begun(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Tests of appliance/scanning/worker_wire.py."""
 
-import contextlib
 import json
 import struct
 from pathlib import Path
@@ -16,7 +15,8 @@ from appliance.domain.verdict import MAX_MEMBER_BYTES, MAX_THREAT_BYTES, Detecti
 from appliance.scanning.confinement import Confinement
 from appliance.scanning.worker_wire import (
     MAX_DETECTIONS,
-    MAX_JOB_BYTES,
+    MAX_JOBS,
+    MAX_JOBS_BYTES,
     MAX_NAME_BYTES,
     MAX_REPLY_BYTES,
     JobAnswer,
@@ -25,12 +25,12 @@ from appliance.scanning.worker_wire import (
     Refused,
     Role,
     Started,
-    decode_answer,
+    decode_answers,
     decode_first,
-    decode_job,
+    decode_jobs,
     encode_answer,
     encode_first,
-    encode_job,
+    encode_jobs,
 )
 
 CONFINEMENT = Confinement(1 << 30, 1 << 33, 1 << 30)
@@ -39,7 +39,8 @@ CONFINEMENT = Confinement(1 << 30, 1 << 33, 1 << 30)
 def found(number: int, **body: object) -> memoryview:
     """A worker's answer whose body is forged."""
     whole = {"detections": [], "no_answer": None, "damaged": False} | body
-    return memoryview(struct.pack("<BQ", 2, number) + json.dumps(whole).encode())
+    text = json.dumps(whole).encode()
+    return memoryview(struct.pack("<BQI", 2, number, len(text)) + text)
 
 
 def test_an_order_arrives_as_it_was_given() -> None:
@@ -59,13 +60,17 @@ def test_settings_that_do_not_fit_into_a_message_are_refused() -> None:
         Order(Role.BUILD, EngineSettings(YaraSettings(rules_dirs=many)), UnpackLimits(), CONFINEMENT).encode()
 
 
-def test_a_job_arrives_as_it_was_given() -> None:
-    """Number and label survive; a name that is too long is cut."""
-    label = ContentLabel(bytes(range(32)), 1 << 40, b"x.exe")
-    assert decode_job(encode_job(1 << 60, label)) == (1 << 60, label)
-    long = encode_job(1, ContentLabel(bytes(32), 0, b"n" * 1000))
-    assert len(long) <= MAX_JOB_BYTES
-    assert decode_job(long)[1].name == b"n" * MAX_NAME_BYTES
+def test_jobs_arrive_as_they_were_given() -> None:
+    """Numbers and labels survive, one after another; a name that is too long is cut."""
+    jobs = [
+        (1 << 60, ContentLabel(bytes(range(32)), 1 << 40, b"x.exe")),
+        (2, ContentLabel(b"\xff" * 32, 0, b"")),
+        (3, ContentLabel(bytes(32), 7, b"\xff\x00")),
+    ]
+    assert list(decode_jobs(encode_jobs(jobs))) == jobs
+    long = encode_jobs([(1, ContentLabel(bytes(32), 0, b"n" * 1000))] * MAX_JOBS)
+    assert len(long) <= MAX_JOBS_BYTES
+    assert {label.name for _, label in decode_jobs(long)} == {b"n" * MAX_NAME_BYTES}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,18 @@ def test_a_job_arrives_as_it_was_given() -> None:
 )
 def test_an_answer_arrives_as_it_was_given(answer: JobAnswer) -> None:
     """Detections, a reason, damage, or nothing at all."""
-    assert decode_answer(memoryview(encode_answer(answer))) == answer
+    assert list(decode_answers(memoryview(encode_answer(answer)))) == [answer]
+
+
+def test_answers_share_a_message() -> None:
+    """Short ones and long ones, one after another, and what is wrong behind them is told all the same."""
+    answers = [JobAnswer(1), JobAnswer(2, (Detection("T", "e"),)), JobAnswer(3), JobAnswer(4, damaged=True)]
+    message = b"".join(map(encode_answer, answers))
+    assert list(decode_answers(memoryview(message))) == answers
+    forged = decode_answers(memoryview(message + b"\x01"))
+    assert [next(forged) for _ in answers] == answers
+    with pytest.raises(Misbehaved):
+        next(forged)
 
 
 def test_the_longest_answer_fits_into_a_message() -> None:
@@ -87,7 +103,8 @@ def test_the_longest_answer_fits_into_a_message() -> None:
     detection = Detection("\u20ac" * (MAX_THREAT_BYTES // 3), "e" * 64, '"' * MAX_MEMBER_BYTES)
     message = encode_answer(JobAnswer(1, (detection,) * 50))
     assert len(message) <= MAX_REPLY_BYTES
-    assert decode_answer(memoryview(message)).detections == (detection,) * MAX_DETECTIONS
+    (answer,) = decode_answers(memoryview(message))
+    assert answer.detections == (detection,) * MAX_DETECTIONS
 
 
 @pytest.mark.parametrize("first", [Started(True), Started(False), Refused("the bundle is damaged")])
@@ -99,20 +116,23 @@ def test_the_answer_to_an_order_arrives_as_it_was_given(first: Started | Refused
 @pytest.mark.parametrize(
     "message",
     [
+        b"",
         b"\x01",
-        b"\x09" + bytes(8),
-        b"\x01" + bytes(9),
-        b"\x02" + bytes(8),
-        b"\x02" + bytes(8) + b"{",
-        b"\x02" + bytes(8) + b"[" * 100_000,
-        b"\x02" + bytes(8) + b"[]",
-        b"\x02" + bytes(8) + b"\xff\xfe{}",
+        b"\x09" + bytes(12),
+        b"\x01" + bytes(13),
+        b"\x01" + bytes(8) + b"\x01\0\0\0{",
+        b"\x02" + bytes(12),
+        b"\x02" + bytes(8) + b"\x01\0\0\0{",
+        b"\x02" + bytes(8) + b"\xff\xff\xff\xff{}",
+        b"\x02" + bytes(8) + struct.pack("<I", 100_000) + b"[" * 100_000,
+        b"\x02" + bytes(8) + b"\x02\0\0\0[]",
+        b"\x02" + bytes(8) + b"\x04\0\0\0\xff\xfe{}",
     ],
 )
 def test_what_is_no_answer_is_misbehaviour(message: bytes) -> None:
     """Short, unknown, too long, and bodies that are no JSON object."""
     with pytest.raises(Misbehaved):
-        decode_answer(memoryview(message))
+        list(decode_answers(memoryview(message)))
 
 
 @pytest.mark.parametrize(
@@ -135,12 +155,12 @@ def test_what_is_no_answer_is_misbehaviour(message: bytes) -> None:
 def test_a_body_of_the_wrong_form_is_misbehaviour(body: dict[str, object]) -> None:
     """Wrong types, numbers that stand for nothing, and endless lists."""
     with pytest.raises(Misbehaved):
-        decode_answer(found(1, **body))
+        list(decode_answers(found(1, **body)))
 
 
 def test_hostile_texts_become_printable_and_short() -> None:
     """Escape sequences, lone surrogates and megabytes come out as text that can be stored and shown."""
-    answer = decode_answer(found(1, detections=[["\x1b[2J\ud800\u202e", "e" * 1000, "m" * 100_000, 1]]))
+    (answer,) = decode_answers(found(1, detections=[["\x1b[2J\ud800\u202e", "e" * 1000, "m" * 100_000, 1]]))
     (detection,) = answer.detections
     for text, limit in ((detection.threat, 256), (detection.engine, 64), (detection.member, 1024)):
         assert text.isprintable()
@@ -150,7 +170,10 @@ def test_hostile_texts_become_printable_and_short() -> None:
 @given(st.binary(max_size=64) | st.binary(max_size=32).map(lambda tail: b"\x02" + bytes(8) + tail))
 def test_no_bytes_raise_anything_else(message: bytes) -> None:
     """Whatever a worker sends is an answer or Misbehaved."""
-    for decode in (decode_answer, decode_first):
+    for decode in (lambda said: list(decode_answers(said)), decode_first):
         if message:
-            with contextlib.suppress(Misbehaved):
-                decode(memoryview(message))
+            try:
+                said: object = decode(memoryview(message))
+            except Misbehaved as error:
+                said = str(error)
+            assert said

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +16,16 @@ import pytest
 from appliance.domain.override import Override
 from appliance.state import store as state_store
 from appliance.state.store import FILE, StateDamaged, StateError, StateStore
+from tests.support.held_state import nobody_can_write
 
 DIGEST = b"d" * 32
 BLOCK = Override(False, "ticket 4711", "uid-0.pid-1", 1000)
 
 
 @contextmanager
-def opened(directory: Path, now: float = 1000.0) -> Iterator[StateStore]:
+def opened(directory: Path, now: float = 1000.0, audit_entries: int = 100_000) -> Iterator[StateStore]:
     """A state that is closed again."""
-    store = StateStore.open(directory, lambda: now)
+    store = StateStore.open(directory, lambda: now, audit_entries)
     yield store
     store.close()
 
@@ -79,6 +81,36 @@ def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.
         assert set(store.overrides()) == {b"1" * 32, b"3" * 32}
 
 
+def test_the_audit_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
+    """The newest changes are kept, across restarts, and how many went is counted. Overrides all stay."""
+    with opened(tmp_path, audit_entries=3) as store:
+        for number in range(5):
+            store.set_override(bytes([number]) * 32, BLOCK, f"uid-{number}")
+        assert store.audit_dropped == 2
+        assert [entry.actor for entry in store.audit(10)] == ["uid-4", "uid-3", "uid-2"]
+    with opened(tmp_path, audit_entries=3) as store:
+        store.clear_override(b"\0" * 32, "over", "uid-5")
+        assert store.audit_dropped == 1
+        assert [entry.actor for entry in store.audit(10)] == ["uid-5", "uid-4", "uid-3"]
+        assert len(store.overrides()) == 4
+
+
+def test_a_lower_bound_of_the_audit_is_reached_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One change does not have to wait until a hundred thousand entries are gone."""
+    monkeypatch.setattr(state_store, "DROPPED_AT_ONCE", 4)
+    with opened(tmp_path) as store:
+        for number in range(10):
+            store.set_override(bytes([number]) * 32, BLOCK, "me")
+    left = []
+    with opened(tmp_path, audit_entries=2) as store:
+        for _ in range(4):
+            store.clear_override(DIGEST, "", "me")
+            left.append(len(store.audit(100)))
+    assert left == [7, 4, 2, 2]
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeros", "scramble", "foreign", "record"])
 def test_damaged_state_is_refused_and_left_where_it_is(tmp_path: Path, damage: str) -> None:
     """A block that went missing in silence would be worse than an SVM that does not start."""
@@ -126,7 +158,7 @@ import sys
 from pathlib import Path
 from appliance.domain.override import Override
 from appliance.state.store import StateStore
-store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0)
+store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0, 100_000)
 for number in range(100_000):
     store.set_override(number.to_bytes(32, "big"), Override(False, "why", "me", 1), "me")
     print(number, flush=True)
@@ -155,13 +187,28 @@ def test_a_full_disk_refuses_with_a_sentence(tmp_path: Path) -> None:
             store.set_override(DIGEST, BLOCK, "me")
 
 
+def test_closing_waits_for_what_is_being_written(tmp_path: Path) -> None:
+    """A change that another thread makes gets to the disk whole; only then the file is closed."""
+    store = StateStore.open(tmp_path, lambda: 1000.0, 100_000)
+    with nobody_can_write(tmp_path / FILE) as release, ThreadPoolExecutor() as threads:
+        change = threads.submit(store.set_override, DIGEST, BLOCK, "me")
+        while not store._changing.locked():
+            assert not change.done()
+        closing = threads.submit(store.close)
+        release()
+        change.result(30)
+        closing.result(30)
+    with opened(tmp_path) as again:
+        assert again.overrides() == {DIGEST: BLOCK}
+
+
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from appliance.domain.override import Override
 from appliance.state.store import StateError, StateStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0)
+store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0, 100_000)
 block = Override(False, "why" * 100, "me", 1)
 store.set_override(b"first" + bytes(27), block, "me")
 resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))

@@ -5,7 +5,9 @@ import random
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import lmdb
@@ -103,7 +105,11 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
 def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
     """A file without content, as a full disk may leave it, is simply begun."""
     empty(filled(tmp_path))
-    VerdictStore.open(tmp_path, MAP, lambda: 0.0).close()
+    store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    assert store.notice == ""
+    assert store.stats().entries == 0
+    store.close()
+    assert not list(tmp_path.glob("*.damaged-*"))
 
 
 def test_a_killed_svms_file_is_taken_over(tmp_path: Path) -> None:
@@ -185,3 +191,52 @@ def test_reading_where_no_svm_ran_says_so(tmp_path: Path) -> None:
     """The sentence says that the directory may be the wrong one."""
     with pytest.raises(StoreError, match="--dir"):
         open_for_reading(tmp_path)
+
+
+class SlowDisk:
+    """A real LMDB environment on a disk that takes its time: `sync` ends when it is told to."""
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        """Begin with nothing done."""
+        self.done: list[str] = []
+        self.began, self.may_end = threading.Event(), threading.Event()
+        self._env = env
+
+    def sync(self, force: bool) -> None:
+        """Wait, sync, and note it."""
+        self.began.set()
+        assert self.may_end.wait(30)
+        self._env.sync(force)
+        self.done.append("synced")
+
+    def close(self) -> None:
+        """Close, and note it."""
+        self._env.close()
+        self.done.append("closed")
+
+
+def test_closing_waits_for_a_sync_under_way(tmp_path: Path) -> None:
+    """A thread may still be waiting for the disk when the SVM stops: the file is closed behind it."""
+    environment = Environment.open(tmp_path, MAP, 0)
+    disk = SlowDisk(environment._env)
+    environment._env = disk  # type: ignore[assignment]  # it has all that is called here
+    with ThreadPoolExecutor() as threads:
+        syncing = threads.submit(environment.sync)
+        assert disk.began.wait(30)
+        closing = threads.submit(environment.close)
+        assert not wait([closing], timeout=0.2).done
+        disk.may_end.set()
+        syncing.result(30)
+        closing.result(30)
+    assert disk.done == ["synced", "closed"]
+
+
+def test_a_sync_that_comes_after_the_end_harms_nobody(tmp_path: Path) -> None:
+    """A thread that was told to sync and gets to it late finds the file closed, which is all right."""
+    store = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    store.put(16, b"d" * 32, GOOD)
+    store.close()
+    store.sync()
+    again = VerdictStore.open(tmp_path, MAP, lambda: 0.0)
+    assert again.lookup(16, [b"d" * 32]) == [GOOD]
+    again.close()

@@ -127,4 +127,11 @@ def test_whatever_is_overwritten_only_the_declared_exception_comes(
         patch = data.draw(st.binary(min_size=1, max_size=16))
         at = page * PAGE + data.draw(st.integers(0, 160))
         content[at : at + len(patch)] = patch
-    verdict_on(tmp_path_factory.mktemp("any"), bytes(content))
+    path = tmp_path_factory.mktemp("any") / "file.mdb"
+    path.write_bytes(content)
+    raised: list[Exception] = []
+    try:
+        check_pages(path)
+    except Exception as error:
+        raised.append(error)
+    assert all(type(error) is FileDamaged and str(error) for error in raised)

@@ -16,6 +16,7 @@ import pytest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
 from appliance.verdicts.environment import FILE
+from appliance.verdicts.judged import Judged
 from appliance.verdicts.store import MAX_PENDING, VerdictStore, read_stats
 
 MAP = 68 << 20
@@ -235,8 +236,9 @@ def test_a_file_that_is_damaged_while_it_serves_is_set_aside(tmp_path: Path) -> 
             for page in range(2, store.stats().file_bytes // 4096):
                 file.seek(page * 4096 + 10)
                 file.write(b"\x07\x00")  # no kind of page
-        assert store.lookup(16, digests(10)) == [None] * 10
+        assert store.lookup(16, [DIGEST]) == [None]
         assert store.stats().set_aside == 1
+        assert store.lookup(16, digests(10)) == [None] * 10
         assert len(list(tmp_path.glob("cache.lmdb.damaged-*"))) == 1
         store.put(16, DIGEST, BAD)
         store.flush()
@@ -277,12 +279,17 @@ def test_memory_and_file_agree_whatever_happens(tmp_path: Path) -> None:
                 expected = [truth.get((scope, digest)) for digest in pool]
                 expected = [v if v and not 0 < v.expires_at <= clock.now else None for v in expected]
                 assert store.lookup(scope, pool) == expected
+                for times in (1, len(pool)):
+                    judged = Judged(lambda data: 1 if store.decode(data) is None else 2, 1)
+                    for start in range(0, len(pool), times):
+                        judgements = store.judgements(scope, pool[start : start + times], judged)
+                        assert judgements == [1 if v is None else 2 for v in expected[start : start + times]]
         clock.now += 1800
 
 
 def test_what_the_table_in_memory_forgot_is_read_from_the_file(tmp_path: Path) -> None:
     """Digests that push each other out of memory are all answered, from wherever they are."""
-    crowd = [number.to_bytes(4, "big") + b"same" * 7 for number in range(200)]
+    crowd = [number.to_bytes(2, "big") + b"same" * 7 + b"sa" for number in range(1, 200)]
     with opened(tmp_path) as store:
         for digest in crowd:
             store.put(16, digest, GOOD)

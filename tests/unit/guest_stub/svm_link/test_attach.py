@@ -55,8 +55,10 @@ async def test_heartbeats_come_in_time(tmp_path: Path) -> None:
     """An SVM that wants one every 60 ms gets them."""
     behaviour = Behaviour()
     behaviour.policy.heartbeat.FromMilliseconds(60)
-    async with attached(tmp_path, behaviour) as (_, server):
+    async with attached(tmp_path, behaviour) as (link, server):
         await until(lambda: server.heartbeats >= 3)
+        assert link.policy.heartbeat_seconds == 0.06
+        assert not link.lost.is_set()
 
 
 @pytest.mark.parametrize("replies", [[], [GENERATION], [POLICY], [POLICY, POLICY], [guest_pb2.AttachReply()]])
@@ -80,4 +82,4 @@ def test_a_policy_that_lets_nothing_through_is_refused(batch: int, chunk: int) -
 def test_a_policy_is_held_to_the_stubs_own_bounds() -> None:
     """No SVM makes the stub build messages over 1 MiB, or beat without a pause."""
     policy = read_policy(guest_pb2.Policy(max_batch=1 << 31, max_chunk_bytes=1 << 31, heartbeat=Duration()))
-    assert policy == LinkPolicy(0, 16384, 256 << 10, 30.0)
+    assert policy == LinkPolicy(0, 16384, 768 << 10, 30.0)

@@ -61,7 +61,7 @@ async def test_pending_digests_settle_later(tmp_path: Path) -> None:
         question = await link.check(batch_of(3))
         assert (question.outcomes, question.open) == ([21, 3, 21], 2)
         reply = guest_pb2.CheckReply(request_id=server.check_requests[0].request_id, generation=8)
-        reply.settled.add(index=2, outcome=1).detail.threat = "T"
+        reply.settled.add(index=2, outcome=1, generation=8).detail.threat = "T"
         await server.say(reply)
         del reply.settled[:]
         reply.settled.add(index=0, outcome=10).detail.reason = "over 256 MiB"

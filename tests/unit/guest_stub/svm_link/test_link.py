@@ -107,10 +107,12 @@ async def test_closing_leaves_no_descriptor(tmp_path: Path) -> None:
     files = HeldFiles(tmp_path, [os.urandom(30 << 18)])
     async with serving(tmp_path / "svm.sock", Behaviour(take_content=asyncio.Event())) as server:
         link = await SvmLink.open(server.target, LABELS, 30.0)
-        await link.check(files.batch())
+        question = await link.check(files.batch())
         await until(lambda: held_open(files.paths[0]))
         await link.close()
         await until(lambda: not held_open(files.paths[0]))
+    assert [answer.outcome for answer in (await ends(question)).values()] == [Outcome.NO_SVM]
+    assert not held_open(files.paths[0])
 
 
 def held_open(path: Path) -> bool:

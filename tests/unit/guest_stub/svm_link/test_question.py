@@ -33,7 +33,7 @@ class Asked:
             60.0,
             lambda index: FileContent(10, b"name%d" % index, no_file),
         )
-        self.question = Question(batch, self.uploads.append, self.close)
+        self.question = Question(batch, self.uploads.extend, self.close)
 
     def close(self, _: Question) -> None:
         """Count."""
@@ -48,7 +48,7 @@ class Asked:
 async def drained(question: Question) -> list[tuple[int, LinkAnswer]]:
     """What has settled; everything must have."""
     async with asyncio.timeout(30):
-        return [settled async for settled in question.settled()]
+        return [end async for ended in question.settled() for end in ended]
 
 
 async def test_known_digests_end_at_once() -> None:
@@ -102,6 +102,18 @@ async def test_pending_ones_settle_later() -> None:
     assert await drained(question) == [(2, CLEAN), (0, MALICIOUS)]
 
 
+async def test_what_has_ended_meanwhile_comes_together() -> None:
+    """A reader that is behind the SVM gets all ends at once."""
+    question = Asked(4).first(PENDING, PENDING, 4, PENDING)
+    settled = aiter(question.settled())
+    question.settle(3, CLEAN)
+    question.settle(0, MALICIOUS)
+    assert await anext(settled) == [(3, CLEAN), (0, MALICIOUS)]
+    question.settle(1, CLEAN)
+    assert await anext(settled) == [(1, CLEAN)]
+    assert [ended async for ended in settled] == []
+
+
 async def test_settled_waits_for_what_is_open() -> None:
     """A reader that is ahead of the SVM is woken by each end."""
     question = Asked(2).first(PENDING, PENDING)
@@ -114,19 +126,29 @@ async def test_settled_waits_for_what_is_open() -> None:
 
 
 async def test_content_that_is_needed_is_handed_out() -> None:
-    """An upload carries lease, digest and content, and its verdict ends the index."""
+    """An upload carries lease, digest and content, and is wanted until the index ends."""
     asked = Asked(2)
     question = asked.first(NEEDED, 4, leases={0: 70})
     [upload] = asked.uploads
     assert (upload.index, upload.lease, upload.sha256) == (0, 70, bytes(32))
     assert upload.content.name == b"name0"
     assert upload.wanted
-    upload.end(CLEAN)
+    question.settle(0, CLEAN)
     assert not upload.wanted
     assert await drained(question) == [(0, CLEAN)]
-    assert asked.closed == 0  # the SVM has not said its word on Check yet
-    question.settle(0, CLEAN)
     assert asked.closed == 1
+
+
+async def test_what_the_stub_found_out_itself_ends_at_once() -> None:
+    """A file that changed ends without the SVM; the question closes with the SVM's own word."""
+    asked = Asked(1)
+    question = asked.first(NEEDED, leases={0: 70})
+    asked.uploads[0].end(CHANGED)
+    assert await drained(question) == [(0, CHANGED)]
+    assert asked.closed == 0
+    question.settle(0, ENGINE_ERROR)
+    assert asked.closed == 1
+    assert await drained(question) == []
 
 
 async def test_content_without_a_lease_is_an_error_of_the_sender() -> None:
@@ -150,32 +172,6 @@ async def test_a_verdict_of_another_guests_upload_counts_at_once() -> None:
     assert asked.closed == 1
 
 
-async def test_changed_content_says_more_than_check() -> None:
-    """The SVM ends a refused upload as ENGINE_ERROR on Check; that the file changed is the answer."""
-    asked = Asked(1)
-    question = asked.first(NEEDED, leases={0: 70})
-    question.settle(0, ENGINE_ERROR)
-    assert question.open == 1
-    asked.uploads[0].end(CHANGED)
-    assert await drained(question) == [(0, CHANGED)]
-    assert asked.closed == 1
-
-
-async def test_a_refused_upload_leaves_the_word_to_check() -> None:
-    """After a refusal the digest ends by what Check says, before or after it."""
-    for check_first in (True, False):
-        asked = Asked(1)
-        question = asked.first(NEEDED, leases={0: 70})
-        if check_first:
-            question.settle(0, ENGINE_ERROR)
-        asked.uploads[0].refused(LinkAnswer(Outcome.OVERLOADED))
-        if not check_first:
-            assert question.open == 1
-            question.settle(0, ENGINE_ERROR)
-        assert await drained(question) == [(0, ENGINE_ERROR)]
-        assert asked.closed == 1
-
-
 async def test_a_lease_that_comes_again_is_a_new_upload() -> None:
     """Asked for the content again, the first upload counts no more."""
     asked = Asked(1)
@@ -185,8 +181,8 @@ async def test_a_lease_that_comes_again_is_a_new_upload() -> None:
     first, second = asked.uploads
     assert (first.wanted, second.wanted, second.lease) == (False, True, 71)
     first.end(CHANGED)
-    first.refused(ENGINE_ERROR)
-    second.end(CLEAN)
+    question.settle(0, CLEAN)
+    assert not second.wanted
     assert await drained(question) == [(0, CLEAN)]
 
 
@@ -210,26 +206,16 @@ async def test_failing_before_the_first_reply_ends_all() -> None:
 
 
 async def test_failing_later_ends_what_is_open() -> None:
-    """What is open ends by the reason given, unless an upload's refusal says more."""
+    """What is open ends by the reason given."""
     asked = Asked(3)
     question = asked.first(NEEDED, PENDING, 4, leases={0: 70})
-    refused = LinkAnswer(Outcome.OVERLOADED, reason="no room")
-    asked.uploads[0].refused(refused)
     question.fail(Outcome.TIMED_OUT, "too late")
     assert question.outcomes == [NEEDED, PENDING, 4]
-    assert await drained(question) == [(0, refused), (1, LinkAnswer(Outcome.TIMED_OUT, reason="too late"))]
+    late = LinkAnswer(Outcome.TIMED_OUT, reason="too late")
+    assert await drained(question) == [(0, late), (1, late)]
     assert asked.closed == 1
     question.fail(Outcome.NO_SVM, "again")
     assert asked.closed == 1
-
-
-async def test_a_lost_svm_is_no_fault_of_an_upload() -> None:
-    """When the SVM is gone, a refusal that its going caused is not the answer."""
-    asked = Asked(1)
-    question = asked.first(NEEDED, leases={0: 70})
-    asked.uploads[0].refused(ENGINE_ERROR)
-    question.fail(Outcome.NO_SVM, "gone")
-    assert await drained(question) == [(0, LinkAnswer(Outcome.NO_SVM, reason="gone"))]
 
 
 def test_a_second_first_reply_is_ignored() -> None:

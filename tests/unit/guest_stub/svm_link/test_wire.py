@@ -6,7 +6,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.values import LinkAnswer, Purpose
-from guest_stub.svm_link.wire import first_reply, refusal, seconds, settled_answer, upload_answer
+from guest_stub.svm_link.wire import first_reply, seconds, settled_answer
 from tests.support.guest_side_server import numbers
 
 
@@ -35,51 +35,36 @@ def test_a_first_reply_has_details_and_leases_apart() -> None:
 @pytest.mark.parametrize("number", [0, 6, 99, 100, 102])
 def test_a_number_that_is_not_known_is_an_engine_error(number: int) -> None:
     """Zero and unknown numbers end as ENGINE_ERROR and may not be kept, with a detail or without."""
-    settled = verdict_pb2.Settled(index=0, outcome=numbers(number)[0], valid_for=Duration(seconds=5))
-    assert settled_answer(settled, 9) == LinkAnswer(Outcome.ENGINE_ERROR)
+    settled = verdict_pb2.Settled(index=0, outcome=numbers(number)[0], generation=9)
+    assert settled_answer(settled, 5.0) == LinkAnswer(Outcome.ENGINE_ERROR)
     settled.detail.reason = "why"
-    assert settled_answer(settled, 9) == LinkAnswer(Outcome.ENGINE_ERROR, reason="why")
-    end = guest_pb2.UploadEnd(outcome=numbers(number)[0], generation=9, valid_for=Duration(seconds=5))
-    assert upload_answer(end) == LinkAnswer(Outcome.ENGINE_ERROR)
+    assert settled_answer(settled, 5.0) == LinkAnswer(Outcome.ENGINE_ERROR, reason="why")
 
 
 def test_an_unanswered_one_may_not_be_kept() -> None:
     """What is no verdict has neither generation nor time, whatever the message says."""
-    end = guest_pb2.UploadEnd(
-        outcome=verdict_pb2.OUTCOME_ENCRYPTED, generation=9, valid_for=Duration(seconds=5)
-    )
-    assert upload_answer(end) == LinkAnswer(Outcome.ENCRYPTED)
+    settled = verdict_pb2.Settled(outcome=verdict_pb2.OUTCOME_ENCRYPTED, generation=9)
+    assert settled_answer(settled, 5.0) == LinkAnswer(Outcome.ENCRYPTED)
+
+
+def test_content_that_differs_means_a_file_that_changed() -> None:
+    """The SVM got other bytes than were hashed: the stub looks at the file again."""
+    settled = verdict_pb2.Settled(outcome=verdict_pb2.OUTCOME_CHANGED)
+    settled.detail.reason = "look at it again"
+    assert settled_answer(settled, 5.0) == LinkAnswer(Outcome.CHANGED, reason="look at it again")
 
 
 def test_a_verdict_says_how_long_it_may_be_kept() -> None:
-    """A settled verdict has the generation of its reply and its own time."""
-    settled = verdict_pb2.Settled(index=0, outcome=verdict_pb2.OUTCOME_CLEAN, valid_for=Duration(seconds=5))
-    assert settled_answer(settled, 9) == LinkAnswer(Outcome.CLEAN, 9, 5.0)
+    """A settled verdict has its own generation, which may be older than the reply's, and the reply's time."""
+    settled = verdict_pb2.Settled(index=0, outcome=verdict_pb2.OUTCOME_CLEAN, generation=9)
+    assert settled_answer(settled, 5.0) == LinkAnswer(Outcome.CLEAN, 9, 5.0)
 
 
 def test_a_detection_names_its_place() -> None:
     """Threat, engine and member stand beside a verdict."""
-    end = guest_pb2.UploadEnd(outcome=verdict_pb2.OUTCOME_MALICIOUS, generation=9)
-    end.detail.threat, end.detail.engine, end.detail.member = "T", "clamd", "m"
-    assert upload_answer(end) == LinkAnswer(Outcome.MALICIOUS, 9, 0.0, "T", "clamd", "m")
-
-
-@pytest.mark.parametrize(
-    ("code", "outcome", "final"),
-    [
-        (3, Outcome.CHANGED, True),
-        (4, Outcome.TIMED_OUT, False),
-        (8, Outcome.OVERLOADED, False),
-        (9, Outcome.TIMED_OUT, False),
-        (0, Outcome.ENGINE_ERROR, False),
-        (13, Outcome.ENGINE_ERROR, False),
-    ],
-)
-def test_only_content_that_is_another_ends_by_a_refusal(code: int, outcome: Outcome, final: bool) -> None:
-    """Content that is not the digest's means a changed file; other refusals leave the digest to Check."""
-    said, is_final = refusal(guest_pb2.Refusal(code=code, message="do this"))
-    assert (said.outcome, is_final) == (outcome, final)
-    assert "do this" in said.reason
+    settled = verdict_pb2.Settled(outcome=verdict_pb2.OUTCOME_MALICIOUS, generation=9)
+    settled.detail.threat, settled.detail.engine, settled.detail.member = "T", "clamd", "m"
+    assert settled_answer(settled, 0.0) == LinkAnswer(Outcome.MALICIOUS, 9, 0.0, "T", "clamd", "m")
 
 
 def test_an_absent_duration_is_nothing() -> None:

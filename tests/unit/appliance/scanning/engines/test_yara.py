@@ -1,11 +1,12 @@
 """Tests of appliance/scanning/engines/yara.py."""
 
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from appliance.config import EngineSettings, YaraSettings
+from appliance.config import EngineSettings, UnpackLimits, YaraSettings
 from appliance.domain.content import ContentLabel
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.domain.verdict import Detection
@@ -19,6 +20,7 @@ from appliance.scanning.engines.yara import (
     engine_version,
     file_type,
 )
+from appliance.scanning.inspection import Inspection, inspect
 
 ALWAYS = "condition: true"
 
@@ -30,14 +32,17 @@ def rules(directory: Path, **files: str) -> EngineBuild:
     return build_rules([directory])
 
 
-def engine(built: EngineBuild, timeout: int = 30) -> YaraEngine:
+def engine(built: EngineBuild, settings: YaraSettings | None = None) -> YaraEngine:
     """The engine of a build."""
-    return YaraEngine(memoryview(built.sections[RULES_SECTION]), timeout)
+    return YaraEngine(memoryview(built.sections[RULES_SECTION]), settings or YaraSettings())
 
 
-def threats(built: EngineBuild, data: bytes = b"", name: bytes = b"", member: str = "") -> list[str]:
-    """The names of what is detected in `data`."""
-    return [d.threat for d in engine(built).scan(Content.of_bytes(data, name, member))]
+def threats(
+    built: EngineBuild, data: bytes = b"", name: bytes = b"", member: str = "", trusting: bool = False
+) -> list[str]:
+    """The names of what is detected in `data`. trusting: rules are told the guest's name for a file."""
+    looking = engine(built, YaraSettings(trust_file_names=trusting))
+    return [d.threat for d in looking.scan(Content.of_bytes(data, name, member))]
 
 
 def test_rules_are_found_at_every_depth(tmp_path: Path) -> None:
@@ -143,13 +148,48 @@ def test_external_variables_are_filled_in(
     """Rules may ask for the names that public rule sets use; what is not known is an empty text."""
     built = rules(tmp_path, a=f"rule a {{ condition: {condition} }}")
     assert built.sources[0].problems == ()
-    assert threats(built, data, name, member) == ["a"]
+    assert threats(built, data, name, member, trusting=True) == ["a"]
+
+
+NAMED = 'rule named { condition: filename != "" or filepath != "" or extension != "" }'
+
+
+def test_a_guests_name_for_a_file_does_not_reach_rules(tmp_path: Path) -> None:
+    """A guest chooses the name, and the verdict is every guest's: rules are told it where all are trusted."""
+    built = rules(tmp_path, a=NAMED)
+    assert threats(built, b"content", b"run.sh") == []
+    assert threats(built, b"content", b"run.sh", trusting=True) == ["named"]
+
+
+def test_the_names_of_members_reach_rules(tmp_path: Path) -> None:
+    """They are part of the content, so it alone decides."""
+    built = rules(tmp_path, a='rule a { condition: extension == ".sh" and filepath == "b/run.sh" }')
+    assert threats(built, b"content", b"run.sh", "b/run.sh") == ["a"]
+
+
+def test_a_compressed_file_does_not_take_its_guests_name_to_rules(tmp_path: Path) -> None:
+    """What a gzip packed has no name of its own; the guest's name for the gzip is not taken for it."""
+    looking = engine(rules(tmp_path, a='rule a { condition: filename contains "run" }'))
+    packed = Content.of_bytes(gzip.compress(b"content"), b"run.sh.gz")
+    assert inspect([looking], packed, UnpackLimits()) == Inspection()
+
+
+def test_trusting_names_is_another_build(tmp_path: Path) -> None:
+    """Verdicts that were made with names count no more without them, and the other way round."""
+    (tmp_path / "a.yar").write_text(NAMED)
+    without, with_names = (
+        build(
+            EngineSettings(yara=YaraSettings(shipped=False, rules_dirs=(tmp_path,), trust_file_names=trust))
+        )
+        for trust in (False, True)
+    )
+    assert without.content != with_names.content
 
 
 def test_external_variables_do_not_linger(tmp_path: Path) -> None:
     """The name of one content is not that of the next."""
     looking = engine(rules(tmp_path, a='rule a { condition: filename == "bad.exe" }'))
-    assert looking.scan(Content.of_bytes(b"", b"bad.exe")) != []
+    assert looking.scan(Content.of_bytes(b"", b"bad.exe", "b/bad.exe")) != []
     assert looking.scan(Content.of_bytes(b"", b"")) == []
 
 
@@ -202,7 +242,7 @@ def test_a_match_that_takes_too_long_is_unanswered(tmp_path: Path) -> None:
     loop = "for any i in (0..filesize) : ( for any j in (0..filesize) : ( uint8(i) + uint8(j) == 600 ) )"
     built = rules(tmp_path, a=f"rule a {{ condition: {loop} }}")
     with pytest.raises(EngineFailure, match="longer than 1 s") as caught:
-        engine(built, timeout=1).scan(Content.of_bytes(bytes(500_000)))
+        engine(built, YaraSettings(match_timeout_seconds=1)).scan(Content.of_bytes(bytes(500_000)))
     assert caught.value.why is Unanswered.TIMED_OUT
 
 
@@ -328,6 +368,8 @@ def test_the_shipped_rules_leave_ordinary_files_alone() -> None:
     detected = {
         path: looking.scan(Content.of_bytes(path.read_bytes()))
         for path in files
-        if path.is_file() and os.access(path, os.R_OK) and path.stat().st_size < 1_000_000
+        # Rules have their words in pieces here; the compiler puts them together in its own files.
+        if path.is_file() and path.suffix != ".pyc" and path.stat().st_size < 1_000_000
+        if os.access(path, os.R_OK)
     }
     assert {path: found for path, found in detected.items() if found} == {}
