@@ -66,8 +66,12 @@ class Keeper:
     def lost(self, why: str) -> None:
         """Nothing to do: whoever asks next learns it."""
 
+    async def caught_up(self) -> None:
+        """Return when nothing is kept any more that was revoked so far."""
+        if self._revoking:
+            await asyncio.wait(self._revoking)
+
     async def close(self) -> None:
         """Commit what waits, and see revocations through."""
         self.flush()
-        if self._revoking:
-            await asyncio.wait(self._revoking)
+        await self.caught_up()

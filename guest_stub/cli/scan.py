@@ -52,6 +52,7 @@ async def scan(options: Namespace, setup: Setup, streams: Streams) -> int:
         keeper = Keeper(decisions)
         report: Report = (JsonReport if options.json else TextReport)(console, options.all)
         async with await Line.open(setup.svm, setup.labels, keeper) as line:
+            await keeper.caught_up()  # with what the SVM has revoked since the last scan
             selection = _selection(options, setup, roots, line)
             running = Scan(selection, _manner(options, setup), Equipment(line, decisions, keeper, report))
             walk = _name_of(selection)

@@ -38,16 +38,21 @@ class AttachStream:
         self._listener = listener
 
     async def hello(self, labels: HelloLabels) -> None:
-        """Introduce the stub and wait for policy and generation. Raises BadPolicy and AioRpcError."""
+        """Introduce the stub, take what is revoked, wait for policy and generation.
+
+        Raises BadPolicy and AioRpcError.
+        """
         await self._call.write(AttachRequest(hello=_hello(labels)))
         policy = await self._next()
         if policy is None or not policy.HasField("policy"):
             raise BadPolicy("it did not begin with a policy")
         self.policy = read_policy(policy.policy)
-        generation = await self._next()
-        if generation is None or not generation.HasField("generation"):
+        # What does not count any more is told before the generation, so that nobody goes by it meanwhile.
+        while (reply := await self._next()) is not None and not reply.HasField("generation"):
+            self._take(reply)
+        if reply is None:
             raise BadPolicy("it sent no generation after its policy")
-        self.generation = generation.generation.generation
+        self.generation = reply.generation.generation
 
     async def beat(self) -> None:
         """Send a heartbeat at a third of the time that the policy allows, for the life of the call."""

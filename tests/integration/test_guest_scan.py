@@ -4,15 +4,19 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import commands
 from tests.support.apart import python_apart
 from tests.support.archives import tarred, zipped
+from tests.support.commands import Ran
 from tests.support.contents import EICAR
 from tests.support.stub_program import DEADLINE, Ended, ended, guest_stub, start
+from tests.support.svm import digest_of
 from tests.support.svm_process import SvmProcess, svm_process
 
 # Files that were not written just now, so that decisions on them are kept.
@@ -165,3 +169,24 @@ async def test_a_loop_of_mounts_and_endless_files_end(svm: SvmProcess, tmp_path:
     )  # fmt: skip
     assert told.summary["outcomes"] == {"not detected": 1, "too large": 1, "fifo": 1, "device": 1}
     assert told.summary["directories_left_out"] == {"loop": 1}
+
+
+async def test_a_guest_that_was_away_learns_what_was_overruled(svm: SvmProcess, tmp_path: Path) -> None:
+    """An override counts for guests that come later, and for what one keeps from before; so does its end."""
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/plain.com").write_bytes(EICAR)
+    os.utime(tmp_path / "t/plain.com", (1, 1))
+    digest = digest_of(EICAR).hex()
+    assert (await scan(svm, tmp_path / "s", tmp_path / "t")).code == 1
+    allowed = await admin(svm, "verdicts", "set", digest, "--allow", "--reason", "a test")
+    assert allowed.code == 0, allowed.err
+    assert (await scan(svm, tmp_path / "s", tmp_path / "t")).summary["outcomes"] == {"clean": 1}
+    assert (await scan(svm, tmp_path / "new", tmp_path / "t")).summary["outcomes"] == {"clean": 1}
+    assert (await admin(svm, "verdicts", "clear", digest)).code == 0
+    assert (await scan(svm, tmp_path / "s", tmp_path / "t")).summary["outcomes"] == {"malicious": 1}
+
+
+async def admin(svm: SvmProcess, *words: str) -> Ran:
+    """Run an `svm` command against the SVM."""
+    environ = {"KVMLA_CONFIG": str(svm.directory / "svm.toml")}
+    return await asyncio.to_thread(commands.svm, *words, environ=environ, now=time.time())

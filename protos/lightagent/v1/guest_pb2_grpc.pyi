@@ -50,8 +50,8 @@ class ProtectionStub:
     def __new__(cls, channel: _aio.Channel) -> ProtectionAsyncStub: ...
     Attach: _grpc.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]
     """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s. The SVM answers Hello with a Policy and a GenerationChange, in this order, and sends each
-    anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+    30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+    here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
     """
     Check: _grpc.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]
     """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
@@ -91,8 +91,8 @@ class ProtectionAsyncStub(ProtectionStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Attach: _aio.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]  # type: ignore[assignment]
     """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s. The SVM answers Hello with a Policy and a GenerationChange, in this order, and sends each
-    anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+    30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+    here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
     """
     Check: _aio.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]  # type: ignore[assignment]
     """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
@@ -135,8 +135,8 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.AttachReply], _abc.AsyncIterator[_guest_pb2.AttachReply]]:
         """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-        30 s. The SVM answers Hello with a Policy and a GenerationChange, in this order, and sends each
-        anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+        30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+        here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
         """
 
     @_abc_1.abstractmethod

@@ -51,6 +51,18 @@ async def test_what_the_svm_says_unasked_reaches_the_listener(tmp_path: Path) ->
     assert listener.why == []
 
 
+async def test_what_was_revoked_meanwhile_is_told_before_the_generation(tmp_path: Path) -> None:
+    """An SVM whose administrator overruled something says so to each guest that attaches."""
+    digests = [b"a" * 32, b"b" * 32]
+    told = [guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=[digest])) for digest in digests]
+    behaviour = Behaviour(attach_replies=[POLICY, *told, GENERATION])
+    listener = Listener()
+    async with serving(tmp_path / "svm.sock", behaviour) as server:
+        link = await SvmLink.open(server.target, LABELS, 30.0, listener)
+        assert (link.generation, listener.digests) == (1, digests)
+        await link.close()
+
+
 async def test_heartbeats_come_in_time(tmp_path: Path) -> None:
     """An SVM that wants one every 60 ms gets them."""
     behaviour = Behaviour()
