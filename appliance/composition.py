@@ -192,6 +192,10 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def sweep() -> None:
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
+    async def end_overrides() -> None:
+        for digest in parts.protection.end_overrides():
+            parts.sessions.tell_revoked(digest)
+
     async def tick() -> None:
         throttled.tick()
         trouble.tell()
@@ -203,6 +207,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         work = [
             group.create_task(_every(_EXPIRE_SECONDS, expire)),
             group.create_task(_every(_SWEEP_SECONDS, sweep)),
+            group.create_task(_every(_SWEEP_SECONDS, end_overrides)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
         ]

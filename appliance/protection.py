@@ -9,8 +9,9 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
+import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from appliance.domain.content import ContentLabel
@@ -76,6 +77,7 @@ class Protection:
         self._clock = clock
         self._ageing = ageing
         self._overrides: dict[bytes, Override] = {}
+        self._ends: list[tuple[int, bytes]] = []  # heap: when an override ends, if it was not replaced before
         self._taken_back: deque[bytes] = deque(maxlen=_REMEMBERED)
         self._scans: set[Key] = set()
         self._no_scans = asyncio.Event()
@@ -163,6 +165,9 @@ class Protection:
     def load_overrides(self, overrides: dict[bytes, Override]) -> None:
         """Take over the overrides that state holds."""
         self._overrides = dict(overrides)
+        ends = [(override.expires_at, digest) for digest, override in overrides.items()]
+        self._ends = [end for end in ends if end[0]]
+        heapq.heapify(self._ends)
 
     def override(self, digest: bytes, override: Override | None) -> None:
         """Put an override in force, or (None) end it; who waits for the digest is answered at once."""
@@ -171,8 +176,30 @@ class Protection:
             self._taken_back.append(digest)
             return
         self._overrides[digest] = override
+        if override.expires_at:
+            heapq.heappush(self._ends, (override.expires_at, digest))
         for key in self.flights.keys_of(digest):
             self.flights.settle(key, _overriding(override))
+
+    def end_overrides(self) -> list[bytes]:
+        """Drop overrides whose time is over; the digests, of which guests may keep answers."""
+        now, ended = self._clock(), []
+        while self._ends and self._ends[0][0] <= now:
+            _, digest = heapq.heappop(self._ends)
+            override = self._overrides.get(digest)
+            if override is not None and not override.in_force(now):
+                self.override(digest, None)
+                ended.append(digest)
+        return ended
+
+    def first_end(self, answers: Iterable[Answer]) -> float | None:
+        """How many seconds until the first override among the answers ends; None where none does."""
+        ends = [
+            answer.expires_at
+            for answer in answers
+            if isinstance(answer, Verdict) and answer.source is Source.OVERRIDE and answer.expires_at
+        ]
+        return max(0.0, min(ends) - self._clock()) if ends else None
 
     def overridden_digests(self) -> set[bytes]:
         """Digests of which a guest may keep an answer that an administrator has overruled since."""
@@ -181,10 +208,7 @@ class Protection:
     def overriding(self, digest: bytes) -> Override | None:
         """The override in force for the digest."""
         override = self._overrides.get(digest)
-        if override is not None and not override.in_force(self._clock()):
-            del self._overrides[digest]
-            return None
-        return override
+        return override if override is not None and override.in_force(self._clock()) else None
 
     def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
         """Drop the verdicts of a digest; whether there was one."""
@@ -227,13 +251,28 @@ class Protection:
         self.counts["content_bytes"] += content.size
         self._scans.add(key)
         self._no_scans.clear()
+        self._look(key, content, name)
+
+    def _look(self, key: Key, content: SpoolFile, name: bytes) -> None:
+        """Give content to the engines."""
         label = ContentLabel(key[1], content.size, name)
         scan = self._scanner.scan(content.fd, label, content.guest_id, lambda: self.flights.is_open(key))
-        scan.add_done_callback(lambda done: self._scanned(key, content, done.result()))
+        scan.add_done_callback(lambda done: self._looked(key, content, name, done.result()))
 
     async def finish_scans(self) -> None:
         """Return when no content is with the engines."""
         await self._no_scans.wait()
+
+    def _looked(self, key: Key, content: SpoolFile, name: bytes, result: ScanResult) -> None:
+        """Take what engines say; where nothing was found and they are others by now, these look too.
+
+        Somebody may have asked since the new ones are in use, and is promised their word.
+        """
+        outdated = result.generation != self.generation and not result.detections
+        if outdated and result.no_answer is None and self.flights.is_open(key):
+            self._look(key, content, name)
+        else:
+            self._scanned(key, content, result)
 
     def _scanned(self, key: Key, content: SpoolFile, result: ScanResult) -> None:
         answer: Answer = NoAnswer(Unanswered.ENGINE_ERROR, "the scan was cut short")

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 
+from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.domain.digest import DIGEST_BYTES
@@ -87,8 +89,13 @@ class CheckCall:
             outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
             details=[details[index] for index in sorted(details)] if details else None,
             generation=self._protection.generation,
-            valid_for=self._valid_for,
+            valid_for=self._keep_for(known.notable.values()) if known.notable else self._valid_for,
         )
+
+    def _keep_for(self, answers: Iterable[Answer]) -> Duration:
+        """How long a guest may keep the answers: not beyond the end of an override among them."""
+        end = self._protection.first_end(answers)
+        return self._valid_for if end is None else wire.duration(min(end, self._valid_for.seconds))
 
     def _checked_digests(self, request: guest_pb2.CheckRequest) -> list[bytes]:
         """The request's digests; raises Breach or Refused where the request breaks a rule."""
@@ -188,6 +195,7 @@ class CheckCall:
     async def _send_late(self, late: list[Late]) -> None:
         by_request: defaultdict[int, list[verdict_pb2.Settled]] = defaultdict(list)
         generation = self._protection.generation
+        valid_for = self._keep_for(word for _, _, word in late if not isinstance(word, int))
         for request_id, index, word in late:
             if isinstance(word, int):
                 entry = wire.asked_for_content(index, word)
@@ -199,7 +207,7 @@ class CheckCall:
                 request_id=request_id,
                 settled=entries,
                 generation=generation,
-                valid_for=self._valid_for,
+                valid_for=valid_for,
             )
             async with self._writing:
                 await self._context.write(reply)

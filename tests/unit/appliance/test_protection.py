@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,56 @@ async def test_an_override_ends(tmp_path: Path) -> None:
         svm.parts.protection.load_overrides({digest_of(EICAR): past})
         assert outcome(svm, digest_of(EICAR)) == MISS
         assert svm.parts.protection.overriding(digest_of(EICAR)) is None
+
+
+async def test_the_end_of_an_override_is_known_before_and_told_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody keeps its answer beyond its end, and who was told of it is told of that, once."""
+    now = [1000.0]
+    first, second = digest_of(b"first"), digest_of(b"second")
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        monkeypatch.setattr(protection, "_clock", lambda: now[0])
+        protection.load_overrides({first: Override(True, "why", "me", 1, expires_at=1060)})
+        protection.override(second, Override(True, "why", "me", 1, expires_at=1030))
+        protection.override(DIGEST, Override(True, "why", "me", 1))
+        known = protection.known(GUEST, [DIGEST, first, second])
+        assert protection.first_end(known.notable.values()) == 30.0
+        assert protection.first_end([known.notable[0]]) is None
+        assert protection.end_overrides() == []
+        now[0] = 1030.0
+        protection.override(first, Override(True, "longer", "me", 1, expires_at=1090))
+        assert protection.end_overrides() == [second]
+        assert second in protection.overridden_digests()
+        now[0] = 1060.0
+        assert protection.end_overrides() == []
+        now[0] = 1090.0
+        assert protection.end_overrides() == [first]
+        assert [outcome(svm, digest) for digest in (first, second, DIGEST)] == [MISS, MISS, Disposition.CLEAN]
+
+
+async def test_signatures_that_came_during_a_scan_look_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks when they are in use is not answered with what the ones before did not find."""
+    async with running_svm(tmp_path) as svm:
+        generations = iter([svm.parts.scanner.generation ^ 1])
+        scanner_scan = svm.parts.scanner.scan
+        looks = []
+
+        def scan_of_before(*words: Any) -> asyncio.Future[ScanResult]:
+            looks.append(words)
+            done: asyncio.Future[ScanResult] = asyncio.get_running_loop().create_future()
+            for generation in generations:
+                done.set_result(ScanResult((), None, generation))
+                return done
+            return scanner_scan(*words)
+
+        monkeypatch.setattr(svm.parts.scanner, "scan", scan_of_before)
+        answer = await scan(svm, b"content")
+        assert isinstance(answer, Verdict)
+        assert (len(looks), answer.generation) == (2, svm.parts.scanner.generation)
 
 
 async def test_a_forgotten_digest_is_asked_for_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The Check stream."""
 
+import time
 from pathlib import Path
 
 import grpc
@@ -7,6 +8,7 @@ import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import Limits
+from appliance.domain.override import Override
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm
 
@@ -174,3 +176,18 @@ async def test_a_budget_of_any_size_is_a_budget(tmp_path: Path) -> None:
         asked.budget.seconds = 2**62
         reply = await guest.ask_raw(asked)
         assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
+
+
+async def test_no_answer_may_be_kept_beyond_the_end_of_an_override(tmp_path: Path) -> None:
+    """At once or later: a guest that goes away takes no word of an administrator along that has ended."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        await guest.ask(GOOD)
+        assert guest.valid_for == 3600
+        soon = Override(True, "for now", "me", 1, expires_at=int(time.time()) + 600)
+        svm.parts.protection.override(GOOD, soon)
+        await guest.answer(1)
+        assert 0 < guest.valid_for <= 600
+        await guest.ask(digest_of(EICAR))
+        assert guest.valid_for == 3600
+        await guest.ask(GOOD)
+        assert 0 < guest.valid_for <= 600
