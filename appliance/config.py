@@ -229,6 +229,10 @@ def _parse(text: str, path: Path) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_problem(str(error), text, path)]) from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets in brackets
+        raise ConfigError(
+            [f"{path}: holds a number or a nesting that is too long for any setting"]
+        ) from error
     problems: list[Problem] = []
     settings = read_table(Settings, document, (), problems)
     if not problems:

@@ -4,7 +4,6 @@ A form stands in the annotation of its setting. Its `problem(value)` gets a valu
 the right type and returns "" where it is allowed, else what is wrong and what is allowed.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,9 +28,9 @@ class Range:
 
     def problem(self, value: float) -> str:
         """Refuse what lies outside, and what is not a number."""
-        if math.isfinite(value) and self.low <= value <= self.high:
+        if self.low <= value <= self.high:  # which what is no number is not
             return ""
-        return f"{value} is out of range: give {self.low} to {self.high}"
+        return f"{str(value)[:40]} is out of range: give {self.low} to {self.high}"
 
 
 class Choice:

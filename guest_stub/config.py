@@ -77,6 +77,8 @@ def _read(file: Path, must_exist: bool) -> StubSettings:
         raise ConfigError(f"{file}: {problem.strerror}") from problem
     except ValueError as problem:  # not UTF-8, or not TOML, which names its line
         raise ConfigError(f"{file}: {problem}") from problem
+    except RecursionError as problem:
+        raise ConfigError(f"{file}: brackets in brackets, far deeper than any setting") from problem
     values = {name: _checked(name, value, _where(file, text, name)) for name, value in table.items()}
     return StubSettings(**values)
 

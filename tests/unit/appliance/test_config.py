@@ -183,6 +183,15 @@ def test_broken_toml_is_refused_with_its_line(write: Write) -> None:
     assert problems(write("[log]\nlevel = 'info"))[0].startswith(":2: not TOML: ")
 
 
+@pytest.mark.parametrize(
+    "text", [f"a = {'[' * 5000}{']' * 5000}", f"[limits]\nmax_batch = {'1' * 5000}"], ids=["nested", "digits"]
+)
+def test_what_no_reader_of_toml_bears_is_refused(write: Write, text: str) -> None:
+    """Brackets within brackets, and numbers of thousands of digits, end in a sentence too."""
+    with pytest.raises(ConfigError, match="too long for any setting"):
+        load(write(text), {})
+
+
 def test_bytes_that_are_no_text_are_refused_with_their_line(write: Write) -> None:
     """A file that is not UTF-8 names the line of the first bad byte."""
     assert problems(write(b"[log]\n# \xff\n")) == [":2: not UTF-8; save the file as UTF-8"]

@@ -39,6 +39,8 @@ def test_what_is_allowed_passes(form: Form, value: object) -> None:
     [
         (Range(1, 5), 0, "0 is out of range: give 1 to 5"),
         (Range(1, 5), float("inf"), "inf is out of range"),
+        (Range(1, 5), float("nan"), "nan is out of range"),
+        (Range(1, 5), 10**400, "0 is out of range"),
         (Choice("a", "b"), "c", "'c' is not allowed: give one of a, b"),
         (AbsolutePath(), "a/b", "begin it with /"),
         (AbsolutePath(), "/a\0b", "not an absolute path"),

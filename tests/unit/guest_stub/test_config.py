@@ -46,6 +46,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("exclude = [1]\n", r"exclude is a list of globs"),
         ('exclude = "x"\n', r"exclude is a list of globs"),
         ("threads = \n", r"stub.toml: Invalid value .at line 1"),
+        (f"threads = {'[' * 5000}{']' * 5000}\n", r"stub.toml: brackets in brackets"),
+        (f"threads = {'1' * 5000}\n", r"stub.toml: Exceeds the limit"),
         ("svm = \xff\n", r"stub.toml: 'utf-8' codec can't decode"),
     ],
 )
