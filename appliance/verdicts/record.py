@@ -14,11 +14,12 @@ from functools import lru_cache
 import xxhash
 
 from appliance.domain.outcome import Disposition, Source
-from appliance.domain.verdict import MAX_MEMBER_BYTES, Verdict
+from appliance.domain.verdict import Verdict
 
 VERSION = 1
 HOUR = 3600
 MAX_SHORT_TEXT = 255  # bytes of a threat, an engine or a category; a longer one is cut
+MAX_MEMBER_BYTES = 128  # of a longer one the end is kept: a guest chooses its length, the cache is everybody's
 
 _HEAD = struct.Struct("<BBQII")
 _LENGTHS = struct.Struct("<BBHB")
@@ -45,7 +46,7 @@ def encode(verdict: Verdict) -> bytes:
         texts = (
             _cut(verdict.threat, MAX_SHORT_TEXT),
             _cut(verdict.engine, MAX_SHORT_TEXT),
-            _cut(verdict.member, MAX_MEMBER_BYTES),
+            _end_of(verdict.member, MAX_MEMBER_BYTES),
             _cut(verdict.category, MAX_SHORT_TEXT),
         )
         body += _LENGTHS.pack(*map(len, texts)) + b"".join(texts)
@@ -99,3 +100,9 @@ def _cut(text: str, most: int) -> bytes:
     """The text in at most so many bytes of UTF-8, no character of it halved."""
     data = text.encode(errors="backslashreplace")  # a member's name need not be UTF-8
     return data if len(data) <= most else data[:most].decode(errors="ignore").encode()
+
+
+def _end_of(text: str, most: int) -> bytes:
+    """The same, but the end of it, which names the file itself, behind three dots."""
+    data = text.encode(errors="backslashreplace")
+    return data if len(data) <= most else b"..." + data[3 - most :].decode(errors="ignore").encode()

@@ -5,10 +5,12 @@ about a digest and ends when an answer settles it or its last waiter leaves. At 
 question holds the flight's lease: its guest is asked for the content. The others wait.
 
 A lease is passed on when its holder gives up, leaves, makes no progress with any upload for
-`stall_seconds`, or has had it for `lease_seconds`, each of the last two only while another guest waits.
-Guests are asked in turn, those first that were not asked yet: one that asks a thousand times, or that
-leaves and comes back, does not stand in front of one that would deliver. And if it delivers after all,
-verified content settles the flight whoever sent it.
+`stall_seconds`, or has had it for its time, each of the last two only while another guest waits. That time
+is `lease_seconds` for the first, and half of what is left of twice that for each further one of the
+flight: however many guests fail to deliver, they soon hold it for seconds only.
+Guests are asked in turn, those first whose user was asked least: one that asks a thousand times, that
+leaves and comes back, or that comes under many names, does not stand in front of one that would deliver.
+And if it delivers after all, verified content settles the flight whoever sent it.
 """
 
 import heapq
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from appliance.domain.guest import user_of
 from appliance.domain.verdict import Answer, NoAnswer
 
 Key = tuple[int, bytes]  # scope and digest
@@ -37,7 +40,8 @@ class Waiter(Protocol):
 
 Question = tuple[Waiter, int]
 
-_MOST_ASKED = 1024  # guests that a flight remembers; a guest may come back under a new name
+LEAST_LEASE_SECONDS = 3.0  # of a flight whose time was spent by guests that did not deliver
+_MOST_ASKED = 1024  # names that a flight remembers; a guest may come back under a new one
 
 
 @dataclass(slots=True, eq=False)
@@ -46,19 +50,21 @@ class _Lease:
     holder: Question
     guest_id: str
     granted_at: float
+    seconds: float  # that it lasts while others wait
     watched: bool = False  # whether `expire` looks at it
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """guests: the questions of each, the guests in turn. asked: who was asked for content already.
+    """guests: the questions of each, the guests in turn. asked: how often each guest and user was asked.
 
-    lease: 0 while nobody is asked.
+    lease: 0 while nobody is asked. spent: the seconds that leases took which brought nothing.
     """
 
     guests: dict[str, dict[Question, None]] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
+    asked: dict[str, int] = field(default_factory=dict)
     lease: int = 0
+    spent: float = 0.0
     scanning: bool = False
 
     def add(self, question: Question) -> None:
@@ -73,13 +79,18 @@ class _Flight:
             del self.guests[guest_id]
 
     def next_question(self) -> Question:
-        """The question to ask: of the first guest that was not asked yet, or else whose turn it is."""
-        guest_id = next((name for name in self.guests if name not in self.asked), next(iter(self.guests)))
+        """The question to ask: of a guest whose user was asked least, among those the guest itself."""
+        names = iter(self.guests)
+        guest_id = next(names) if len(self.guests) == 1 else min(names, key=self._times_asked)
         if len(self.asked) >= _MOST_ASKED:
             self.asked.clear()
-        self.asked.add(guest_id)
+        for name in {user_of(guest_id), guest_id}:
+            self.asked[name] = self.asked.get(name, 0) + 1
         questions = self.guests[guest_id] = self.guests.pop(guest_id)  # to the end
         return next(iter(questions))
+
+    def _times_asked(self, guest_id: str) -> tuple[int, int]:
+        return self.asked.get(user_of(guest_id), 0), self.asked.get(guest_id, 0)
 
 
 class Flights:
@@ -214,7 +225,7 @@ class Flights:
         guests hand each other must not go round without time passing.
         """
         idle_since = max(self._progress[held.guest_id], held.granted_at)
-        return min(idle_since + self._stall_seconds, held.granted_at + self._lease_seconds)
+        return min(idle_since + self._stall_seconds, held.granted_at + held.seconds)
 
     def _pass_on(self, held: _Lease) -> None:
         flight = self._flights[held.key]
@@ -236,7 +247,8 @@ class Flights:
         question = flight.next_question()
         guest_id = question[0].guest_id
         flight.lease = lease
-        self._leases[lease] = _Lease(key, question, guest_id, now)
+        left = max(self._lease_seconds - flight.spent / 2, min(LEAST_LEASE_SECONDS, self._lease_seconds))
+        self._leases[lease] = _Lease(key, question, guest_id, now, left)
         held = self._held.setdefault(guest_id, set())
         if not held:
             self._progress[guest_id] = now
@@ -255,6 +267,7 @@ class Flights:
         if not flight.lease:
             return
         held = self._leases.pop(flight.lease)
+        flight.spent += min(self._clock() - held.granted_at, held.seconds)
         mine = self._held[held.guest_id]
         mine.discard(flight.lease)
         if not mine:

@@ -21,7 +21,7 @@ from appliance.domain.verdict import Verdict
 from appliance.verdicts import record
 from appliance.verdicts.decoded import MOST, Decoded, is_damaged
 from appliance.verdicts.environment import DAMAGED_FILE, Environment, StoreError
-from appliance.verdicts.eviction import Worth, choose, worth
+from appliance.verdicts.eviction import Worth, choose, expendable, worth
 from appliance.verdicts.judged import Judged
 from appliance.verdicts.stats import StoreStats, read_stats
 
@@ -336,7 +336,7 @@ class VerdictStore:
         for _ in range(_MAX_WINDOWS):
             window, self._evict_at = self._window(self._evict_at, _WINDOW)
             seen.update(window)
-            if sum(value <= Worth.REPLACEABLE for value in seen.values()) >= quota:
+            if len(expendable(seen)) >= quota:
                 break
         chosen = choose(seen, quota)
         try:

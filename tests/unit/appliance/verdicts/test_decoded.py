@@ -2,7 +2,7 @@
 
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
-from appliance.verdicts.decoded import LONGEST_RECORD, MOST, Decoded, is_damaged
+from appliance.verdicts.decoded import MOST, Decoded, is_damaged
 from appliance.verdicts.record import HOUR, encode
 
 NOW = 1000 * HOUR
@@ -44,6 +44,6 @@ def test_memory_is_bounded() -> None:
         assert decoded[record] is not None
     assert len(decoded) == MOST
     decoded = Decoded(NOW)
-    long = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, NOW, threat="T", member="m" * LONGEST_RECORD)
+    long = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, NOW, threat="t" * 255)
     assert decoded[encode(long)] == long
     assert len(decoded) == 1

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.domain.outcome import Disposition, Source
-from appliance.domain.verdict import MAX_MEMBER_BYTES, Verdict
-from appliance.verdicts.record import HOUR, DamagedRecord, decode, encode
+from appliance.domain.verdict import Verdict
+from appliance.verdicts.record import HOUR, MAX_MEMBER_BYTES, DamagedRecord, decode, encode
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 hours = st.integers(0, 2**32 - 1).map(lambda hour: hour * HOUR)
@@ -19,7 +19,7 @@ verdicts = st.builds(
     expires_at=hours,
     threat=text,
     engine=text,
-    member=text,
+    member=st.text(st.characters(exclude_categories=["Cs"]), max_size=MAX_MEMBER_BYTES // 4),
     category=text,
 )
 
@@ -48,11 +48,11 @@ def test_any_other_bytes_are_damaged(data: bytes) -> None:
 
 
 def test_texts_are_cut_to_their_bound() -> None:
-    """A name of any length can be stored; what is over the bound is lost, between letters."""
-    verdict = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, 0, threat="é" * 500, member="x" * 5000)
+    """A name of any length can be stored; what is over the bound is lost, of a path its beginning."""
+    verdict = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, 0, threat="é" * 500, member="éx" * 5000)
     read = decode(encode(verdict))
     assert read.threat == "é" * 127
-    assert read.member == "x" * MAX_MEMBER_BYTES
+    assert read.member == "..." + "x" + "éx" * 41
 
 
 def test_alike_verdicts_are_the_same_bytes() -> None:

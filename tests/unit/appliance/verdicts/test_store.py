@@ -258,7 +258,7 @@ def test_memory_and_file_agree_whatever_happens(tmp_path: Path) -> None:
         BAD,
         replace(GOOD, generation=2),
         replace(GOOD, expires_at=NOW + 5 * 3600),
-        replace(BAD, threat="Long", member="m" * 300),
+        replace(BAD, threat="long" * 60, member="m" * 100),
     ]
     truth: dict[tuple[int, bytes], Verdict] = {}
     for _ in range(20):
