@@ -16,3 +16,8 @@ class Guest:
 
     id: str
     scope: int = DEFAULT_TENANT_SCOPE
+
+
+def user_of(guest_id: str) -> str:
+    """Whose guest it is: on a unix socket the user, who may have many tickets; on TCP the guest itself."""
+    return guest_id.partition(".pid-")[0]

@@ -19,7 +19,7 @@ from appliance.domain.verdict import Verdict
 VERSION = 1
 HOUR = 3600
 MAX_SHORT_TEXT = 255  # bytes of a threat, an engine or a category; a longer one is cut
-MAX_MEMBER_BYTES = 128  # of a longer one the end is kept: a guest chooses its length, the cache is everybody's
+MAX_MEMBER_BYTES = 128  # of a longer one the end is kept: guests choose its length, and fill what is for all
 
 _HEAD = struct.Struct("<BBQII")
 _LENGTHS = struct.Struct("<BBHB")
