@@ -144,6 +144,9 @@ class Archive:
         self._open = source.open(self._archive) >= ffi.ARCHIVE_WARN
         # libarchive allows no call after a fatal end, and some readers crash on one.
         self._over = not self._open
+        if self._open and filters and _filter_count(self._archive) < 2:
+            # It would be read as it is, as if nothing were packed in it.
+            self._over, self._wrong = True, "libarchive does not know this form of its compression"
 
     def close(self) -> None:
         """Free everything."""
@@ -266,6 +269,7 @@ _open_memory = _function("read_open_memory", _INT, _VOID, _VOID, ctypes.c_size_t
 _READ = ctypes.CFUNCTYPE(ctypes.c_ssize_t, _VOID, _VOID, ctypes.POINTER(_VOID))
 _open_callbacks = _function("read_open", _INT, _VOID, _VOID, _VOID, _READ, _VOID)
 _set_format_option = _function("read_set_format_option", _INT, _VOID, _TEXT, _TEXT, _TEXT)
+_filter_count = _function("filter_count", _INT, _VOID)
 _filter_bytes = _function("filter_bytes", ctypes.c_longlong, _VOID, _INT)
 _next_header = _function("read_next_header2", _INT, _VOID, _VOID)
 _read_block = _function("read_data_block", _INT, _VOID, _VOID, _VOID, _VOID)

@@ -5,6 +5,7 @@ from appliance.config import UnpackLimits
 MIB = 1024 * 1024
 # A small file of zeros packs a thousandfold and harms nobody: the ratio counts from here on.
 RATIO_COUNTS_FROM_BYTES = 16 * MIB
+ENTRIES_PER_MEMBER = 4  # a member is named once; twice, in each of two directories of one zip
 HEADER_BYTES = 4096  # what a container may say of a member beside its bytes: names, times, padding
 
 
@@ -20,6 +21,7 @@ class Budget:
         self._limits = limits
         self._size = size
         self._members = 0
+        self._entries = 0
         self._total = 0
         self._streamed = 0
         by_ratio = max(size * limits.max_ratio, RATIO_COUNTS_FROM_BYTES)
@@ -38,6 +40,13 @@ class Budget:
         self._members += 1
         if self._members > self._limits.max_members:
             raise TooLarge(f"it holds more than {self._limits.max_members} members (unpack.max_members)")
+
+    def add_entry(self) -> None:
+        """Account for one entry of a zip's directory: many may name one member, and many directories them."""
+        self._entries += 1
+        most = self._limits.max_members * ENTRIES_PER_MEMBER
+        if self._entries > most:
+            raise TooLarge(f"its directories name members more than {most} times (unpack.max_members)")
 
     def add_bytes(self, count: int, member_size: int) -> None:
         """Account for `count` more bytes before they are kept; the member has `member_size` with them."""

@@ -83,9 +83,12 @@ class _Inspector:
 
     def unpack(self, content: Content, depth: int, budget: Budget) -> None:
         """Show what `content` holds, as deep as it goes, until something malicious is found."""
-        for kind in container_kinds(content.data):
-            if not self.malicious:
-                self._unpack_as(kind, content, depth, budget)
+        for number, kind in enumerate(container_kinds(content.data)):
+            if self.malicious:
+                return
+            if number:  # a file can be a zip a thousand times
+                budget.add_member()
+            self._unpack_as(kind, content, depth, budget)
 
     def _unpack_as(self, kind: Kind, content: Content, depth: int, budget: Budget) -> None:
         budget.descend(depth)

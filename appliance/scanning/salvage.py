@@ -18,6 +18,7 @@ from appliance.scanning.containers import Bytes, first_not_zero
 _PIECE = 256
 _MOST = 65536  # bytes that come out at once
 _MOST_MEMORY = 1 << 30  # as libarchive has it
+_MOST_DICTIONARY = 1 << 28
 _MOST_STREAMS = 50_000  # in a row
 _MOST_BLOCKS = 1_000_000  # of zstd
 
@@ -51,9 +52,11 @@ def salvaged(compression: str, data: Bytes, start: int, known: int) -> Iterator[
 def _unpacked(make: Callable[[], Any], data: Bytes, at: int) -> Iterator[bytes]:
     for _ in range(_MOST_STREAMS):
         decompressor = make()
+        head = _with_usual_dictionary(data[at : at + _PIECE]) if make is _DECOMPRESSORS["lzma"] else b""
         try:
             while at < len(data) and not decompressor.eof:
-                out = decompressor.decompress(data[at : at + _PIECE], _MOST)
+                out = decompressor.decompress(head or data[at : at + _PIECE], _MOST)
+                head = b""
                 at += _PIECE
                 while out:
                     yield out
@@ -65,6 +68,35 @@ def _unpacked(make: Callable[[], Any], data: Bytes, at: int) -> Iterator[bytes]:
         at = first_not_zero(data, at)
         if at >= len(data):
             return
+
+
+def _with_usual_dictionary(head: bytes) -> bytes:
+    # A larger one than all that is kept of a content needs changes nothing but the memory that it takes.
+    size = int.from_bytes(head[1:5], "little")
+    return head[:1] + min(size, _MOST_DICTIONARY).to_bytes(4, "little") + head[5:]
+
+
+def inflated(data: Bytes, start: int, end: int) -> Iterator[bytes]:
+    """Yield what is deflated in `data` from `start` to `end`, a member of a zip, until something is wrong."""
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for at in range(start, end, _PIECE):
+            rest = data[at : min(end, at + _PIECE)]
+            while rest and not decompressor.eof:
+                out = decompressor.decompress(rest, _MOST)
+                if out:
+                    yield out
+                rest = decompressor.unconsumed_tail
+        while out := decompressor.decompress(b"", _MOST):
+            yield out
+    except zlib.error:
+        return
+
+
+def as_it_is(data: Bytes, start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of `data` from `start` to `end`."""
+    for at in range(start, end, _MOST):
+        yield data[at : min(end, at + _MOST)]
 
 
 def end_of_zstd(data: Bytes, start: int) -> int:

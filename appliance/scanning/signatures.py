@@ -11,7 +11,7 @@ from appliance.scanning.engines.engine import Engine
 from appliance.scanning.engines.table import ENGINES
 
 # To be moved on when members are found or named in another way: verdicts made before then count no more.
-UNPACKING_VERSION = 2
+UNPACKING_VERSION = 3
 
 
 def build(settings: EngineSettings) -> Bundle:

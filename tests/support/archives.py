@@ -137,6 +137,11 @@ def by_tool(members: Members, suffix: str, *command: str) -> bytes:
         return container.read_bytes()
 
 
+def by_input(data: bytes, *command: str) -> bytes:
+    """Return what a program makes of `data`."""
+    return subprocess.run(command, input=data, check=True, capture_output=True, timeout=60).stdout
+
+
 def cab(members: Members) -> bytes:
     """Return a cabinet."""
     return by_tool(members, "cab", "gcab", "-c", "-z")

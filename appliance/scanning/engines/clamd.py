@@ -1,9 +1,11 @@
 """A ClamAV daemon beside the SVM, over its unix socket (https://docs.clamav.net/manual/Usage/Scanning.html#clamd).
 
 `FILDES` hands clamd the descriptor, so the content is not copied; clamd unpacks by itself, within
-the limits of its own configuration. One connection per scan: clamd may restart or reload between
-any two, and a connection that is kept would be the one that breaks. Its signatures are known by the
-version it names, which the front process asks for with `clamd_version` and puts into the generation.
+the limits of its own configuration (MaxFileSize, MaxScanSize and others). Above them it answers "OK",
+unless it is configured with `AlertExceedsMax yes`: docs/operations.md asks for it. One connection
+per scan: clamd may restart or reload between any two, and a connection that is kept would be the one
+that breaks. Its signatures are known by the version it names, which the front process asks for with
+`clamd_version` and puts into the generation.
 """
 
 import array

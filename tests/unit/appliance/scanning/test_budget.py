@@ -3,7 +3,14 @@
 import pytest
 
 from appliance.config import UnpackLimits
-from appliance.scanning.budget import HEADER_BYTES, MIB, RATIO_COUNTS_FROM_BYTES, Budget, TooLarge
+from appliance.scanning.budget import (
+    ENTRIES_PER_MEMBER,
+    HEADER_BYTES,
+    MIB,
+    RATIO_COUNTS_FROM_BYTES,
+    Budget,
+    TooLarge,
+)
 
 LIMITS = UnpackLimits(max_depth=2, max_members=3, max_ratio=10, max_total_mib=64, max_member_mib=32)
 
@@ -63,3 +70,12 @@ def test_what_a_compressor_packed_is_bounded_with_all_that_pads_it() -> None:
     budget.add_stream(20 * MIB + HEADER_BYTES)
     with pytest.raises(TooLarge, match=r"2097152 bytes unpack to more than 20971520 \(unpack.max_ratio\)"):
         budget.add_stream(1)
+
+
+def test_what_directories_name_is_bounded() -> None:
+    """A few times as often as there may be members, whichever of a file's zips names it."""
+    budget = Budget(UnpackLimits(max_members=5), 100)
+    for _ in range(5 * ENTRIES_PER_MEMBER):
+        budget.add_entry()
+    with pytest.raises(TooLarge, match="max_members"):
+        budget.add_entry()

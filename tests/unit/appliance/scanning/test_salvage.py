@@ -3,12 +3,13 @@
 import gzip
 import random
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.scanning.salvage import end_of_zstd, salvaged
+from appliance.scanning.salvage import as_it_is, end_of_zstd, inflated, salvaged
 from tests.support import archives
 from tests.support.properties import patient
 
@@ -67,6 +68,19 @@ def test_hostile_bytes_raise_nothing(data: bytes, suffix: str) -> None:
     """Whatever stands there, what can be had is had."""
     head = archives.compressed(b"", suffix)[:6]
     assert isinstance(salvage(suffix, head + data), bytes)
+
+
+def test_a_member_of_a_zip_comes_as_far_as_it_is_whole() -> None:
+    """Deflated or stored, from its place to its end, and in pieces."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = compressor.compress(TEXT) + compressor.flush()
+    data = b"before" + packed + b"behind"
+    assert b"".join(inflated(data, 6, 6 + len(packed))) == TEXT
+    cut = b"".join(inflated(data, 6, 6 + len(packed) // 2))
+    assert TEXT.startswith(cut)
+    assert len(cut) > len(TEXT) // 3
+    assert b"".join(inflated(b"\xff" * 100, 0, 100)) == b""
+    assert b"".join(as_it_is(data, 6, 6 + len(packed))) == packed
 
 
 def zstd(data: bytes) -> bytes:

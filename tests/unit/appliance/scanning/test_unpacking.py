@@ -18,7 +18,7 @@ import pytest
 from appliance.config import UnpackLimits
 from appliance.domain.content import ContentLabel
 from appliance.scanning.budget import Budget, TooLarge
-from appliance.scanning.containers import COMPRESSIONS, Kind, container_kind
+from appliance.scanning.containers import COMPRESSIONS, Bytes, Kind, container_kinds
 from appliance.scanning.engines.content import Content
 from appliance.scanning.unpacking import Damaged, Encrypted, NotSupported, members
 from tests.support import archives
@@ -65,6 +65,11 @@ def workers_locale() -> Iterator[None]:
     locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
     yield
     locale.setlocale(locale.LC_CTYPE, before)
+
+
+def container_kind(data: Bytes) -> Kind | None:
+    """The first kind that `data` is of."""
+    return next(iter(container_kinds(data)), None)
 
 
 def budget(size: int = 1_000_000, limits: UnpackLimits | None = None) -> Budget:
@@ -550,3 +555,134 @@ def test_a_bomb_that_breaks_off_is_one() -> None:
     data = archives.compressed(bytes(5_000_000), "xz")
     with pytest.raises(TooLarge, match="max_total_mib"):
         unpacked(data[:-30], limits=UnpackLimits(max_total_mib=1))
+
+
+EVIL = {"evil.bin": b"what is to be found " * 40}
+
+
+def test_a_zip_is_read_to_its_end_record_however_long_its_comment() -> None:
+    """A comment of 20 KiB, or 64, hides no directory, also where bytes stand before the zip."""
+    for length in (20_000, 65_535):
+        for front in (b"", b"X" * 100, archives.zipped(FIRST) + b"PK\x01\x02" + bytes(42)):
+            data = bytearray(archives.zipped(EVIL))
+            data[-2:] = length.to_bytes(2, "little")
+            found: dict[str, bytes] = {}
+            with suppress(Damaged):
+                collect(front + bytes(data) + b"c" * length, found)
+            assert found["evil.bin"] == EVIL["evil.bin"]
+
+
+def test_a_member_is_read_as_the_directory_has_it_too() -> None:
+    """Java and Python believe the directory of a zip, whatever the header before the member says."""
+    data = bytearray(archives.zipped(EVIL))
+    data[8] = 0  # "stored"
+    found: list[bytes] = []
+    with suppress(Damaged):
+        found = contents(bytes(data))
+    assert EVIL["evil.bin"] in found
+
+
+def contents(data: bytes) -> list[bytes]:
+    """The bytes of each member, as far as they come."""
+    kind = container_kind(data)
+    assert kind is not None
+    found: list[bytes] = []
+    with suppress(Damaged):
+        found.extend(bytes(member.data) for member in members(Content.of_bytes(data), kind, budget()))
+    return found
+
+
+def test_another_method_where_the_headers_disagree_is_told() -> None:
+    """What the directory says is packed in a way that is not read here is not passed over in silence."""
+    data = bytearray(archives.zipped(EVIL, zipfile.ZIP_BZIP2))
+    data[8] = 0
+    with pytest.raises(NotSupported, match="method 12"):
+        unpacked(bytes(data))
+
+
+def test_a_broken_member_of_a_zip_hides_no_other() -> None:
+    """libarchive gives up at the first one that it cannot unpack; the directory names those behind it."""
+    data = bytearray(archives.zipped({"broken": random.Random(1).randbytes(300), **EVIL}))
+    at = data.index(b"broken") + 6
+    data[at : at + 20] = b"\xff" * 20
+    found: dict[str, bytes] = {}
+    with pytest.raises(Damaged):
+        collect(bytes(data), found)
+    assert found["evil.bin"] == EVIL["evil.bin"]
+
+
+def test_a_member_that_the_directory_does_not_name_is_read() -> None:
+    """Readers of streams begin at the front of a zip and know of no directory."""
+    hidden = archives.zipped(EVIL)
+    hidden = hidden[: hidden.rindex(b"PK\x01\x02")]
+    assert unpacked(hidden + archives.zipped(FIRST)) == FIRST | EVIL
+    assert unpacked(archives.zipped(FIRST, prefix=hidden)) == FIRST | EVIL
+
+
+@pytest.mark.parametrize("suffix", ["zst", "lz4"])
+def test_what_stands_behind_a_skippable_frame_is_read(suffix: str) -> None:
+    """zstd and lz4 skip frames with something else in them, before the first one as well."""
+    skipped = b"\x5a\x2a\x4d\x18\4\0\0\0abcd"
+    data = archives.compressed(archives.tarred(FIRST), suffix)
+    assert unpacked(skipped + data) == FIRST
+    assert unpacked(skipped * 3 + data) == FIRST
+
+
+@pytest.mark.parametrize("options", ["dict=4KiB", "lc=4,lp=0", "lc=0,lp=2,pb=0"])
+def test_an_lzma_of_any_settings_is_read(options: str) -> None:
+    """The settings are the first bytes of the file, and none of them are usual ones."""
+    data = archives.by_input(b"some text", "xz", "--format=lzma", f"--lzma1={options}", "-c")
+    assert unpacked(data) == {"content": b"some text"}
+
+
+def test_an_lzma_that_libarchive_does_not_know_is_read_all_the_same() -> None:
+    """A dictionary of a size that libarchive does not take, or far too large to have, hides nothing."""
+    for size in (3 << 11, 3 << 19, 0xFFFFFFFF, 3 << 30):
+        data = bytearray(archives.compressed(b"some text", "lzma"))
+        data[1:5] = size.to_bytes(4, "little")
+        assert b"some text" in contents(bytes(data))
+
+
+def test_an_old_lz4_is_read() -> None:
+    """lz4 -l writes another magic number."""
+    assert unpacked(archives.by_input(b"some text", "lz4", "-l", "-c")) == {"content": b"some text"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1f\x8b\x08\x80" + gzip.compress(b"text")[4:],
+        b"\x26\xb5\x2f\xfd" + bytes(30),
+        b"\x50\x2a\x4d\x18\0\0\0\0" * 10_001 + archives.compressed(b"text", "zst"),
+    ],
+    ids=["flags of gzip", "an old zstd", "frames to skip"],
+)
+def test_what_others_read_and_libarchive_does_not_is_told(data: bytes) -> None:
+    """A form that is known to be opened by others is not called damaged, nor read as if it were plain."""
+    with pytest.raises(NotSupported):
+        unpacked(data)
+
+
+def test_what_begins_as_a_compressed_file_and_is_none_is_damaged() -> None:
+    """A few bytes are not taken for a container that holds itself."""
+    with pytest.raises(Damaged):
+        unpacked(b"\x1f\x8b\x08ab")
+
+
+def test_whatever_may_follow_a_container_is_read() -> None:
+    """Behind a cpio a tar may begin whose first name is the magic of something else."""
+    evil = archives.tarred({"BZh91AY&SY": b"evil"}, tarfile.GNU_FORMAT)
+    found: dict[str, bytes] = {}
+    with pytest.raises(Damaged):
+        collect(cpio(FIRST) + evil, found)
+    assert found == FIRST | {"BZh91AY&SY": b"evil"}
+
+
+def test_a_directory_that_names_one_member_for_ever_ends() -> None:
+    """A million entries for one member are one member, and work all the same."""
+    data = archives.zipped({"a": b"x"})
+    at, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    entry = data[at:end]
+    tail = data[end : end + 12] + (len(entry) * 500).to_bytes(4, "little") + data[end + 16 :]
+    with pytest.raises(TooLarge, match="max_members"):
+        unpacked(data[:at] + entry * 500 + tail, limits=UnpackLimits(max_members=100))

@@ -1,9 +1,10 @@
 """Tests of appliance/scanning/engines/clamd.py, with a socket that behaves as a test wants.
 
-tests/integration/test_clamd_engine.py has a real clamd.
+A real clamd shows its own limits here; tests/integration/test_clamd_engine.py has the rest of it.
 """
 
 import array
+import asyncio
 import os
 import socket
 import threading
@@ -19,6 +20,8 @@ from appliance.domain.verdict import Detection
 from appliance.scanning.engines.clamd import MAX_REPLY_BYTES, ClamdEngine, clamd_version
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import EngineFailure
+from tests.support import archives
+from tests.support.clamd import Clamd
 
 DEADLINE = 30.0
 Talk = Callable[[socket.socket], None]
@@ -270,3 +273,56 @@ def test_the_engine_does_its_own_unpacking() -> None:
     """clamd is given whole files; its version is asked for elsewhere."""
     engine = ClamdEngine(Path("/run/clamav/clamd.ctl"), 1)
     assert (engine.name, engine.unpacks, engine.version) == ("clamd", True, "")
+
+
+LARGE = b"evil" + bytes(2 << 20)
+
+
+async def said_by_a_real_one(directory: Path, data: bytes, *lines: str) -> list[Detection]:
+    """What the engine says of `data` with a real clamd that knows LARGE and is configured by `lines`."""
+    clamd = Clamd(directory, {"Own.Large": LARGE})
+    with (directory / "clamd.conf").open("a") as config:
+        config.writelines(f"{line}\n" for line in lines)
+    await clamd.start()
+    try:
+        with content(data) as given:
+            return await asyncio.to_thread(ClamdEngine(clamd.socket, DEADLINE).scan, given)
+    finally:
+        await clamd.stop()
+
+
+@pytest.mark.parametrize(
+    ("data", "limit"),
+    [
+        (LARGE, "MaxFileSize 1M"),
+        (LARGE, "MaxScanSize 1M"),
+        (archives.zipped({"large": LARGE}), "MaxScanSize 1M"),
+    ],
+    ids=["file", "scan", "scan of a zip"],
+)
+async def test_a_clamd_that_tells_its_limits_is_believed(tmp_path: Path, data: bytes, limit: str) -> None:
+    """With AlertExceedsMax a content above clamd's own limits is too large, and not taken for looked at."""
+    with pytest.raises(EngineFailure, match="clamd's own limits") as caught:
+        await said_by_a_real_one(tmp_path, data, limit, "AlertExceedsMax yes")
+    assert caught.value.why is Unanswered.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (LARGE, ["MaxFileSize 1M"]),
+        (archives.zipped({"large": LARGE}), ["MaxFileSize 1M", "AlertExceedsMax yes"]),
+    ],
+    ids=["file", "member"],
+)
+async def test_a_clamd_that_keeps_its_limits_to_itself_is_not_noticed(
+    tmp_path: Path, data: bytes, lines: list[str]
+) -> None:
+    """What docs/operations.md warns of: clamd says OK to what it has not looked at; if not, mend it there."""
+    assert await said_by_a_real_one(tmp_path, data, *lines) == []
+
+
+async def test_a_clamd_whose_limits_suffice_finds_what_is_large(tmp_path: Path) -> None:
+    """AlertExceedsMax alone makes nothing too large."""
+    found = await said_by_a_real_one(tmp_path, LARGE, "AlertExceedsMax yes")
+    assert [detection.threat for detection in found] == ["Own.Large.UNOFFICIAL"]
