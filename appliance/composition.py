@@ -22,7 +22,7 @@ from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
 from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
-from appliance.rpc.server import Address, Server
+from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import ReloadFailed, Scanner
@@ -40,6 +40,12 @@ _DAY = 86400.0
 _GUEST_MODE = 0o660  # of the guests' socket
 _ADMIN_MODE = 0o600
 _DESCRIPTORS = 65536
+_OTHER_STREAMS = (
+    8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
+)
+_OTHER_CONNECTIONS = (
+    1024  # beside one for each ticket: probes, and guests that come back before they are missed
+)
 
 log = structlog.get_logger("svm")
 
@@ -107,13 +113,31 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     address = Address.parse(settings.server.listen)
     bounds = TicketBounds(settings.limits.max_tickets, settings.limits.tickets_per_user)
     office = await _office(
-        address.path, lambda path: TicketOffice(path, _GUEST_MODE, bounds, parts.sessions.no_ticket), stack
+        address.path,
+        lambda path: TicketOffice(
+            path,
+            _GUEST_MODE,
+            bounds,
+            parts.sessions.no_ticket,
+            lambda owner: parts.sessions.ticket_ended(str(owner)),
+        ),
+        stack,
     )
     if office is None:
         log.warning("guests are told apart by address only", listen=settings.server.listen)
-    server = Server(address, _GUEST_MODE)
+    callers = Callers(office)
+    limits = settings.limits
+    server = Server(
+        address,
+        _GUEST_MODE,
+        ServerBounds(
+            limits.scan_streams + _OTHER_STREAMS,
+            max(limits.max_tickets, limits.max_guests) + _OTHER_CONNECTIONS,
+        ),
+        callers.name,
+    )
     terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
-    service = GuestService(Callers(office), parts.sessions, parts.protection, parts.spool, terms)
+    service = GuestService(callers, parts.sessions, parts.protection, parts.spool, terms)
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
@@ -151,7 +175,10 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
     parts.scanner.on_generation.append(moved)
 
     def breach(guest: Guest, kind: str, sentence: str) -> None:
-        throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
+        if kind == "slowed":
+            throttled.warning("guest slowed", guest=guest.id, why=sentence)
+        else:
+            throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
 
     parts.sessions.on_breach.append(breach)
 

@@ -19,6 +19,7 @@ FIGURES = {
     "guests_attached": Figure("gauge", "Guests attached now"),
     "guest_attached": Figure("counter", "Times that a guest attached"),
     "guest_breaches": Figure("counter", "Calls of guests that were ended for breaking a rule or a limit"),
+    "guest_slowed": Figure("counter", "Messages of guests that had to wait because they came too fast"),
     "guest_tickets_refused": Figure(
         "counter", "Callers on the unix socket that were refused because there were too many"
     ),

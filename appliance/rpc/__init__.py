@@ -2,7 +2,8 @@
 
 In the order that a call passes:
 
-- `server`        the gRPC servers: guests' and administrators', health, reflection, limits
+- `server`        the gRPC servers: guests' and administrators', and their limits
+- `lobby`         health and reflection, which need no ticket, and what they may hold
 - `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
 - `sessions`      the guests that are attached, one session each, and what each may hold
 - `calls`         what the guest's calls have in common

@@ -57,8 +57,8 @@ async def serve_attach(
         session.readers.discard(listener)
         listener.cancel()
         speaker.cancel()
+        sessions.detach(session)  # before any wait, which a second reason to end would cut short
         await asyncio.gather(listener, speaker, return_exceptions=True)
-        sessions.detach(session)
 
 
 async def _listen(context: Context, limits: Limits) -> None:

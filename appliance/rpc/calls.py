@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 
 from appliance.domain.guest import Guest
+from appliance.rpc import wire
 from appliance.rpc.identity import Callers, Context
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
@@ -55,6 +57,14 @@ class Stopping(CallEnded):
     status = grpc.StatusCode.UNAVAILABLE
 
 
+class TicketEnded(CallEnded):
+    """Nobody vouches for the guest any more."""
+
+    status = grpc.StatusCode.UNAUTHENTICATED
+
+
+Asked = TypeVar("Asked", bound=Message)
+
 _BLAMED = (Breach, Refused, Stalled)  # what an operator counts against a guest
 
 
@@ -67,6 +77,42 @@ async def ends_as_said(context: Context, sessions: Sessions, guest: Guest) -> As
         if isinstance(end, _BLAMED):
             sessions.breach(guest, type(end).__name__.lower(), str(end))
         await context.abort(end.status, str(end))
+
+
+def parser(kind: type[Asked]) -> Callable[[bytes], Asked]:
+    """What turns a guest's bytes into a message; bytes that are none raise a CallEnded.
+
+    gRPC calls it within `context.read()`: all that guests say passes here.
+    """
+
+    def parse(said: bytes) -> Asked:
+        if len(said) > wire.MAX_MESSAGE_BYTES:
+            raise Refused(
+                f"a message of {len(said)} bytes is larger than max, {wire.MAX_MESSAGE_BYTES}: send less"
+            )
+        try:
+            return kind.FromString(said)
+        except DecodeError:
+            raise Breach(
+                f"{len(said)} bytes that are no {kind.DESCRIPTOR.name}: send what guest.proto says"
+            ) from None
+
+    return parse
+
+
+@asynccontextmanager
+async def attach_call(context: Context, callers: Callers, sessions: Sessions) -> AsyncIterator[Guest]:
+    """The caller for the length of its Attach call, which ends with its ticket."""
+    guest = await callers.guest(context)
+    async with ends_as_said(context, sessions, guest):
+        try:
+            async with asyncio.timeout(None) as patience:
+                with sessions.vouched(guest, patience):
+                    yield guest
+        except TimeoutError:
+            raise TicketEnded(
+                "the companion connection was closed, and with it the ticket: fetch another, and attach anew"
+            ) from None
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ _MOST_SETTLED = 1024  # entries of one late reply
 # Answers that become known within so many seconds share a message, which costs both sides some 100 us. What
 # the cache knows is answered at once.
 _LINGER_OF_FEW, _LINGER_OF_MANY = 0.005, 0.05
+_DIGESTS_OF_A_MESSAGE = 1024  # so many more count as a message more, under limits.messages_per_second
 _MANY_QUESTIONS = 64  # open: somebody scans a tree
 _PURPOSES = {verdict_pb2.PURPOSE_ON_ACCESS, verdict_pb2.PURPOSE_ON_DEMAND}
 _TIMED_OUT = NoAnswer(Unanswered.TIMED_OUT, "the budget of the request is spent")
@@ -53,7 +54,7 @@ class CheckCall:
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
         try:
-            await converse(self._read(), self._outbox, lambda: self._finish(sessions), self._session)
+            await converse(self._read(sessions), self._outbox, lambda: self._finish(sessions), self._session)
         finally:
             self._session.open_digests -= len(self._questions)
             self._protection.flights.leave(self, None)
@@ -62,13 +63,17 @@ class CheckCall:
 
     # -- questions ---------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        flood = Flood(self._limits.messages_per_second, asyncio.get_running_loop().time)
+    async def _read(self, sessions: Sessions) -> None:
+        flood = self._session.flood
+        if flood is None:
+            clock = asyncio.get_running_loop().time
+            flood = self._session.flood = Flood(self._limits.messages_per_second, clock)
         while True:
             request = await self._context.read()
             if not isinstance(request, guest_pb2.CheckRequest):
                 return  # the guest has asked its last
-            if pause := flood.pause():
+            if pause := flood.pause(1 + len(request.sha256) / _DIGESTS_OF_A_MESSAGE):
+                sessions.slowed(self._session)
                 await asyncio.sleep(pause)
             reply = self._answer(request)
             async with self._writing:

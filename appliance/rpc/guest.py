@@ -1,14 +1,14 @@
 """The Protection service: what guests may ask, within the limits of one guest."""
 
 from collections.abc import AsyncIterator
-from typing import cast
 
 import grpc
-from lightagent.v1 import guest_pb2, guest_pb2_grpc
+from google.protobuf.message import Message
+from lightagent.v1 import guest_pb2
 
 from appliance.protection import Protection
 from appliance.rpc.attach import serve_attach
-from appliance.rpc.calls import Refused, ends_as_said, session_call
+from appliance.rpc.calls import Refused, attach_call, parser, session_call
 from appliance.rpc.check import CheckCall
 from appliance.rpc.identity import Callers, Context
 from appliance.rpc.scan import ScanCall
@@ -36,14 +36,22 @@ class GuestService:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
-        guest_pb2_grpc.add_ProtectionServicer_to_server(
-            cast("guest_pb2_grpc.ProtectionServicer", self), server
+        streams = ((self.Attach, guest_pb2.AttachRequest), (self.Check, guest_pb2.CheckRequest))
+        handlers = {
+            method.__name__: grpc.stream_stream_rpc_method_handler(
+                method, request_deserializer=parser(kind), response_serializer=_serialized
+            )
+            for method, kind in streams
+        }
+        handlers["Scan"] = grpc.stream_unary_rpc_method_handler(
+            self.Scan, request_deserializer=parser(guest_pb2.ScanRequest), response_serializer=_serialized
         )
+        service = guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
     async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
         """See guest.proto."""
-        guest = await self._callers.guest(context)
-        async with ends_as_said(context, self._sessions, guest):
+        async with attach_call(context, self._callers, self._sessions) as guest:
             await serve_attach(context, guest, self._sessions, self._protection, self._terms)
 
     async def Check(self, _requests: AsyncIterator[guest_pb2.CheckRequest], context: Context) -> None:
@@ -74,3 +82,7 @@ class GuestService:
             finally:
                 session.scans -= 1
         return guest_pb2.ScanReply()
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()

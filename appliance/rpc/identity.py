@@ -108,15 +108,18 @@ class TicketOffice:
         mode: int,
         bounds: TicketBounds = TicketBounds(),
         on_refused: Callable[[str, str], None] = lambda _who, _why: None,
+        on_end: Callable[[PeerCredentials], None] = lambda _owner: None,
     ) -> None:
         """Listen at `path` with the file mode `mode`, once started.
 
         on_refused: told who gets no ticket, and the sentence that says why.
+        on_end: told whose ticket ended, before anybody can have its place.
         """
         self._path = path
         self._mode = mode
         self._bounds = bounds
         self._on_refused = on_refused
+        self._on_end = on_end
         self._tickets: dict[str, _Ticket] = {}
         self._links: defaultdict[int, set[int]] = defaultdict(set)  # pid -> its links
         self._users: Counter[int] = Counter()  # uid -> how many tickets it has
@@ -170,6 +173,7 @@ class TicketOffice:
         finally:
             self._connections.discard(writer)
             del self._tickets[ticket]
+            self._on_end(owner)
             self._give_back(owner)
             writer.close()
 
@@ -220,13 +224,16 @@ class Callers:
             raise AssertionError  # abort raises
         return Guest(id=f"ip-{match['host']}")
 
+    def name(self, context: Context) -> str:
+        """A name for who calls, "" where nobody vouches; ends no call."""
+        if self._office is None:
+            match = _TCP_PEER.fullmatch(context.peer())
+            return match["host"] if match is not None else ""
+        return str(self._owner(context) or "")
+
     async def credentials(self, context: Context) -> PeerCredentials:
         """The peer's credentials; ends the call with UNAUTHENTICATED without a ticket that counts."""
-        metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
-        ticket = metadata.get("ticket", "")
-        owner = None
-        if self._office is not None and isinstance(ticket, str) and _TICKET.fullmatch(ticket):
-            owner = self._office.owner(ticket)
+        owner = self._owner(context)
         if owner is None:
             await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED,
@@ -235,3 +242,11 @@ class Callers:
             )
             raise AssertionError  # abort raises
         return owner
+
+    def _owner(self, context: Context) -> PeerCredentials | None:
+        """Whose ticket the call was made with; None without one that counts."""
+        metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
+        ticket = metadata.get("ticket", "")
+        if self._office is None or not isinstance(ticket, str) or not _TICKET.fullmatch(ticket):
+            return None
+        return self._office.owner(ticket)

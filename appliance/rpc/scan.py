@@ -12,6 +12,7 @@ from appliance.domain.verdict import NoAnswer
 from appliance.protection import Key, Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Stalled, take_in
+from appliance.rpc.flood import Flood
 from appliance.rpc.identity import Context
 from appliance.rpc.sessions import Session, Sessions
 from appliance.rpc.terms import Terms
@@ -20,6 +21,9 @@ from appliance.scanning.spool import Spool, SpoolBusy, SpoolFile, TooLargeForSpo
 _SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload that takes longer than this allows has stalled
 _FAIR_BYTES_PER_SECOND = 1 << 20  # the same while others wait for room, after a time to get going
 _FAIR_AFTER_SECONDS = 5.0
+_LOOK_SECONDS = 1.0  # how often it is asked whether an upload is slow while others wait
+_PARTS_OF_A_MESSAGE = 8  # so many more count as a message more, under limits.messages_per_second
+_PARTS_AT_ONCE = 64  # after which others have their turn
 
 
 @dataclass(slots=True)
@@ -47,13 +51,23 @@ class ScanCall:
         self._spool = spool
         self._limits = terms.limits
         self._upload: _Upload | None = None
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._flood = Flood(self._limits.messages_per_second, self._clock)
+        self._refused = 0  # uploads of the message that is taken in now
+        self._looks: asyncio.TimerHandle | None = None
+        self._is_slow = False
+        # Longer than anybody may hold room that others wait for; a question's own budget ends before.
+        largest = (self._limits.max_file_mib << 20) / _FAIR_BYTES_PER_SECOND
+        self._patience = _FAIR_AFTER_SECONDS + largest + self._limits.upload_stall_seconds
 
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end. Scans of what has come whole go on without it."""
         try:
             await take_in(self._read(sessions), self._session)
         finally:
+            if self._looks is not None:
+                self._looks.cancel()
             self._drop_upload(None if self._session.ended else _CUT_OFF)
 
     async def _read(self, sessions: Sessions) -> None:
@@ -66,21 +80,43 @@ class ScanCall:
                         if upload is None
                         else min(self._clock() + self._limits.upload_stall_seconds, upload.deadline)
                     )
+                    if upload is not None and self._looks is None:
+                        self._looks = self._loop.call_later(_LOOK_SECONDS, self._look, watch)
                     request = await self._context.read()
                     if not isinstance(request, guest_pb2.ScanRequest):
                         return
                     watch.reschedule(None)
                     await self._take(request, sessions)
+                    await self._slow_down(len(request.parts), sessions)
         except TimeoutError:
-            raise Stalled(
-                "the upload stalled: send its chunks without a pause, or ScanAbort; its lease is passed on"
-            ) from None
+            raise Stalled(_SLOW if self._is_slow else _STALLED) from None
+
+    def _look(self, watch: asyncio.Timeout) -> None:
+        """End the stream when its upload is slow and others wait, whether anything comes of it or not."""
+        self._looks = None
+        upload = self._upload
+        if upload is None:
+            return
+        if upload.content is not None and self._spool.is_wanted and _is_slow(upload, self._clock()):
+            self._is_slow = True
+            watch.reschedule(self._clock())
+        else:
+            self._looks = self._loop.call_later(_LOOK_SECONDS, self._look, watch)
+
+    async def _slow_down(self, parts: int, sessions: Sessions) -> None:
+        """Have a guest wait that sends too many messages, parts, or uploads that nobody asked for."""
+        refused, self._refused = self._refused, 0
+        if pause := self._flood.pause(1 + parts / _PARTS_OF_A_MESSAGE + refused):
+            sessions.slowed(self._session)
+            await asyncio.sleep(pause)
 
     async def _take(self, request: guest_pb2.ScanRequest, sessions: Sessions) -> None:
         if len(request.parts) > wire.MAX_PARTS:
             raise Breach(f"{len(request.parts)} parts in one message: send at most {wire.MAX_PARTS}")
         room = wire.MAX_CHUNK_BYTES
-        for part in request.parts:
+        for number, part in enumerate(request.parts, 1):
+            if number % _PARTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             kind = part.WhichOneof("part")
             if kind == "header":
                 await self._begin(part.header, sessions)
@@ -113,6 +149,7 @@ class ScanCall:
         key, content = await self._admit(header)
         if content is None:
             sessions.counts["uploads_refused"] += 1
+            self._refused += 1
         # The clock starts when there is room: waiting for it is not the guest's fault.
         began = self._clock()
         deadline = began + self._limits.upload_stall_seconds + header.size / _SLOWEST_BYTES_PER_SECOND
@@ -134,7 +171,7 @@ class ScanCall:
             return None, None
         try:
             content = self._spool.reserve_now(guest_id, header.size) or await self._spool.reserve(
-                guest_id, header.size, self._limits.upload_stall_seconds
+                guest_id, header.size, self._patience
             )
         except TooLargeForSpool as error:
             self._give_up(header, NoAnswer(Unanswered.TOO_LARGE, str(error)))
@@ -166,10 +203,6 @@ class ScanCall:
                 raise Breach(str(error)) from error
             self._protection.flights.progress(self._session.guest.id)
         upload.left -= size
-        if self._spool.waiting and _is_slow(upload, self._clock()):
-            raise Stalled(
-                "the upload is slow while others wait for its room: send it again when there is more"
-            )
         self._session.bytes_uploaded += size
         if upload.left == 0:
             self._complete(upload)
@@ -205,6 +238,8 @@ def _is_slow(upload: _Upload, now: float) -> bool:
     return now - upload.began > _FAIR_AFTER_SECONDS + came / _FAIR_BYTES_PER_SECOND
 
 
+_SLOW = "the upload is slow while others wait for its room: send it again when there is more"
+_STALLED = "the upload stalled: send its chunks without a pause, or ScanAbort; its lease is passed on"
 _CUT_OFF = NoAnswer(Unanswered.TIMED_OUT, "the upload stalled or was cut off: ask again")
 _NOT_THE_DIGEST = NoAnswer(
     Unanswered.CHANGED, "the content is not the digest's: the file changed, look at it again"

@@ -1,10 +1,16 @@
 """The guests that are attached now: one session each, and the bounds on what one may hold."""
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from appliance.domain.guest import Guest
+from appliance.rpc.flood import Flood
+
+_TELL_SLOWED_SECONDS = 60.0
 
 
 class TooManyGuests(Exception):
@@ -28,6 +34,7 @@ class Session:
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
+    flood: the bound on its questions, the same for one Check stream after another.
     """
 
     guest: Guest
@@ -45,6 +52,8 @@ class Session:
     revoked: set[bytes] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
+    flood: Flood | None = None
+    told_slowed_at: float = -math.inf
 
     def stop_reading(self) -> None:
         """Take no more of the guest's messages."""
@@ -64,11 +73,19 @@ class Sessions:
         """clock: seconds since the epoch."""
         self.stopping = False
         self.greeting: set[str] = set()  # guests whose Attach has not said Hello yet
-        self.counts = {"attached": 0, "breaches": 0, "tickets_refused": 0, "uploads": 0, "uploads_refused": 0}
+        self.counts = {
+            "attached": 0,
+            "breaches": 0,
+            "slowed": 0,
+            "tickets_refused": 0,
+            "uploads": 0,
+            "uploads_refused": 0,
+        }
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
         self._max_guests = max_guests
         self._clock = clock
         self._by_guest: dict[str, Session] = {}
+        self._vouched: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)  # its Attach calls
 
     def all(self) -> list[Session]:
         """Every session, in the order of attaching."""
@@ -106,6 +123,33 @@ class Sessions:
         self.counts["breaches"] += 1
         for listener in self.on_breach:
             listener(guest, kind, sentence)
+
+    def slowed(self, session: Session) -> None:
+        """Note that a guest talks too fast and is made to wait: a counter, and now and then a line."""
+        self.counts["slowed"] += 1
+        now = self._clock()
+        if now - session.told_slowed_at < _TELL_SLOWED_SECONDS:
+            return
+        session.told_slowed_at = now
+        sentence = "it sends more than limits.messages_per_second: it is made to wait, and not cut off"
+        for listener in self.on_breach:
+            listener(session.guest, "slowed", sentence)
+
+    @contextmanager
+    def vouched(self, guest: Guest, patience: asyncio.Timeout) -> Iterator[None]:
+        """Have the guest's Attach call, which runs within `patience`, end when its ticket does."""
+        self._vouched[guest.id].add(patience)
+        try:
+            yield
+        finally:
+            self._vouched[guest.id].discard(patience)
+            if not self._vouched[guest.id]:
+                del self._vouched[guest.id]
+
+    def ticket_ended(self, guest_id: str) -> None:
+        """Nobody vouches for the guest any more: its Attach ends, and with it its session and its calls."""
+        for patience in self._vouched.pop(guest_id, ()):
+            patience.reschedule(asyncio.get_running_loop().time())
 
     def no_ticket(self, caller: str, sentence: str) -> None:
         """Note that a caller got no ticket, since there are as many as there may be."""

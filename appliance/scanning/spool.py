@@ -1,18 +1,26 @@
 """Contents on their way from guests to the engines: sealed memory files within fixed bounds.
 
 Room is reserved for a whole content before its first byte is taken. When there is none, it goes to the
-guest that has least; one that waits because of its own share stands in nobody's way.
+user and the guest that have least, and among equals to whom it went least lately; one that waits
+because of its own share stands in nobody's way. A part is kept for small contents, which so never wait
+behind large ones, and a guest gets a part of that part.
 """
 
 import asyncio
 import fcntl
 import hashlib
 import os
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Final
 
+from appliance.domain.guest import user_of
+
 MAX_WAITING_PER_GUEST: Final = 64
+MAX_SMALL_BYTES: Final = 1 << 20
+_KEPT = 8  # one part in so many is kept for small contents, and of that one in so many is a guest's
 _MAX_FILES = 2048  # bounds descriptors: a content takes at least this part of the spool
+_MOST_REMEMBERED = 1024  # users and guests of whom it is known when they were last given room
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -28,39 +36,102 @@ class TooMuchContent(Exception):
     """More bytes came than were said."""
 
 
+class _Part:
+    """A part of the room, and what each guest has of it."""
+
+    __slots__ = ("share", "total", "used", "used_by")
+
+    def __init__(self, total: int, share: int) -> None:
+        """share: of one guest."""
+        self.total = total
+        self.share = share
+        self.used = 0
+        self.used_by: dict[str, int] = {}
+
+    def within_share(self, guest_id: str, charge: int) -> bool:
+        """Whether the guest may have so much more."""
+        return self.used_by.get(guest_id, 0) + charge <= self.share
+
+    def fits(self, guest_id: str, charge: int) -> bool:
+        """Whether there is so much for the guest."""
+        return self.used + charge <= self.total and self.within_share(guest_id, charge)
+
+    def take(self, guest_id: str, charge: int) -> None:
+        """Give the guest so much more; a negative charge gives it back."""
+        self.used += charge
+        left = self.used_by.get(guest_id, 0) + charge
+        if left:
+            self.used_by[guest_id] = left
+        else:
+            del self.used_by[guest_id]
+
+
 class _Waiting:
-    """A reservation that waits: granted when `room` has a result."""
+    """A reservation that waits: granted when `room` has a result, the part that it was given of."""
 
     __slots__ = ("charge", "guest_id", "room")
 
-    def __init__(self, guest_id: str, charge: int, room: asyncio.Future[None]) -> None:
+    def __init__(self, guest_id: str, charge: int) -> None:
         self.guest_id = guest_id
         self.charge = charge
-        self.room = room
+        self.room: asyncio.Future[_Part] = asyncio.get_running_loop().create_future()
+
+
+class _Queue:
+    """Who waits, each guest in its own order. blocked: by want of room, and not of somebody's own share."""
+
+    __slots__ = ("blocked", "by_guest")
+
+    def __init__(self) -> None:
+        self.by_guest: dict[str, deque[_Waiting]] = {}
+        self.blocked = False
+
+    def add(self, waiting: _Waiting) -> None:
+        """Let one wait."""
+        self.by_guest.setdefault(waiting.guest_id, deque()).append(waiting)
+
+    def remove(self, waiting: _Waiting) -> None:
+        """Take one out, if it waits."""
+        mine = self.by_guest.get(waiting.guest_id, ())
+        if waiting in mine:
+            self.by_guest[waiting.guest_id].remove(waiting)
+            if not self.by_guest[waiting.guest_id]:
+                del self.by_guest[waiting.guest_id]
 
 
 class Spool:
     """The room that all uploads share. Lives on one event loop."""
 
     def __init__(self, total_bytes: int, file_bytes: int, guest_bytes: int) -> None:
-        """total_bytes: for all contents together. file_bytes: for one. guest_bytes: for one guest's."""
-        self._total = total_bytes
+        """total_bytes: for all contents together. file_bytes: for one. guest_bytes: for one guest's.
+
+        An eighth of the whole is kept for small contents, or what the largest of all leaves.
+        """
         self._file = min(file_bytes, guest_bytes, total_bytes)
-        self._guest = min(guest_bytes, total_bytes)
+        kept = min(total_bytes // _KEPT, total_bytes - self._file)
+        self._small_bytes = min(MAX_SMALL_BYTES, kept // _KEPT)
         self._floor = max(1, total_bytes // _MAX_FILES)
-        self._used = 0
-        self._used_by: dict[str, int] = {}
-        self._waiting: deque[_Waiting] = deque()
+        self._common = _Part(total_bytes - kept, total_bytes)
+        self._kept = _Part(kept, kept // _KEPT)
+        self._whole = _Part(total_bytes, min(guest_bytes, total_bytes))  # both parts together
+        self._large, self._small = _Queue(), _Queue()
+        self._granted: dict[str, int] = {}  # user or guest -> number of the last grant
+        self._grants = 0
 
     @property
     def used_bytes(self) -> int:
         """Room that is reserved now; a small content counts as 1/2048 of the spool."""
-        return self._used
+        return self._whole.used
 
     @property
     def waiting(self) -> int:
         """Reservations that wait for room."""
-        return len(self._waiting)
+        return sum(len(mine) for queue in (self._large, self._small) for mine in queue.by_guest.values())
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for room that others hold, and not only for its own share."""
+        return self._large.blocked or self._small.blocked
 
     def reserve_now(self, guest_id: str, size: int) -> "SpoolFile | None":
         """Return a file with room for `size` bytes, None where that has to be waited for.
@@ -68,10 +139,16 @@ class Spool:
         Raises TooLargeForSpool, and SpoolBusy where the machine has no memory file to give.
         """
         charge = self._charge(size)
-        if self._waiting or not self._fits(guest_id, charge):
+        queue = self._small if charge <= self._small_bytes else self._large
+        if queue.blocked or guest_id in queue.by_guest:
             return None
-        self._take(guest_id, charge)
-        return self._file_of(guest_id, size, charge)
+        part = self._room(queue, guest_id, charge)
+        if part is None:
+            return None
+        self._take(part, guest_id, charge)
+        if queue is self._large:
+            self._remember(guest_id)
+        return self._file_of(guest_id, (size, charge), part)
 
     async def reserve(self, guest_id: str, size: int, deadline_seconds: float) -> "SpoolFile":
         """Return a file with room for `size` bytes, as soon as there is room.
@@ -79,12 +156,11 @@ class Spool:
         Raises TooLargeForSpool where that can never be, and SpoolBusy when it has not come to be
         within the deadline or too many reservations of this guest wait already.
         """
+        file = self.reserve_now(guest_id, size)
+        if file is not None:
+            return file
         charge = self._charge(size)
-        if self._waiting or not self._fits(guest_id, charge):
-            await self._wait(guest_id, charge, deadline_seconds)
-        else:
-            self._take(guest_id, charge)
-        return self._file_of(guest_id, size, charge)
+        return self._file_of(guest_id, (size, charge), await self._wait(guest_id, charge, deadline_seconds))
 
     def _charge(self, size: int) -> int:
         """What a content takes of the spool. Raises TooLargeForSpool."""
@@ -92,87 +168,122 @@ class Spool:
             raise TooLargeForSpool(f"{size} bytes are over the limit of {self._file} bytes for one file")
         return max(size, self._floor)
 
-    def _file_of(self, guest_id: str, size: int, charge: int) -> "SpoolFile":
+    def _file_of(self, guest_id: str, sizes: tuple[int, int], part: _Part) -> "SpoolFile":
         """A file for room that was taken. Raises SpoolBusy, and then the room is given back."""
+
+        def give_back() -> None:
+            self._give_back(part, guest_id, sizes[1])
+
         try:
             fd = os.memfd_create("content", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
-            self._give_back(guest_id, charge)
+            give_back()
             raise SpoolBusy(f"no memory file to be had: {error.strerror}; send it again later") from error
-        return SpoolFile(self, guest_id, (size, charge), fd)
+        return SpoolFile(guest_id, sizes[0], fd, give_back)
 
-    async def _wait(self, guest_id: str, charge: int, deadline_seconds: float) -> None:
-        """Return once `charge` is taken for the guest."""
-        if sum(waiting.guest_id == guest_id for waiting in self._waiting) >= MAX_WAITING_PER_GUEST:
+    async def _wait(self, guest_id: str, charge: int, deadline_seconds: float) -> _Part:
+        """Return once `charge` is taken for the guest: the part that it was taken of."""
+        queue = self._small if charge <= self._small_bytes else self._large
+        if len(queue.by_guest.get(guest_id, ())) >= MAX_WAITING_PER_GUEST:
             raise SpoolBusy(f"{MAX_WAITING_PER_GUEST} uploads of this guest wait for room already")
-        waiting = _Waiting(guest_id, charge, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        waiting = _Waiting(guest_id, charge)
+        queue.add(waiting)
         self._grant()  # it may only be others' shares that are spent
         try:
             async with asyncio.timeout(deadline_seconds):
-                await waiting.room
+                return await waiting.room
         except BaseException as error:
-            self._withdraw(waiting)
+            self._withdraw(queue, waiting)
             if isinstance(error, TimeoutError):
                 raise SpoolBusy(
                     f"no room for the content within {deadline_seconds:g} s: send it again later"
                 ) from None
             raise
 
-    def _withdraw(self, waiting: _Waiting) -> None:
+    def _withdraw(self, queue: _Queue, waiting: _Waiting) -> None:
         """Undo a reservation whose caller has gone, whether it was granted yet or not."""
         if waiting.room.done() and not waiting.room.cancelled():
-            self._give_back(waiting.guest_id, waiting.charge)
-        elif waiting in self._waiting:
-            self._waiting.remove(waiting)
+            self._give_back(waiting.room.result(), waiting.guest_id, waiting.charge)
+        else:
+            queue.remove(waiting)
             self._grant()
 
-    def _fits(self, guest_id: str, charge: int) -> bool:
-        return self._within_share(guest_id, charge) and self._used + charge <= self._total
+    def _room(self, queue: _Queue, guest_id: str, charge: int) -> _Part | None:
+        """The part that has room for a content; small ones leave the common one to large ones that wait."""
+        if not self._whole.within_share(guest_id, charge):
+            return None
+        small = queue is self._small
+        if not (small and self._large.blocked) and self._common.fits(guest_id, charge):
+            return self._common
+        return self._kept if small and self._kept.fits(guest_id, charge) else None
 
-    def _within_share(self, guest_id: str, charge: int) -> bool:
-        return self._used_by.get(guest_id, 0) + charge <= self._guest
+    def _has_spent_its_share(self, queue: _Queue, guest_id: str, charge: int) -> bool:
+        """Whether the guest would get no room even if others held none of what it may have now."""
+        if not self._whole.within_share(guest_id, charge):
+            return True
+        return queue is self._small and not self._kept.within_share(guest_id, charge)
 
-    def _take(self, guest_id: str, charge: int) -> None:
-        self._used += charge
-        self._used_by[guest_id] = self._used_by.get(guest_id, 0) + charge
+    def _take(self, part: _Part, guest_id: str, charge: int) -> None:
+        part.take(guest_id, charge)
+        self._whole.take(guest_id, charge)
 
-    def _give_back(self, guest_id: str, charge: int) -> None:
-        self._used -= charge
-        left = self._used_by[guest_id] - charge
-        if left:
-            self._used_by[guest_id] = left
-        else:
-            del self._used_by[guest_id]
-        self._grant()
+    def _give_back(self, part: _Part, guest_id: str, charge: int) -> None:
+        self._take(part, guest_id, -charge)
+        if self._large.by_guest or self._small.by_guest:
+            self._grant()
 
     def _grant(self) -> None:
-        """Give room to those who wait: first to the guest that has least, each guest's in its own order.
+        """Give room to those who wait: to large contents first, since small ones have a part of their own."""
+        self._serve(self._large)
+        self._serve(self._small)
 
-        So guests that take much again and again do not keep out one that takes little. Who is next and
+    def _serve(self, queue: _Queue) -> None:
+        """Give room to one who waits after the other, by rank, each guest's in its own order.
+
+        So those that take much again and again do not keep out one that takes little. Who is next and
         lacks only room in the whole stops the round, so a large content is not overtaken for ever; who
         has spent its own share is passed over.
         """
-        if not self._waiting:
+        queue.blocked = False
+        if not queue.by_guest:
             return
-        queues: dict[str, deque[_Waiting]] = {}
-        for waiting in self._waiting:
-            if not waiting.room.done():  # else its caller was cancelled just now
-                queues.setdefault(waiting.guest_id, deque()).append(waiting)
-        while queues:
-            guest_id = min(queues, key=lambda name: self._used_by.get(name, 0))
-            first = queues[guest_id][0]
-            if not self._within_share(guest_id, first.charge):
-                del queues[guest_id]
+        users: Counter[str] = Counter()
+        for guest_id, used in self._whole.used_by.items():
+            users[user_of(guest_id)] += used
+        turns = dict.fromkeys(queue.by_guest)
+        while turns:
+            guest_id = min(turns, key=lambda name: self._rank(name, users))
+            first = queue.by_guest[guest_id][0]
+            part = None if first.room.done() else self._room(queue, guest_id, first.charge)
+            if part is not None:
+                self._take(part, guest_id, first.charge)
+                users[user_of(guest_id)] += first.charge
+                self._remember(guest_id)
+                first.room.set_result(part)
+            elif not first.room.done():  # else its caller was cancelled just now
+                if not self._has_spent_its_share(queue, guest_id, first.charge):
+                    queue.blocked = True
+                    return
+                del turns[guest_id]
                 continue
-            if self._used + first.charge > self._total:
-                break
-            self._take(guest_id, first.charge)
-            first.room.set_result(None)
-            queues[guest_id].popleft()
-            if not queues[guest_id]:
-                del queues[guest_id]
-        self._waiting = deque(waiting for waiting in self._waiting if not waiting.room.done())
+            queue.remove(first)
+            if guest_id not in queue.by_guest:
+                del turns[guest_id]
+
+    def _rank(self, guest_id: str, users: Counter[str]) -> tuple[int, int, int, int]:
+        """Whose turn it is, the least first: what the user has, when he last got some, and so the guest."""
+        user = user_of(guest_id)
+        granted = self._granted.get
+        return users[user], granted(user, 0), self._whole.used_by.get(guest_id, 0), granted(guest_id, 0)
+
+    def _remember(self, guest_id: str) -> None:
+        """Note that room was given to a guest now."""
+        self._grants += 1
+        for name in {user_of(guest_id), guest_id}:
+            self._granted.pop(name, None)
+            self._granted[name] = self._grants
+        while len(self._granted) > _MOST_REMEMBERED:
+            del self._granted[next(iter(self._granted))]
 
 
 class SpoolFile:
@@ -182,14 +293,14 @@ class SpoolFile:
     anybody once sealed. size: the bytes that were said. received: those that came. guest_id: who sends it.
     """
 
-    __slots__ = ("_charge", "_open", "_sha256", "_spool", "fd", "guest_id", "received", "size")
+    __slots__ = ("_give_back", "_open", "_sha256", "fd", "guest_id", "received", "size")
 
-    def __init__(self, spool: Spool, guest_id: str, sizes: tuple[int, int], fd: int) -> None:
-        """sizes: the bytes that were said, and those that the spool counts."""
-        self.size, self._charge = sizes
+    def __init__(self, guest_id: str, size: int, fd: int, give_back: Callable[[], None]) -> None:
+        """give_back: called once when the content is dropped."""
+        self.size = size
         self.received = 0
         self.fd = fd
-        self._spool = spool
+        self._give_back = give_back
         self.guest_id = guest_id
         self._sha256 = hashlib.sha256()
         self._open = True
@@ -224,4 +335,4 @@ class SpoolFile:
         if self._open:
             self._open = False
             os.close(self.fd)
-            self._spool._give_back(self.guest_id, self._charge)
+            self._give_back()

@@ -37,7 +37,7 @@ def verdict(number: int) -> Verdict:
             HOUR * (number % 1000),
             threat=f"Threat.{number}",
             engine="yara",
-            member="a.zip!b" * (number % 50),
+            member="a.zip!b" * (number % 18),
         )
     return Verdict(disposition, Source.ENGINE, number % 10, HOUR * (number % 100))
 

@@ -96,6 +96,8 @@ class RawGuest:
 
     stub: Any  # grpc.aio gives one class for both of its APIs, and typing knows the other
     metadata: tuple[tuple[str, str], ...]
+    ticket: Any = None  # the companion connection; None where there is none
+    channel: Any = None
     attach: Any = None
     check: Any = None
     requests: int = 0
@@ -115,7 +117,7 @@ class RawGuest:
             async with grpc.aio.insecure_channel(
                 svm.target, options=(("grpc.use_local_subchannel_pool", 1),)
             ) as channel:
-                guest = cls(guest_pb2_grpc.ProtectionStub(channel), (("ticket", ticket),))
+                guest = cls(guest_pb2_grpc.ProtectionStub(channel), (("ticket", ticket),), writer, channel)
                 if attach:
                     await guest.say_hello()
                 yield guest

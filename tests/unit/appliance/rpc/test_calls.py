@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from lightagent.v1 import guest_pb2
 
 from appliance.domain.guest import Guest
-from appliance.rpc.calls import Breach, Unattached, converse
+from appliance.rpc.calls import Breach, Refused, Unattached, converse, parser
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Labels, Session
+from appliance.rpc.wire import MAX_MESSAGE_BYTES
 
 
 class Recorder:
@@ -107,3 +109,26 @@ async def test_the_end_of_the_session_cuts_the_call() -> None:
     session.end()
     with pytest.raises(Unattached):
         await call
+
+
+def test_bytes_become_a_message() -> None:
+    """What a guest says is read as guest.proto has it."""
+    message = guest_pb2.CheckRequest(request_id=7)
+    assert parser(guest_pb2.CheckRequest)(message.SerializeToString()) == message
+
+
+def test_bytes_that_are_no_message_are_a_breach() -> None:
+    """It names the message, and says how much came."""
+    with pytest.raises(Breach, match="2 bytes that are no CheckRequest"):
+        parser(guest_pb2.CheckRequest)(b"\xff\xff")
+
+
+def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
+    """The bound of the wire holds to the byte."""
+    parse = parser(guest_pb2.ScanRequest)
+    chunk = guest_pb2.ScanPart(chunk=guest_pb2.ScanChunk(data=bytes(MAX_MESSAGE_BYTES - 12)))
+    said = guest_pb2.ScanRequest(parts=[chunk]).SerializeToString()
+    assert len(said) == MAX_MESSAGE_BYTES
+    assert parse(said).parts == [chunk]
+    with pytest.raises(Refused, match="1048577 bytes is larger than max"):
+        parse(said + b"x")

@@ -1,7 +1,9 @@
 """The Check stream."""
 
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -10,7 +12,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 from appliance.config import Limits
 from appliance.domain.override import Override
 from tests.support.contents import EICAR
-from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm
+from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm, until
 
 GOOD = digest_of(b"good")
 
@@ -191,3 +193,35 @@ async def test_no_answer_may_be_kept_beyond_the_end_of_an_override(tmp_path: Pat
         assert guest.valid_for == 3600
         await guest.ask(GOOD)
         assert 0 < guest.valid_for <= 600
+
+
+def flood(guest: RawGuest, number: int) -> Any:
+    """A new Check on which `number` questions are said in a row."""
+
+    async def questions() -> AsyncIterator[guest_pb2.CheckRequest]:
+        for request_id in range(1, number + 1):
+            yield request(request_id=request_id)
+
+    return guest.stub.Check(questions(), metadata=guest.metadata)
+
+
+async def test_a_guest_that_floods_is_slowed_and_seen_and_another_is_answered(tmp_path: Path) -> None:
+    """Its questions wait, one stream after another; a counter and a line tell; the other is answered."""
+    told: list[tuple[str, str]] = []
+    async with (
+        running_svm(tmp_path, Limits(messages_per_second=10)) as svm,
+        RawGuest.connect(svm) as bad,
+        RawGuest.connect(svm) as good,
+    ):
+        sessions = svm.parts.sessions
+        sessions.on_breach.append(lambda guest, kind, _why: told.append((guest.id, kind)))
+        burst = flood(bad, 9)
+        await end_of(burst)
+        assert sessions.counts["slowed"] == 0
+        stream = flood(bad, 20)
+        assert len((await good.ask(digest_of(b"another"))).outcomes) == 1
+        await until(lambda: sessions.counts["slowed"] >= 3, "the flood is slowed, and goes on")
+        flooding = next(session for session in sessions.all() if session.flood is not None)
+        assert told == [(flooding.guest.id, "slowed")]
+        assert sessions.counts["breaches"] == 0
+        stream.cancel()

@@ -23,6 +23,11 @@ def test_a_burst_of_a_second_passes_and_then_the_pace_holds() -> None:
     assert waits == [0.1, 0.2, 0.3]
 
 
+def test_the_first_words_do_not_wait() -> None:
+    """A guest that has just come has said nothing yet that could be too much."""
+    assert Flood(10, Clock()).pause() == 0.0
+
+
 def test_a_slow_guest_never_waits() -> None:
     """Under the rate there is no pause, and what was saved up is bounded by one second."""
     clock = Clock()
@@ -32,3 +37,12 @@ def test_a_slow_guest_never_waits() -> None:
         assert flood.pause() == 0.0
     clock.now += 1000
     assert [flood.pause() > 0 for _ in range(12)].count(True) == 2
+
+
+def test_what_costs_more_counts_more() -> None:
+    """A message that is worth two takes the room of two."""
+    clock = Clock()
+    flood = Flood(10, clock)
+    clock.now += 5
+    assert [round(flood.pause(2), 6) for _ in range(5)] == [0.0] * 5
+    assert round(flood.pause(2), 6) == 0.2

@@ -9,8 +9,15 @@ from pathlib import Path
 import grpc
 import pytest
 
-from appliance.rpc.identity import SocketInUse, TicketBounds, TicketOffice, clear_stale_socket
-from tests.support.svm import DEADLINE, RawGuest, StreamEnded, digest_of, running_svm, until
+from appliance.config import Limits
+from appliance.rpc.identity import (
+    PeerCredentials,
+    SocketInUse,
+    TicketBounds,
+    TicketOffice,
+    clear_stale_socket,
+)
+from tests.support.svm import DEADLINE, RawGuest, StreamEnded, digest_of, end_of, running_svm, until
 
 
 async def test_the_kernel_says_whose_a_ticket_is(tmp_path: Path) -> None:
@@ -123,6 +130,53 @@ async def test_a_call_without_a_ticket_that_counts_is_refused(tmp_path: Path, ti
             await guest.ask(digest_of(b"x"))
         assert ended.value.status is grpc.StatusCode.UNAUTHENTICATED
         assert "companion socket" in ended.value.sentence
+
+
+async def test_the_end_of_a_ticket_is_told(tmp_path: Path) -> None:
+    """Whose ticket it was, once."""
+    path = tmp_path / "svm.sock.id"
+    ended: list[PeerCredentials] = []
+    async with TicketOffice(path, 0o600, on_end=ended.append) as office:
+        reader, writer = await asyncio.open_unix_connection(path)
+        owner = office.owner((await reader.readline()).decode().strip())
+        assert ended == []
+        writer.close()
+        await until(lambda: ended == [owner], "the end is told")
+
+
+async def test_a_session_ends_with_its_ticket(tmp_path: Path) -> None:
+    """So do its calls: a user cannot gather sessions by giving tickets back."""
+    async with running_svm(tmp_path, Limits(tickets_per_user=1)) as svm, RawGuest.connect(svm) as guest:
+        await guest.ask(digest_of(b"x"))
+        guest.ticket.close()
+        ended = await end_of(guest.attach)
+        assert ended.status is grpc.StatusCode.UNAUTHENTICATED
+        assert "companion connection" in ended.sentence
+        assert (await end_of(guest.check)).status is grpc.StatusCode.FAILED_PRECONDITION
+        assert svm.parts.sessions.all() == []
+        async with RawGuest.connect(svm):
+            assert len(svm.parts.sessions.all()) == 1
+
+
+async def test_an_attach_that_says_nothing_ends_with_its_ticket(tmp_path: Path) -> None:
+    """Also before Hello nobody is left who could become a session without a ticket."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        attach = guest.stub.Attach(metadata=guest.metadata)
+        await until(lambda: bool(svm.parts.sessions.greeting), "the SVM waits for Hello")
+        guest.ticket.close()
+        assert (await end_of(attach)).status is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_a_guest_that_goes_in_two_ways_at_once_leaves_no_session(tmp_path: Path) -> None:
+    """The end of its connection and that of its ticket, in whichever order, end the session together."""
+    async with running_svm(tmp_path) as svm:
+        for number in range(20):
+            async with RawGuest.connect(svm) as guest:
+                if number % 2:
+                    guest.attach.cancel()
+                guest.ticket.close()
+                guest.attach.cancel()
+        await until(lambda: not svm.parts.sessions.all(), "no session is left")
 
 
 async def test_a_socket_that_nobody_listens_on_is_cleared(tmp_path: Path) -> None:

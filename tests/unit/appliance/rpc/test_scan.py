@@ -217,9 +217,11 @@ async def test_an_abort_without_an_upload_is_refused(tmp_path: Path) -> None:
             await guest.upload([guest_pb2.ScanPart(abort=guest_pb2.ScanAbort())])
 
 
-async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Path) -> None:
-    """Guests that take all room and trickle lose it to one that waits, within its patience."""
-    limits = Limits(max_file_mib=2, guest_spool_mib=2, spool_mib=4, upload_stall_seconds=20)
+@pytest.mark.parametrize("pause", [0.1, 1000.0])
+async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Path, pause: float) -> None:
+    """Guests that take all room and trickle, or send nothing at all, lose it to one that waits."""
+    limits = Limits(max_file_mib=2, guest_spool_mib=2, spool_mib=5, upload_stall_seconds=20)
+    wanted = bytes(700 << 10)
     large = [bytes([number]) * (2 << 20) for number in range(2)]
     async with (
         running_svm(tmp_path, limits) as svm,
@@ -234,15 +236,58 @@ async def test_slow_uploads_do_not_hold_the_spool_while_others_wait(tmp_path: Pa
             await call.write(guest_pb2.ScanRequest(parts=[header]))
             calls.append((call, content))
         await until(lambda: svm.parts.spool.used_bytes == 4 << 20, "the spool is full")
-        lease = await lease_for(modest, CONTENT)
+        lease = await lease_for(modest, wanted)
 
         async def trickle() -> None:
             while True:
                 for call, content in calls:
                     await say(call, guest_pb2.ScanRequest(parts=[chunk(content[:1])]))
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(pause)
 
         trickling = asyncio.get_running_loop().create_task(trickle())
-        answer = await modest.send(lease, CONTENT)
+        answer = await modest.send(lease, wanted)
         trickling.cancel()
         assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+
+
+async def test_small_contents_do_not_wait_behind_large_claims(tmp_path: Path) -> None:
+    """Claims that take all room by their headers, and wait for more, leave a part for small contents."""
+    limits = Limits(max_file_mib=3, guest_spool_mib=4, spool_mib=4, scan_streams=4)
+    claims = [bytes([number]) * 100 for number in range(4)]
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as greedy,
+        RawGuest.connect(svm) as modest,
+    ):
+        reply = await greedy.ask(*map(digest_of, claims))
+        calls = []
+        for detail, content in zip(reply.details, claims, strict=True):
+            call = greedy.stub.Scan(metadata=greedy.metadata)
+            header = greedy.header(detail.lease, content, size=3 << 20)
+            await call.write(guest_pb2.ScanRequest(parts=[header]))
+            calls.append(call)
+        spool = svm.parts.spool
+        await until(lambda: (spool.used_bytes, spool.waiting) == (3 << 20, 3), "the claims wait")
+        answer = await modest.send(await lease_for(modest, CONTENT), CONTENT)
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        assert spool.waiting == 3
+
+
+async def test_uploads_that_nobody_asked_for_are_slowed(tmp_path: Path) -> None:
+    """A message full of headers under no lease counts as many, and others are served meanwhile."""
+    limits = Limits(messages_per_second=10)
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as bad,
+        RawGuest.connect(svm) as good,
+    ):
+        counts = svm.parts.sessions.counts
+        call = bad.stub.Scan(metadata=bad.metadata)
+        flood = guest_pb2.ScanRequest(parts=[bad.header(12345, b"") for _ in range(wire.MAX_PARTS)])
+        await call.write(flood)
+        await until(lambda: counts["slowed"] == 1, "the guest is slowed")
+        await call.write(flood)
+        answer = await good.send(await lease_for(good, CONTENT), CONTENT)
+        assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        assert counts["uploads_refused"] == wire.MAX_PARTS
+        call.cancel()

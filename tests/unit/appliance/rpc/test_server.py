@@ -9,10 +9,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from appliance.rpc.server import Address, CannotListen, Server
-from tests.support.svm import DEADLINE, running_svm
+from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
+from tests.support.svm import DEADLINE, end_of, running_svm
 
 NAME = "lightagent.v1.Protection"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +57,10 @@ async def test_an_address_that_cannot_be_had_is_named() -> None:
         await server.start()
 
 
-@pytest.mark.parametrize("first_words", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)])
+@pytest.mark.parametrize("first_words", [b"", PREFACE])
 async def test_a_connection_without_a_call_is_closed(tmp_path: Path, first_words: bytes) -> None:
     """Who connects and asks nothing holds a descriptor of the SVM: not for long, whatever he says."""
-    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, idle_seconds=0.1)
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, ServerBounds(idle_seconds=0.1))
     await server.start(NAME)
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(first_words)
@@ -69,18 +70,33 @@ async def test_a_connection_without_a_call_is_closed(tmp_path: Path, first_words
     await server.stop(0)
 
 
-async def test_watching_health_is_bounded(tmp_path: Path) -> None:
-    """It needs no ticket, so nobody may leave much open in it."""
-    async with running_svm(tmp_path) as svm, grpc.aio.insecure_channel(svm.target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.Watch(health_pb2.HealthCheckRequest(service="x" * 5000)).read()
-        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        watches = [stub.Watch(health_pb2.HealthCheckRequest(service=NAME)) for _ in range(16)]
-        for watch in watches:
-            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.Watch(health_pb2.HealthCheckRequest(service=NAME)).read()
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        for watch in watches:
-            watch.cancel()
+async def test_connections_are_bounded(tmp_path: Path) -> None:
+    """Over the bound a connection is closed at once; a place that is free is given anew."""
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, ServerBounds(connections=1))
+    await server.start(NAME)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+    writer.write(PREFACE)
+    assert await asyncio.wait_for(reader.read(1), DEADLINE)
+    late_reader, late_writer = await asyncio.open_unix_connection(tmp_path / "s")
+    assert await asyncio.wait_for(late_reader.read(), DEADLINE) == b""
+    late_writer.close()
+    writer.close()
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s") as channel:
+        asked = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=DEADLINE
+        )
+        assert (await asked).status == health_pb2.HealthCheckResponse.SERVING
+    await server.stop(0)
+
+
+async def test_who_watches_is_told_when_the_server_retires(tmp_path: Path) -> None:
+    """NOT_SERVING is the last word, so that nobody's Watch has a stop wait."""
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600)
+    await server.start(NAME)
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        await server.retire()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await end_of(watch)).status is grpc.StatusCode.OK
+        await server.stop(DEADLINE)

@@ -1,5 +1,7 @@
 """The guests that are attached now."""
 
+import asyncio
+
 import pytest
 
 from appliance.domain.guest import Guest
@@ -46,3 +48,38 @@ def test_breaches_are_counted_and_told() -> None:
     sessions.breach(Guest("a"), "breach", "why")
     assert told == [("a", "breach", "why")]
     assert sessions.counts["breaches"] == 1
+
+
+def test_a_guest_that_is_slowed_is_counted_and_told_now_and_then() -> None:
+    """Every message counts; a line comes once a minute for each guest, and it is no breach."""
+    now = [100.0]
+    sessions = Sessions(2, lambda: now[0])
+    told: list[tuple[str, str]] = []
+    sessions.on_breach.append(lambda guest, kind, _why: told.append((guest.id, kind)))
+    one, other = (sessions.attach(Guest(name), Labels()) for name in "ab")
+    for session in (one, one, one, other):
+        sessions.slowed(session)
+    assert told == [("a", "slowed"), ("b", "slowed")]
+    now[0] += 60
+    sessions.slowed(one)
+    assert told[2:] == [("a", "slowed")]
+    assert sessions.counts["slowed"] == 5
+    assert sessions.counts["breaches"] == 0
+
+
+async def test_what_runs_under_a_ticket_ends_with_it() -> None:
+    """The caller's own, and only that."""
+    sessions = Sessions(2, lambda: 7.0)
+
+    async def attached() -> None:
+        async with asyncio.timeout(None) as patience:
+            with sessions.vouched(Guest("a"), patience):
+                sessions.ticket_ended("a")
+                await asyncio.Event().wait()
+
+    async with asyncio.timeout(None) as other:
+        with sessions.vouched(Guest("b"), other):
+            with pytest.raises(TimeoutError):
+                await attached()
+            sessions.ticket_ended("nobody")
+    assert not other.expired()

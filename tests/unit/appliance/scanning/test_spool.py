@@ -131,7 +131,7 @@ async def test_waiters_get_room_in_their_order() -> None:
 
 async def test_a_guest_at_its_own_share_stands_in_nobodys_way() -> None:
     """Others are served past a guest that waits for its own uploads, which keep their order."""
-    spool = Spool(100, 60, 60)
+    spool = Spool(120, 60, 60)
     held = await spool.reserve("greedy", 50, SOON)
     own_large, own_small = ask(spool, "greedy", 60), ask(spool, "greedy", 5)
     await settle()
@@ -253,3 +253,100 @@ async def test_room_goes_to_the_guest_that_has_least() -> None:
     for file in held:
         file.close()
     assert spool.used_bytes == 0
+
+
+async def test_small_contents_have_a_part_of_their_own() -> None:
+    """Large ones get seven eighths; a small one goes past those that wait, and not into their room."""
+    spool = Spool(6400, 6400 * 3 // 4, 6400 * 3 // 4)
+    held = [await spool.reserve("greedy", 4000, SOON), await spool.reserve("other", 1500, SOON)]
+    large = ask(spool, "patient", 2000)
+    await settle()
+    assert spool.is_wanted
+    small = spool.reserve_now("modest", 100)
+    assert small is not None
+    held[1].close()
+    await settle()
+    assert not large.done()
+    more = spool.reserve_now("modest", 100)
+    assert more is None  # its share of the part is spent, and the rest is for the large one
+    waiting = ask(spool, "modest", 100)
+    held[0].close()
+    for file in (await large, small, await waiting):
+        file.close()
+    assert spool.used_bytes == 0
+    assert not spool.is_wanted
+
+
+async def test_nobody_takes_the_part_for_small_contents_alone() -> None:
+    """A guest's claims on it are bounded, whether it has asked for more or not; the next guest gets some."""
+    spool = Spool(6400, 4800, 4800)
+    held = [await spool.reserve("greedy", 4800, SOON), await spool.reserve("other", 800, SOON)]
+    first = spool.reserve_now("a", 100)
+    assert first is not None
+    waiting = [ask(spool, "a", 100) for _ in range(3)]
+    await settle()
+    assert not any(task.done() for task in waiting)
+    assert not spool.is_wanted
+    files = [spool.reserve_now(f"guest {number}", 100) for number in range(7)]
+    assert all(files)
+    late = ask(spool, "late", 100)
+    await settle()
+    assert spool.is_wanted
+    for file in (first, *held, *files):
+        assert file is not None
+        file.close()
+    for task in (*waiting, late):
+        (await task).close()
+    assert spool.used_bytes == 0
+
+
+async def test_who_waits_for_its_own_share_wants_nothing_of_others() -> None:
+    """Slow uploads of others are not to be cut off for it."""
+    spool = Spool(1000, 500, 500)
+    held = await spool.reserve("a", 500, SOON)
+    waiting = ask(spool, "a", 200)
+    await settle()
+    assert spool.waiting == 1
+    assert not spool.is_wanted
+    held.close()
+    (await waiting).close()
+
+
+async def test_a_user_with_many_tickets_stands_behind_one_with_few() -> None:
+    """Room that comes free goes to the user that has least, then to whom some was given least lately."""
+    spool = Spool(4000, 4000, 4000)
+    greedy = [f"uid-1001.pid-9.{number}" for number in range(2, 6)]
+    held = [await spool.reserve(name, 1000, SOON) for name in greedy]
+    claims = [ask(spool, f"uid-1001.pid-{number}", 4000) for number in range(10)]
+    await settle()
+    modest = ask(spool, "uid-0.pid-1", 1000)
+    await settle()
+    held.pop().close()
+    file = await asyncio.wait_for(modest, SOON)
+    for task in claims:
+        task.cancel()
+    await asyncio.gather(*claims, return_exceptions=True)
+    for other in (file, *held):
+        other.close()
+    assert (spool.used_bytes, spool.waiting) == (0, 0)
+
+
+async def test_room_goes_to_whom_it_went_least_lately() -> None:
+    """Among guests that hold nothing, one that held all just now is not first again."""
+    spool = Spool(1000, 1000, 1000)
+    held = await spool.reserve("greedy", 1000, SOON)
+    again, patient = ask(spool, "greedy", 1000), ask(spool, "patient", 1000)
+    await settle()
+    held.close()
+    await settle()
+    assert (again.done(), patient.done()) == (False, True)
+    (await patient).close()
+    (await again).close()
+
+
+async def test_guests_that_were_given_room_are_forgotten_in_time() -> None:
+    """Names without end fill no memory."""
+    spool = Spool(1000, 1000, 1000)
+    for number in range(3000):
+        (await spool.reserve(f"ip-{number}", 900, SOON)).close()
+    assert len(spool._granted) <= 1024

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
-from appliance.verdicts.single_flight import Flights
+from appliance.verdicts.single_flight import LEAST_LEASE_SECONDS, Flights
 
 KEY = (16, b"d" * 32)
 GOOD = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 0)
@@ -182,6 +183,62 @@ def test_a_guest_that_leaves_and_comes_back_waits_its_turn() -> None:
     flights.leave(second, None)
     assert len(third.leases) == 1
     assert first.leases == []
+
+
+def seconds_until_asked(flights: Flights, clock: Clock, holders: list[Asker], victim: Asker) -> float:
+    """How long a victim waits while everybody in front of it holds a lease as long as it can."""
+    began = clock.now
+    while not victim.leases:
+        clock.now += 0.5
+        for holder in holders:
+            flights.progress(holder.guest_id)
+        flights.expire()
+        assert clock.now < began + 10_000
+    return clock.now - began
+
+
+@given(before=st.integers(1, 300), after=st.integers(0, 20))
+@settings(max_examples=40, deadline=None)
+def test_a_guest_of_another_user_is_asked_soon(before: int, after: int) -> None:
+    """However many tickets of one user trickle, and wherever they stand, it takes one lease."""
+    clock = Clock()
+    flights = Flights(15, 60, clock)
+    names = [f"uid-1001.pid-{number // 8}.{number % 8 + 1}" for number in range(before + after)]
+    holders, victim = [Asker(name) for name in names], Asker("uid-0.pid-1")
+    for holder in holders[:before]:
+        flights.join(KEY, holder, 1)
+    flights.join(KEY, victim, 1)
+    for holder in holders[before:]:
+        flights.join(KEY, holder, 1)
+    assert seconds_until_asked(flights, clock, holders, victim) <= 60.5
+
+
+@given(users=st.lists(st.integers(0, 5), min_size=1, max_size=60))
+@settings(max_examples=40, deadline=None)
+def test_leases_that_bring_nothing_get_short(users: list[int]) -> None:
+    """Of whatever users: whoever stands behind many waits for two leases and some seconds for each."""
+    clock = Clock()
+    flights = Flights(15, 60, clock)
+    holders = [Asker(f"uid-{user}.pid-{number}") for number, user in enumerate(users)]
+    for holder in holders:
+        flights.join(KEY, holder, 1)
+    victim = Asker("uid-0.pid-999")
+    flights.join(KEY, victim, 1)
+    waited = seconds_until_asked(flights, clock, holders, victim)
+    assert waited <= 2 * 60 + (LEAST_LEASE_SECONDS + 1) * len(users)
+
+
+def test_a_guest_that_gives_up_at_once_takes_no_time_from_the_next() -> None:
+    """A file that changed here and there does not have the others' leases cut."""
+    clock = Clock()
+    flights = Flights(15, 60, clock)
+    first, *rest = askers = [Asker(name) for name in "abcdef"]
+    lease, *_ = [flights.join(KEY, asker, 1) for asker in askers]
+    assert lease is not None
+    flights.give_up(lease, first.guest_id, FAILED)
+    for asker in rest[:-2]:
+        flights.give_up(asker.leases[0], asker.guest_id, FAILED)
+    assert seconds_until_asked(flights, clock, askers, rest[-1]) == pytest.approx(60, abs=0.5)
 
 
 def test_a_guest_that_alone_asks_twice_keeps_its_lease() -> None:
