@@ -40,7 +40,12 @@ class Clamd:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await until(self.socket.exists, "clamd listens")
+        await until(self._listens, "clamd listens")
+
+    def _listens(self) -> bool:
+        """Whether a connection is taken: between bind and listen the socket exists and refuses."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            return connection.connect_ex(str(self.socket)) == 0
 
     def learn(self, name: str, data: bytes) -> None:
         """Add a signature, and have it read all of them anew; it takes a while and answers meanwhile."""
