@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint types format protos protos-check lock clean \
+.PHONY: help setup demo test bench fuzz lint types format protos protos-check lock clean \
         packages-run packages-test packages-bench
 
 # The first Python of version 3.11 or later; `make PYTHON=/path/to/python3.12 ...` chooses another.
@@ -24,6 +24,11 @@ test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 
 bench: $(READY) packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
+
+fuzz: $(READY) packages-test ## the property tests with examples that `make test` does not try; ROUNDS=number
+	@for round in $$(seq $(or $(ROUNDS),10)); do \
+	  $(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=other-examples $(ARGS) || exit; \
+	done
 
 setup: $(READY) packages-test packages-bench ## what all of the above need, without running any
 

@@ -2,6 +2,14 @@
 
 import signal
 
+from hypothesis import settings
+
+# `make test` tries the same examples each time, so that it fails for a change and not by chance;
+# `make fuzz` tries others.
+settings.register_profile("same-examples", derandomize=True)
+settings.register_profile("other-examples", print_blob=True)
+settings.load_profile("same-examples")
+
 # A shell without job control has what it starts in the background ignore Ctrl-C, and so would every program
 # that a test starts: `guest-stub` leaves an ignored signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
