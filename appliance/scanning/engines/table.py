@@ -41,7 +41,7 @@ ENGINES = (
         yara.NAME,
         lambda settings: settings.yara.enabled,
         yara.build,
-        lambda sections, settings: yara.YaraEngine(sections[yara.RULES_SECTION], settings.yara),
+        lambda sections, settings: yara.YaraEngine(sections, settings.yara),
     ),
     EngineRow(
         clamd.NAME,

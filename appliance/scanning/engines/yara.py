@@ -4,6 +4,9 @@ Every `*.yar` and `*.yara` below a directory is compiled, each in a namespace of
 same rule name in two files is no error. A bad rule is reported by file and line; all others count.
 `include` is refused, since every file is read anyway and would be read twice.
 
+Rules that can match nothing but what begins with MZ are a set of their own, which all other contents are
+spared (yara_split; docs/decisions/0015).
+
 A rule that matches is MALICIOUS under its own name. It is SUSPICIOUS when it has one of the tags
 UNWANTED (`rule Miner : pua { ... }`), or a meta entry of such a name that is true or 1
 (`pua = true`), or the meta entry `disposition = "suspicious"`.
@@ -20,7 +23,7 @@ names of members count always, since they are part of the content.
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +35,7 @@ import yara_x
 from appliance.config import EngineSettings, YaraSettings
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.domain.verdict import Detection
+from appliance.scanning.engines import yara_split
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import MAX_DETECTIONS, EngineBuild, EngineFailure, fingerprint
 from appliance.scanning.engines.sources import (
@@ -47,6 +51,7 @@ from appliance.scanning.result import SignatureSource
 
 NAME = "yara"
 RULES_SECTION = "yara.rules"
+WINDOWS_SECTION = "yara.rules.windows"  # empty where there are no such rules
 SUFFIXES = (".yar", ".yara")
 MAX_RULE_FILE_BYTES = 64 * 1024 * 1024
 EXTERNAL_VARIABLES = ("filename", "filepath", "extension", "filetype", "owner")
@@ -100,14 +105,11 @@ def build_rules(directories: Iterable[Path], trust_file_names: bool = False) -> 
 
 
 class _Builder:
-    """Compiles files one by one into one set of rules."""
+    """Compiles files one by one into two sets of rules."""
 
     def __init__(self, trust_file_names: bool) -> None:
-        # Public rule sets were written for YARA's laxer regular expressions.
-        self._compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
-        self._compiler.ignore_invalid_rules(True)
-        for variable in EXTERNAL_VARIABLES:
-            self._compiler.define_global(variable, "")
+        self._everywhere, self._windows = _compiler(), _compiler()
+        self._any_windows = False
         self._paths: list[Path] = []
         self._problems: list[Problems] = []
         self._contents = [b"trust_file_names"] if trust_file_names else []
@@ -126,31 +128,35 @@ class _Builder:
         self._paths.append(path)
         self._problems.append(problems)
         self._contents.append(xxhash.xxh3_128_digest(raw))
-        self._compiler.new_namespace(name)
-        with suppress(yara_x.CompileError):  # it stands in errors() too, with its line
-            self._compiler.add_source(text, origin=name)
+        parted = yara_split.part(text)
+        _compile(self._everywhere, name, parted.everywhere)
+        if parted.windows:
+            self._any_windows = True
+            _compile(self._windows, name, parted.windows)
 
     def finish(self, troubles: list[SignatureSource]) -> EngineBuild:
         """Return the compiled rules and, file by file, what is wrong."""
         self._note_errors()
-        rules = self._compiler.build()
-        counts = Counter(int(rule.namespace) for rule in rules)
+        everywhere, windows = self._everywhere.build(), self._windows.build()
+        counts = Counter(int(rule.namespace) for rules in (everywhere, windows) for rule in rules)
         sources = [
             SignatureSource(NAME, shown(path), counts[index], problems.all())
             for index, (path, problems) in enumerate(zip(self._paths, self._problems, strict=True))
         ]
-        packed = io.BytesIO()
-        rules.serialize_into(packed)
         return EngineBuild(
             NAME,
             engine_version(),
             fingerprint(self._contents),
             (*troubles, *sources),
-            {RULES_SECTION: packed.getvalue()},
+            {
+                RULES_SECTION: _packed(everywhere),
+                WINDOWS_SECTION: _packed(windows) if self._any_windows else b"",
+            },
         )
 
     def _note_errors(self) -> None:
-        for error in self._compiler.errors():
+        told: set[tuple[str, str]] = set()  # what both parts of a file have may be wrong in both
+        for error in (*self._everywhere.errors(), *self._windows.errors()):
             label: Mapping[str, Any] = next(iter(error.get("labels", ())), {})
             origin = str(label.get("code_origin", ""))
             if not origin.isdecimal() or int(origin) >= len(self._paths):
@@ -158,7 +164,31 @@ class _Builder:
             index = int(origin)
             place = f"{shown(self._paths[index])}:{label.get('line', error.get('line', 1))}"
             detail = f": {label['text']}" if label.get("text") else ""
-            self._problems[index].add(place, f"{error.get('title', 'not a YARA rule')}{detail}")
+            what = f"{error.get('title', 'not a YARA rule')}{detail}"
+            if (place, what) not in told:
+                told.add((place, what))
+                self._problems[index].add(place, what)
+
+
+def _compiler() -> yara_x.Compiler:
+    # Public rule sets were written for YARA's laxer regular expressions.
+    compiler = yara_x.Compiler(relaxed_re_syntax=True, includes_enabled=False)
+    compiler.ignore_invalid_rules(True)
+    for variable in EXTERNAL_VARIABLES:
+        compiler.define_global(variable, "")
+    return compiler
+
+
+def _compile(compiler: yara_x.Compiler, namespace: str, text: str) -> None:
+    compiler.new_namespace(namespace)
+    with suppress(yara_x.CompileError):  # it stands in errors() too, with its line
+        compiler.add_source(text, origin=namespace)
+
+
+def _packed(rules: yara_x.Rules) -> bytes:
+    packed = io.BytesIO()
+    rules.serialize_into(packed)
+    return packed.getvalue()
 
 
 class YaraEngine:
@@ -167,19 +197,43 @@ class YaraEngine:
     name = NAME
     unpacks = False
 
-    def __init__(self, rules: memoryview, settings: YaraSettings) -> None:
-        """Load the section that a build made with these settings."""
+    def __init__(self, sections: Mapping[str, memoryview], settings: YaraSettings) -> None:
+        """Load the sections that a build made with these settings."""
         self.version = engine_version()
-        self._timeout = settings.match_timeout_seconds
         self._trust_file_names = settings.trust_file_names
-        self._scanner = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules)))
-        self._scanner.set_timeout(self._timeout)
-        self._values = dict.fromkeys(EXTERNAL_VARIABLES, "")
+        self._everywhere = _RuleSet(sections[RULES_SECTION], settings.match_timeout_seconds)
+        windows = sections[WINDOWS_SECTION]
+        self._windows = _RuleSet(windows, settings.match_timeout_seconds) if len(windows) else None
 
     def scan(self, content: Content) -> list[Detection]:
         """Return one detection for each rule that matches, the malicious first."""
-        data = content.data
         name = content.name if content.member or self._trust_file_names else b""
+        head = content.data[: len(yara_split.MAGIC)]
+        matching = self._everywhere.matching(content, name)
+        if self._windows is not None and head == yara_split.MAGIC:
+            matching = [*matching, *self._windows.matching(content, name)]
+        if not matching:
+            return []
+        found = [
+            Detection(threat_name(rule.identifier.encode()), NAME, content.member, _disposition(rule))
+            for rule in matching
+        ]
+        found.sort(key=lambda detection: detection.disposition)
+        return found[:MAX_DETECTIONS]
+
+
+class _RuleSet:
+    """Compiled rules, and the values that their variables have now."""
+
+    def __init__(self, rules: memoryview, timeout_seconds: int) -> None:
+        self._timeout = timeout_seconds
+        self._scanner = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules)))
+        self._scanner.set_timeout(timeout_seconds)
+        self._values = dict.fromkeys(EXTERNAL_VARIABLES, "")
+
+    def matching(self, content: Content, name: bytes) -> "Sequence[yara_x.Rule]":
+        """Return the rules that match. name: of the file, as far as rules are told. Raises EngineFailure."""
+        data = content.data
         self._set_variables(name, content.member, data[:8])
         try:
             if isinstance(data, bytes):
@@ -194,15 +248,7 @@ class YaraEngine:
         except (yara_x.ScanError, OSError) as error:
             reason = shortened(printable(str(error).encode()), 200)
             raise EngineFailure(f"YARA-X could not scan: {reason}") from error
-        matching = results.matching_rules
-        if not matching:
-            return []
-        found = [
-            Detection(threat_name(rule.identifier.encode()), NAME, content.member, _disposition(rule))
-            for rule in matching
-        ]
-        found.sort(key=lambda detection: detection.disposition)
-        return found[:MAX_DETECTIONS]
+        return results.matching_rules
 
     def _set_variables(self, name: bytes, member: str, head: bytes) -> None:
         filename = name.decode("utf-8", "replace")

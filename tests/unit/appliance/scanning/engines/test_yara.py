@@ -13,7 +13,6 @@ from appliance.domain.verdict import Detection
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import MAX_DETECTIONS, EngineBuild, EngineFailure
 from appliance.scanning.engines.yara import (
-    RULES_SECTION,
     YaraEngine,
     build,
     build_rules,
@@ -34,7 +33,8 @@ def rules(directory: Path, **files: str) -> EngineBuild:
 
 def engine(built: EngineBuild, settings: YaraSettings | None = None) -> YaraEngine:
     """The engine of a build."""
-    return YaraEngine(memoryview(built.sections[RULES_SECTION]), settings or YaraSettings())
+    sections = {name: memoryview(data) for name, data in built.sections.items()}
+    return YaraEngine(sections, settings or YaraSettings())
 
 
 def threats(
