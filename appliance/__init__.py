@@ -8,9 +8,11 @@ In the order that a question passes:
 - `protection`  the use case: look up, single flight, content, engines, verdict
 - `verdicts`    the cache of verdicts (LMDB) and the single flight
 - `scanning`    content: spool, sandboxed workers, engines, unpacking
-- `ksn`         reputation services: what may be asked, and how; nothing uses it yet
-- `state`       what must not be lost: overrides and the audit (LMDB, fsync)
+- `ksn`         reputation services: on whose behalf, what may be asked, and how
+- `state`       what must not be lost: overrides, policies, the disclosure ledger (LMDB, fsync)
 - `console`     metrics and logs
 - `domain`      the words that all of the above use: frozen, standard library only, no I/O
+- `control`, `ksn_control`  what administrators ask, over the parts of a running SVM
+- `ksn_assembly`  puts KSN together from the settings
 - `composition` wires it together; the only place that knows every part
 """

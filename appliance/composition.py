@@ -6,7 +6,7 @@ import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -17,16 +17,22 @@ from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
+from appliance.ksn.ledger import LedgerFailed
+from appliance.ksn_assembly import assemble
+from appliance.ksn_control import PolicyControl
 from appliance.protection import Ageing, Protection
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
 from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
+from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import ReloadFailed, Scanner
 from appliance.scanning.spool import Spool
+from appliance.state.ledger import LedgerStore
+from appliance.state.policies import PolicyStore
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -63,7 +69,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         parts = await build(settings, stack)
         control = SvmControl(parts, program_version(), settings.scanning.sandbox != "bubblewrap", time.time)
         stack.push_async_callback(control.finish)
-        admin = await _serve_admin(settings, control, stack)
+        admin = await _serve_admin(settings, control, PolicyControl(parts.ksn), stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
@@ -104,8 +110,15 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     flights = Flights(limits.upload_stall_seconds, limits.lease_seconds, time.monotonic)
     ageing = Ageing(cache.not_detected_ttl_days * _DAY, cache.commit_ms / 1000)
     protection = Protection(store, flights, scanner, time.time, ageing)
-    protection.load_overrides(state.overrides())
-    return Parts(store, state, scanner, spool, protection, Sessions(limits.max_guests, time.time))
+    protection.overrides.load(state.overrides())
+    sessions = Sessions(limits.max_guests, time.time)
+    protection.on_changed.append(sessions.tell_revoked)
+    policies, ledger = PolicyStore(state.environment, time.time), LedgerStore(state.environment)
+    ksn = assemble(settings.ksn, policies, ledger, protection.learned)
+    if ksn.network is not None:
+        stack.push_async_callback(ksn.network.close)
+        protection.reputation = ksn.network
+    return Parts(store, state, scanner, spool, protection, sessions, ksn)
 
 
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
@@ -137,21 +150,28 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         callers.name,
     )
     terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
-    service = GuestService(callers, parts.sessions, parts.protection, parts.spool, terms)
+    service = GuestService(
+        callers, parts.sessions, parts.protection, parts.spool, terms, parts.ksn.participation_of
+    )
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
     return server
 
 
-async def _serve_admin(settings: Settings, control: SvmControl, stack: AsyncExitStack) -> Server:
+async def _serve_admin(
+    settings: Settings, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
+) -> Server:
     address = Address.parse(f"unix:{settings.server.admin}")
     office = await _office(address.path, lambda path: TicketOffice(path, _ADMIN_MODE), stack)
     server = Server(address, _ADMIN_MODE)
-    service = AdministrationService(control, Callers(office).credentials, time.time)
+    callers = Callers(office)
+    service = AdministrationService(control, callers.credentials, time.time)
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
+    ksn = KsnAdministrationService(policies, callers.credentials)
+    admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
     stack.push_async_callback(server.stop, 0)
-    await server.start(admin_pb2.DESCRIPTOR.services_by_name["Administration"].full_name)
+    await server.start(*(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values()))
     return server
 
 
@@ -220,7 +240,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
     async def end_overrides() -> None:
-        for digest in parts.protection.end_overrides():
+        for digest in parts.protection.overrides.end():
             parts.sessions.tell_revoked(digest)
 
     async def tick() -> None:
@@ -230,6 +250,11 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def expire() -> None:
         parts.protection.flights.expire()
 
+    async def flush_ledger() -> None:
+        if parts.ksn.network is not None:
+            with suppress(LedgerFailed):  # said in the status, and tried again
+                await parts.ksn.network.ledger.flush()
+
     async with asyncio.TaskGroup() as group:
         work = [
             group.create_task(_every(_EXPIRE_SECONDS, expire)),
@@ -237,6 +262,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, end_overrides)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
+            group.create_task(_every(_SWEEP_SECONDS, flush_ledger)),
         ]
         yield
         for task in work:

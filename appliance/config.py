@@ -16,7 +16,10 @@ from appliance.config_forms import (
     AddressOrNothing,
     Choice,
     GuestAddress,
+    PathOrNothing,
+    ProxyOrNothing,
     Range,
+    ServiceUrlOrNothing,
     SocketPath,
 )
 from appliance.config_lines import lines_of
@@ -160,6 +163,46 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a reputation service that fails is left alone, and for how long."""
+
+    in_a_row: Annotated[int, Range(1, 1000)] = 5
+    slow_seconds: Annotated[float, Range(0.01, 60)] = 0.5
+    pause_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
+    longest_pause_seconds: Annotated[float, Range(0.1, 86400)] = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class KsnSettings:
+    """The provider's part of KSN: which service, how far, and within which bounds.
+
+    endpoint: "" for the vendor's, which only the global type has. locked: what tenants may not change.
+    budget_share: of a caller's budget that a question may take. under_way: requests at a time.
+    open_questions: of one guest. per_minute, per_day: requests, 0 for as many as one likes.
+    """
+
+    enabled: bool = False
+    type: Annotated[str, Choice("global", "private")] = "global"
+    mode_limit: Annotated[str, Choice("standard", "extended")] = "standard"
+    endpoint: Annotated[str, ServiceUrlOrNothing()] = ""
+    api_key_file: Annotated[Path | None, PathOrNothing()] = None
+    ca_file: Annotated[Path | None, PathOrNothing()] = None
+    certificate_file: Annotated[Path | None, PathOrNothing()] = None
+    certificate_key_file: Annotated[Path | None, PathOrNothing()] = None
+    proxy: Annotated[str, ProxyOrNothing()] = field(default="", repr=False)  # may hold a password
+    share_between_tenants: bool = False
+    locked: Annotated[tuple[str, ...], Choice("mode", "participation")] = ()
+    statement_addition_file: Annotated[Path | None, PathOrNothing()] = None
+    budget_share: Annotated[float, Range(0.05, 0.9)] = 0.5
+    longest_seconds: Annotated[float, Range(0.1, 60)] = 2.0
+    under_way: Annotated[int, Range(1, 32)] = 16  # the driver keeps no more connections than that
+    open_questions: Annotated[int, Range(1, 65536)] = 256
+    per_minute: Annotated[int, Range(0, 100_000)] = 60
+    per_day: Annotated[int, Range(0, 1_000_000)] = 2000
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What goes to stderr."""
 
@@ -177,6 +220,7 @@ class Settings:
     state: StateSettings = field(default_factory=StateSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
+    ksn: KsnSettings = field(default_factory=KsnSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 
@@ -249,13 +293,20 @@ def _parse(text: str, path: Path) -> Settings:
 def _cross_problems(settings: Settings) -> list[Problem]:
     """Return what is wrong between settings that are each allowed."""
     limits, unpack = settings.limits, settings.scanning.unpack
-    server, engines = settings.server, settings.engines
-    ordered = [
+    server, engines, breaker = settings.server, settings.engines, settings.ksn.breaker
+    ordered: list[tuple[str, str, float, str, float]] = [
         ("limits", "max_file_mib", limits.max_file_mib, "guest_spool_mib", limits.guest_spool_mib),
         ("limits", "guest_spool_mib", limits.guest_spool_mib, "spool_mib", limits.spool_mib),
         ("limits", "tickets_per_user", limits.tickets_per_user, "max_tickets", limits.max_tickets),
         ("limits", "max_batch", limits.max_batch, "open_digests", limits.open_digests),
         ("scanning.unpack", "max_member_mib", unpack.max_member_mib, "max_total_mib", unpack.max_total_mib),
+        (
+            "ksn.breaker",
+            "pause_seconds",
+            breaker.pause_seconds,
+            "longest_pause_seconds",
+            breaker.longest_pause_seconds,
+        ),
     ]
     problems = [
         Problem(
@@ -272,6 +323,24 @@ def _cross_problems(settings: Settings) -> list[Problem]:
     if not any(engine.enabled for engine in (engines.yara, engines.hashlist, engines.clamd, engines.eicar)):
         what = "engines: none is enabled, so nothing could be scanned; enable one"
         problems.append(Problem(("engines",), what))
+    return [*problems, *_ksn_problems(settings.ksn)]
+
+
+def _ksn_problems(ksn: KsnSettings) -> list[Problem]:
+    """Return what KSN lacks to be used as it is set."""
+    problems = []
+    if (ksn.certificate_file is None) != (ksn.certificate_key_file is None):
+        have, lack = "certificate_file", "certificate_key_file"
+        if ksn.certificate_file is None:
+            have, lack = lack, have
+        what = f"ksn.{have}: counts only together with {lack}; give both, or neither"
+        problems.append(Problem(("ksn", have), what, ("ksn", lack)))
+    if ksn.enabled and ksn.type == "private" and not ksn.endpoint:
+        what = "ksn.endpoint: a private KSN has no usual address; give the base URL of yours"
+        problems.append(Problem(("ksn", "endpoint"), what, ("ksn", "enabled")))
+    if ksn.enabled and ksn.type == "global" and ksn.api_key_file is None:
+        what = "ksn.api_key_file: the global KSN answers only who has a key; give the file that holds yours"
+        problems.append(Problem(("ksn", "api_key_file"), what, ("ksn", "enabled")))
     return problems
 
 

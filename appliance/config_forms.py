@@ -1,4 +1,4 @@
-"""What a single setting's value may be: ranges, choices, paths and addresses.
+"""What a single setting's value may be: ranges, choices, paths, addresses and URLs.
 
 A form stands in the annotation of its setting. Its `problem(value)` gets a value that already has
 the right type and returns "" where it is allowed, else what is wrong and what is allowed.
@@ -6,9 +6,13 @@ the right type and returns "" where it is allowed, else what is wrong and what i
 
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import SplitResult, urlsplit
 
 # sun_path holds 107 bytes and a zero; the companion socket's ".id" must fit too.
 MAX_SOCKET_PATH_BYTES = 107 - len(".id")
+MAX_URL_CHARACTERS = 1000
+
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Form(Protocol):
@@ -59,6 +63,15 @@ class AbsolutePath:
 
 
 @dataclass(frozen=True, slots=True)
+class PathOrNothing:
+    """A path from the root, or an empty text for none."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is neither."""
+        return "" if not value else AbsolutePath().problem(value)
+
+
+@dataclass(frozen=True, slots=True)
 class SocketPath:
     """A path at which a unix socket and its companion can be bound."""
 
@@ -92,6 +105,64 @@ class GuestAddress:
         if scheme == "tcp":
             return _host_port_problem(rest)
         return f"{value!r} is no address: give unix:/PATH or tcp:HOST:PORT"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUrlOrNothing:
+    """The base URL of a service, https:// or, on this machine only, http://; or an empty text for none."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is no such URL, and one over which a key would travel in the clear."""
+        if not value:
+            return ""
+        parts = _split(value)
+        if (
+            parts is None
+            or parts.scheme not in {"http", "https"}
+            or "@" in parts.netloc
+            or parts.query
+            or parts.fragment
+        ):
+            # Not shown: what stands before an @ may be a password.
+            return "is no base URL: give https://HOST[:PORT][/PATH], without a user, a query or a fragment"
+        if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
+            return f"{value[:200]!r} would send the API key in the clear: give an https:// URL"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOrNothing:
+    """http://HOST:PORT of a proxy, a user and a password before an @ allowed; or an empty text for none."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is neither; what was given may hold a password, and is not shown."""
+        if not value:
+            return ""
+        parts = _split(value)
+        if (
+            parts is None
+            or parts.scheme != "http"
+            or not parts.port
+            or parts.path not in {"", "/"}
+            or parts.query
+            or parts.fragment
+        ):
+            return (
+                "is no proxy: give http://HOST:PORT, with USER:PASSWORD@ before HOST where it asks for them"
+            )
+        return ""
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL that has a host and a port that can be; None for what is none."""
+    if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for one that is out of range
+    except ValueError:
+        return None
+    return parts if parts.hostname else None
 
 
 def _host_port_problem(value: str) -> str:

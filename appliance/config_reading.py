@@ -20,6 +20,7 @@ _TYPES: dict[Any, tuple[str, tuple[type, ...]]] = {
     float: ("a number", (int, float)),
     str: ("a string in quotes", (str,)),
     Path: ("a path in quotes", (str,)),
+    Path | None: ("a path in quotes", (str,)),  # TOML has no word for nothing: "" is
 }
 
 
@@ -73,6 +74,8 @@ def _single(base: Any, forms: tuple[Any, ...], value: Any) -> Any:
     for form in forms:
         if wrong := form.problem(value):
             raise ValueError(wrong)
+    if base == Path | None:
+        return Path(str(value)) if value else None
     return base(value)
 
 

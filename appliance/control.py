@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
 from appliance.domain.override import Override
+from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
 from appliance.rpc.admin import ControlRefused
 from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
@@ -33,6 +34,7 @@ class Parts:
     spool: Spool
     protection: Protection
     sessions: Sessions
+    ksn: KsnParts
 
 
 class SvmControl:
@@ -73,7 +75,7 @@ class SvmControl:
     def verdict(self, digest: bytes) -> VerdictView:
         """What is known of a digest."""
         protection = self._parts.protection
-        override = protection.overriding(digest)
+        override = protection.overrides.of(digest)
         for scope in SCOPES:
             verdict = self._parts.store.lookup(scope, [digest])[0]
             if verdict is not None:
@@ -152,6 +154,7 @@ class SvmControl:
             "leases_passed_on": parts.protection.flights.passed_on,
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
+            **parts.ksn.figures(),
         }
 
 

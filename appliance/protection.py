@@ -1,7 +1,8 @@
 """The use case: a digest is looked up; what nobody knows is asked for once, scanned once, kept for all.
 
     known()  what the cache and the administrator's overrides say of a batch, inline
-    ask()    joins the single flight of an unknown digest: this caller sends the content, or waits
+    ask()    joins the single flight of an unknown digest: KSN is asked first, on behalf of those who take
+             part; then this caller sends the content, or waits
     scan()   verified content goes to the engines; the verdict is stored and every waiter told
 
 Nothing here waits for a guest: content comes in through rpc, which alone talks to guests, and answers
@@ -9,13 +10,13 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
-import heapq
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from appliance.domain.content import ContentLabel
-from appliance.domain.guest import PUBLIC_SCOPE, Guest
+from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
@@ -23,13 +24,13 @@ from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
 from appliance.verdicts.judged import Judged
+from appliance.verdicts.overriding import Overrides, overriding
 from appliance.verdicts.single_flight import Flights, Waiter
 from appliance.verdicts.store import VerdictStore
 
 _LOOK_CLOSER = 254  # of a record that is damaged, has ended or is notable: the batch is read in full
 _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
-_REMEMBERED = 1024  # overrides taken back, for guests that were away; others heal by valid_for
 _HOUR = 3600
 _DAY = 24 * _HOUR
 
@@ -57,8 +58,29 @@ class Known:
     notable: dict[int, Verdict]
 
 
+class Reputation(Protocol):
+    """A service that may know a digest, for those who take part. Its answers come through `learned`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether those who take part see each other's answers."""
+
+    def takes_part(self, scope: int) -> bool:
+        """Whether its answers may be seen in a scope."""
+
+    def would_ask(self, guest: Guest, digest: bytes) -> bool:
+        """Whether asking is allowed, and of any use now."""
+
+    def ask(self, guest: Guest, digest: bytes, budget: float, done: Callable[[], None]) -> None:
+        """Ask, in a share of `budget` seconds, and call `done` when that is over."""
+
+
 class Protection:
-    """Answers digests and contents for all guests. Lives on one event loop."""
+    """Answers digests and contents for all guests. Lives on one event loop.
+
+    reputation: asked before content is, where there is one. on_changed: called with a digest of which
+    guests may keep an answer that does not count any more.
+    """
 
     def __init__(
         self,
@@ -76,13 +98,13 @@ class Protection:
         self._scanner = scanner
         self._clock = clock
         self._ageing = ageing
-        self._overrides: dict[bytes, Override] = {}
-        self._ends: list[tuple[int, bytes]] = []  # heap: when an override ends, if it was not replaced before
-        self._taken_back: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self.overrides = Overrides(clock)
         self._scans: set[Key] = set()
         self._no_scans = asyncio.Event()
         self._no_scans.set()
-        self._judged = Judged(self._outcome_of, MISS)
+        self.reputation: Reputation | None = None
+        self.on_changed: list[Callable[[bytes], None]] = []
+        self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0)  # generation and hour
         self._commit: asyncio.TimerHandle | None = None
 
@@ -98,21 +120,27 @@ class Protection:
 
         A cache holds few distinct records, so each is judged once. A digest of a wrong length is a MISS.
         """
-        outcomes = self._store.judgements(guest.scope, digests, self._judgements())
+        takes_part = self._takes_part(guest.scope)
+        outcomes = self._store.judgements(guest.scope, digests, self._judgements(takes_part))
         notable: dict[int, Verdict] = {}
-        if not self._store.is_empty(PUBLIC_SCOPE) or _LOOK_CLOSER in outcomes:
-            outcomes, notable = self._known_in_full(guest, digests)
-        if self._overrides:
-            self._apply_overrides(digests, outcomes, notable)
+        elsewhere = not self._store.is_empty(PUBLIC_SCOPE) or (
+            takes_part and self._shares() and MISS in outcomes
+        )
+        if elsewhere or _LOOK_CLOSER in outcomes:
+            outcomes, notable = self._known_in_full(guest, digests, takes_part)
+        if self.overrides:
+            self.counts["overridden"] += self.overrides.apply(digests, outcomes, notable)
         misses = outcomes.count(MISS)
         self.counts["digests"] += len(outcomes)
         self.counts["hits"] += len(outcomes) - misses
         return Known(outcomes, misses, notable)
 
-    def _known_in_full(self, guest: Guest, digests: Sequence[bytes]) -> tuple[list[int], dict[int, Verdict]]:
-        """The same with public entries, and with the verdicts that say more than their outcome."""
-        verdicts = self._lookup(guest.scope, digests)
-        outcomes = list(map(self._judge, verdicts))
+    def _known_in_full(
+        self, guest: Guest, digests: Sequence[bytes], takes_part: bool
+    ) -> tuple[list[int], dict[int, Verdict]]:
+        """The same with entries of other scopes, and with the verdicts that say more than their outcome."""
+        verdicts = self._lookup(guest.scope, digests, takes_part)
+        outcomes = [self._judge(verdict, takes_part) for verdict in verdicts]
         notable = {
             index: verdict
             for index, verdict in enumerate(verdicts)
@@ -120,41 +148,54 @@ class Protection:
         }
         return outcomes, notable
 
-    def _judgements(self) -> Judged:
+    def _judgements(self, takes_part: bool) -> Judged:
         """What records mean in the generation and the hour that it is."""
         present = (self.generation, int(self._clock() // _HOUR))
-        if self._judged_in != present or len(self._judged) > _MOST_JUDGED:
-            self._judged = Judged(self._outcome_of, MISS)
+        judged = self._judged.get(takes_part)
+        if judged is None or self._judged_in != present or len(judged) > _MOST_JUDGED:
+            self._judged = {
+                each: Judged(partial(self._outcome_of, takes_part=each), MISS) for each in (False, True)
+            }
             self._judged_in = present
-        return self._judged
+        return self._judged[takes_part]
 
-    def _outcome_of(self, data: bytes) -> int:
+    def _outcome_of(self, data: bytes, takes_part: bool) -> int:
         """The outcome of a record where that is all there is to say, else _LOOK_CLOSER."""
         verdict = self._store.decode(data)
-        return _LOOK_CLOSER if verdict is None or _is_notable(verdict) else self._judge(verdict)
+        return _LOOK_CLOSER if verdict is None or _is_notable(verdict) else self._judge(verdict, takes_part)
 
     def is_current(self, verdict: Verdict) -> bool:
         """Whether the verdict still answers a question."""
-        return self._judge(verdict) != MISS
+        return self._judge(verdict, takes_part=True) != MISS
 
-    def stored(self, scope: int, digest: bytes) -> Verdict | None:
-        """The cache's own entry, of whatever generation, without overrides."""
-        return self._lookup(scope, [digest])[0]
+    def _own(self, key: Key) -> Verdict | None:
+        """The cache's entry that a scope may see, of whatever generation, without overrides."""
+        takes_part = self._takes_part(key[0])
+        verdict = self._lookup(key[0], [key[1]], takes_part)[0]
+        return None if verdict is None or (verdict.source is Source.KSN and not takes_part) else verdict
 
-    def _lookup(self, scope: int, digests: Sequence[bytes]) -> list[Verdict | None]:
-        """Public entries win over the tenant's, except that a detection of either counts."""
+    def _lookup(self, scope: int, digests: Sequence[bytes], takes_part: bool) -> list[Verdict | None]:
+        """Public entries win over the tenant's, and those over shared ones; but a detection of any counts."""
         verdicts = self._store.lookup(scope, digests)
+        if takes_part and self._shares():
+            current = [verdict if self._judge(verdict, takes_part) != MISS else None for verdict in verdicts]
+            shared = _merged(current, self._store.lookup(KSN_SHARED_SCOPE, digests))
+            verdicts = [new or old for new, old in zip(shared, verdicts, strict=True)]
         if self._store.is_empty(PUBLIC_SCOPE):
             return verdicts
-        public = self._store.lookup(PUBLIC_SCOPE, digests)
-        return [
-            theirs if ours is None or (theirs is not None and theirs.disposition < ours.disposition) else ours
-            for ours, theirs in zip(public, verdicts, strict=True)
-        ]
+        return _merged(self._store.lookup(PUBLIC_SCOPE, digests), verdicts)
 
-    def _judge(self, verdict: Verdict | None) -> int:
-        """The outcome to answer with, MISS where engines of another generation spoke."""
-        if verdict is None:
+    def _takes_part(self, scope: int) -> bool:
+        return self.reputation is not None and self.reputation.takes_part(scope)
+
+    def _shares(self) -> bool:
+        """Whether there may be answers that those who take part in KSN see of each other."""
+        shared = self.reputation is not None and self.reputation.shared
+        return shared and not self._store.is_empty(KSN_SHARED_SCOPE)
+
+    def _judge(self, verdict: Verdict | None, takes_part: bool) -> int:
+        """The outcome to answer with; MISS for KSN's word to others, and where other engines spoke."""
+        if verdict is None or (verdict.source is Source.KSN and not takes_part):
             return MISS
         if verdict.source is Source.ENGINE and verdict.generation != self._scanner.generation:
             return MISS
@@ -162,53 +203,12 @@ class Protection:
 
     # -- an administrator's word ---------------------------------------------------------------
 
-    def load_overrides(self, overrides: dict[bytes, Override]) -> None:
-        """Take over the overrides that state holds."""
-        self._overrides = dict(overrides)
-        ends = [(override.expires_at, digest) for digest, override in overrides.items()]
-        self._ends = [end for end in ends if end[0]]
-        heapq.heapify(self._ends)
-
     def override(self, digest: bytes, override: Override | None) -> None:
         """Put an override in force, or (None) end it; who waits for the digest is answered at once."""
-        if override is None:
-            self._overrides.pop(digest, None)
-            self._taken_back.append(digest)
-            return
-        self._overrides[digest] = override
-        if override.expires_at:
-            heapq.heappush(self._ends, (override.expires_at, digest))
-        for key in self.flights.keys_of(digest):
-            self.flights.settle(key, _overriding(override))
-
-    def end_overrides(self) -> list[bytes]:
-        """Drop overrides whose time is over; the digests, of which guests may keep answers."""
-        now, ended = self._clock(), []
-        while self._ends and self._ends[0][0] <= now:
-            _, digest = heapq.heappop(self._ends)
-            override = self._overrides.get(digest)
-            if override is not None and not override.in_force(now):
-                self.override(digest, None)
-                ended.append(digest)
-        return ended
-
-    def first_end(self, answers: Iterable[Answer]) -> float | None:
-        """How many seconds until the first override among the answers ends; None where none does."""
-        ends = [
-            answer.expires_at
-            for answer in answers
-            if isinstance(answer, Verdict) and answer.source is Source.OVERRIDE and answer.expires_at
-        ]
-        return max(0.0, min(ends) - self._clock()) if ends else None
-
-    def overridden_digests(self) -> set[bytes]:
-        """Digests of which a guest may keep an answer that an administrator has overruled since."""
-        return {*self._overrides, *self._taken_back}
-
-    def overriding(self, digest: bytes) -> Override | None:
-        """The override in force for the digest."""
-        override = self._overrides.get(digest)
-        return override if override is not None and override.in_force(self._clock()) else None
+        self.overrides.put(digest, override)
+        if override is not None:
+            for key in self.flights.keys_of(digest):
+                self.flights.settle(key, overriding(override))
 
     def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
         """Drop the verdicts of a digest; whether there was one."""
@@ -218,24 +218,32 @@ class Protection:
         self._store.flush()
         return bool(found)
 
-    def _apply_overrides(
-        self, digests: Sequence[bytes], outcomes: list[int], notable: dict[int, Verdict]
-    ) -> None:
-        overridden = self._overrides.keys() & set(digests)
-        if not overridden:
-            return
-        for index, digest in enumerate(digests):
-            override = self.overriding(digest) if digest in overridden else None
-            if override is not None:
-                notable[index] = _overriding(override)
-                outcomes[index] = int(notable[index].disposition)
-                self.counts["overridden"] += 1
-
     # -- what is not ---------------------------------------------------------------------------
 
-    def ask(self, guest: Guest, digest: bytes, waiter: Waiter, token: int) -> int | None:
-        """Join the digest's single flight: a lease when this guest is to send the content, else None."""
-        return self.flights.join((guest.scope, digest), waiter, token)
+    def ask(self, guest: Guest, digest: bytes, waiter: Waiter, token: int, budget: float = 0.0) -> int | None:
+        """Join the digest's single flight: a lease when this guest is to send the content, else None.
+
+        budget: seconds that the asker has, of which KSN may take a share.
+        """
+        key, reputation = (guest.scope, digest), self.reputation
+        if reputation is None or self.flights.is_open(key) or not reputation.would_ask(guest, digest):
+            return self.flights.join(key, waiter, token)
+        self.flights.join(key, waiter, token, hold=True)
+        reputation.ask(guest, digest, budget, partial(self.flights.release, key))
+        return None
+
+    def learned(self, scope: int, digest: bytes, verdict: Verdict) -> None:
+        """Keep what KSN said for a scope, and tell who waits, or keeps another answer."""
+        before = self._store.lookup(scope, [digest])[0]
+        self._store.put(scope, digest, verdict)
+        self._commit_soon()
+        answer = self.overrides.answer(digest) or verdict
+        for key in self.flights.keys_of(digest):
+            if key[0] == scope or (scope == KSN_SHARED_SCOPE and self._takes_part(key[0])):
+                self.flights.settle(key, answer)
+        if before is not None and before.disposition is not verdict.disposition and self.is_current(before):
+            for changed in self.on_changed:
+                changed(digest)
 
     def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Have verified content looked at, the verdict stored, and all told who wait for it.
@@ -289,7 +297,7 @@ class Protection:
         """Turn a scan's result into a verdict and store it, or into the reason why there is none."""
         if result.no_answer is not None and not result.detections:
             self._count(result.no_answer.why.name)
-            before = self.stored(*key)
+            before = self._own(key)
             # An older detection stands until engines have really looked again.
             return before if before is not None and _is_detection(before) else result.no_answer
         now = self._clock()
@@ -309,11 +317,21 @@ class Protection:
             expires = hour + int(self._ageing.not_detected_seconds)
             verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
         self._count(verdict.disposition.name)
-        self._store.put(*key, verdict)
+        if not self._knows_better(key, verdict):
+            self._store.put(*key, verdict)
+            self._commit_soon()
+        return self.overrides.answer(key[1]) or verdict
+
+    def _knows_better(self, key: Key, verdict: Verdict) -> bool:
+        """Whether KSN has answered while engines, which found nothing, were looking."""
+        if verdict.disposition is not Disposition.NOT_DETECTED or not self._takes_part(key[0]):
+            return False
+        before = self._store.lookup(key[0], [key[1]])[0]
+        return before is not None and before.source is Source.KSN
+
+    def _commit_soon(self) -> None:
         if self._commit is None:
             self._commit = asyncio.get_running_loop().call_later(self._ageing.commit_seconds, self.commit)
-        override = self.overriding(key[1])
-        return verdict if override is None else _overriding(override)
 
     def commit(self) -> None:
         """Write the verdicts that wait to be written."""
@@ -326,6 +344,14 @@ class Protection:
         self.ends[end] = self.ends.get(end, 0) + 1
 
 
+def _merged(first: Sequence[Verdict | None], second: Sequence[Verdict | None]) -> list[Verdict | None]:
+    """For each digest the first verdict where there is one, but the second where that is worse."""
+    return [
+        theirs if ours is None or (theirs is not None and theirs.disposition < ours.disposition) else ours
+        for ours, theirs in zip(first, second, strict=True)
+    ]
+
+
 def _is_detection(verdict: Verdict) -> bool:
     return verdict.disposition in (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
 
@@ -333,17 +359,3 @@ def _is_detection(verdict: Verdict) -> bool:
 def _is_notable(verdict: Verdict) -> bool:
     """Whether a verdict says more than its outcome."""
     return _is_detection(verdict) or bool(verdict.category)
-
-
-def _overriding(override: Override) -> Verdict:
-    if override.allow:
-        return Verdict(Disposition.CLEAN, Source.OVERRIDE, 0, override.set_at, override.expires_at)
-    return Verdict(
-        Disposition.MALICIOUS,
-        Source.OVERRIDE,
-        0,
-        override.set_at,
-        override.expires_at,
-        threat="Blocked.By.Administrator",
-        engine="override",
-    )

@@ -6,6 +6,7 @@ import os
 import sys
 
 from guest_stub.cli.arguments import parse
+from guest_stub.cli.ksn import ksn
 from guest_stub.cli.scan import Streams, scan
 from guest_stub.cli.setup import prepare
 from guest_stub.cli.status import status
@@ -26,6 +27,8 @@ def main() -> int:
         setup = prepare(options, os.environ)
         if options.command == "status":
             return asyncio.run(status(setup, print))
+        if options.command == "ksn":
+            return asyncio.run(ksn(setup, options.json, print))
         return asyncio.run(scan(options, setup, Streams(sys.stdout, sys.stderr)))
     except (ConfigError, StateRefused, SvmUnreachable, Uncounted, OSError) as problem:
         print(f"guest-stub: {printable(str(problem))}", file=sys.stderr)

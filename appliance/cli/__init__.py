@@ -9,6 +9,12 @@
 - `verdicts`      svm verdicts show|set|clear|audit
 - `signatures`    svm signatures list|reload|test
 - `cache`         svm cache stats
+- `policy`        svm policy list|show|create|change|history
+- `ksn`           svm ksn status|check|lookup
+- `ksn_statement` svm ksn statement show, and the text that `policy` asks about
+- `ksn_preview`   svm ksn preview
+- `ksn_ledger`    svm ksn ledger
+- `ksn_words`     what `policy` and `ksn` say in common
 
 Each command file has `add(commands)`, which enters its arguments and the function that runs it.
 """

@@ -1,9 +1,11 @@
 """What a command of `svm` is given, how it prints, and how it ends."""
 
 import argparse
+import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -27,12 +29,13 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The outside of a command. clock: seconds since the epoch."""
+    """The outside of a command. clock: seconds since the epoch. input: where a person answers."""
 
     environ: Mapping[str, str]
     out: TextIO
     err: TextIO
     clock: Callable[[], float]
+    input: TextIO = field(default_factory=lambda: sys.stdin or io.StringIO())  # None where it was closed
 
     def say(self, *lines: str) -> None:
         """Print lines to the output."""
@@ -42,6 +45,20 @@ class Console:
     def say_json(self, value: Any) -> None:
         """Print one JSON document."""
         self.say(json.dumps(value, indent=2))
+
+    def talks(self) -> bool:
+        """Whether a person reads what is printed, and can answer."""
+        return self.input.isatty() and self.out.isatty()
+
+    def ask(self, question: str) -> str:
+        """Return the line that a person types, without blanks around it. Raises EOFError for none."""
+        self.out.write(f"{plain(question)} ")
+        self.out.flush()
+        line = self.input.readline()
+        if not line:
+            self.say("")
+            raise EOFError
+        return line.strip()
 
     def complain(self, sentence: str) -> None:
         """Print one line to the errors."""

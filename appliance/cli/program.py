@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from appliance.cli import cache, check_config, serve, signatures, status, verdicts
+from appliance.cli import cache, check_config, ksn, policy, serve, signatures, status, verdicts
 from appliance.cli.console import FAILED, CommandError, Console
 from appliance.cli.times import BadTime
 from appliance.config import ConfigError
@@ -23,6 +23,8 @@ _EPILOG = """examples:
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
   svm signatures test /srv/rules
+  svm policy create
+  svm ksn status
 
 environment:
   KVMLA_CONFIG         the settings file, where --config does not name one
@@ -62,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in (serve, check_config, status, verdicts, signatures, cache):
+    for command in (serve, check_config, status, verdicts, signatures, cache, policy, ksn):
         command.add(commands)
     return parser
 

@@ -16,6 +16,7 @@ from appliance.composition import serve
 from appliance.config import Settings, load
 from appliance.console.logs import adopt_library_lines, configure
 from appliance.console.metrics import MetricsAddressTaken
+from appliance.ksn_assembly import KsnUnusable
 from appliance.rpc.identity import SocketInUse
 from appliance.rpc.server import CannotListen
 from appliance.scanning.scanner import ScannerError
@@ -41,7 +42,15 @@ exit codes:
 _ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle: a few MB at most
 
 # What stops an SVM from starting and has a sentence for people.
-_CANNOT_SERVE = (ScannerError, StateError, StoreError, SocketInUse, CannotListen, MetricsAddressTaken)
+_CANNOT_SERVE = (
+    ScannerError,
+    StateError,
+    StoreError,
+    SocketInUse,
+    CannotListen,
+    MetricsAddressTaken,
+    KsnUnusable,
+)
 
 
 def add(commands: Any) -> None:

@@ -18,23 +18,35 @@ def parse_expiry(text: str, now: float) -> int:
 
     now: seconds since the epoch. Raises BadTime for other forms and for what does not lie in the future.
     """
-    span = _SPAN.fullmatch(text)
-    try:
-        if span:
-            expires = int(now) + int(span["count"]) * _UNIT_SECONDS[span["unit"]]
-        else:
-            moment = datetime.fromisoformat(text)
-            expires = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError) as error:
-        raise BadTime(
-            f"{text[:40]!r} is no time: give a span such as 90m, 12h, 30d or 2w, "
-            "or a time such as 2030-01-31 or 2030-01-31T12:00Z"
-        ) from error
+    expires = _moment(text, int(now), 1)
     if expires > _END_OF_TIME:
         raise BadTime(f"{text!r} lies beyond the year 9999: leave the expiry out for an override without end")
     if expires <= now:
         raise BadTime(f"{text!r} does not lie in the future: an override that ends now does nothing")
     return expires
+
+
+def parse_past(text: str, now: float) -> int:
+    """Return when an ISO time is, or was "30d", "12h", "2w" or "90m" ago, in seconds since the epoch.
+
+    now: seconds since the epoch. Raises BadTime for other forms.
+    """
+    return _moment(text, int(now), -1)
+
+
+def _moment(text: str, now: int, direction: int) -> int:
+    """Return an ISO time, or now and a span. direction: 1 for a span to come, -1 for one that is past."""
+    span = _SPAN.fullmatch(text)
+    try:
+        if span:
+            return now + direction * int(span["count"]) * _UNIT_SECONDS[span["unit"]]
+        moment = datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise BadTime(
+            f"{text[:40]!r} is no time: give a span such as 90m, 12h, 30d or 2w, "
+            "or a time such as 2030-01-31 or 2030-01-31T12:00Z"
+        ) from error
 
 
 def iso(seconds: float) -> str:

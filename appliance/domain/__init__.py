@@ -4,6 +4,8 @@
 - `outcome`     dispositions and unanswered ends, numbered as on the wire
 - `verdict`     what is known of a digest, and by whom
 - `override`    an administrator's word, which wins over every verdict
+- `policy`      what a tenant has decided on KSN: the type, the mode, the consent
+- `participation`  whether KSN is used on a tenant's behalf, how far, and why not further
 - `guest`       who asks, and which entries of the cache he may see
 - `generation`  the fingerprint of engines and signatures
 - `content`     what is known of a file's content before an engine looks at it

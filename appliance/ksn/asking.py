@@ -3,8 +3,8 @@
 A caller gives its budget, and has an answer or a reason for none within a slice of it, whatever the service
 does. In front of the service stand, in this order: a bound on what each guest may have open, the single
 flight of each subject (of one tenant: what another asks is neither seen nor felt), a bound on requests under
-way, the circuit breaker, the quota, and `before_send`, to which the disclosure ledger belongs: where it
-fails, nothing is sent.
+way, the circuit breaker, the quota, and the disclosure ledger: where it fails, nothing is sent, and of
+what was sent it is told how it ended.
 
 A request that has gone out runs to its own end, whoever still waits: what was disclosed is worth its answer,
 and a guest that gives it no time says nothing about the service. One that has not gone out ends with the last
@@ -13,30 +13,31 @@ who waits. When consent is withdrawn, `withdraw` ends all of the tenant's: none 
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from appliance.ksn.breaker import Breaker, End
+from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.breaker import Breaker, End, State
 from appliance.ksn.quota import Quota
-from appliance.ksn.reputation import (
-    Answer,
-    Mode,
-    ReputationError,
-    ReputationService,
-    Request,
-    Subject,
-    Trouble,
-)
+from appliance.ksn.reputation import Answer, ReputationError, ReputationService, Request, Subject, Trouble
 from appliance.ksn.statement import request_for
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """For whom a question is asked. tenant: the scope; mode: in which the tenant takes part."""
+    """For whom a question is asked, and by which decision it may be.
 
-    tenant: int
+    scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
+    of the Statement of that type which it accepted.
+    """
+
+    scope: int
+    tenant: str
     guest: str
+    type: KsnType
     mode: Mode
+    statement: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,16 @@ class AskingTerms:
     per_guest: int = 256
 
 
-BeforeSend = Callable[[Disclosure], Awaitable[None]]
+class Ledger(Protocol):
+    """Where it is written down what leaves. `ledger.DisclosureLedger` is it."""
+
+    async def before(self, disclosure: Disclosure) -> int:
+        """Return the number under which it stands, once that is durable. Raises where it is not."""
+
+    def after(self, number: int, result: str) -> None:
+        """Note how the request of that number ended. Does not wait."""
+
+
 Outcome = Answer | Unknown
 
 _Key = tuple[int, Mode, Subject]
@@ -85,6 +95,7 @@ _ENDS = {
     Trouble.NOT_ALLOWED: End.ABANDONED,
     Trouble.NOT_OFFERED: End.ABANDONED,
 }
+CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
 _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 
 
@@ -97,21 +108,25 @@ class _Flight:
 
 
 class Asking:
-    """Asks one service on behalf of all tenants."""
+    """Asks one service on behalf of all tenants.
+
+    on_answer: told every answer that comes, whether or not somebody still waits for it.
+    """
 
     def __init__(
         self,
         service: ReputationService,
         breaker: Breaker,
         quota: Quota,
-        before_send: BeforeSend,
+        ledger: Ledger,
         terms: AskingTerms,
     ) -> None:
-        """before_send: is awaited before each request goes out; when it raises, nothing goes."""
+        """ledger: is told before each request goes out, and how it ended; when it raises, nothing goes."""
+        self.on_answer: Callable[[Asker, Subject, Answer], None] = lambda _asker, _subject, _answer: None
         self._service = service
         self._breaker = breaker
         self._quota = quota
-        self._before_send = before_send
+        self._ledger = ledger
         self._terms = terms
         self._slots = asyncio.Semaphore(terms.under_way)
         self._flights: dict[_Key, _Flight] = {}
@@ -122,6 +137,38 @@ class Asking:
         """Subjects that are asked about now."""
         return len(self._flights)
 
+    def has_room(self, asker: Asker) -> bool:
+        """Whether a question of this guest would go out now, as far as that can be told without trying."""
+        if self._guests[asker.scope, asker.guest] >= self._terms.per_guest:
+            return False
+        return self._breaker.state is not State.OPEN and not self._quota.seconds_to_room()
+
+    def quota_left(self) -> int | None:
+        """Questions that are left today, None for as many as one likes."""
+        return self._quota.left_today()
+
+    @property
+    def breaker_state(self) -> State:
+        """Of the circuit breaker, now."""
+        return self._breaker.state
+
+    @property
+    def service_name(self) -> str:
+        """As the ledger has it."""
+        return self._service.name
+
+    def trouble(self) -> Unknown | None:
+        """Why no question would go out now, whoever asks; None where one would."""
+        name = self._service.name
+        if self._breaker.refused:
+            return Unknown(
+                Trouble.REFUSED, f"{name} refuses the provider's credentials: set an API key in force"
+            )
+        if self._breaker.state is State.OPEN:
+            return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
+        wait = self._quota.seconds_to_room()
+        return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s") if wait else None
+
     async def ask(self, asker: Asker, subject: Subject, budget: float) -> Outcome:
         """Return what the service says, or why it says nothing, within the share of `budget` seconds.
 
@@ -130,7 +177,7 @@ class Asking:
         seconds = min(budget * self._terms.share, self._terms.longest_seconds)
         if not seconds >= self._terms.shortest_seconds:  # so that a budget which is no number is none
             return Unknown(Trouble.TIMED_OUT, "too little time is left to ask KSN")
-        guest = (asker.tenant, asker.guest)
+        guest = (asker.scope, asker.guest)
         if self._guests[guest] >= self._terms.per_guest:
             return Unknown(Trouble.BUSY, f"{asker.guest} has {self._terms.per_guest} questions open with KSN")
         self._guests[guest] += 1
@@ -141,10 +188,10 @@ class Asking:
             if not self._guests[guest]:
                 del self._guests[guest]
 
-    def withdraw(self, tenant: int) -> None:
+    def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant; who waits is told. The caller lets nobody ask any more."""
         for key, flight in list(self._flights.items()):
-            if key[0] == tenant:
+            if key[0] == scope:
                 self._drop(key, flight)
 
     async def close(self) -> None:
@@ -156,7 +203,7 @@ class Asking:
         await self._service.close()
 
     async def _wait(self, asker: Asker, subject: Subject, seconds: float) -> Outcome:
-        key = (asker.tenant, asker.mode, subject)
+        key = (asker.scope, asker.mode, subject)
         flight = self._flights.get(key) or self._start(key, asker, subject)
         flight.waiting += 1
         try:
@@ -207,13 +254,14 @@ class Asking:
                 wait = self._quota.seconds_to_room()
                 return Unknown(Trouble.QUOTA, f"the quota of {name} is spent: there is room in {wait:.0f} s")
             recorded = await self._record(Disclosure(name, asker, request))
-            if recorded is not None:
+            if isinstance(recorded, Unknown):
                 return recorded
             flight.sent, permit = True, self._breaker.sending(permit)
             end = End.FAILED  # also where the driver breaks its word and raises something else
-            answer = await self._service.ask(request, self._terms.longest_seconds)
+            answer = await self._send(recorded, request)
             end = End.SERVED
             self._quota.served()
+            self.on_answer(asker, subject, answer)
             return answer
         except ReputationError as error:
             end = _ENDS.get(error.trouble, End.SERVED)
@@ -226,17 +274,32 @@ class Asking:
         finally:
             self._breaker.end(permit, end)
 
-    async def _record(self, disclosure: Disclosure) -> Unknown | None:
-        """Have it written down; None when that is done, and the request may go out."""
-        recorded = False
+    async def _record(self, disclosure: Disclosure) -> int | Unknown:
+        """Have it written down; its number when that is done, and the request may go out."""
+        number = None
         try:
-            await self._before_send(disclosure)
-            recorded = True
+            number = await self._ledger.before(disclosure)
+            return number
         except Exception as error:
             return Unknown(
                 Trouble.NOT_RECORDED, f"nothing was sent: the ledger failed ({type(error).__name__})"
             )
         finally:
-            if not recorded:
+            if number is None:
                 self._quota.give_back()
-        return None
+
+    async def _send(self, number: int, request: Request) -> Answer:
+        """Send what was written down, and have noted how it ended, whatever that is."""
+        result = Trouble.FAULT.value
+        try:
+            answer = await self._service.ask(request, self._terms.longest_seconds)
+            result = answer.zone.value
+            return answer
+        except ReputationError as error:
+            result = error.trouble.value
+            raise
+        except asyncio.CancelledError:
+            result = CANCELLED
+            raise
+        finally:
+            self._ledger.after(number, result)

@@ -80,7 +80,7 @@ class OpenTip:
         self.capabilities = frozenset(Call) - (set() if endpoint.takes_statistics else {Call.STATISTICS})
         self._endpoint = endpoint
         self._base_url = _checked(endpoint).rstrip("/")
-        self._tls = _tls(endpoint)
+        self.tls = _tls(endpoint)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -189,7 +189,7 @@ class OpenTip:
                 headers["x-api-key"] = self._endpoint.api_key
             self._session = aiohttp.ClientSession(
                 headers=headers,
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self._tls),
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self.tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # what is small on the wire could be endless unpacked
                 trust_env=False,  # the proxy is a setting, not what the environment happens to hold

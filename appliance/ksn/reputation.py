@@ -5,26 +5,13 @@ not decided here: `statement` makes the requests.
 """
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Protocol
 
+from appliance.domain.policy import Mode
 from appliance.ksn.zones import Zone
 
 MAX_NAME_BYTES = 256  # of a threat or a category, as in a verdict
-
-
-class KsnType(StrEnum):
-    """Whose service it is."""
-
-    GLOBAL = "global"  # hosted by the vendor
-    PRIVATE = "private"  # inside the corporate network, or at a service provider
-
-
-class Mode(IntEnum):
-    """How much may leave; what is allowed in one mode is allowed in every wider one."""
-
-    STANDARD = 1
-    EXTENDED = 2
 
 
 class Call(StrEnum):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from appliance.ksn.reputation import Call, KsnType, Mode, Part, ReputationError, Request, Subject, Trouble
+from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.reputation import Call, Part, ReputationError, Request, Subject, Trouble
 
 TEXTS = Path(__file__).parent / "statements"
 
@@ -228,6 +229,20 @@ def statement(ksn_type: KsnType, version: int) -> Statement:
             return Statement(ksn_type, version, text, sha256)
     known = ", ".join(str(number) for named, number, _ in STATEMENTS if named is ksn_type)
     raise NoStatement(f"there is no version {version} of the {ksn_type} Statement: there is {known}")
+
+
+def shown_text(ksn_type: KsnType, version: int, addition: str) -> str:
+    """Return what who decides is shown: the Statement, and the provider's own text where there is one.
+
+    Raises NoStatement.
+    """
+    text = statement(ksn_type, version).text
+    return f"{text}\nFrom the provider:\n{canonical(addition)}" if addition.strip() else text
+
+
+def shown_hash(text: str) -> str:
+    """Return the SHA-256 of what was shown, in hexadecimal: a decision is about this text and no other."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def field_list() -> str:

@@ -7,9 +7,11 @@ In the order that a call passes:
 - `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
 - `sessions`      the guests that are attached, one session each, and what each may hold
 - `calls`         what the guest's calls have in common
-- `guest`         the Protection service: Attach, Check, Scan
+- `guest`         the Protection service: Attach, Check, Scan, KsnInfo
 - `wire`          domain values as messages, and the bounds the wire promises
 - `admin`         the Administration service, and the port `Control` that it hands requests to
 - `admin_views`   what an administrator is shown, as values and as messages
+- `ksn_admin`     the KsnAdministration service on the same socket, and its port; `ksn_views` its values
+- `admin_calls`   what both services for administrators have in common
 - `admin_client`  the other end of the Administration service, for the `svm` commands
 """

@@ -5,13 +5,12 @@ composition implements over the parts of the SVM.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import grpc
 from lightagent.v1 import admin_pb2, admin_pb2_grpc
 
-from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.override import MAX_REASON_BYTES, Override
+from appliance.rpc.admin_calls import BadRequest, ControlRefused, answered, checked_digest, checked_limit
 from appliance.rpc.admin_views import (
     StatusView,
     VerdictView,
@@ -25,17 +24,11 @@ from appliance.rpc.identity import Context, PeerCredentials
 from appliance.scanning.result import SignatureSource
 from appliance.state.store import AuditEntry
 
+__all__ = ["AdministrationService", "Control", "ControlRefused"]
+
 DEFAULT_AUDIT_ENTRIES = 100
 MAX_AUDIT_ENTRIES = 1000
 _END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where Timestamp ends
-
-
-class ControlRefused(Exception):
-    """What was asked cannot be done as things are. The message says why and what to do."""
-
-
-class _BadRequest(Exception):
-    """The request breaks a rule of the wire."""
 
 
 class Control(Protocol):
@@ -66,28 +59,6 @@ class Control(Protocol):
         """Read the sources anew; the generations before and after. Raises ControlRefused: old ones stay."""
 
 
-Asked = TypeVar("Asked")
-Reply = TypeVar("Reply")
-
-
-def _answered(
-    body: Callable[["AdministrationService", Asked, str], Awaitable[Reply]],
-) -> Callable[["AdministrationService", Asked, Context], Awaitable[Reply]]:
-    """Turn a body that is given the caller's name into a call that ends as the wire says."""
-
-    async def call(self: "AdministrationService", request: Asked, context: Context) -> Reply:
-        author = str(await self.caller(context))
-        try:
-            return await body(self, request, author)
-        except _BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except ControlRefused as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        raise AssertionError  # abort raises
-
-    return call
-
-
 class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     """Serves administrators on a unix socket that only they may open."""
 
@@ -102,51 +73,49 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         self._control = control
         self._clock = clock
 
-    @_answered
+    @answered
     async def GetStatus(self, _request: admin_pb2.GetStatusRequest, _author: str) -> admin_pb2.GetStatusReply:
         """Answer what the SVM is doing."""
         return status_reply(self._control.status(), self._control.figures())
 
-    @_answered
+    @answered
     async def GetVerdict(
         self, request: admin_pb2.GetVerdictRequest, _author: str
     ) -> admin_pb2.GetVerdictReply:
         """Answer what is known of a digest."""
-        return verdict_reply(self._control.verdict(_digest(request.sha256)))
+        return verdict_reply(self._control.verdict(checked_digest(request.sha256)))
 
-    @_answered
+    @answered
     async def SetOverride(
         self, request: admin_pb2.SetOverrideRequest, author: str
     ) -> admin_pb2.SetOverrideReply:
         """Allow or block a digest."""
-        digest, now = _digest(request.sha256), self._clock()
+        digest, now = checked_digest(request.sha256), self._clock()
         expires_at = 0
         if request.HasField("expires"):
             expires_at = request.expires.seconds
             if not now < expires_at <= _END_OF_TIME:
-                raise _BadRequest("expires does not lie in the future: give a later time, or none for no end")
+                raise BadRequest("expires does not lie in the future: give a later time, or none for no end")
         override = Override(request.allow, _reason(request.reason, 1), author, int(now), expires_at)
         await self._control.set_override(digest, override)
         return admin_pb2.SetOverrideReply(override=override_message(override))
 
-    @_answered
+    @answered
     async def ClearVerdict(
         self, request: admin_pb2.ClearVerdictRequest, author: str
     ) -> admin_pb2.ClearVerdictReply:
         """Take back an override and forget the verdict."""
-        digest, reason = _digest(request.sha256), _reason(request.reason, 0)
+        digest, reason = checked_digest(request.sha256), _reason(request.reason, 0)
         cleared = await self._control.clear(digest, reason, author)
         return admin_pb2.ClearVerdictReply(cleared=cleared)
 
-    @_answered
+    @answered
     async def ListAudit(self, request: admin_pb2.ListAuditRequest, _author: str) -> admin_pb2.ListAuditReply:
         """Answer what administrators changed."""
-        limit = request.limit or DEFAULT_AUDIT_ENTRIES
-        if limit > MAX_AUDIT_ENTRIES:
-            raise _BadRequest(f"limit is {limit}: ask for at most {MAX_AUDIT_ENTRIES} entries")
+        limit = checked_limit(request.limit, DEFAULT_AUDIT_ENTRIES, MAX_AUDIT_ENTRIES)
         return admin_pb2.ListAuditReply(entries=map(audit_message, self._control.audit(limit)))
 
-    @_answered
+    @answered
     async def ListSignatures(
         self, _request: admin_pb2.ListSignaturesRequest, _author: str
     ) -> admin_pb2.ListSignaturesReply:
@@ -155,7 +124,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
             generation=self._control.status().generation, sources=source_messages(self._control.sources())
         )
 
-    @_answered
+    @answered
     async def ReloadSignatures(
         self, _request: admin_pb2.ReloadSignaturesRequest, _author: str
     ) -> admin_pb2.ReloadSignaturesReply:
@@ -165,17 +134,10 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         return admin_pb2.ReloadSignaturesReply(generation_before=before, generation=after, sources=sources)
 
 
-def _digest(sha256: bytes) -> bytes:
-    """Return a digest of the right length."""
-    if len(sha256) != DIGEST_BYTES:
-        raise _BadRequest(f"sha256 has {len(sha256)} bytes: give exactly {DIGEST_BYTES}")
-    return sha256
-
-
 def _reason(text: str, least: int) -> str:
     """Return a reason of the right length, without the blanks around it."""
     reason = text.strip()
     size = len(reason.encode())
     if not least <= size <= MAX_REASON_BYTES:
-        raise _BadRequest(f"reason has {size} bytes: give {least} to {MAX_REASON_BYTES}")
+        raise BadRequest(f"reason has {size} bytes: give {least} to {MAX_REASON_BYTES}")
     return reason

@@ -1,4 +1,4 @@
-"""The `svm` commands' end of the Administration service.
+"""The `svm` commands' end of the Administration and KsnAdministration services.
 
 Every call has a deadline, and every failure becomes a sentence.
 """
@@ -13,6 +13,7 @@ import grpc
 from lightagent.v1 import admin_pb2, admin_pb2_grpc
 
 CALL_SECONDS = 15.0
+NETWORK_SECONDS = 60.0  # for calls that ask KSN: a name, a connection and an answer may each take their time
 RELOAD_SECONDS = 600.0  # compiling a large set of rules takes minutes on a small machine
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
@@ -28,12 +29,20 @@ class AdminClient:
     """One administrator's connection to an SVM, for the length of a `with`."""
 
     def __init__(
-        self, path: str, call_seconds: float = CALL_SECONDS, reload_seconds: float = RELOAD_SECONDS
+        self,
+        path: str,
+        call_seconds: float = CALL_SECONDS,
+        reload_seconds: float = RELOAD_SECONDS,
+        network_seconds: float = NETWORK_SECONDS,
     ) -> None:
-        """path: of the administration socket. The longest that a reload and any other call may take."""
+        """path: of the administration socket.
+
+        The longest that a reload, a call that asks KSN, and any other call may take.
+        """
         self.path = path
         self._call_seconds = call_seconds
         self._reload_seconds = reload_seconds
+        self._network_seconds = network_seconds
 
     def __enter__(self) -> Self:
         """Get a ticket and open the channel, or raise AdminError."""
@@ -42,6 +51,7 @@ class AdminClient:
         options = [("grpc.max_receive_message_length", MAX_REPLY_BYTES)]
         self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", options)
         self._stub = admin_pb2_grpc.AdministrationStub(self._channel)
+        self._ksn = admin_pb2_grpc.KsnAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -81,6 +91,36 @@ class AdminClient:
         return self._call(
             self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), self._reload_seconds
         )
+
+    def policies(self) -> admin_pb2.ListPoliciesReply:
+        """Every tenant's policy, by name."""
+        return self._call(self._ksn.ListPolicies, admin_pb2.ListPoliciesRequest())
+
+    def create_policy(self, request: admin_pb2.CreatePolicyRequest) -> admin_pb2.TenantPolicy:
+        """Begin a tenant's policy; durable and in force on return."""
+        return self._call(self._ksn.CreatePolicy, request).policy
+
+    def change_policy(self, request: admin_pb2.ChangePolicyRequest) -> admin_pb2.TenantPolicy:
+        """Change a tenant's policy; durable and in force on return."""
+        return self._call(self._ksn.ChangePolicy, request).policy
+
+    def consents(self, tenant: str, limit: int) -> admin_pb2.ListConsentsReply:
+        """Decisions on Statements, the newest first. tenant: "" for every one."""
+        request = admin_pb2.ListConsentsRequest(tenant=tenant, limit=limit)
+        return self._call(self._ksn.ListConsents, request)
+
+    def ksn_status(self, tenant: str) -> admin_pb2.GetKsnStatusReply:
+        """Whether and how KSN is used on a tenant's behalf."""
+        return self._call(self._ksn.GetKsnStatus, admin_pb2.GetKsnStatusRequest(tenant=tenant))
+
+    def check_ksn(self, tenant: str) -> admin_pb2.CheckKsnReply:
+        """Have the service tried on a tenant's behalf."""
+        return self._call(self._ksn.CheckKsn, admin_pb2.CheckKsnRequest(tenant=tenant), self._network_seconds)
+
+    def look_up(self, tenant: str, digest: bytes) -> admin_pb2.LookUpReply:
+        """What KSN says of a digest, asked on a tenant's behalf."""
+        request = admin_pb2.LookUpRequest(tenant=tenant, sha256=digest)
+        return self._call(self._ksn.LookUp, request, self._network_seconds)
 
     def _get_ticket(self) -> tuple[socket.socket, str]:
         """Return the companion connection, which must stay open, and the ticket it gave."""

@@ -99,7 +99,7 @@ class CheckCall:
 
     def _keep_for(self, answers: Iterable[Answer]) -> Duration:
         """How long a guest may keep the answers: not beyond the end of an override among them."""
-        end = self._protection.first_end(answers)
+        end = self._protection.overrides.first_end(answers)
         return self._valid_for if end is None else wire.duration(min(end, self._valid_for.seconds))
 
     def _checked_digests(self, request: guest_pb2.CheckRequest) -> list[bytes]:
@@ -124,6 +124,7 @@ class CheckCall:
     ) -> None:
         """Join the flight of each digest that is unknown; writes its open outcome over the MISS."""
         tokens = self._tokens[request.request_id] = set()
+        budget = self._budget(request)
         for index, outcome in enumerate(outcomes):
             if outcome != MISS:
                 continue
@@ -136,18 +137,22 @@ class CheckCall:
             self._questions[token] = (request.request_id, index)
             tokens.add(token)
             self._session.open_digests += 1
-            lease = self._protection.ask(self._session.guest, digests[index], self, token)
+            lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
             outcomes[index] = int(Open.PENDING if lease is None else Open.CONTENT_NEEDED)
             if lease is not None:
                 details[index] = wire.lease_detail(index, lease)
         if tokens:
-            # From the fields: a Duration of a hostile guest need not fit into a timedelta.
-            budget = min(request.budget.seconds + request.budget.nanos / 1e9, self._limits.budget_seconds)
             self._timers[request.request_id] = asyncio.get_running_loop().call_later(
-                budget if budget > 0 else self._limits.budget_seconds, self._time_out, request.request_id
+                budget, self._time_out, request.request_id
             )
         else:
             del self._tokens[request.request_id]
+
+    def _budget(self, request: guest_pb2.CheckRequest) -> float:
+        """How many seconds a request may take."""
+        # From the fields: a Duration of a hostile guest need not fit into a timedelta.
+        budget = min(request.budget.seconds + request.budget.nanos / 1e9, self._limits.budget_seconds)
+        return budget if budget > 0 else self._limits.budget_seconds
 
     # -- answers, as a Waiter of the single flight ------------------------------------------------
 

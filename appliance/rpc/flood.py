@@ -1,5 +1,6 @@
-"""A bound on how fast one guest may talk: over it, the guest is slowed, and nobody else."""
+"""Bounds on how fast one guest may talk: over them, the guest is slowed or refused, and nobody else."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 
@@ -20,3 +21,34 @@ class Flood:
         now = self._clock()
         self._due = max(self._due, now - 1.0) + cost * self._gap
         return max(0.0, self._due - now)
+
+
+class Turns:
+    """How often each of many guests may ask for something; what is refused costs no turn.
+
+    Remembers who asked within the last second, and of more guests than `most` the latest.
+    """
+
+    def __init__(self, per_second: int, clock: Callable[[], float], most: int = 4096) -> None:
+        """per_second: of one guest. clock: monotonic seconds."""
+        self._gap = 1.0 / per_second
+        self._clock = clock
+        self._most = most
+        self._due: OrderedDict[str, float] = OrderedDict()  # by guest, who asked last at the end
+
+    def takes(self, guest_id: str) -> bool:
+        """Whether it is the guest's turn, which is taken then."""
+        now = self._clock()
+        while self._due and next(iter(self._due.values())) <= now - 1.0:
+            self._due.popitem(last=False)
+        before = max(self._due.pop(guest_id, now - 1.0), now - 1.0)
+        due = before + self._gap
+        taken = due < now + self._gap / 2  # half a turn, since sums of fractions are not exact
+        self._due[guest_id] = due if taken else before
+        if len(self._due) > self._most:
+            self._due.popitem(last=False)
+        return taken
+
+    def __len__(self) -> int:
+        """How many guests are remembered."""
+        return len(self._due)

@@ -1,4 +1,7 @@
-"""What must not be lost: overrides and the audit of who changed them.
+"""What must not be lost: overrides, policies with every decision, and the account of what left for KSN.
 
-- `store`  the LMDB environment state.lmdb, written to the disk before a change counts
+- `environment`  the file state.lmdb: opened once, checked before, on the disk with each commit
+- `store`        overrides and their audit
+- `policies`     what tenants have decided, and the whole history of it
+- `ledger`       the account of what left for KSN, chained
 """

@@ -5,6 +5,7 @@
 - `record`         a verdict as bytes, with a version in front and a checksum behind
 - `decoded`        each distinct record is checked and decoded once
 - `judged`         each distinct record is judged once, for answers to batches
+- `overriding`     the administrator's word, which wins over every verdict
 - `eviction`       what makes way when the cache is full
 - `environment`    the LMDB environment: opened by one process, a damaged file set aside
 - `pages`          whether an LMDB file is whole, found out without LMDB

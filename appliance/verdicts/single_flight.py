@@ -2,7 +2,8 @@
 
 Pure: no I/O and no event loop, the clock is passed in. A flight is born when the first guest asks
 about a digest and ends when an answer settles it or its last waiter leaves. At any time at most one
-question holds the flight's lease: its guest is asked for the content. The others wait.
+question holds the flight's lease: its guest is asked for the content. The others wait. A flight may be held
+at first, while somebody else is asked who may know the answer: then nobody is asked for the content yet.
 
 A lease is passed on when its holder gives up, leaves, makes no progress with any upload for
 `stall_seconds`, or has had it for its time, each of the last two only while another guest waits. That time
@@ -59,6 +60,7 @@ class _Flight:
     """guests: the questions of each, the guests in turn. asked: how often each guest and user was asked.
 
     lease: 0 while nobody is asked. spent: the seconds that leases took which brought nothing.
+    held: nobody is to be asked yet.
     """
 
     guests: dict[str, dict[Question, None]] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class _Flight:
     lease: int = 0
     spent: float = 0.0
     scanning: bool = False
+    held: bool = False
 
     def add(self, question: Question) -> None:
         """Let a question wait."""
@@ -128,8 +131,11 @@ class Flights:
         """The flights of a digest, of every scope."""
         return [key for key in self._flights if key[1] == digest]
 
-    def join(self, key: Key, waiter: Waiter, token: int) -> int | None:
-        """Ask about a digest: a lease when this guest is to send the content, None to wait."""
+    def join(self, key: Key, waiter: Waiter, token: int, hold: bool = False) -> int | None:
+        """Ask about a digest: a lease when this guest is to send the content, None to wait.
+
+        hold: a flight that begins with this is held until `release`.
+        """
         flight = self._flights.get(key)
         question = (waiter, token)
         self._questions.setdefault(waiter, {})[token] = key
@@ -137,9 +143,16 @@ class Flights:
             flight.add(question)
             self._watch(flight)
             return None
-        flight = self._flights[key] = _Flight()
+        flight = self._flights[key] = _Flight(held=hold)
         flight.add(question)
-        return self._grant(flight, key)
+        return None if hold else self._grant(flight, key)
+
+    def release(self, key: Key) -> None:
+        """Ask for the content now, where a flight is held and still open."""
+        flight = self._flights.get(key)
+        if flight is not None and flight.held:
+            flight.held = False
+            self._ask_next(key)
 
     def claim(self, lease: int, guest_id: str) -> Key | None:
         """Begin an upload: the digest that the guest's lease is for, None where it holds no such lease."""
@@ -236,7 +249,7 @@ class Flights:
     def _ask_next(self, key: Key) -> None:
         """Ask whose turn it is for the content, where nobody is asked and nothing is scanned."""
         flight = self._flights.get(key)
-        if flight is not None and not flight.lease and not flight.scanning:
+        if flight is not None and not (flight.lease or flight.scanning or flight.held):
             lease = self._grant(flight, key)
             waiter, token = self._leases[lease].holder
             waiter.content_needed(token, lease)

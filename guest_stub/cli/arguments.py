@@ -16,6 +16,7 @@ examples:
   guest-stub scan -x / --exclude '*.iso'    the root file system alone, without ISO images
   guest-stub scan --json / > found.jsonl    one JSON object a line, a summary at the end
   guest-stub scan --idle --rate 5 /srv      unnoticed, at 5 MB/s
+  guest-stub ksn                            whether the Kaspersky Security Network is used for this guest
 
 exit codes:
   0  nothing was found, and everything was looked at
@@ -38,6 +39,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     _add_scan(commands)
     status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
     _add_common(status)
+    _add_ksn(commands)
     return parser.parse_args(words)
 
 
@@ -77,6 +79,19 @@ def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     scan.add_argument("--no-progress", action="store_true", help="no progress line, even on a terminal")
     _add_common(scan)
+
+
+def _add_ksn(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ksn = commands.add_parser(
+        "ksn",
+        help="whether the Kaspersky Security Network (KSN) is used for this guest, and how",
+        description="Say whether the Kaspersky Security Network (KSN) is used for this guest: enabled, "
+        "enabled with restrictions or off, and why; its type and mode, and the Statement's versions.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes:\n  0  the SVM answered, whatever it said\n  2  no answer",
+    )
+    ksn.add_argument("--json", action="store_true", help="one JSON object")
+    _add_common(ksn)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

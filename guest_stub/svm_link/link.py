@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 
 from grpc import aio
@@ -32,6 +33,43 @@ class SvmUnreachable(Exception):
     """No SVM answers at the target, or it refuses this stub; the message says which and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A channel to an SVM, on which nothing was asked yet, and who we are on it; see connect()."""
+
+    channel: aio.Channel
+    ticket: Ticket | None
+
+    @property
+    def metadata(self) -> aio.Metadata:
+        """What goes with every call."""
+        return aio.Metadata(("ticket", self.ticket.text)) if self.ticket is not None else aio.Metadata()
+
+    async def close(self) -> None:
+        """Give both back. Waits CLOSE_SECONDS at most."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.channel.close(None)
+        except TimeoutError:
+            pass  # nothing more can be done for a peer that does not answer
+        if self.ticket is not None:
+            self.ticket.close()
+
+
+async def connect(target: str) -> Connection:
+    """Open a channel and, on a unix socket, fetch a ticket; the caller sets the deadline.
+
+    target: "unix:/path/of/socket" or "tcp:host:port". Raises NoTicket, and SvmUnreachable for no such target.
+    """
+    kind, _, address = target.partition(":")
+    if kind == "unix" and address:
+        ticket = await fetch(address)
+        return Connection(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket)
+    if kind == "tcp" and ":" in address:
+        return Connection(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None)
+    raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
+
+
 class SvmLink:
     """An attached SVM. Serves one event loop; every method is called on it.
 
@@ -45,17 +83,16 @@ class SvmLink:
     >>> await link.close()
     """
 
-    def __init__(self, channel: aio.Channel, ticket: Ticket | None, listener: LinkListener | None) -> None:
+    def __init__(self, connection: Connection, listener: LinkListener | None) -> None:
         """For open(), which every caller uses."""
         self.lost = asyncio.Event()
         self.why_lost = ""
-        self._channel = channel
-        self._ticket = ticket
+        self._connection = connection
         self._listener = listener
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._stub = ProtectionStub(channel)
-        self._metadata = aio.Metadata(("ticket", ticket.text)) if ticket is not None else aio.Metadata()
+        self._stub = ProtectionStub(connection.channel)
+        self._metadata = connection.metadata
         self._attach = AttachStream(self._stub.Attach(None, metadata=self._metadata), listener)
         self._check: CheckStream
 
@@ -70,7 +107,7 @@ class SvmLink:
         link: SvmLink | None = None
         try:
             async with asyncio.timeout(seconds):
-                link = await cls._connect(target, listener)
+                link = cls(await connect(target), listener)
                 await link._attach.hello(labels)
         except BaseException as error:
             if link is not None:
@@ -112,13 +149,7 @@ class SvmLink:
         self._lose("the link was closed")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._channel.close(None)
-        except TimeoutError:
-            pass  # nothing more can be done for a peer that does not answer
-        if self._ticket is not None:
-            self._ticket.close()
+        await self._connection.close()
 
     async def __aenter__(self) -> "SvmLink":
         """Nothing to do: open() has connected."""
@@ -130,18 +161,9 @@ class SvmLink:
         """Close the link."""
         await self.close()
 
-    @classmethod
-    async def _connect(cls, target: str, listener: LinkListener | None) -> "SvmLink":
-        kind, _, address = target.partition(":")
-        if kind == "unix" and address:
-            ticket = await fetch(address)
-            return cls(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket, listener)
-        if kind == "tcp" and ":" in address:
-            return cls(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None, listener)
-        raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
-
     def _start(self) -> None:
-        scan = self._channel.stream_unary(  # the generated one would serialize, which packing has done
+        # The generated call would serialize, which packing has done.
+        scan = self._connection.channel.stream_unary(
             SCAN_METHOD, request_serializer=None, response_deserializer=ScanReply.FromString
         )
         uploader = Uploader(lambda: scan(None, metadata=self._metadata), lambda: self.policy)

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from guest_stub.outcome import Outcome
 
 MAX_LABEL_BYTES = 256
+UNKNOWN = "unknown"  # a word of the SVM's that is newer than this stub
 
 
 class Purpose(IntEnum):
@@ -51,6 +52,31 @@ class LinkAnswer(NamedTuple):
     engine: str = ""
     member: str = ""
     reason: str = ""
+
+
+class KsnReason(NamedTuple):
+    """Why KSN is not used, or only with restrictions. word: the wire's, or UNKNOWN. sentence: for people."""
+
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class KsnUse:
+    """How the Kaspersky Security Network is used for this guest, in the wire's words in lower case.
+
+    state: "enabled", "restricted" or "off". type: "global" or "private". mode: "standard" or "extended".
+    Type and mode are "" where none is in force; each of the three is UNKNOWN where the SVM says what this
+    stub has no word for. reasons: the most important first. statement_accepted: the version under which the
+    guest's tenant takes part, 0 for none. statement_in_force: the version that is to be accepted now.
+    """
+
+    state: str
+    type: str = ""
+    mode: str = ""
+    reasons: tuple[KsnReason, ...] = ()
+    statement_accepted: int = 0
+    statement_in_force: int = 0
 
 
 class FileContent(NamedTuple):

@@ -1,14 +1,38 @@
 """Messages of the SVM into the link's values. What one gets wrong ends as ENGINE_ERROR, never as clean."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1.guest_pb2 import CheckReply
-from lightagent.v1.verdict_pb2 import Detail, Settled
+from lightagent.v1.verdict_pb2 import (
+    Detail,
+    KsnMode,
+    KsnParticipation,
+    KsnState,
+    KsnType,
+    Settled,
+)
+from lightagent.v1.verdict_pb2 import KsnReason as ReasonNumber
 
 from guest_stub.outcome import VERDICTS, Outcome, from_wire
 from guest_stub.svm_link.question import FirstReply
-from guest_stub.svm_link.values import LinkAnswer
+from guest_stub.svm_link.values import UNKNOWN, KsnReason, KsnUse, LinkAnswer
+
+
+def _words(names: Mapping[str, int], prefix: str) -> dict[int, str]:
+    """The words of an enumeration by number, without zero, which says nothing."""
+    return {
+        number: name.removeprefix(prefix).lower().replace("_", " ")
+        for name, number in names.items()
+        if number
+    }
+
+
+_KSN_STATES = _words(dict(KsnState.items()), "KSN_STATE_")
+_KSN_TYPES = {0: ""} | _words(dict(KsnType.items()), "KSN_TYPE_")
+_KSN_MODES = {0: ""} | _words(dict(KsnMode.items()), "KSN_MODE_")
+_KSN_REASONS = _words(dict(ReasonNumber.items()), "KSN_REASON_")
 
 
 def seconds(duration: Duration) -> float:
@@ -61,3 +85,19 @@ def settled_answer(settled: Settled, valid_for: float) -> LinkAnswer:
     if settled.HasField("detail"):
         return answer(settled.outcome, settled.detail, settled.generation, valid_for)
     return plain_answer(settled.outcome, settled.generation, valid_for)
+
+
+def ksn_use(said: KsnParticipation) -> KsnUse:
+    """How KSN is used. Numbers that are not known here are UNKNOWN, a sentence that is missing is ""."""
+    sentences = [*said.sentences, *[""] * len(said.reasons)]
+    return KsnUse(
+        state=_KSN_STATES.get(said.state, UNKNOWN),
+        type=_KSN_TYPES.get(said.type, UNKNOWN),
+        mode=_KSN_MODES.get(said.mode, UNKNOWN),
+        reasons=tuple(
+            KsnReason(_KSN_REASONS.get(number, UNKNOWN), sentence)
+            for number, sentence in zip(said.reasons, sentences, strict=False)
+        ),
+        statement_accepted=said.statement_accepted,
+        statement_in_force=said.statement_in_force,
+    )

@@ -21,6 +21,7 @@ TICKET = b"0123456789abcdef0123456789abcdef"
 VALID_FOR = 3600
 
 CheckContext = aio.ServicerContext[guest_pb2.CheckRequest, guest_pb2.CheckReply]
+KsnContext = aio.ServicerContext[guest_pb2.KsnInfoRequest, guest_pb2.KsnInfoReply]
 ScanContext = aio.ServicerContext[guest_pb2.ScanRequest, guest_pb2.ScanReply]
 AttachContext = aio.ServicerContext[guest_pb2.AttachRequest, guest_pb2.AttachReply]
 
@@ -62,6 +63,15 @@ class Behaviour:
     abort_check: tuple[grpc.StatusCode, str] | None = None
     abort_scan: tuple[grpc.StatusCode, str] | None = None
     take_content: asyncio.Event | None = None  # Scan reads nothing before it is set
+    ksn: verdict_pb2.KsnParticipation = field(
+        default_factory=lambda: verdict_pb2.KsnParticipation(
+            state=verdict_pb2.KSN_STATE_OFF,
+            reasons=[verdict_pb2.KSN_REASON_PROVIDER_DISABLED],
+            sentences=["the provider has not enabled KSN"],
+        )
+    )
+    abort_ksn: tuple[grpc.StatusCode, str] | None = None  # in place of an answer to KsnInfo
+    hang_ksn: bool = False  # no answer to KsnInfo at all
 
 
 class GuestSideServer:
@@ -169,6 +179,16 @@ class GuestSideServer:
                 if upload.aborted or len(upload.data) == upload.header.size:
                     over.append(upload)
             await self._settle(over)
+
+    async def KsnInfo(self, request: guest_pb2.KsnInfoRequest, context: KsnContext) -> guest_pb2.KsnInfoReply:
+        """Say what the test wants of KSN."""
+        if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+        if self.behaviour.abort_ksn is not None:
+            await context.abort(*self.behaviour.abort_ksn)
+        if self.behaviour.hang_ksn:
+            await asyncio.Event().wait()
+        return guest_pb2.KsnInfoReply(participation=self.behaviour.ksn)
 
     def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
         """What an SVM says that keeps its word."""

@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from appliance.config import (
     EicarSettings,
     EngineSettings,
     HashlistSettings,
+    KsnSettings,
     Limits,
     ScanningSettings,
     ServerSettings,
@@ -74,9 +75,11 @@ class Svm:
 
 
 @asynccontextmanager
-async def running_svm(directory: Path, limits: Limits | None = None) -> AsyncIterator[Svm]:
+async def running_svm(
+    directory: Path, limits: Limits | None = None, ksn: KsnSettings | None = None
+) -> AsyncIterator[Svm]:
     """An SVM that guests can attach to, without the administration's socket and the signals."""
-    settings = settings_in(directory, limits)
+    settings = replace(settings_in(directory, limits), ksn=ksn or KsnSettings())
     settings.server.state_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)

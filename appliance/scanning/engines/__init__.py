@@ -6,7 +6,7 @@ In the order that data passes:
 - `engine`    the port: `Engine`, its one exception, and what building its signatures yields
 - `eicar`     the test file that every scanner knows
 - `hashlist`  lists of digests; `hashlines` reads their lines, `hashtable` packs and searches them
-- `yara`      YARA-X rules; `yara_build` compiles them and says which are bad and where
+- `yara`      YARA-X rules; `yara_split` keeps those apart that only a Windows program can match
 - `clamd`     a ClamAV daemon beside the SVM, over its unix socket
 - `table`     one row for each engine: adding one is a file, a test and a row
 - `sources`   finds files of rules and lists, and gathers what is wrong with them

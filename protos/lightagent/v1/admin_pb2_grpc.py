@@ -376,3 +376,347 @@ class Administration:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class KsnAdministrationStub:
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListPolicies = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/ListPolicies',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.ListPoliciesRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListPoliciesReply.FromString,
+                _registered_method=True)
+        self.CreatePolicy = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/CreatePolicy',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.CreatePolicyRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.FromString,
+                _registered_method=True)
+        self.ChangePolicy = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/ChangePolicy',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.ChangePolicyRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.FromString,
+                _registered_method=True)
+        self.ListConsents = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/ListConsents',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.FromString,
+                _registered_method=True)
+        self.GetKsnStatus = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/GetKsnStatus',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.GetKsnStatusRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.GetKsnStatusReply.FromString,
+                _registered_method=True)
+        self.CheckKsn = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/CheckKsn',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.CheckKsnRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.CheckKsnReply.FromString,
+                _registered_method=True)
+        self.LookUp = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/LookUp',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.LookUpRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.LookUpReply.FromString,
+                _registered_method=True)
+
+
+class KsnAdministrationServicer:
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    def ListPolicies(self, request, context):
+        """Every tenant's policy, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePolicy(self, request, context):
+        """Begins a tenant's policy, with its decision on the Statement: without one there is no policy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePolicy(self, request, context):
+        """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsents(self, request, context):
+        """Every decision that was ever made, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKsnStatus(self, request, context):
+        """Whether and how KSN is used, for a tenant and as the provider has set it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckKsn(self, request, context):
+        """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
+        ledger. Refused where the tenant does not take part.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookUp(self, request, context):
+        """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_KsnAdministrationServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicies,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListPoliciesRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.ListPoliciesReply.SerializeToString,
+            ),
+            'CreatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePolicy,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.CreatePolicyRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.SerializeToString,
+            ),
+            'ChangePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePolicy,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ChangePolicyRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.SerializeToString,
+            ),
+            'ListConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsents,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.SerializeToString,
+            ),
+            'GetKsnStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKsnStatus,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.GetKsnStatusRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.GetKsnStatusReply.SerializeToString,
+            ),
+            'CheckKsn': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckKsn,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.CheckKsnRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.CheckKsnReply.SerializeToString,
+            ),
+            'LookUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUp,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.LookUpRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.LookUpReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'lightagent.v1.KsnAdministration', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('lightagent.v1.KsnAdministration', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class KsnAdministration:
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    @staticmethod
+    def ListPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/ListPolicies',
+            lightagent_dot_v1_dot_admin__pb2.ListPoliciesRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.ListPoliciesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/CreatePolicy',
+            lightagent_dot_v1_dot_admin__pb2.CreatePolicyRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.PolicyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/ChangePolicy',
+            lightagent_dot_v1_dot_admin__pb2.ChangePolicyRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.PolicyReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/ListConsents',
+            lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKsnStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/GetKsnStatus',
+            lightagent_dot_v1_dot_admin__pb2.GetKsnStatusRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.GetKsnStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckKsn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/CheckKsn',
+            lightagent_dot_v1_dot_admin__pb2.CheckKsnRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.CheckKsnReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/LookUp',
+            lightagent_dot_v1_dot_admin__pb2.LookUpRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.LookUpReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

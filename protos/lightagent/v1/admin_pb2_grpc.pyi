@@ -149,3 +149,118 @@ class AdministrationServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_AdministrationServicer_to_server(servicer: AdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class KsnAdministrationStub:
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> KsnAdministrationAsyncStub: ...
+    ListPolicies: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPoliciesRequest, _admin_pb2.ListPoliciesReply]
+    """Every tenant's policy, by name."""
+    CreatePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreatePolicyRequest, _admin_pb2.PolicyReply]
+    """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
+    ChangePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]
+    """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
+    ListConsents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsReply]
+    """Every decision that was ever made, the newest first."""
+    GetKsnStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]
+    """Whether and how KSN is used, for a tenant and as the provider has set it."""
+    CheckKsn: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]
+    """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
+    ledger. Refused where the tenant does not take part.
+    """
+    LookUp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]
+    """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+
+@_typing.type_check_only
+class KsnAdministrationAsyncStub(KsnAdministrationStub):
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListPolicies: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPoliciesRequest, _admin_pb2.ListPoliciesReply]  # type: ignore[assignment]
+    """Every tenant's policy, by name."""
+    CreatePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreatePolicyRequest, _admin_pb2.PolicyReply]  # type: ignore[assignment]
+    """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
+    ChangePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]  # type: ignore[assignment]
+    """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
+    ListConsents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsReply]  # type: ignore[assignment]
+    """Every decision that was ever made, the newest first."""
+    GetKsnStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]  # type: ignore[assignment]
+    """Whether and how KSN is used, for a tenant and as the provider has set it."""
+    CheckKsn: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]  # type: ignore[assignment]
+    """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
+    ledger. Refused where the tenant does not take part.
+    """
+    LookUp: _aio.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]  # type: ignore[assignment]
+    """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+
+class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
+    """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
+    FAILED_PRECONDITION also where the policy that is named does not exist, or exists already.
+    """
+
+    @_abc_1.abstractmethod
+    def ListPolicies(
+        self,
+        request: _admin_pb2.ListPoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListPoliciesReply, _abc.Awaitable[_admin_pb2.ListPoliciesReply]]:
+        """Every tenant's policy, by name."""
+
+    @_abc_1.abstractmethod
+    def CreatePolicy(
+        self,
+        request: _admin_pb2.CreatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PolicyReply, _abc.Awaitable[_admin_pb2.PolicyReply]]:
+        """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
+
+    @_abc_1.abstractmethod
+    def ChangePolicy(
+        self,
+        request: _admin_pb2.ChangePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PolicyReply, _abc.Awaitable[_admin_pb2.PolicyReply]]:
+        """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
+
+    @_abc_1.abstractmethod
+    def ListConsents(
+        self,
+        request: _admin_pb2.ListConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListConsentsReply, _abc.Awaitable[_admin_pb2.ListConsentsReply]]:
+        """Every decision that was ever made, the newest first."""
+
+    @_abc_1.abstractmethod
+    def GetKsnStatus(
+        self,
+        request: _admin_pb2.GetKsnStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetKsnStatusReply, _abc.Awaitable[_admin_pb2.GetKsnStatusReply]]:
+        """Whether and how KSN is used, for a tenant and as the provider has set it."""
+
+    @_abc_1.abstractmethod
+    def CheckKsn(
+        self,
+        request: _admin_pb2.CheckKsnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CheckKsnReply, _abc.Awaitable[_admin_pb2.CheckKsnReply]]:
+        """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
+        ledger. Refused where the tenant does not take part.
+        """
+
+    @_abc_1.abstractmethod
+    def LookUp(
+        self,
+        request: _admin_pb2.LookUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LookUpReply, _abc.Awaitable[_admin_pb2.LookUpReply]]:
+        """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+
+def add_KsnAdministrationServicer_to_server(servicer: KsnAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -443,3 +443,38 @@ class ScanReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScanReply: _TypeAlias = ScanReply  # noqa: Y015
+
+@_typing.final
+class KsnInfoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KsnInfoRequest: _TypeAlias = KsnInfoRequest  # noqa: Y015
+
+@_typing.final
+class KsnInfoReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTICIPATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def participation(self) -> _verdict_pb2.KsnParticipation: ...
+    def __init__(
+        self,
+        *,
+        participation: _verdict_pb2.KsnParticipation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["participation", b"participation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["participation", b"participation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KsnInfoReply: _TypeAlias = KsnInfoReply  # noqa: Y015

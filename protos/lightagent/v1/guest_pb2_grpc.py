@@ -64,6 +64,11 @@ class ProtectionStub:
                 request_serializer=lightagent_dot_v1_dot_guest__pb2.ScanRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_guest__pb2.ScanReply.FromString,
                 _registered_method=True)
+        self.KsnInfo = channel.unary_unary(
+                '/lightagent.v1.Protection/KsnInfo',
+                request_serializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.FromString,
+                _registered_method=True)
 
 
 class ProtectionServicer:
@@ -116,6 +121,14 @@ class ProtectionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KsnInfo(self, request, context):
+        """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
+        may ask 10 times a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProtectionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +146,11 @@ def add_ProtectionServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=lightagent_dot_v1_dot_guest__pb2.ScanRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_guest__pb2.ScanReply.SerializeToString,
+            ),
+            'KsnInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.KsnInfo,
+                    request_deserializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +249,33 @@ class Protection:
             '/lightagent.v1.Protection/Scan',
             lightagent_dot_v1_dot_guest__pb2.ScanRequest.SerializeToString,
             lightagent_dot_v1_dot_guest__pb2.ScanReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KsnInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.Protection/KsnInfo',
+            lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.SerializeToString,
+            lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,10 @@ class ProtectionStub:
     then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
     it was not answered on another stream.
     """
+    KsnInfo: _grpc.UnaryUnaryMultiCallable[_guest_pb2.KsnInfoRequest, _guest_pb2.KsnInfoReply]
+    """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
+    may ask 10 times a second.
+    """
 
 @_typing.type_check_only
 class ProtectionAsyncStub(ProtectionStub):
@@ -108,6 +112,10 @@ class ProtectionAsyncStub(ProtectionStub):
     INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
     then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
     it was not answered on another stream.
+    """
+    KsnInfo: _aio.UnaryUnaryMultiCallable[_guest_pb2.KsnInfoRequest, _guest_pb2.KsnInfoReply]  # type: ignore[assignment]
+    """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
+    may ask 10 times a second.
     """
 
 class ProtectionServicer(metaclass=_abc_1.ABCMeta):
@@ -164,6 +172,16 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT, an upload that stalls with DEADLINE_EXCEEDED. Nothing of the open upload is kept
         then, and its lease is passed on; uploads that were complete before are scanned. The guest sends what
         it was not answered on another stream.
+        """
+
+    @_abc_1.abstractmethod
+    def KsnInfo(
+        self,
+        request: _guest_pb2.KsnInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guest_pb2.KsnInfoReply, _abc.Awaitable[_guest_pb2.KsnInfoReply]]:
+        """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
+        may ask 10 times a second.
         """
 
 def add_ProtectionServicer_to_server(servicer: ProtectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

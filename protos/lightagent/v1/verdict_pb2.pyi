@@ -6,8 +6,10 @@ What is known of a digest, in the words that every service of KVM Light Agent sh
 A digest is the SHA-256 of a file's whole content: exactly 32 bytes, never hexadecimal on the wire.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -153,6 +155,128 @@ SOURCE_LIST: Source.ValueType  # 4
 """A list or an image that was seeded into the public scope."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
+class _KsnType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KsnTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KsnType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KSN_TYPE_UNSPECIFIED: _KsnType.ValueType  # 0
+    KSN_TYPE_GLOBAL: _KsnType.ValueType  # 1
+    """Hosted by its vendor."""
+    KSN_TYPE_PRIVATE: _KsnType.ValueType  # 2
+    """Inside the corporate network, or at a service provider."""
+
+class KsnType(_KsnType, metaclass=_KsnTypeEnumTypeWrapper):
+    """Whose reputation service is asked."""
+
+KSN_TYPE_UNSPECIFIED: KsnType.ValueType  # 0
+KSN_TYPE_GLOBAL: KsnType.ValueType  # 1
+"""Hosted by its vendor."""
+KSN_TYPE_PRIVATE: KsnType.ValueType  # 2
+"""Inside the corporate network, or at a service provider."""
+Global___KsnType: _TypeAlias = KsnType  # noqa: Y015
+
+class _KsnMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KsnModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KsnMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KSN_MODE_UNSPECIFIED: _KsnMode.ValueType  # 0
+    KSN_MODE_STANDARD: _KsnMode.ValueType  # 1
+    """Digests and addresses that are asked about, and usage statistics."""
+    KSN_MODE_EXTENDED: _KsnMode.ValueType  # 2
+    """Also what the Statement lists for it, and files or parts of them for analysis."""
+
+class KsnMode(_KsnMode, metaclass=_KsnModeEnumTypeWrapper):
+    """How much may leave. What is allowed in one mode is allowed in every wider one."""
+
+KSN_MODE_UNSPECIFIED: KsnMode.ValueType  # 0
+KSN_MODE_STANDARD: KsnMode.ValueType  # 1
+"""Digests and addresses that are asked about, and usage statistics."""
+KSN_MODE_EXTENDED: KsnMode.ValueType  # 2
+"""Also what the Statement lists for it, and files or parts of them for analysis."""
+Global___KsnMode: _TypeAlias = KsnMode  # noqa: Y015
+
+class _KsnState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KsnStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KsnState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KSN_STATE_UNSPECIFIED: _KsnState.ValueType  # 0
+    KSN_STATE_ENABLED: _KsnState.ValueType  # 1
+    KSN_STATE_RESTRICTED: _KsnState.ValueType  # 2
+    """It is used, but not as far as it was meant to be, or not at this moment: see the reasons."""
+    KSN_STATE_OFF: _KsnState.ValueType  # 3
+    """Nothing is sent."""
+
+class KsnState(_KsnState, metaclass=_KsnStateEnumTypeWrapper):
+    """Whether KSN is used on somebody's behalf now."""
+
+KSN_STATE_UNSPECIFIED: KsnState.ValueType  # 0
+KSN_STATE_ENABLED: KsnState.ValueType  # 1
+KSN_STATE_RESTRICTED: KsnState.ValueType  # 2
+"""It is used, but not as far as it was meant to be, or not at this moment: see the reasons."""
+KSN_STATE_OFF: KsnState.ValueType  # 3
+"""Nothing is sent."""
+Global___KsnState: _TypeAlias = KsnState  # noqa: Y015
+
+class _KsnReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KsnReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KsnReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KSN_REASON_UNSPECIFIED: _KsnReason.ValueType  # 0
+    KSN_REASON_PROVIDER_DISABLED: _KsnReason.ValueType  # 1
+    """Off: the provider has not enabled KSN."""
+    KSN_REASON_NO_POLICY: _KsnReason.ValueType  # 2
+    """Off: the tenant has no policy, and so has decided nothing."""
+    KSN_REASON_NOT_ACCEPTED: _KsnReason.ValueType  # 3
+    """Off: the tenant has not accepted the Statement of the type that is in force, or declined it."""
+    KSN_REASON_POLICY_INACTIVE: _KsnReason.ValueType  # 4
+    """Off: the tenant's policy is not active."""
+    KSN_REASON_UNREACHABLE: _KsnReason.ValueType  # 5
+    """Restricted: the service cannot be reached, fails, or is too slow; it is left alone for a while."""
+    KSN_REASON_REFUSED: _KsnReason.ValueType  # 6
+    """Restricted: the service refuses the provider's credentials."""
+    KSN_REASON_QUOTA_SPENT: _KsnReason.ValueType  # 7
+    """Restricted: the quota is spent."""
+    KSN_REASON_NOT_RECORDED: _KsnReason.ValueType  # 8
+    """Restricted: the disclosure ledger cannot be written, so nothing is sent."""
+    KSN_REASON_MODE_LIMITED: _KsnReason.ValueType  # 9
+    """Restricted: the provider allows a narrower mode than the tenant chose."""
+    KSN_REASON_NEWER_STATEMENT: _KsnReason.ValueType  # 10
+    """Restricted: there is a newer Statement; the tenant takes part under the earlier one until it decides."""
+
+class KsnReason(_KsnReason, metaclass=_KsnReasonEnumTypeWrapper):
+    """Why KSN is not used, or only with restrictions."""
+
+KSN_REASON_UNSPECIFIED: KsnReason.ValueType  # 0
+KSN_REASON_PROVIDER_DISABLED: KsnReason.ValueType  # 1
+"""Off: the provider has not enabled KSN."""
+KSN_REASON_NO_POLICY: KsnReason.ValueType  # 2
+"""Off: the tenant has no policy, and so has decided nothing."""
+KSN_REASON_NOT_ACCEPTED: KsnReason.ValueType  # 3
+"""Off: the tenant has not accepted the Statement of the type that is in force, or declined it."""
+KSN_REASON_POLICY_INACTIVE: KsnReason.ValueType  # 4
+"""Off: the tenant's policy is not active."""
+KSN_REASON_UNREACHABLE: KsnReason.ValueType  # 5
+"""Restricted: the service cannot be reached, fails, or is too slow; it is left alone for a while."""
+KSN_REASON_REFUSED: KsnReason.ValueType  # 6
+"""Restricted: the service refuses the provider's credentials."""
+KSN_REASON_QUOTA_SPENT: KsnReason.ValueType  # 7
+"""Restricted: the quota is spent."""
+KSN_REASON_NOT_RECORDED: KsnReason.ValueType  # 8
+"""Restricted: the disclosure ledger cannot be written, so nothing is sent."""
+KSN_REASON_MODE_LIMITED: KsnReason.ValueType  # 9
+"""Restricted: the provider allows a narrower mode than the tenant chose."""
+KSN_REASON_NEWER_STATEMENT: KsnReason.ValueType  # 10
+"""Restricted: there is a newer Statement; the tenant takes part under the earlier one until it decides."""
+Global___KsnReason: _TypeAlias = KsnReason  # noqa: Y015
+
 @_typing.final
 class Detail(_message.Message):
     """What stands beside an outcome where there is more to say. Most answers have none."""
@@ -242,3 +366,51 @@ class Settled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Settled: _TypeAlias = Settled  # noqa: Y015
+
+@_typing.final
+class KsnParticipation(_message.Message):
+    """How KSN is used on behalf of one tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    STATEMENT_ACCEPTED_FIELD_NUMBER: _builtins.int
+    STATEMENT_IN_FORCE_FIELD_NUMBER: _builtins.int
+    state: Global___KsnState.ValueType
+    type: Global___KsnType.ValueType
+    """Those in force; unspecified where the provider has not enabled KSN."""
+    mode: Global___KsnMode.ValueType
+    statement_accepted: _builtins.int
+    """The version of the Statement under which the tenant takes part, 0 for none."""
+    statement_in_force: _builtins.int
+    """The version that is in force for the type."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___KsnReason.ValueType]:
+        """The most important first; empty where it is enabled."""
+
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each reason a sentence for people, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___KsnState.ValueType = ...,
+        type: Global___KsnType.ValueType = ...,
+        mode: Global___KsnMode.ValueType = ...,
+        reasons: _abc.Iterable[Global___KsnReason.ValueType] | None = ...,
+        sentences: _abc.Iterable[_builtins.str] | None = ...,
+        statement_accepted: _builtins.int = ...,
+        statement_in_force: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "reasons", b"reasons", "sentences", b"sentences", "state", b"state", "statement_accepted", b"statement_accepted", "statement_in_force", b"statement_in_force", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KsnParticipation: _TypeAlias = KsnParticipation  # noqa: Y015

@@ -216,3 +216,91 @@ def test_the_admin_socket_comes_from_the_nearest_word(write: Write) -> None:
     assert admin_socket(None, path, environ) == "/from/environment"
     assert admin_socket(None, path, {}) == "/from/file"
     assert admin_socket(None, None, {}) == "/run/kvm-light-agent/admin.sock"
+
+
+def test_ksn_is_off_by_default() -> None:
+    """Who sets nothing sends nothing, and shares nothing."""
+    ksn = Settings().ksn
+    assert (ksn.enabled, ksn.mode_limit, ksn.share_between_tenants) == (False, "standard", False)
+
+
+def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
+    """Endpoint, files, proxy and bounds are taken over; what may be left out is None."""
+    path = write(
+        """
+        [ksn]
+        enabled = true
+        type = "private"
+        mode_limit = "extended"
+        endpoint = "https://ksn.corp.example/api/v1/"
+        api_key_file = "/etc/svm/ksn.key"
+        certificate_file = "/etc/svm/ksn.pem"
+        certificate_key_file = "/etc/svm/ksn-key.pem"
+        proxy = "http://svm:secret@proxy:3128"
+        locked = ["mode", "participation"]
+        per_day = 0
+        breaker = {in_a_row = 3}
+        """
+    )
+    ksn = load(path, {}).ksn
+    assert (ksn.enabled, ksn.type, ksn.mode_limit) == (True, "private", "extended")
+    assert ksn.endpoint == "https://ksn.corp.example/api/v1/"
+    assert (ksn.api_key_file, ksn.ca_file) == (Path("/etc/svm/ksn.key"), None)
+    assert (ksn.certificate_file, ksn.certificate_key_file) == (
+        Path("/etc/svm/ksn.pem"),
+        Path("/etc/svm/ksn-key.pem"),
+    )
+    assert ksn.locked == ("mode", "participation")
+    assert (ksn.per_day, ksn.breaker.in_a_row, ksn.breaker.slow_seconds) == (0, 3, 0.5)
+    assert ksn.proxy.endswith("@proxy:3128")
+    assert "secret" not in repr(ksn)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[ksn]\nenabled = true\n",
+            ":2: ksn.api_key_file: the global KSN answers only who has a key; give the file that holds yours",
+        ),
+        (
+            '[ksn]\nenabled = true\ntype = "private"\n',
+            ":2: ksn.endpoint: a private KSN has no usual address; give the base URL of yours",
+        ),
+        (
+            '[ksn]\ncertificate_file = "/c"\n',
+            ":2: ksn.certificate_file: counts only together with certificate_key_file; give both, or neither",
+        ),
+        (
+            '[ksn]\ncertificate_key_file = "/c"\n',
+            ":2: ksn.certificate_key_file: counts only together with certificate_file; give both, or neither",
+        ),
+        (
+            "[ksn.breaker]\npause_seconds = 400\n",
+            ":2: ksn.breaker.pause_seconds: 400.0 is more than longest_pause_seconds (300.0); lower it or "
+            "raise longest_pause_seconds",
+        ),
+        ('[ksn]\ntype = "both"', ":2: ksn.type: 'both' is not allowed: give one of global, private"),
+        (
+            "[ksn]\nlocked = ['type']",
+            ":2: ksn.locked: 'type' is not allowed: give one of mode, participation",
+        ),
+        ("[ksn]\nbudget_share = 1", ":2: ksn.budget_share: 1 is out of range: give 0.05 to 0.9"),
+        ("[ksn]\nca_file = 'ca.pem'", ":2: ksn.ca_file: 'ca.pem' is not an absolute path: begin it with /"),
+    ],
+)
+def test_a_ksn_that_could_not_be_asked_is_refused(write: Write, text: str, said: str) -> None:
+    """What an enabled KSN lacks, and what goes together, is told before the SVM starts."""
+    assert problems(write(text)) == [said]
+
+
+def test_a_ksn_that_is_off_needs_nothing(write: Write) -> None:
+    """What is set beside `enabled = false` may be unfinished."""
+    assert load(write('[ksn]\ntype = "private"\n'), {}).ksn.type == "private"
+
+
+def test_a_password_of_the_proxy_is_not_told(write: Write) -> None:
+    """A proxy that is written wrongly is refused without being shown."""
+    [problem] = problems(write('[ksn]\nproxy = "https://svm:secret@proxy:3128"\n'))
+    assert problem.startswith(":2: ksn.proxy: is no proxy: give http://HOST:PORT")
+    assert "secret" not in problem

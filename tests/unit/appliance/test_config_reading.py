@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from appliance.config_forms import AbsolutePath, Range
+from appliance.config_forms import AbsolutePath, PathOrNothing, Range
 from appliance.config_reading import Problem, read_table
 
 
@@ -14,6 +14,7 @@ class Inner:
 
     size: Annotated[int, Range(1, 9)] = 3
     places: Annotated[tuple[Path, ...], AbsolutePath()] = ()
+    maybe: Annotated[Path | None, PathOrNothing()] = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,20 @@ def test_what_is_given_is_taken_and_the_rest_defaults() -> None:
     read = read_table(Outer, {"inner": {"places": ["/a"]}}, (), problems)
     assert read == Outer(inner=Inner(places=(Path("/a"),)))
     assert problems == []
+
+
+def test_an_empty_text_is_no_path() -> None:
+    """Where a path may be left out, "" says so, and everything else is held to the form of a path."""
+    problems: list[Problem] = []
+    assert read_table(Inner, {"maybe": ""}, (), problems) == Inner(maybe=None)
+    assert read_table(Inner, {"maybe": "/a"}, (), problems) == Inner(maybe=Path("/a"))
+    assert problems == []
+    read_table(Inner, {"maybe": "a"}, (), problems)
+    read_table(Inner, {"maybe": 5}, (), problems)
+    assert [problem.sentence for problem in problems] == [
+        "maybe: 'a' is not an absolute path: begin it with /",
+        "maybe: must be a path in quotes, is 5",
+    ]
 
 
 def test_problems_carry_the_key_they_are_about() -> None:

@@ -87,7 +87,7 @@ async def test_a_full_state_refuses_with_a_sentence(tmp_path: Path) -> None:
         digest = digest_of(b"x")
         with pytest.raises(ControlRefused):
             await control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1))
-        assert svm.parts.protection.overriding(digest) is None
+        assert svm.parts.protection.overrides.of(digest) is None
 
 
 async def test_guests_do_not_wait_for_the_disk(tmp_path: Path) -> None:

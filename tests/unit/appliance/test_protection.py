@@ -111,7 +111,7 @@ async def test_public_entries_answer_everybody(tmp_path: Path) -> None:
         clean = Verdict(Disposition.CLEAN, Source.LIST, 0, 3600)
         svm.parts.store.put(PUBLIC_SCOPE, DIGEST, clean)
         assert outcome(svm, DIGEST) == outcome(svm, DIGEST, OTHER_TENANT) == Disposition.CLEAN
-        bad = Verdict(Disposition.MALICIOUS, Source.KSN, 0, 3600, threat="T")
+        bad = Verdict(Disposition.MALICIOUS, Source.LIST, 0, 3600, threat="T")
         svm.parts.store.put(DEFAULT_TENANT_SCOPE, DIGEST, bad)
         assert outcome(svm, DIGEST) == Disposition.MALICIOUS
         assert outcome(svm, DIGEST, OTHER_TENANT) == Disposition.CLEAN
@@ -125,10 +125,10 @@ async def test_a_batch_is_answered_like_its_digests_one_by_one(tmp_path: Path) -
             None,
             Verdict(Disposition.NOT_DETECTED, Source.ENGINE, generation, 3600),
             Verdict(Disposition.NOT_DETECTED, Source.ENGINE, generation ^ 1, 3600),
-            Verdict(Disposition.CLEAN, Source.KSN, 0, 3600, expires_at=7200),
+            Verdict(Disposition.CLEAN, Source.LIST, 0, 3600, expires_at=7200),
             Verdict(Disposition.CLEAN, Source.LIST, 0, 3600),
         ]
-        bad = Verdict(Disposition.MALICIOUS, Source.KSN, 0, 3600, threat="T")
+        bad = Verdict(Disposition.MALICIOUS, Source.LIST, 0, 3600, threat="T")
         expected = [MISS, Disposition.NOT_DETECTED, MISS, MISS, Disposition.CLEAN]
         digests = [digest_of(b"%d" % number) for number in range(5 * 20)]
         for number, digest in enumerate(digests):
@@ -170,7 +170,7 @@ async def test_no_answer_is_never_stored(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm:
         result = ScanResult((), NoAnswer(Unanswered.ENGINE_ERROR, "broken"), svm.parts.scanner.generation)
         assert svm.parts.protection._conclude(KEY, result) == result.no_answer
-        assert svm.parts.protection.stored(*KEY) is None
+        assert svm.parts.store.lookup(KEY[0], [KEY[1]]) == [None]
         assert svm.parts.protection.ends == {"ENGINE_ERROR": 1}
 
 
@@ -204,9 +204,9 @@ async def test_an_override_ends(tmp_path: Path) -> None:
     """After its expiry the engines' word counts again."""
     past = Override(True, "why", "me", 1, expires_at=2)
     async with running_svm(tmp_path) as svm:
-        svm.parts.protection.load_overrides({digest_of(EICAR): past})
+        svm.parts.protection.overrides.load({digest_of(EICAR): past})
         assert outcome(svm, digest_of(EICAR)) == MISS
-        assert svm.parts.protection.overriding(digest_of(EICAR)) is None
+        assert svm.parts.protection.overrides.of(digest_of(EICAR)) is None
 
 
 async def test_the_end_of_an_override_is_known_before_and_told_after(
@@ -217,22 +217,22 @@ async def test_the_end_of_an_override_is_known_before_and_told_after(
     first, second = digest_of(b"first"), digest_of(b"second")
     async with running_svm(tmp_path) as svm:
         protection = svm.parts.protection
-        monkeypatch.setattr(protection, "_clock", lambda: now[0])
-        protection.load_overrides({first: Override(True, "why", "me", 1, expires_at=1060)})
+        monkeypatch.setattr(protection.overrides, "_clock", lambda: now[0])
+        protection.overrides.load({first: Override(True, "why", "me", 1, expires_at=1060)})
         protection.override(second, Override(True, "why", "me", 1, expires_at=1030))
         protection.override(DIGEST, Override(True, "why", "me", 1))
         known = protection.known(GUEST, [DIGEST, first, second])
-        assert protection.first_end(known.notable.values()) == 30.0
-        assert protection.first_end([known.notable[0]]) is None
-        assert protection.end_overrides() == []
+        assert protection.overrides.first_end(known.notable.values()) == 30.0
+        assert protection.overrides.first_end([known.notable[0]]) is None
+        assert protection.overrides.end() == []
         now[0] = 1030.0
         protection.override(first, Override(True, "longer", "me", 1, expires_at=1090))
-        assert protection.end_overrides() == [second]
-        assert second in protection.overridden_digests()
+        assert protection.overrides.end() == [second]
+        assert second in protection.overrides.digests()
         now[0] = 1060.0
-        assert protection.end_overrides() == []
+        assert protection.overrides.end() == []
         now[0] = 1090.0
-        assert protection.end_overrides() == [first]
+        assert protection.overrides.end() == [first]
         assert [outcome(svm, digest) for digest in (first, second, DIGEST)] == [MISS, MISS, Disposition.CLEAN]
 
 

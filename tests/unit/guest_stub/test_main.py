@@ -35,6 +35,19 @@ async def test_it_runs_status(tmp_path: Path) -> None:
     assert "attached: yes" in ended.out
 
 
+async def test_it_says_how_ksn_is_used(tmp_path: Path) -> None:
+    """An answer is code 0, whatever it is; without one there is a line and code 2. Nothing is kept."""
+    words = ("ksn", "--svm", f"unix:{tmp_path}/svm.sock", "--state", tmp_path / "s")
+    async with serving(tmp_path / "svm.sock"):
+        ended = await guest_stub(*words)
+    assert (ended.code, ended.err) == (0, "")
+    assert "ksn: off" in ended.out
+    ended = await guest_stub(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert (ended.err.count("\n"), "is the SVM running" in ended.err) == (1, True)
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

@@ -3,7 +3,10 @@
 import argparse
 import io
 
+import pytest
+
 from appliance.cli.console import Console, add_socket_arguments, exit_codes, pairs, plain, table
+from tests.support.ksn_side_server import Terminal
 
 
 def test_tables_align_and_numbers_stand_to_the_right() -> None:
@@ -46,3 +49,21 @@ def test_the_socket_of_the_arguments_is_used() -> None:
     add_socket_arguments(parser)
     console = Console({}, io.StringIO(), io.StringIO(), lambda: 0)
     assert console.client(parser.parse_args(["--socket", "/x.sock"])).path == "/x.sock"
+
+
+def test_a_person_is_asked_on_a_terminal_alone() -> None:
+    """Where the output or the input is a file, nobody reads the question, or nobody answers it."""
+    out, typed, file = Terminal(), Terminal(" yes \n"), io.StringIO()
+    assert Console({}, out, file, lambda: 0, typed).talks()
+    assert not Console({}, out, file, lambda: 0, file).talks()
+    assert not Console({}, file, file, lambda: 0, typed).talks()
+
+
+def test_an_answer_is_a_line_and_its_end_is_no_answer() -> None:
+    """Blanks around it do not count; after the last line comes EOFError, and the prompt's line is ended."""
+    out = Terminal()
+    console = Console({}, out, io.StringIO(), lambda: 0, Terminal(" yes \n\n"))
+    assert [console.ask("sure?"), console.ask("sure?")] == ["yes", ""]
+    with pytest.raises(EOFError):
+        console.ask("sure?")
+    assert out.getvalue() == "sure? sure? sure? \n"

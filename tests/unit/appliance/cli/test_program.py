@@ -27,6 +27,20 @@ COMMANDS = [
     ("signatures", "test"),
     ("cache",),
     ("cache", "stats"),
+    ("policy",),
+    ("policy", "list"),
+    ("policy", "show"),
+    ("policy", "create"),
+    ("policy", "change"),
+    ("policy", "history"),
+    ("ksn",),
+    ("ksn", "status"),
+    ("ksn", "check"),
+    ("ksn", "lookup"),
+    ("ksn", "preview"),
+    ("ksn", "statement"),
+    ("ksn", "statement", "show"),
+    ("ksn", "ledger"),
 ]
 
 
@@ -38,7 +52,7 @@ def test_every_command_has_help(command: tuple[str, ...], capsys: pytest.Capture
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: {' '.join(('svm', *command))} ")
-    nouns_alone = {("verdicts",), ("signatures",), ("cache",)}
+    nouns_alone = {("verdicts",), ("signatures",), ("cache",), ("policy",), ("ksn",), ("ksn", "statement")}
     if command not in nouns_alone:
         assert "example" in text
         assert "exit codes:" in text

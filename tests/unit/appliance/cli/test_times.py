@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.cli.times import BadTime, iso, parse_expiry, shown, span
+from appliance.cli.times import BadTime, iso, parse_expiry, parse_past, shown, span
 
 NOW = 1_900_000_000.5  # 2030-03-17 17:46:40 UTC
 
@@ -67,3 +67,23 @@ def test_times_are_shown_in_utc() -> None:
 def test_a_length_of_time_has_two_units(seconds: float, text: str) -> None:
     """The two largest that matter; a clock that was set back gives no negative one."""
     assert span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("90m", 1_899_994_600),
+        ("2w", 1_898_790_400),
+        ("2020-01-31T12:00Z", 1_580_472_000),
+        ("2031-01-31", 1_927_584_000),
+    ],
+)
+def test_a_span_can_count_back(text: str, at: int) -> None:
+    """So long ago, or a time as it is written."""
+    assert parse_past(text, NOW) == at
+
+
+def test_what_is_no_time_that_is_past_is_said_so() -> None:
+    """With the forms that can be used."""
+    with pytest.raises(BadTime, match="'yesterday' is no time: give a span"):
+        parse_past("yesterday", NOW)

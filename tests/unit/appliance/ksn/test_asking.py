@@ -5,16 +5,17 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.asking import Asker, Asking, AskingTerms, Disclosure, Outcome, Unknown
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import Quota, QuotaTerms
-from appliance.ksn.reputation import Answer, Call, Mode, Request, Subject, Trouble
+from appliance.ksn.reputation import Answer, Call, Request, Subject, Trouble
 from appliance.ksn.statement import disclosed
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
@@ -22,8 +23,8 @@ from tests.support.certificates import self_signed
 from tests.support.misbehaving_ksn import MisbehavingKsn
 from tests.support.scanning import until
 
-ASKER = Asker(16, "guest", Mode.STANDARD)
-OTHER = Asker(17, "other", Mode.STANDARD)
+ASKER = Asker(16, "default", "guest", KsnType.PRIVATE, Mode.STANDARD, 1)
+OTHER = replace(ASKER, scope=17, tenant="another", guest="other")
 SUBJECT = Subject(Call.HASH, "ab" * 32)
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
@@ -31,10 +32,15 @@ SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none o
 
 @dataclass
 class Bench:
-    """A stand-in, and what asks it. told: what the hook was told; fails: whether it fails."""
+    """A stand-in, what asks it, and its ledger.
+
+    told: what that was told before; ended: the number and the result of what it was told after; fails:
+    whether it fails.
+    """
 
     service: MisbehavingKsn = field(default_factory=MisbehavingKsn)
     told: list[Disclosure] = field(default_factory=list)
+    ended: list[tuple[int, str]] = field(default_factory=list)
     fails: bool = False
 
     async def start(self, quota: QuotaTerms | None = None, terms: AskingTerms | None = None) -> None:
@@ -44,7 +50,7 @@ class Bench:
         self.quota = Quota(quota or QuotaTerms(0, 0), time.monotonic)
         driver = OpenTip("stand-in", Endpoint(self.service.base_url, "key"))
         terms = terms or AskingTerms(longest_seconds=SLOW)
-        self.asking = Asking(driver, self.breaker, self.quota, self.before_send, terms)
+        self.asking = Asking(driver, self.breaker, self.quota, self, terms)
 
     async def restart(self, quota: QuotaTerms | None = None, terms: AskingTerms | None = None) -> None:
         """Ask on other terms."""
@@ -57,11 +63,16 @@ class Bench:
         await self.asking.close()
         await self.service.stop()
 
-    async def before_send(self, disclosure: Disclosure) -> None:
-        """Stands where the ledger will."""
+    async def before(self, disclosure: Disclosure) -> int:
+        """Stands where the ledger does."""
         self.told.append(disclosure)
         if self.fails:
             raise OSError("the disk is full")
+        return len(self.told)
+
+    def after(self, number: int, result: str) -> None:
+        """Note the result."""
+        self.ended.append((number, result))
 
     async def ask(
         self, asker: Asker = ASKER, subject: Subject = SUBJECT, budget: float = PATIENCE
@@ -89,8 +100,8 @@ async def bench() -> AsyncIterator[Bench]:
     assert made.asking.under_way == 0
 
 
-async def test_an_answer_comes_through_and_the_hook_was_told_before(bench: Bench) -> None:
-    """The hook sees the very fields that the service receives, before it receives them."""
+async def test_an_answer_comes_through_and_the_ledger_was_told_before(bench: Bench) -> None:
+    """The ledger sees the very fields that the service receives, before it receives them."""
     order = []
 
     async def note(connection: ksn.Connection) -> None:
@@ -102,6 +113,7 @@ async def test_an_answer_comes_through_and_the_hook_was_told_before(bench: Bench
     assert order == [1]
     (told,) = bench.told
     assert (told.service, told.asker, disclosed(told.request)) == ("stand-in", ASKER, {"digest": "ab" * 32})
+    assert bench.ended == [(1, "Red")]
 
 
 FAULTS: dict[str, tuple[ksn.Fault, Trouble, State]] = {
@@ -123,20 +135,21 @@ FAULTS: dict[str, tuple[ksn.Fault, Trouble, State]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_each_fault_is_a_reason_and_not_an_error(bench: Bench, fault: str) -> None:
-    """The caller gets a reason, the hook was told before, the breaker learns what the fault tells."""
+    """The caller gets a reason, the ledger is told before and after, the breaker learns what it may."""
     bench.service.act, trouble, state = FAULTS[fault]
     assert await bench.why() is trouble
     assert bench.breaker.state is state
     assert (len(bench.told), len(bench.service.received)) == (1, 1)
+    assert bench.ended == [(1, trouble.value)]
 
 
 async def test_a_bad_certificate_is_a_service_that_is_not_there(bench: Bench, tmp_path: Path) -> None:
-    """The hook was told, no request arrives, the breaker opens."""
+    """The ledger was told, no request arrives, the breaker opens."""
     impostor = MisbehavingKsn()
     await impostor.start(self_signed(tmp_path, "impostor").server())
     driver = OpenTip("stand-in", Endpoint(impostor.base_url, "key"))
     terms = AskingTerms(longest_seconds=SLOW)
-    asking = Asking(driver, bench.breaker, bench.quota, bench.before_send, terms)
+    asking = Asking(driver, bench.breaker, bench.quota, bench, terms)
     outcome = await asking.ask(ASKER, SUBJECT, PATIENCE)
     await asking.close()
     await impostor.stop()
@@ -174,11 +187,12 @@ async def test_not_found_is_an_answer(bench: Bench) -> None:
     """It may be kept, and the breaker stays closed."""
     bench.service.act = ksn.says(b"", 404)
     assert await bench.ask() == Answer(Zone.NOT_FOUND)
+    assert bench.ended == [(1, "not found")]
     assert bench.breaker.state is State.CLOSED
 
 
 async def test_a_dead_service_is_asked_once(bench: Bench) -> None:
-    """From then on it is left alone, and the hook hears of nothing."""
+    """From then on it is left alone, and the ledger hears of nothing."""
     await bench.service.stop()
     assert await bench.why() is Trouble.UNREACHABLE
     assert await bench.why() is Trouble.PAUSED
@@ -207,21 +221,21 @@ async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
 
 
 async def test_nothing_is_sent_that_could_not_be_recorded(bench: Bench) -> None:
-    """The hook fails: nothing arrives, the quota is not touched, the breaker stays closed."""
+    """The ledger fails: nothing arrives, the quota is not touched, the breaker stays closed."""
     await bench.restart(quota=QuotaTerms(per_minute=1))
     bench.fails = True
     assert await bench.why() is Trouble.NOT_RECORDED
-    assert (bench.service.received, bench.breaker.state) == ([], State.CLOSED)
+    assert (bench.service.received, bench.ended, bench.breaker.state) == ([], [], State.CLOSED)
     bench.fails = False
     assert isinstance(await bench.ask(), Answer)
 
 
 async def test_many_who_ask_the_same_are_one_request(bench: Bench) -> None:
     """Guests of one tenant share it; another tenant has its own, which it does not feel."""
-    same = [Asker(16, f"guest {number}", Mode.STANDARD) for number in range(50)]
+    same = [replace(ASKER, guest=f"guest {number}") for number in range(50)]
     outcomes = await asyncio.gather(*(bench.ask(asker) for asker in [*same, OTHER]))
     assert {type(outcome) for outcome in outcomes} == {Answer}
-    assert sorted(told.asker.tenant for told in bench.told) == [16, 17]
+    assert sorted(told.asker.scope for told in bench.told) == [16, 17]
     assert len(bench.service.received) == 2
 
 
@@ -255,7 +269,7 @@ async def test_a_guest_that_asks_too_much_is_in_nobody_elses_way(bench: Bench) -
         assert await bench.why() is Trouble.BUSY
         bench.service.act = ksn.answers()
         assert isinstance(await bench.ask(OTHER), Answer)
-        bench.asking.withdraw(ASKER.tenant)
+        bench.asking.withdraw(ASKER.scope)
     assert await bench.ask() == Answer(Zone.RED, "EICAR-Test-File", hits=1000)
 
 
@@ -271,9 +285,11 @@ async def test_withdrawn_consent_ends_what_is_under_way_for_that_tenant_alone(be
     async with asyncio.TaskGroup() as group:
         mine, others = group.create_task(bench.why()), group.create_task(bench.ask(OTHER))
         await until(lambda: len(bench.service.received) == 2, "both questions arrive")
-        bench.asking.withdraw(ASKER.tenant)
+        bench.asking.withdraw(ASKER.scope)
         assert bench.asking.under_way == 1
         assert await mine is Trouble.WITHDRAWN
+        mine_number = [told.asker for told in bench.told].index(ASKER) + 1
+        assert bench.ended == [(mine_number, "cancelled")]
         proceed.set()
     assert isinstance(others.result(), Answer)
     assert bench.breaker.state is State.CLOSED
@@ -284,20 +300,22 @@ async def test_no_request_goes_out_after_consent_was_withdrawn(bench: Bench) -> 
     await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
     writing = asyncio.Event()
 
-    async def write_for_ever(_: Disclosure) -> None:
-        writing.set()
-        await asyncio.Event().wait()
+    class Slow(Bench):
+        async def before(self, disclosure: Disclosure) -> int:
+            writing.set()
+            return await asyncio.Future[int]()
 
-    bench.asking._before_send = write_for_ever
+    slow = Slow()
+    bench.asking._ledger = slow
     async with asyncio.TaskGroup() as group:
         asked = [
             group.create_task(bench.why(subject=Subject(Call.DOMAIN, name)))
             for name in ("a.example", "b.example")
         ]
         await writing.wait()
-        bench.asking.withdraw(ASKER.tenant)
+        bench.asking.withdraw(ASKER.scope)
     assert [task.result() for task in asked] == [Trouble.WITHDRAWN] * 2
-    assert bench.service.received == []
+    assert (bench.service.received, slow.ended) == ([], [])
 
 
 async def test_what_was_not_sent_ends_with_the_last_who_waits(bench: Bench) -> None:
@@ -313,7 +331,7 @@ async def test_what_was_not_sent_ends_with_the_last_who_waits(bench: Bench) -> N
         with suppress(asyncio.CancelledError):
             await second
         assert bench.asking.under_way == 1
-        bench.asking.withdraw(OTHER.tenant)
+        bench.asking.withdraw(OTHER.scope)
         await first
     assert len(bench.told) == 1
 
@@ -331,7 +349,7 @@ async def test_who_comes_later_shares_what_an_earlier_one_could_not_wait_for(ben
         early = group.create_task(bench.ask())
         await until(lambda: bench.service.received, "the question arrives")
         early.cancel()
-        late = group.create_task(bench.ask(Asker(16, "late", Mode.STANDARD)))
+        late = group.create_task(bench.ask(replace(ASKER, guest="late")))
         await asyncio.wait({early})
         proceed.set()
     assert isinstance(late.result(), Answer)
@@ -340,7 +358,7 @@ async def test_who_comes_later_shares_what_an_earlier_one_could_not_wait_for(ben
 
 @pytest.mark.parametrize("budget", [0, -1, 0.01, math.nan, -math.inf])
 async def test_without_time_nothing_is_asked(bench: Bench, budget: float) -> None:
-    """Nor is anything told to the hook."""
+    """Nor is anything told to the ledger."""
     assert await bench.why(budget=budget) is Trouble.TIMED_OUT
     assert bench.told == []
 
@@ -372,7 +390,8 @@ class Broken:
 
 async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:
     """It counts as a failure of the service."""
-    asking = Asking(Broken(), bench.breaker, bench.quota, bench.before_send, AskingTerms())
+    asking = Asking(Broken(), bench.breaker, bench.quota, bench, AskingTerms())
     outcome = await asking.ask(ASKER, SUBJECT, PATIENCE)
     assert isinstance(outcome, Unknown)
     assert (outcome.why, bench.breaker.state) == (Trouble.FAULT, State.OPEN)
+    assert bench.ended == [(1, "fault")]

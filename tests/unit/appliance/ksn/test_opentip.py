@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.domain.policy import Mode
 from appliance.ksn.opentip import MAX_ANSWER_BYTES, BadEndpoint, Endpoint, OpenTip
-from appliance.ksn.reputation import Answer, Call, Mode, Part, ReputationError, Request, Subject, Trouble
+from appliance.ksn.reputation import Answer, Call, Part, ReputationError, Request, Subject, Trouble
 from appliance.ksn.statement import FIELDS, HEADERS, fields_of, request_for, statistics, submission
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn

@@ -1,6 +1,7 @@
 """The port to a reputation service."""
 
-from appliance.ksn.reputation import Call, Mode, Part, ReputationError, Request, Trouble
+from appliance.domain.policy import Mode
+from appliance.ksn.reputation import Call, Part, ReputationError, Request, Trouble
 
 
 def test_an_error_has_a_kind_for_programs_and_a_sentence_for_people() -> None:

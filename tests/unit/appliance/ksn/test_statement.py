@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.ksn.reputation import Call, KsnType, Mode, Part, ReputationError, Request, Subject, Trouble
+from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.reputation import Call, Part, ReputationError, Request, Subject, Trouble
 from appliance.ksn.statement import (
     FIELDS,
     STATEMENTS,
@@ -15,6 +16,8 @@ from appliance.ksn.statement import (
     fields_of,
     placed,
     request_for,
+    shown_hash,
+    shown_text,
     statement,
     statistics,
     submission,
@@ -140,3 +143,18 @@ def test_names_of_fields_and_places_are_unique_within_a_call() -> None:
         assert len({field.name for field in fields}) == len(fields)
         if call is not Call.URL:
             assert len({field.place for field in fields}) == len(fields)
+
+
+def test_what_is_shown_is_the_statement_and_the_providers_own_text() -> None:
+    """After a blank line and a word that says whose it is; however the provider ended his lines."""
+    text = statement(KsnType.GLOBAL, 1).text
+    assert shown_text(KsnType.GLOBAL, 1, "") == shown_text(KsnType.GLOBAL, 1, " \n") == text
+    shown = shown_text(KsnType.GLOBAL, 1, "\nOurs. \r\nAlways.\n\n")
+    assert shown == f"{text}\nFrom the provider:\nOurs.\nAlways.\n"
+
+
+def test_the_hash_of_what_is_shown_is_of_all_of_it() -> None:
+    """A provider's text that changes is another text to decide on."""
+    plain, more = shown_text(KsnType.GLOBAL, 1, ""), shown_text(KsnType.GLOBAL, 1, "Ours.")
+    assert shown_hash(plain) == statement(KsnType.GLOBAL, 1).sha256
+    assert shown_hash(more) == hashlib.sha256(more.encode()).hexdigest() != shown_hash(plain)

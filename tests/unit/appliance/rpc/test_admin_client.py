@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from lightagent.v1 import admin_pb2
 from appliance.domain.override import Override
 from appliance.rpc.admin_client import AdminClient, AdminError
 from tests.support.admin_side_server import DEADLINE, AdminSide, admin_side
+from tests.support.ksn_side_server import ksn_side
 
 DIGEST = b"d" * 32
 NOBODY = 65534
@@ -193,3 +195,19 @@ def test_what_fails_inside_the_svm_is_told_with_its_code(side: AdminSide) -> Non
         client._metadata = (("ticket", "0" * 32),)
         with pytest.raises(AdminError, match=r"failed \(UNAUTHENTICATED: no ticket that counts"):
             client.status()
+
+
+def test_what_asks_ksn_is_waited_for_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that hangs ends in a sentence too, after a time of its own."""
+    with ksn_side(tmp_path) as side:
+
+        async def hanging(*_: object) -> NoReturn:
+            await side.hang()
+            raise AssertionError
+
+        monkeypatch.setattr(side.ksn, "check_ksn", hanging)
+        monkeypatch.setattr(side.ksn, "look_up", hanging)
+        with AdminClient(str(side.path), network_seconds=0.05) as client:
+            for call in (lambda: client.check_ksn("acme"), lambda: client.look_up("acme", DIGEST)):
+                with pytest.raises(AdminError, match=r"did not answer within 0\.05 s"):
+                    call()

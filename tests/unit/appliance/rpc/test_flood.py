@@ -1,6 +1,6 @@
-"""The bound on how fast one guest may talk."""
+"""The bounds on how fast one guest may talk."""
 
-from appliance.rpc.flood import Flood
+from appliance.rpc.flood import Flood, Turns
 
 
 class Clock:
@@ -46,3 +46,33 @@ def test_what_costs_more_counts_more() -> None:
     clock.now += 5
     assert [round(flood.pause(2), 6) for _ in range(5)] == [0.0] * 5
     assert round(flood.pause(2), 6) == 0.2
+
+
+def test_turns_are_each_guests_own() -> None:
+    """A guest that has had its turns of a second is refused, and no other."""
+    turns = Turns(10, Clock())
+    assert [turns.takes("a") for _ in range(12)] == [True] * 10 + [False] * 2
+    assert turns.takes("b")
+
+
+def test_turns_come_back_with_time() -> None:
+    """A tenth of a second is a turn of ten a second, and being refused has cost none."""
+    clock = Clock()
+    turns = Turns(10, clock)
+    assert sum(turns.takes("a") for _ in range(1000)) == 10
+    clock.now += 0.1
+    assert [turns.takes("a") for _ in range(2)] == [True, False]
+    clock.now += 1000
+    assert sum(turns.takes("a") for _ in range(1000)) == 10
+
+
+def test_what_turns_remember_is_bounded() -> None:
+    """Guests that come and go leave nothing behind; of too many at once the latest are remembered."""
+    clock = Clock()
+    turns = Turns(1, clock, most=3)
+    assert all(turns.takes(f"guest-{number}") for number in range(100))
+    assert len(turns) == 3
+    assert not turns.takes("guest-99")
+    clock.now += 5
+    assert turns.takes("another")
+    assert len(turns) == 1

@@ -1,17 +1,36 @@
 """The Protection service."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import Limits
+from appliance.domain.guest import Guest
+from appliance.domain.participation import KsnState, Participation, Reason
+from appliance.domain.policy import KsnType, Mode
+from appliance.rpc.guest import GuestService
+from appliance.rpc.identity import Callers, TicketOffice
+from appliance.rpc.server import Address, Server
+from appliance.rpc.sessions import Sessions
 from appliance.rpc.wire import MAX_MESSAGE_BYTES
-from tests.support.svm import RawGuest, StreamEnded, chunk, digest_of, end_of, running_svm, say
+from tests.support.svm import (
+    DEADLINE,
+    RawGuest,
+    StreamEnded,
+    as_stream_ended,
+    chunk,
+    digest_of,
+    end_of,
+    running_svm,
+    say,
+)
 
 
 async def test_a_guest_has_one_check_stream(tmp_path: Path) -> None:
@@ -140,3 +159,125 @@ async def test_a_guest_cannot_make_another_fail(tmp_path: Path) -> None:
                 answer = await good.answer(reply.request_id)
                 assert answer.outcome == verdict_pb2.OUTCOME_NOT_DETECTED, what
             assert svm.parts.sessions.counts["breaches"] == number + 1, what
+
+
+@dataclass
+class KsnSide:
+    """A door for guests with nothing behind it but what is said of KSN, and a clock that the test moves."""
+
+    target: str
+    said: Participation
+    now: float = 1000.0
+    asked: list[Guest] = field(default_factory=list)
+    sessions: Sessions = field(default_factory=lambda: Sessions(8, lambda: 0.0))
+
+    def participation(self, guest: Guest) -> Participation:
+        """What the test wants."""
+        self.asked.append(guest)
+        return self.said
+
+
+@asynccontextmanager
+async def ksn_side(directory: Path, said: Participation) -> AsyncIterator[KsnSide]:
+    """A server of KsnInfo, over real gRPC on a unix socket."""
+    path = directory / "ksn.sock"
+    side = KsnSide(f"unix:{path}", said)
+    server = Server(Address.parse(side.target), 0o600)
+    nothing = cast(Any, None)  # no other call is made
+    async with TicketOffice(Path(f"{path}.id"), 0o600) as office:
+        GuestService(
+            Callers(office), side.sessions, nothing, nothing, nothing, side.participation, lambda: side.now
+        ).add_to(server.grpc)
+        await server.start("lightagent.v1.Protection")
+        try:
+            yield side
+        finally:
+            await server.stop(0)
+
+
+async def ksn_info(guest: RawGuest) -> verdict_pb2.KsnParticipation:
+    """Ask KsnInfo; raises StreamEnded."""
+    with as_stream_ended():
+        reply = await guest.stub.KsnInfo(
+            guest_pb2.KsnInfoRequest(), metadata=guest.metadata, timeout=DEADLINE
+        )
+    assert isinstance(reply, guest_pb2.KsnInfoReply)
+    return reply.participation
+
+
+RESTRICTED = Participation(
+    KsnState.RESTRICTED,
+    KsnType.PRIVATE,
+    Mode.STANDARD,
+    ((Reason.QUOTA_SPENT, "the quota is spent"), (Reason.MODE_LIMITED, "the provider allows less")),
+    accepted=2,
+    in_force=3,
+)
+
+
+async def test_a_guest_is_told_how_ksn_is_used_for_it(tmp_path: Path) -> None:
+    """State, type, mode, reasons and Statements go over the wire; no Attach is needed for it."""
+    async with ksn_side(tmp_path, RESTRICTED) as side, RawGuest.connect(side, attach=False) as guest:
+        said = await ksn_info(guest)
+        asked = side.asked
+    assert (said.state, said.type, said.mode) == (
+        verdict_pb2.KSN_STATE_RESTRICTED,
+        verdict_pb2.KSN_TYPE_PRIVATE,
+        verdict_pb2.KSN_MODE_STANDARD,
+    )
+    assert list(said.reasons) == [verdict_pb2.KSN_REASON_QUOTA_SPENT, verdict_pb2.KSN_REASON_MODE_LIMITED]
+    assert list(said.sentences) == ["the quota is spent", "the provider allows less"]
+    assert (said.statement_accepted, said.statement_in_force) == (2, 3)
+    assert [guest.id.startswith("uid-") for guest in asked] == [True]
+
+
+async def test_an_svm_whose_provider_has_not_enabled_ksn_says_so(tmp_path: Path) -> None:
+    """By default KSN is off, and the guest reads why."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm, attach=False) as guest:
+        said = await ksn_info(guest)
+    assert said.state == verdict_pb2.KSN_STATE_OFF
+    assert list(said.reasons) == [verdict_pb2.KSN_REASON_PROVIDER_DISABLED]
+    assert [bool(sentence) for sentence in said.sentences] == [True]
+
+
+async def test_nobody_is_told_of_ksn_without_a_ticket(tmp_path: Path) -> None:
+    """Who calls is known before anything is said."""
+    async with ksn_side(tmp_path, RESTRICTED) as side, RawGuest.connect(side, attach=False) as guest:
+        guest.metadata = (("ticket", "0" * 32),)
+        with pytest.raises(StreamEnded) as ended:
+            await ksn_info(guest)
+        assert (ended.value.status, side.asked) == (grpc.StatusCode.UNAUTHENTICATED, [])
+
+
+async def test_a_guest_asks_of_ksn_ten_times_a_second(tmp_path: Path) -> None:
+    """More is refused with a sentence and counted, and no other guest notices; later it may again."""
+    async with ksn_side(tmp_path, RESTRICTED) as side, RawGuest.connect(side, attach=False) as guest:
+        for _ in range(10):
+            await ksn_info(guest)
+        with pytest.raises(StreamEnded, match="more than 10 times in a second: ask again") as ended:
+            await ksn_info(guest)
+        assert ended.value.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (len(side.asked), side.sessions.counts["breaches"]) == (10, 1)
+        async with RawGuest.connect(side, attach=False) as other:
+            await ksn_info(other)
+        side.now += 1
+        await ksn_info(guest)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"\xff", grpc.StatusCode.INVALID_ARGUMENT),
+        (bytes(MAX_MESSAGE_BYTES + 1), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+    ids=["no message", "too long"],
+)
+async def test_bytes_that_are_no_question_about_ksn_are_refused(
+    tmp_path: Path, said: bytes, status: grpc.StatusCode
+) -> None:
+    """They end the call by the rules of the wire, and are counted."""
+    async with ksn_side(tmp_path, RESTRICTED) as side, RawGuest.connect(side, attach=False) as guest:
+        call = guest.channel.unary_unary("/lightagent.v1.Protection/KsnInfo")
+        with pytest.raises(StreamEnded) as ended, as_stream_ended():
+            await call(said, metadata=guest.metadata, timeout=DEADLINE)
+        assert (ended.value.status, side.sessions.counts["breaches"]) == (status, 1)

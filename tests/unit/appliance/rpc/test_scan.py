@@ -24,7 +24,7 @@ async def lease_for(guest: RawGuest, content: bytes) -> int:
 
 def stored(svm: Svm, digest: bytes) -> bool:
     """Whether the SVM keeps a verdict of the digest."""
-    return svm.parts.protection.stored(16, digest) is not None
+    return svm.parts.store.lookup(16, [digest]) != [None]
 
 
 async def test_several_uploads_share_a_message(tmp_path: Path) -> None:

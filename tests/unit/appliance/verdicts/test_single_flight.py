@@ -233,6 +233,32 @@ def test_leases_that_bring_nothing_get_short(users: list[int]) -> None:
     assert waited <= 2 * 60 + (LEAST_LEASE_SECONDS + 1) * rounds * len({0, *users})
 
 
+def test_a_flight_that_is_held_asks_nobody_yet() -> None:
+    """Until it is released: then the first who waits is asked, and others wait as ever."""
+    flights, first, second = Flights(15, 60, Clock()), Asker("a"), Asker("b")
+    assert flights.join(KEY, first, 1, hold=True) is None
+    assert flights.join(KEY, second, 1) is None
+    flights.expire()
+    assert (first.leases, second.leases) == ([], [])
+    flights.release(KEY)
+    assert (len(first.leases), second.leases) == (1, [])
+    flights.release(KEY)
+    assert len(first.leases) == 1
+
+
+def test_a_flight_that_is_held_can_be_left_and_settled() -> None:
+    """Who leaves is not asked later; who is told while it is held is not asked at all."""
+    flights, first, second = Flights(15, 60, Clock()), Asker("a"), Asker("b")
+    flights.join(KEY, first, 1, hold=True)
+    flights.join(KEY, second, 1)
+    flights.leave(first, None)
+    assert second.leases == []
+    flights.settle(KEY, FAILED)
+    assert second.answers == {1: FAILED}
+    flights.release(KEY)
+    assert (first.leases, second.leases, flights.flights) == ([], [], 0)
+
+
 def test_a_guest_that_gives_up_at_once_takes_no_time_from_the_next() -> None:
     """A file that changed here and there does not have the others' leases cut."""
     clock = Clock()

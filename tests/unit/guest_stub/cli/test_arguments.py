@@ -26,6 +26,20 @@ def test_every_option_of_a_scan_is_read() -> None:
     }  # fmt: skip
 
 
+def test_every_option_of_ksn_is_read() -> None:
+    """What is typed is what comes out."""
+    assert vars(parse(["ksn", "--json", "--svm", "tcp:h:1"])) == {
+        "command": "ksn", "json": True, "svm": "tcp:h:1", "state": None, "config": None,
+    }  # fmt: skip
+
+
+def test_help_on_ksn_has_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """That an answer is code 0, whatever it is, has to be said."""
+    with pytest.raises(SystemExit):
+        parse(["ksn", "--help"])
+    assert "0  the SVM answered, whatever it said" in capsys.readouterr().out
+
+
 def test_defaults_leave_the_rest_to_the_configuration() -> None:
     """Without options nothing is set."""
     options = parse(["scan", "/a"])

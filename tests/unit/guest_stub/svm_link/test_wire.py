@@ -5,8 +5,8 @@ from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from guest_stub.outcome import Outcome
-from guest_stub.svm_link.values import LinkAnswer, Purpose
-from guest_stub.svm_link.wire import first_reply, seconds, settled_answer
+from guest_stub.svm_link.values import UNKNOWN, KsnReason, KsnUse, LinkAnswer, Purpose
+from guest_stub.svm_link.wire import first_reply, ksn_use, seconds, settled_answer
 from tests.support.guest_side_server import numbers
 
 
@@ -70,3 +70,40 @@ def test_a_detection_names_its_place() -> None:
 def test_an_absent_duration_is_nothing() -> None:
     """No time given is no time at all."""
     assert seconds(guest_pb2.CheckReply().valid_for) == 0.0
+
+
+def test_what_is_said_of_ksn_is_read() -> None:
+    """Numbers become words, and each reason has its sentence."""
+    said = verdict_pb2.KsnParticipation(
+        state=verdict_pb2.KSN_STATE_RESTRICTED,
+        type=verdict_pb2.KSN_TYPE_GLOBAL,
+        mode=verdict_pb2.KSN_MODE_STANDARD,
+        reasons=[verdict_pb2.KSN_REASON_UNREACHABLE, verdict_pb2.KSN_REASON_NEWER_STATEMENT],
+        sentences=["it fails", "there is a newer one"],
+        statement_accepted=1,
+        statement_in_force=2,
+    )
+    reasons = (KsnReason("unreachable", "it fails"), KsnReason("newer statement", "there is a newer one"))
+    assert ksn_use(said) == KsnUse("restricted", "global", "standard", reasons, 1, 2)
+
+
+def test_a_ksn_that_nobody_enabled_has_no_type_and_mode() -> None:
+    """What is not said is empty, and not unknown."""
+    said = verdict_pb2.KsnParticipation(state=verdict_pb2.KSN_STATE_OFF)
+    assert ksn_use(said) == KsnUse("off")
+
+
+def test_words_of_a_newer_svm_are_unknown() -> None:
+    """Numbers that this stub has no word for, and a state that is not said, are no error."""
+    said = verdict_pb2.KsnParticipation.FromString(b"\x08\x63\x10\x63\x18\x63\x22\x02\x63\x01")
+    reasons = (KsnReason(UNKNOWN, ""), KsnReason("provider disabled", ""))
+    assert ksn_use(said) == KsnUse(UNKNOWN, UNKNOWN, UNKNOWN, reasons)
+    assert ksn_use(verdict_pb2.KsnParticipation()).state == UNKNOWN
+
+
+def test_sentences_without_a_reason_are_left_out() -> None:
+    """An SVM that says more sentences than reasons leaves none of them beside the wrong one."""
+    said = verdict_pb2.KsnParticipation(
+        reasons=[verdict_pb2.KSN_REASON_REFUSED], sentences=["refused", "and more"]
+    )
+    assert ksn_use(said).reasons == (KsnReason("refused", "refused"),)

@@ -1,0 +1,113 @@
+"""svm ksn statement show, and the text on which `svm policy` has people decide."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightagent.v1 import admin_pb2
+
+from appliance.cli.console import DONE, CommandError, Console, exit_codes
+from appliance.cli.ksn_words import type_word
+from appliance.config import KsnSettings, load
+from appliance.domain.policy import KsnType
+from appliance.ksn.statement import NoStatement, shown_hash, shown_text, version_in_force
+
+MAX_ADDITION_BYTES = 256 * 1024
+
+_DESCRIPTION = """\
+Prints the KSN Statement: what this program sends to the Kaspersky Security Network (KSN), field
+by field, to whom, and how long it is kept. It works without a running SVM."""
+
+_EPILOG = f"""\
+Without --type it is that of the type in the settings, without --version the version in force; the
+provider's own text stands below it, where the settings name one. The SHA-256 of what is printed is
+the one that `svm policy history` shows with a decision on it.
+
+examples:
+  svm ksn statement show
+  svm ksn statement show --type private --version 1
+  svm ksn statement show | sha256sum
+
+{exit_codes()}"""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStatement:
+    """A text on which somebody decides."""
+
+    type: KsnType
+    version: int
+    text: str
+
+    @property
+    def sha256(self) -> bytes:
+        """Of the text, 32 bytes."""
+        return bytes.fromhex(shown_hash(self.text))
+
+
+def add(verbs: Any) -> None:
+    """Enter the commands. verbs: what argparse's add_subparsers gave."""
+    parser = verbs.add_parser("statement", help="what is accepted with KSN", description=_DESCRIPTION)
+    show: argparse.ArgumentParser = parser.add_subparsers(metavar="VERB", required=True).add_parser(
+        "show", help="print the Statement", description=_DESCRIPTION, epilog=_EPILOG
+    )
+    show.add_argument("--type", choices=list(map(str, KsnType)), help="of this type of KSN")
+    show.add_argument("--version", metavar="V", type=int, help="this version, also an earlier one")
+    show.add_argument("--config", metavar="FILE", type=Path, help="the SVM's settings (KVMLA_CONFIG)")
+    show.set_defaults(run=_show)
+
+
+def _show(args: argparse.Namespace, console: Console) -> int:
+    settings = load(args.config, console.environ).ksn
+    ksn_type = KsnType(args.type or settings.type)
+    in_force = version_in_force(ksn_type)
+    version = in_force if args.version is None else args.version
+    # What the provider adds, it adds to the Statement on which people decide now.
+    adds = ksn_type == settings.type and version == in_force
+    console.out.write(_statement(ksn_type, version, _addition(settings) if adds else "").text)
+    return DONE
+
+
+def statement_in_force(
+    status: admin_pb2.GetKsnStatusReply, args: argparse.Namespace, console: Console
+) -> ShownStatement:
+    """Return the text on which a tenant is to decide, or raise CommandError.
+
+    status: of the SVM, which says the type and the version. args: with `config`, of the SVM's settings.
+    """
+    try:
+        ksn_type = KsnType(type_word(status.type))
+    except ValueError:
+        raise CommandError("the SVM names no type of KSN that this svm knows: update this svm") from None
+    version = status.participation.statement_in_force or version_in_force(ksn_type)
+    return _statement(ksn_type, version, _addition(load(args.config, console.environ).ksn))
+
+
+def _statement(ksn_type: KsnType, version: int, addition: str) -> ShownStatement:
+    try:
+        return ShownStatement(ksn_type, version, shown_text(ksn_type, version, addition))
+    except NoStatement as error:
+        raise CommandError(str(error)) from error
+
+
+def _addition(settings: KsnSettings) -> str:
+    """Return the provider's own text, "" for none."""
+    path = settings.statement_addition_file
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_ADDITION_BYTES + 1)
+        if len(raw) > MAX_ADDITION_BYTES:
+            raise CommandError(
+                f"{path}: over {MAX_ADDITION_BYTES // 1024} KiB; give people a text they can read"
+            )
+        return raw.decode()
+    except OSError as error:
+        why = error.strerror or error
+        raise CommandError(
+            f"{path}: {why}; ksn.statement_addition_file names it: see that you may read it"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path}: not UTF-8; save the provider's text as UTF-8") from error

@@ -1,0 +1,67 @@
+"""What a tenant has decided: whether it takes part in KSN, in which mode, under which Statement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+MAX_TENANT_BYTES = 64
+DEFAULT_TENANT = "default"
+
+
+class KsnType(StrEnum):
+    """Whose service it is."""
+
+    GLOBAL = "global"  # hosted by the vendor
+    PRIVATE = "private"  # inside the corporate network, or at a service provider
+
+
+class Mode(IntEnum):
+    """How much may leave; what is allowed in one mode is allowed in every wider one."""
+
+    STANDARD = 1
+    EXTENDED = 2
+
+
+class Decision(StrEnum):
+    """What somebody said to a Statement."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One decision on one Statement, as the history keeps it for good.
+
+    number: counts up over all tenants, from 1. at: seconds since the epoch. actor: who decided, by the
+    connection. sha256: of the text that was shown, in hexadecimal, the provider's own part included.
+    """
+
+    number: int
+    at: float
+    tenant: str
+    actor: str
+    decision: Decision
+    type: KsnType
+    version: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One tenant's. scope: its part of the cache.
+
+    mode: the widest in which the tenant wants to take part; the provider's limit may be narrower.
+    decided: the latest decision on the Statement of each type, where there was one.
+    """
+
+    tenant: str
+    scope: int
+    active: bool = True
+    mode: Mode = Mode.STANDARD
+    decided: Mapping[KsnType, Consent] = field(default_factory=dict)
+
+    def accepted(self, type_: KsnType) -> Consent | None:
+        """The decision by which the tenant takes part in a type of KSN, None where it does not."""
+        consent = self.decided.get(type_)
+        return consent if consent is not None and consent.decision is Decision.ACCEPT else None

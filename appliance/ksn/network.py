@@ -1,0 +1,174 @@
+"""KSN as the SVM uses it: whoever may ask does, what is learnt is told, and nobody waits for long.
+
+Before anything is begun for a digest, it is looked at inline whether that is of any use: whether the guest's
+tenant takes part, the digest is not one of those that everybody knows, KSN did not say just now that it does
+not know it, and breaker, quota and the guest's own bound leave room. So a scan of a whole tree
+with the quota spent costs no more than one without KSN.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Final
+
+from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
+from appliance.domain.outcome import Disposition, Source
+from appliance.domain.participation import Participation, Reason
+from appliance.domain.verdict import Verdict
+from appliance.ksn.asking import Asker, Asking, Outcome, Unknown
+from appliance.ksn.ledger import DisclosureLedger
+from appliance.ksn.participation import Participants, Reasons
+from appliance.ksn.reputation import Answer, Call, Subject, Trouble
+from appliance.ksn.zones import RULINGS, keep_seconds
+
+ENGINE: Final = "ksn"  # as in Verdict.engine
+MOST_UNKNOWN: Final = 32_768  # digests of which it is remembered that KSN does not know them
+_HOUR: Final = 3600
+# Contents that every system holds; asking about them tells nothing to anybody.
+AT_HOME: Final = frozenset(
+    hashlib.sha256(content).digest()
+    for content in (b"", b"\n", b"\r\n", b" ", b"\0", b"0", b"0\n", b"1", b"1\n")
+)
+
+Learned = Callable[[int, bytes, Verdict], None]
+
+
+class Ksn:
+    """One service, on behalf of all tenants that take part. Lives on one event loop."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        ledger: DisclosureLedger,
+        participants: Participants,
+        learned: Learned,
+        clock: Callable[[], float],
+    ) -> None:
+        """learned: told what is known now: the scope that may see it, the digest, the verdict.
+
+        ledger: the one that `asking` writes to. clock: seconds since the epoch.
+        """
+        self.asking = asking
+        self.ledger = ledger
+        self.participants = participants
+        self.counts = {"asked": 0, "known": 0, "unknown": 0, "unanswered": 0, "not_worth_asking": 0}
+        self._learned = learned
+        self._clock = clock
+        self._unknown: dict[tuple[int, bytes], float] = {}  # until when, in the order of being learnt
+        self._tasks: set[asyncio.Task[None]] = set()
+        asking.on_answer = self._on_answer
+
+    def takes_part(self, scope: int) -> bool:
+        """Whether KSN's answers may be seen in a scope."""
+        return self.participants.takes_part(scope)
+
+    @property
+    def shared(self) -> bool:
+        """Whether tenants that take part see each other's answers."""
+        return self.participants.terms.shared
+
+    def would_ask(self, guest: Guest, digest: bytes) -> bool:
+        """Whether asking about a digest is allowed, and of any use now. Sends nothing."""
+        asker = self.participants.asker(guest)
+        if asker is None:
+            return False
+        if digest in AT_HOME or self._known_to_be_unknown(asker, digest) or not self.asking.has_room(asker):
+            self.counts["not_worth_asking"] += 1
+            return False
+        return True
+
+    def ask(self, guest: Guest, digest: bytes, budget: float, done: Callable[[], None]) -> None:
+        """Ask about a digest, in a share of `budget` seconds; `done` is called when that is over.
+
+        What is learnt is told before that; or later, where the service took longer.
+        """
+        asker = self.participants.asker(guest)
+        if asker is None:
+            done()
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(asker, digest, budget, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def look_up(self, asker: Asker, digest: bytes, seconds: float) -> Outcome:
+        """Ask on behalf of a tenant whatever is known already; for administrators."""
+        return await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), seconds)
+
+    def withdraw(self, scope: int) -> None:
+        """End what is under way for a tenant that takes part no more, or on other terms."""
+        self.asking.withdraw(scope)
+
+    def participation(self, scope: int) -> Participation:
+        """How a scope takes part, and what is in the way now."""
+        return self.participants.participation(scope, self._troubles())
+
+    async def close(self) -> None:
+        """End everything that is under way, and write down how it ended."""
+        await self.asking.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.ledger.close()
+
+    async def _ask(self, asker: Asker, digest: bytes, budget: float, done: Callable[[], None]) -> None:
+        self.counts["asked"] += 1
+        try:
+            outcome = await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), budget)
+            if isinstance(outcome, Unknown):
+                self.counts["unanswered"] += 1
+        finally:
+            done()
+
+    def _on_answer(self, asker: Asker, subject: Subject, answer: Answer) -> None:
+        """Keep what a service said, whether or not somebody still waits for it."""
+        if subject.call is not Call.HASH or not self.takes_part(asker.scope):
+            return
+        digest, now = bytes.fromhex(subject.value), self._clock()
+        disposition = RULINGS[answer.zone].disposition
+        seconds = keep_seconds(answer.zone, random.random)
+        if disposition is None:
+            self.counts["unknown"] += 1
+            self._remember_unknown(asker.scope, digest, now + seconds)
+            return
+        self.counts["known"] += 1
+        hour = int(now // _HOUR) * _HOUR
+        verdict = Verdict(
+            disposition,
+            Source.KSN,
+            0,
+            hour,
+            int(now + seconds),
+            threat=answer.threat or (f"KSN.{answer.zone}" if disposition in _DETECTIONS else ""),
+            engine=ENGINE,
+            category=answer.category,
+        )
+        self._learned(KSN_SHARED_SCOPE if self.shared else asker.scope, digest, verdict)
+
+    def _known_to_be_unknown(self, asker: Asker, digest: bytes) -> bool:
+        until = self._unknown.get((asker.scope, digest))
+        return until is not None and until > self._clock()
+
+    def _remember_unknown(self, scope: int, digest: bytes, until: float) -> None:
+        self._unknown.pop((scope, digest), None)
+        self._unknown[scope, digest] = until
+        if len(self._unknown) > MOST_UNKNOWN:
+            del self._unknown[next(iter(self._unknown))]
+
+    def _troubles(self) -> Reasons:
+        """What of the service is in the way now."""
+        if self.ledger.failing:
+            return (
+                (
+                    Reason.NOT_RECORDED,
+                    f"nothing is sent, the ledger cannot be written: {self.ledger.failing}",
+                ),
+            )
+        found = self.asking.trouble()
+        return () if found is None else ((_REASONS[found.why], found.reason),)
+
+
+_DETECTIONS = (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
+_REASONS = {
+    Trouble.REFUSED: Reason.REFUSED,
+    Trouble.PAUSED: Reason.UNREACHABLE,
+    Trouble.QUOTA: Reason.QUOTA_SPENT,
+}

@@ -1,0 +1,116 @@
+"""The gate: on whose behalf KSN may be asked, on which terms. Nothing leaves that does not pass here.
+
+Open only where the provider has enabled KSN, the tenant's policy is active, and the tenant has accepted
+the Statement of the type in force. Who accepted an earlier version takes part under that one until it decides
+anew; `FIELDS` says what each version allows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.domain.guest import Guest
+from appliance.domain.participation import KsnState, Participation, Reason
+from appliance.domain.policy import KsnType, Mode, Policy
+from appliance.ksn.asking import Asker
+from appliance.ksn.statement import shown_hash, shown_text, version_in_force
+
+Reasons = tuple[tuple[Reason, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTerms:
+    """What the provider has set.
+
+    shared: whether tenants that take part see each other's KSN answers. addition: the provider's own part
+    of the text that tenants decide on. locked: what tenants may not change: "mode", "participation".
+    """
+
+    enabled: bool
+    type: KsnType = KsnType.GLOBAL
+    mode_limit: Mode = Mode.STANDARD
+    shared: bool = False
+    addition: str = ""
+    locked: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What is to be decided on now."""
+        return shown_text(self.type, version_in_force(self.type), self.addition)
+
+
+class Participants:
+    """The policies in force, by scope."""
+
+    def __init__(self, terms: ProviderTerms, policies: Iterable[Policy]) -> None:
+        self.terms = terms
+        self._hash = shown_hash(terms.text)
+        self._policies = {policy.scope: policy for policy in policies}
+
+    def put(self, policy: Policy) -> None:
+        """Put a policy in force, in place of the tenant's earlier one."""
+        self._policies[policy.scope] = policy
+
+    def takes_part(self, scope: int) -> bool:
+        """Whether KSN may be asked for a scope, and its answers seen there."""
+        policy = self._policies.get(scope)
+        if policy is None or not self.terms.enabled or not policy.active:
+            return False
+        return policy.accepted(self.terms.type) is not None
+
+    def asker(self, guest: Guest) -> Asker | None:
+        """On whose behalf and on which terms a guest's question goes out; None where it may not."""
+        return self._asker(self._policies.get(guest.scope), guest.id)
+
+    def asker_of_tenant(self, policy: Policy, actor: str) -> Asker | None:
+        """The same for an administrator's question on behalf of a tenant."""
+        return self._asker(policy, actor)
+
+    def _asker(self, policy: Policy | None, who: str) -> Asker | None:
+        if policy is None or not self.takes_part(policy.scope):
+            return None
+        consent = policy.accepted(self.terms.type)
+        if consent is None:
+            return None
+        mode = min(policy.mode, self.terms.mode_limit)
+        return Asker(policy.scope, policy.tenant, who, self.terms.type, mode, consent.version)
+
+    def participation(self, scope: int, troubles: Reasons = ()) -> Participation:
+        """How a scope takes part. troubles: of the service, as they are now."""
+        policy = self._policies.get(scope)
+        terms = self.terms
+        accepted = policy.accepted(terms.type) if policy is not None else None
+        in_force = version_in_force(terms.type)
+        version = 0 if accepted is None else accepted.version
+        closed = self._closed(policy)
+        if closed is not None:
+            type_, mode = (terms.type, terms.mode_limit) if terms.enabled else (None, None)
+            return Participation(KsnState.OFF, type_, mode, (closed,), version, in_force)
+        assert policy is not None
+        mode = min(policy.mode, terms.mode_limit)
+        reasons = [*troubles]
+        if policy.mode > mode:
+            reasons.append((Reason.MODE_LIMITED, "the provider allows a narrower mode than the tenant chose"))
+        if accepted is None or accepted.sha256 != self._hash:
+            newer = (
+                f"there is a newer text of the Statement, version {in_force}: read it, and decide "
+                "(svm policy change)"
+            )
+            reasons.append((Reason.NEWER_STATEMENT, newer))
+        state = KsnState.RESTRICTED if reasons else KsnState.ENABLED
+        return Participation(state, terms.type, mode, tuple(reasons), version, in_force)
+
+    def _closed(self, policy: Policy | None) -> tuple[Reason, str] | None:
+        """Which gate is closed, the provider's first."""
+        if not self.terms.enabled:
+            return Reason.PROVIDER_DISABLED, "the provider has not enabled KSN (ksn.enabled)"
+        if policy is None:
+            return Reason.NO_POLICY, "the tenant has no policy, and so has not decided (svm policy create)"
+        if policy.accepted(self.terms.type) is None:
+            what = f"the tenant has not accepted the {self.terms.type} Statement (svm policy change)"
+            return Reason.NOT_ACCEPTED, what
+        if not policy.active:
+            return (
+                Reason.POLICY_INACTIVE,
+                "the tenant's policy is not active (svm policy change --active yes)",
+            )
+        return None

@@ -1,0 +1,149 @@
+"""What an administrator asks of policies and KSN: the port `KsnControl` of rpc/ksn_admin.py, over its parts.
+
+A change is made whole: on the disk first, then in force, then what is under way on the old terms is ended.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE
+from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
+from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.checking import check
+from appliance.ksn.network import Ksn
+from appliance.ksn.statement import shown_hash, version_in_force
+from appliance.ksn_assembly import KsnParts
+from appliance.rpc.admin_calls import ControlRefused
+from appliance.rpc.ksn_views import (
+    CheckView,
+    KsnStatusView,
+    LookUpView,
+    PolicyChange,
+    PolicyDraft,
+    PolicyView,
+    StatementDecision,
+)
+from appliance.state.environment import StateError
+from appliance.state.policies import Decided, PolicyRefused
+from appliance.state.policies import PolicyChange as StoredChange
+
+LOOK_UP_SECONDS = 10.0
+_NO_SCOPE = 0xFFFFFFFF  # of a tenant without a policy: nobody's
+
+
+class PolicyControl:
+    """Implements KsnControl."""
+
+    def __init__(self, parts: KsnParts) -> None:
+        self._parts = parts
+        self._changing = asyncio.Lock()
+
+    def policies(self) -> Sequence[PolicyView]:
+        """Every tenant's, by name."""
+        return [self._view(policy) for policy in self._parts.policies.policies()]
+
+    async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
+        """Begin a policy, with its decision."""
+        decided = self._decided(draft.decision)
+        self._check_mode(draft.mode)
+        store = self._parts.policies
+        return await self._change(lambda: store.create(draft.tenant, draft.mode, decided, actor))
+
+    async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
+        """Change a policy. Who declines is never refused."""
+        terms, decision = self._parts.participants.terms, change.decision
+        if change.mode is not None:
+            if "mode" in terms.locked:
+                raise ControlRefused("the provider has locked the mode (ksn.locked): only he can change it")
+            self._check_mode(change.mode)
+        if decision is not None and decision.decision is Decision.ACCEPT and "participation" in terms.locked:
+            raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+        decided = None if decision is None else self._decided(decision)
+        what = StoredChange(change.active, change.mode, decided)
+        return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
+
+    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
+        """The newest decisions."""
+        return self._parts.policies.consents(tenant, limit)
+
+    def ksn_status(self, tenant: str) -> KsnStatusView:
+        """How KSN is used for a tenant."""
+        parts, terms = self._parts, self._parts.participants.terms
+        policy = parts.policies.policy(tenant)
+        usual = DEFAULT_TENANT_SCOPE if tenant == DEFAULT_TENANT else _NO_SCOPE
+        network = parts.network
+        return KsnStatusView(
+            parts.participation(usual if policy is None else policy.scope),
+            terms.enabled,
+            terms.type,
+            terms.mode_limit,
+            "" if network is None else network.asking.service_name,
+            terms.shared,
+            terms.locked,
+            "" if network is None else network.asking.breaker_state.value,
+            None if network is None else network.asking.quota_left(),
+        )
+
+    async def check_ksn(self, tenant: str) -> Sequence[CheckView]:
+        """Try the service, step by step."""
+        network, asker = self._asker(tenant, "svm ksn check")
+        assert self._parts.place is not None
+        steps = await check(network, self._parts.place, asker)
+        return [CheckView(step.what, step.good, step.said) for step in steps]
+
+    async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
+        """Ask about a digest on behalf of a tenant."""
+        network, asker = self._asker(tenant, "svm ksn lookup")
+        outcome = await network.look_up(asker, digest, LOOK_UP_SECONDS)
+        if isinstance(outcome, Unknown):
+            return LookUpView(None, outcome.reason)
+        return LookUpView(outcome)
+
+    def _asker(self, tenant: str, actor: str) -> tuple[Ksn, Asker]:
+        """On whose behalf something is asked, or ControlRefused."""
+        policy, network = self._parts.policies.policy(tenant), self._parts.network
+        asker = None if policy is None else self._parts.participants.asker_of_tenant(policy, actor)
+        if network is None or asker is None:
+            scope = _NO_SCOPE if policy is None else policy.scope
+            why = self._parts.participants.participation(scope).reasons[0][1]
+            raise ControlRefused(f"nothing was sent: {why}")
+        return network, asker
+
+    def _check_mode(self, mode: Mode) -> None:
+        limit = self._parts.participants.terms.mode_limit
+        if mode > limit:
+            wanted, allowed = mode.name.lower(), limit.name.lower()
+            raise ControlRefused(f"{wanted} mode is wider than the provider allows: choose {allowed}")
+
+    def _decided(self, decision: StatementDecision) -> Decided:
+        """The decision with the text that it is about; ControlRefused where that is not in force."""
+        terms = self._parts.participants.terms
+        if decision.type is not terms.type:
+            raise ControlRefused(
+                f"the provider has set the {terms.type} type: the decision must be on its Statement"
+            )
+        in_force = version_in_force(terms.type)
+        if decision.version != in_force or decision.sha256 != shown_hash(terms.text):
+            raise ControlRefused(
+                f"the decision is not about the Statement in force, version {in_force} and what the "
+                "provider added: read it (svm ksn statement show) and decide on that"
+            )
+        return Decided(decision.decision, terms.type, in_force, terms.text)
+
+    async def _change(self, change: Callable[[], Policy]) -> PolicyView:
+        """Make a change, shielded from who asked for it: begun is done."""
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change)))
+
+    async def _make(self, change: Callable[[], Policy]) -> PolicyView:
+        async with self._changing:
+            try:
+                policy = await asyncio.to_thread(change)
+            except (PolicyRefused, StateError) as error:
+                raise ControlRefused(str(error)) from error
+            self._parts.participants.put(policy)
+            if self._parts.network is not None:
+                self._parts.network.withdraw(policy.scope)
+            return self._view(policy)
+
+    def _view(self, policy: Policy) -> PolicyView:
+        return PolicyView(policy, self._parts.participation(policy.scope))

@@ -1,0 +1,174 @@
+"""The KsnAdministration service: policies, consent and KSN, checked, handed to the port `KsnControl`.
+
+As in `admin`, the service knows the wire and its rules. Whether a decision is about the Statement in force,
+and whether a tenant may have what it asks for, is KsnControl's affair.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
+
+from appliance.domain.policy import DEFAULT_TENANT, MAX_TENANT_BYTES, Consent, Decision, Mode
+from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
+from appliance.rpc.identity import Context, PeerCredentials
+from appliance.rpc.ksn_views import (
+    TYPE_NUMBERS,
+    CheckView,
+    KsnStatusView,
+    LookUpView,
+    PolicyChange,
+    PolicyDraft,
+    PolicyView,
+    StatementDecision,
+    check_message,
+    consent_message,
+    ksn_status_reply,
+    look_up_reply,
+    policy_message,
+)
+
+DEFAULT_CONSENTS = 100
+MAX_CONSENTS = 1000
+
+TENANT_RULE = f'give 1 to {MAX_TENANT_BYTES} letters of A-Z and a-z, digits, ".", "_" and "-"'
+
+_TENANT = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TENANT_BYTES}}}")
+_TYPES = {number: ksn_type for ksn_type, number in TYPE_NUMBERS.items()}
+_MODES: dict[int, Mode] = {int(mode): mode for mode in Mode}
+
+
+class KsnControl(Protocol):
+    """What the SVM does for an administrator of policies and KSN.
+
+    Every change is durable and in force when its call returns: no request to KSN starts on the old terms,
+    and those under way are cancelled. What cannot be done as things are raises ControlRefused.
+    """
+
+    def policies(self) -> Sequence[PolicyView]:
+        """Every tenant's, by name."""
+
+    async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
+        """Begin a policy. Refused where there is one, or the decision is not about the text in force."""
+
+    async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
+        """Change a policy. Refused as for create_policy, and where there is none."""
+
+    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
+        """The newest `limit` decisions, the newest first. tenant: None for all."""
+
+    def ksn_status(self, tenant: str) -> KsnStatusView:
+        """How KSN is used for a tenant, which need not have a policy."""
+
+    async def check_ksn(self, tenant: str) -> Sequence[CheckView]:
+        """Try the service, each step in its order. Refused where the tenant does not take part."""
+
+    async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
+        """Ask KSN about a digest of 32 bytes. Refused where the tenant does not take part."""
+
+
+class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
+    """Serves administrators beside AdministrationService, on the same socket."""
+
+    def __init__(self, control: KsnControl, caller: Callable[[Context], Awaitable[PeerCredentials]]) -> None:
+        """caller: who calls; ends the call itself where nobody vouches."""
+        self.caller = caller
+        self._control = control
+
+    @answered
+    async def ListPolicies(
+        self, _request: admin_pb2.ListPoliciesRequest, _author: str
+    ) -> admin_pb2.ListPoliciesReply:
+        """Answer every tenant's policy."""
+        return admin_pb2.ListPoliciesReply(policies=map(policy_message, self._control.policies()))
+
+    @answered
+    async def CreatePolicy(
+        self, request: admin_pb2.CreatePolicyRequest, author: str
+    ) -> admin_pb2.PolicyReply:
+        """Begin a policy."""
+        tenant = _tenant(request.tenant)
+        if not request.HasField("decision"):
+            raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
+        mode = _mode(request.mode) if request.mode else Mode.STANDARD
+        draft = PolicyDraft(tenant, _decision(request.decision), mode)
+        view = await self._control.create_policy(draft, author)
+        return admin_pb2.PolicyReply(policy=policy_message(view))
+
+    @answered
+    async def ChangePolicy(
+        self, request: admin_pb2.ChangePolicyRequest, author: str
+    ) -> admin_pb2.PolicyReply:
+        """Change a policy."""
+        tenant = _tenant(request.tenant)
+        change = PolicyChange(
+            active=request.active if request.HasField("active") else None,
+            mode=_mode(request.mode) if request.HasField("mode") else None,
+            decision=_decision(request.decision) if request.HasField("decision") else None,
+        )
+        if change == PolicyChange():
+            raise BadRequest("nothing is to change: give active, mode or decision")
+        view = await self._control.change_policy(tenant, change, author)
+        return admin_pb2.PolicyReply(policy=policy_message(view))
+
+    @answered
+    async def ListConsents(
+        self, request: admin_pb2.ListConsentsRequest, _author: str
+    ) -> admin_pb2.ListConsentsReply:
+        """Answer what was decided."""
+        tenant = _tenant(request.tenant) if request.tenant else None
+        consents = self._control.consents(
+            tenant, checked_limit(request.limit, DEFAULT_CONSENTS, MAX_CONSENTS)
+        )
+        return admin_pb2.ListConsentsReply(consents=map(consent_message, consents))
+
+    @answered
+    async def GetKsnStatus(
+        self, request: admin_pb2.GetKsnStatusRequest, _author: str
+    ) -> admin_pb2.GetKsnStatusReply:
+        """Answer whether and how KSN is used."""
+        return ksn_status_reply(self._control.ksn_status(_tenant(request.tenant or DEFAULT_TENANT)))
+
+    @answered
+    async def CheckKsn(self, request: admin_pb2.CheckKsnRequest, _author: str) -> admin_pb2.CheckKsnReply:
+        """Try the service."""
+        checks = await self._control.check_ksn(_tenant(request.tenant))
+        return admin_pb2.CheckKsnReply(checks=map(check_message, checks))
+
+    @answered
+    async def LookUp(self, request: admin_pb2.LookUpRequest, _author: str) -> admin_pb2.LookUpReply:
+        """Ask KSN about a digest."""
+        tenant, digest = _tenant(request.tenant), checked_digest(request.sha256)
+        return look_up_reply(await self._control.look_up(tenant, digest))
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a text is a tenant's name: see TENANT_RULE."""
+    return _TENANT.fullmatch(name) is not None
+
+
+def _tenant(name: str) -> str:
+    """Return a tenant's name that is one."""
+    if not is_tenant(name):
+        raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
+    return name
+
+
+def _mode(number: verdict_pb2.KsnMode.ValueType) -> Mode:
+    """Return a mode that this SVM knows."""
+    mode = _MODES.get(number)
+    if mode is None:
+        raise BadRequest(f"mode is {int(number)}: give KSN_MODE_STANDARD or KSN_MODE_EXTENDED")
+    return mode
+
+
+def _decision(message: admin_pb2.KsnDecision) -> StatementDecision:
+    """Return a decision whose fields are sound; whether it is about the text in force, KsnControl knows."""
+    ksn_type = _TYPES.get(message.type)
+    if ksn_type is None:
+        raise BadRequest(f"type is {int(message.type)}: give KSN_TYPE_GLOBAL or KSN_TYPE_PRIVATE")
+    if not message.version:
+        raise BadRequest("version is 0: give the version of the Statement that was shown")
+    decision = Decision.ACCEPT if message.accept else Decision.DECLINE
+    return StatementDecision(decision, ksn_type, message.version, checked_digest(message.sha256).hex())

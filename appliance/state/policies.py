@@ -1,0 +1,254 @@
+"""What tenants have decided, and when: policies, and the complete history of how they came to be.
+
+    policies   tenant -> JSON {scope, active, mode, decided: {KSN type: number of the decision}}
+    decisions  number as u64 big endian -> JSON {kind, at, tenant, actor, ...}
+    texts      SHA-256 (32 bytes) -> JSON {text}: each text that was shown, once
+    meta       "next scope" -> u32 little endian
+
+A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of
+the rest is of the kind "settings" and has active and mode as they were after it. Nothing of it is ever
+dropped, and a scope is never given away twice. One change is one transaction, on the disk when the call
+returns. Every value but the next scope ends with an xxh3_64 of the rest.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import lmdb
+
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE
+from appliance.domain.policy import (
+    DEFAULT_TENANT,
+    MAX_TENANT_BYTES,
+    Consent,
+    Decision,
+    KsnType,
+    Mode,
+    Policy,
+)
+from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TENANT_BYTES}}}")
+_NEXT_SCOPE = b"next scope"
+_CONSENT, _SETTINGS = "consent", "settings"
+
+
+class PolicyRefused(Exception):
+    """A policy cannot be made or changed like that; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What somebody says to a Statement. text: all that he was shown, the provider's own part included.
+
+    The text is kept under the SHA-256 of its UTF-8 bytes just as they are. That is the `sha256` of a
+    Statement where the text is its canonical form and nothing was added to it.
+    """
+
+    decision: Decision
+    type: KsnType
+    version: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What is to be changed of a policy; None leaves a thing as it is."""
+
+    active: bool | None = None
+    mode: Mode | None = None
+    decided: Decided | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """How a policy was set at a time, its decisions aside. number, at, actor: as in Consent."""
+
+    number: int
+    at: float
+    tenant: str
+    actor: str
+    active: bool
+    mode: Mode
+
+
+class PolicyStore:
+    """The policies of all tenants. What changes something waits for the disk, the rest does not wait."""
+
+    def __init__(self, environment: StateEnvironment, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self._environment = environment
+        self._clock = clock
+        self._policies_db = environment.table(b"policies")
+        self._decisions_db = environment.table(b"decisions")
+        self._texts_db = environment.table(b"texts")
+        self._meta_db = environment.table(b"meta")
+
+    def policies(self) -> list[Policy]:
+        """Every policy, by name. Raises StateDamaged."""
+        with self._environment.reading() as txn:
+            names = [bytes(key).decode() for key in txn.cursor(db=self._policies_db).iternext(values=False)]
+            return [found for name in names if (found := self._policy(txn, name)) is not None]
+
+    def policy(self, tenant: str) -> Policy | None:
+        """The policy of a tenant, None where it has none. Raises StateDamaged."""
+        if not _NAME.fullmatch(tenant):
+            return None
+        with self._environment.reading() as txn:
+            return self._policy(txn, tenant)
+
+    def create(self, tenant: str, mode: Mode, decided: Decided, actor: str) -> Policy:
+        """Make an active policy, with the decision without which there is none. Raises PolicyRefused.
+
+        actor: who decided, by the connection. Raises StateError where it could not be written.
+        """
+        if not _NAME.fullmatch(tenant):
+            raise PolicyRefused(
+                f"{tenant[:MAX_TENANT_BYTES]!r} is no name of a tenant: take 1 to {MAX_TENANT_BYTES} of A-Z, "
+                "a-z, 0-9, dot, underscore and hyphen"
+            )
+        with self._environment.changing, self._environment.writing() as txn:
+            if self._policy(txn, tenant) is not None:
+                raise PolicyRefused(f"the tenant {tenant} has a policy already: change that one")
+            consent = self._decide(txn, tenant, decided, actor)
+            policy = Policy(tenant, self._scope(txn, tenant), True, mode, {decided.type: consent})
+            self._set(txn, policy, actor)
+            self._keep(txn, policy)
+        return policy
+
+    def change(self, tenant: str, change: PolicyChange, actor: str) -> Policy:
+        """Change a policy, and return it as it is now. Raises PolicyRefused where there is none.
+
+        actor: who decided, by the connection. Raises StateError where it could not be written.
+        """
+        with self._environment.changing, self._environment.writing() as txn:
+            old = self._policy(txn, tenant) if _NAME.fullmatch(tenant) else None
+            if old is None:
+                raise PolicyRefused(f"the tenant {tenant[:MAX_TENANT_BYTES]} has no policy: create one")
+            decided = dict(old.decided)
+            if change.decided is not None:
+                decided[change.decided.type] = self._decide(txn, tenant, change.decided, actor)
+            active = old.active if change.active is None else change.active
+            mode = old.mode if change.mode is None else change.mode
+            policy = Policy(tenant, old.scope, active, mode, decided)
+            if (active, mode) != (old.active, old.mode):
+                self._set(txn, policy, actor)
+            self._keep(txn, policy)
+        return policy
+
+    def consents(self, tenant: str | None, limit: int) -> list[Consent]:
+        """The newest `limit` decisions of a tenant, or of all, the newest first. Raises StateDamaged."""
+        found: list[Consent] = []
+        with self._environment.reading() as txn:
+            for number, fields in self._history(txn, _CONSENT, tenant):
+                if len(found) >= limit:
+                    break
+                found.append(_consent(number, fields))
+        return found
+
+    def changes(self, tenant: str | None, limit: int) -> list[SettingsChange]:
+        """The newest `limit` changes of what is no decision, the newest first. Raises StateDamaged."""
+        found: list[SettingsChange] = []
+        with self._environment.reading() as txn:
+            for number, fields in self._history(txn, _SETTINGS, tenant):
+                if len(found) >= limit:
+                    break
+                who = (number, fields["at"], fields["tenant"], fields["actor"])
+                found.append(SettingsChange(*who, fields["active"], Mode(fields["mode"])))
+        return found
+
+    def text(self, sha256: str) -> str | None:
+        """The text that somebody was shown, by its SHA-256 in hexadecimal. Raises StateDamaged."""
+        try:
+            key = bytes.fromhex(sha256)
+        except ValueError:
+            return None
+        if len(key) != hashlib.sha256().digest_size:
+            return None
+        with self._environment.reading() as txn:
+            data = txn.get(key, db=self._texts_db)
+            return None if data is None else str(unpacked(data, self._environment.path)["text"])
+
+    def _policy(self, txn: lmdb.Transaction, tenant: str) -> Policy | None:
+        data = txn.get(tenant.encode(), db=self._policies_db)
+        if data is None:
+            return None
+        fields = unpacked(data, self._environment.path)
+        decided = {KsnType(type_): self._decision(txn, number) for type_, number in fields["decided"].items()}
+        return Policy(tenant, fields["scope"], fields["active"], Mode(fields["mode"]), decided)
+
+    def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
+        data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
+        if data is None:
+            raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
+        return _consent(number, unpacked(data, self._environment.path))
+
+    def _history(
+        self, txn: lmdb.Transaction, kind: str, tenant: str | None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        cursor = txn.cursor(db=self._decisions_db)
+        for key, data in cursor.iterprev() if cursor.last() else ():
+            fields = unpacked(data, self._environment.path)
+            if fields["kind"] == kind and tenant in (None, fields["tenant"]):
+                yield int.from_bytes(key, "big"), fields
+
+    def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
+        """Enter a decision, and the text that it is about."""
+        digest = hashlib.sha256(decided.text.encode()).digest()
+        txn.put(digest, packed({"text": decided.text}), db=self._texts_db, overwrite=False)
+        fields = {
+            "kind": _CONSENT,
+            "at": self._clock(),
+            "tenant": tenant,
+            "actor": actor,
+            "decision": decided.decision,
+            "type": decided.type,
+            "version": decided.version,
+            "sha256": digest.hex(),
+        }
+        return _consent(self._append(txn, fields), fields)
+
+    def _set(self, txn: lmdb.Transaction, policy: Policy, actor: str) -> None:
+        """Enter how a policy is set from now on."""
+        fields = {"kind": _SETTINGS, "at": self._clock(), "tenant": policy.tenant, "actor": actor}
+        self._append(txn, {**fields, "active": policy.active, "mode": policy.mode})
+
+    def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
+        cursor = txn.cursor(db=self._decisions_db)
+        number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
+        txn.put(number.to_bytes(8, "big"), packed(fields), db=self._decisions_db, append=True)
+        return number
+
+    def _keep(self, txn: lmdb.Transaction, policy: Policy) -> None:
+        fields = {
+            "scope": policy.scope,
+            "active": policy.active,
+            "mode": policy.mode,
+            "decided": {type_: consent.number for type_, consent in policy.decided.items()},
+        }
+        txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
+
+    def _scope(self, txn: lmdb.Transaction, tenant: str) -> int:
+        """Return the scope of a new tenant, which nobody else has had."""
+        if tenant == DEFAULT_TENANT:
+            return DEFAULT_TENANT_SCOPE
+        known = txn.get(_NEXT_SCOPE, db=self._meta_db)
+        scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
+        txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
+        return scope
+
+
+def _consent(number: int, fields: dict[str, Any]) -> Consent:
+    return Consent(
+        number,
+        fields["at"],
+        fields["tenant"],
+        fields["actor"],
+        Decision(fields["decision"]),
+        KsnType(fields["type"]),
+        fields["version"],
+        fields["sha256"],
+    )

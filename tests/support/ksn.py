@@ -1,0 +1,71 @@
+"""An SVM that uses a KSN of the test's own, and what an administrator decides there."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from appliance.config import BreakerSettings, KsnSettings
+from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
+from appliance.ksn.statement import shown_hash, shown_text, version_in_force
+from appliance.ksn_control import PolicyControl
+from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
+from appliance.state.ledger import LedgerStore
+from tests.support.misbehaving_ksn import MisbehavingKsn
+from tests.support.svm import Svm, running_svm
+
+ACTOR = "uid-0.pid-1"
+
+
+def decision(decided: Decision = Decision.ACCEPT, type_: KsnType = KsnType.PRIVATE) -> StatementDecision:
+    """A decision on the text in force, without anything of the provider's."""
+    version = version_in_force(type_)
+    return StatementDecision(decided, type_, version, shown_hash(shown_text(type_, version, "")))
+
+
+@dataclass(frozen=True)
+class KsnSvm:
+    """A running SVM, the service that it asks, and its administrator's commands."""
+
+    svm: Svm
+    service: MisbehavingKsn
+    control: PolicyControl
+
+    async def accept(self, tenant: str = DEFAULT_TENANT, mode: Mode = Mode.STANDARD) -> None:
+        """Begin a tenant's policy by accepting."""
+        await self.control.create_policy(PolicyDraft(tenant, decision(), mode), ACTOR)
+
+    async def decline(self, tenant: str = DEFAULT_TENANT) -> None:
+        """Take part no more."""
+        await self.control.change_policy(tenant, PolicyChange(decision=decision(Decision.DECLINE)), ACTOR)
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """Everything in the ledger, written out."""
+        network = self.svm.parts.ksn.network
+        assert network is not None
+        await network.ledger.flush()
+        store = LedgerStore(self.svm.parts.state.environment)
+        assert store.verify().problem == ""
+        return [dict(entry.payload) for entry in store.entries()]
+
+
+@asynccontextmanager
+async def ksn_svm(directory: Path, **settings: Any) -> AsyncIterator[KsnSvm]:
+    """A running SVM with KSN enabled, a private one that the test drives. settings: of [ksn]."""
+    service = MisbehavingKsn()
+    await service.start()
+    usual = KsnSettings(
+        enabled=True,
+        type="private",
+        endpoint=service.base_url,
+        longest_seconds=0.5,
+        per_minute=0,
+        per_day=0,
+        breaker=BreakerSettings(pause_seconds=600, longest_pause_seconds=600),
+    )
+    try:
+        async with running_svm(directory, ksn=replace(usual, **settings)) as svm:
+            yield KsnSvm(svm, service, PolicyControl(svm.parts.ksn))
+    finally:
+        await service.stop()

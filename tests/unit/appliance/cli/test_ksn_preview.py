@@ -1,0 +1,90 @@
+"""svm ksn preview: everything that could be sent, and nothing is."""
+
+import hashlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import Ran, svm
+
+HEX = "ab" * 32
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is connected to, no name is looked up."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a preview used the network")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+
+
+def preview(subject: object) -> Ran:
+    """Run `svm ksn preview`."""
+    return svm("ksn", "preview", subject)
+
+
+def lines(ran: Ran, mode: str) -> list[list[str]]:
+    """The calls of a mode: call, field, value."""
+    assert (ran.code, ran.err) == (0, "")
+    part = ran.out.split(f"in {mode} mode:\n")[1].split("\n\n")[0]
+    return [line.split(maxsplit=1) for line in part.splitlines()[1:]]
+
+
+def test_a_digest_is_asked_about_in_each_mode() -> None:
+    """Nothing else is known of it."""
+    ran = preview(HEX.upper())
+    assert lines(ran, "standard") == lines(ran, "extended") == [["hash", f"digest  {HEX}"]]
+    assert ran.out.endswith("nothing was sent\n")
+
+
+def test_a_file_leaves_in_extended_mode_alone(tmp_path: Path) -> None:
+    """In standard mode it is its digest; its name is in neither."""
+    path = tmp_path / "secret-name.bin"
+    path.write_bytes(b"x" * 1234)
+    ran, digest = preview(path), hashlib.sha256(b"x" * 1234).hexdigest()
+    assert lines(ran, "standard") == [["hash", f"digest  {digest}"]]
+    extended = [" ".join(" ".join(line).split()) for line in lines(ran, "extended")]
+    assert extended == [
+        f"hash digest {digest}",
+        f"submit submitted digest {digest}",
+        "submit content the file or a part of it, 1,234 bytes at most",
+        f"result analysed digest {digest}",
+    ]
+    assert "secret-name" not in ran.out
+
+
+def test_an_address_is_shown_as_it_would_leave() -> None:
+    """Credentials and fragment in no mode, the query string in extended mode; then the hosts."""
+    ran = preview("https://user:secret@www.example.com/a?b=c#d")
+    standard = [" ".join(" ".join(line).split()) for line in lines(ran, "standard")]
+    assert standard == [
+        "url url https://www.example.com/a",
+        "domain domain www.example.com",
+        "domain domain example.com",
+    ]
+    extended = [" ".join(" ".join(line).split()) for line in lines(ran, "extended")]
+    assert extended == [standard[0], "url query string ?b=c", *standard[1:]]
+    assert "secret" not in ran.out
+
+
+def test_a_host_of_ones_own_network_is_said_so() -> None:
+    """A service outside can know nothing of it."""
+    assert "this host is known in its own network only" in preview("http://intranet/").out
+    assert "own network" not in preview("example.com").out
+
+
+def test_what_is_nothing_that_could_be_asked_about_is_told() -> None:
+    """A name of a file that is not here is not taken for a host."""
+    ran = preview("nothing.exe")
+    assert (ran.code, ran.out) == (2, "")
+    assert "is no file that is here, no digest, and no address" in ran.err
+    assert "is no scheme of the web" in preview("mailto://a").err
+
+
+def test_a_very_long_address_is_no_name_of_a_file() -> None:
+    """Longer than any file's name may be."""
+    assert preview("example.com/" + "a" * 3000).code == 0

@@ -1,0 +1,174 @@
+"""The file of the state: who opens it, and what he finds. How it stands damage: test_store.py."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from appliance.state import environment as state_environment
+from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[StateEnvironment]:
+    """An open state."""
+    opened = StateEnvironment.open(tmp_path)
+    yield opened
+    opened.close()
+
+
+def read_elsewhere(directory: Path) -> str:
+    """What another process reads of the record "key", or why it does not."""
+    program = f"""
+from pathlib import Path
+from appliance.state.environment import StateEnvironment, StateError
+try:
+    environment = StateEnvironment.open_to_read(Path({os.fspath(directory)!r}))
+    table = environment.table(b"mine")
+    with environment.reading() as txn:
+        print(txn.get(b"key", db=table))
+    with environment.writing() as txn:
+        print("written")
+except StateError as error:
+    print(type(error).__name__, error)
+"""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
+    """By all stores that share the file."""
+    environment = StateEnvironment.open(tmp_path)
+    mine, other = environment.table(b"mine"), environment.table(b"other")
+    with environment.changing, environment.writing() as txn:
+        txn.put(b"key", b"1", db=mine)
+        txn.put(b"key", b"2", db=other)
+    environment.close()
+    again = StateEnvironment.open(tmp_path)
+    tables = [again.table(b"mine"), again.table(b"other")]
+    with again.reading() as txn:
+        assert [txn.get(b"key", db=table) for table in tables] == [b"1", b"2"]
+    again.close()
+
+
+def test_what_failed_halfway_is_not_there(environment: StateEnvironment) -> None:
+    """Whatever the error is, the whole transaction is undone."""
+    table = environment.table(b"mine")
+
+    def fail() -> None:
+        with environment.writing() as txn:
+            txn.put(b"key", b"1", db=table)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with environment.reading() as txn:
+        assert txn.get(b"key", db=table) is None
+
+
+def test_the_file_is_for_its_user_alone(environment: StateEnvironment) -> None:
+    """It says who asked about what."""
+    assert environment.path.stat().st_mode & 0o077 == 0
+
+
+def test_another_process_reads_while_this_one_has_it_open(
+    environment: StateEnvironment, tmp_path: Path
+) -> None:
+    """It sees what is committed, and cannot write."""
+    table = environment.table(b"mine")
+    with environment.writing() as txn:
+        txn.put(b"key", b"committed", db=table)
+    with environment.changing, environment.writing() as txn:
+        txn.put(b"key", b"not yet", db=table)
+        read, refused = read_elsewhere(tmp_path).splitlines()
+    assert read == "b'committed'"
+    assert refused.startswith("StateError")
+
+
+def test_a_table_that_a_reader_does_not_find_is_a_sentence(
+    environment: StateEnvironment, tmp_path: Path
+) -> None:
+    """As where an older SVM has made the file."""
+    assert read_elsewhere(tmp_path).startswith(f"StateError {environment.path} has no mine yet")
+
+
+def test_a_reader_makes_no_state_where_there_is_none(tmp_path: Path) -> None:
+    """It says so, and leaves the directory as it is."""
+    with pytest.raises(StateError, match="not there yet"):
+        StateEnvironment.open_to_read(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "foreign", "newer"])
+def test_a_reader_refuses_what_a_writer_refuses(tmp_path: Path, damage: str) -> None:
+    """The same checks, and the file stays as it is."""
+    environment, path = StateEnvironment.open(tmp_path), tmp_path / FILE
+    table, meta = environment.table(b"mine"), environment.table(b"meta")
+    with environment.writing() as txn:
+        for number in range(2000):
+            txn.put(number.to_bytes(8, "big"), bytes(100), db=table)
+        if damage == "newer":
+            txn.put(b"schema", (99).to_bytes(4, "little"), db=meta)
+    environment.close()
+    if damage == "cut":
+        os.truncate(path, 8192)
+    elif damage == "zeros":
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 2 // 4096 * 4096)
+            file.write(bytes(16384))
+    elif damage == "foreign":
+        path.unlink()
+        with lmdb.open(os.fspath(path), subdir=False, max_dbs=4) as env:
+            env.open_db(b"a"), env.open_db(b"b")
+    before = path.read_bytes()
+    with pytest.raises(StateError) as caught:
+        StateEnvironment.open_to_read(tmp_path)
+    assert isinstance(caught.value, StateDamaged) == (damage != "newer")
+    assert path.read_bytes() == before
+
+
+def test_a_full_map_refuses_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is there can still be read."""
+    monkeypatch.setattr(state_environment, "MAP_BYTES", 1 << 20)
+    environment = StateEnvironment.open(tmp_path)
+    table = environment.table(b"mine")
+
+    def fill() -> None:
+        with environment.writing() as txn:
+            for number in range(100):
+                txn.put(number.to_bytes(8, "big"), bytes(65536), db=table)
+
+    with pytest.raises(StateError, match="cannot be written"):
+        fill()
+    with environment.reading() as txn:
+        assert txn.stat(db=table)["entries"] == 0
+    environment.close()
+
+
+def test_a_closed_state_gives_state_errors(tmp_path: Path) -> None:
+    """Also to who would open a table of it."""
+    environment = StateEnvironment.open(tmp_path)
+    environment.close()
+    with pytest.raises(StateError), environment.reading():
+        pass
+    with pytest.raises(StateError):
+        environment.table(b"mine")
+
+
+def test_a_record_that_was_changed_is_found() -> None:
+    """Each byte counts."""
+    record = packed({"allow": True})
+    assert unpacked(record, Path("x")) == {"allow": True}
+    for place in range(len(record)):
+        changed = bytearray(record)
+        changed[place] ^= 1
+        with pytest.raises(StateDamaged, match="checksum"):
+            unpacked(bytes(changed), Path("x"))

@@ -1,0 +1,150 @@
+"""What tenants have decided, and the history of it."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from appliance.domain.policy import Decision, KsnType, Mode
+from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError
+from appliance.state.policies import Decided, PolicyChange, PolicyRefused, PolicyStore
+
+TEXT = "What leaves: nothing.\n"
+YES = Decided(Decision.ACCEPT, KsnType.PRIVATE, 1, TEXT)
+NO = Decided(Decision.DECLINE, KsnType.PRIVATE, 1, TEXT)
+YES_TO_GLOBAL = Decided(Decision.ACCEPT, KsnType.GLOBAL, 2, "Another text.\n")
+
+
+@contextmanager
+def opened(directory: Path, now: float = 1000.0) -> Iterator[PolicyStore]:
+    """The policies of a directory."""
+    environment = StateEnvironment.open(directory)
+    yield PolicyStore(environment, lambda: now)
+    environment.close()
+
+
+def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
+    """With its decision: who, when, on which text."""
+    with opened(tmp_path) as store:
+        made = store.create("default", Mode.EXTENDED, YES, "uid-0")
+    with opened(tmp_path) as store:
+        assert store.policy("default") == made
+        assert store.policies() == [made]
+        consent = made.accepted(KsnType.PRIVATE)
+        assert consent is not None
+        assert (consent.at, consent.actor, consent.version) == (1000.0, "uid-0", 1)
+        assert consent.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
+        assert store.text(consent.sha256) == TEXT
+
+
+def test_what_is_not_there_is_none(tmp_path: Path) -> None:
+    """A tenant, a text, and what could be neither."""
+    with opened(tmp_path) as store:
+        assert store.policies() == []
+        assert [store.policy(name) for name in ("default", "", "a" * 600)] == [None] * 3
+        assert [store.text(digest) for digest in ("ab" * 32, "", "zz", "ab")] == [None] * 4
+
+
+def test_a_second_policy_of_a_tenant_is_refused(tmp_path: Path) -> None:
+    """And leaves no trace, not in the history either."""
+    with opened(tmp_path) as store:
+        made = store.create("default", Mode.STANDARD, NO, "uid-0")
+        with pytest.raises(PolicyRefused, match="already"):
+            store.create("default", Mode.EXTENDED, YES_TO_GLOBAL, "uid-1")
+        assert store.policy("default") == made
+        assert [consent.decision for consent in store.consents(None, 10)] == [Decision.DECLINE]
+        assert store.text(hashlib.sha256(YES_TO_GLOBAL.text.encode()).hexdigest()) is None
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "a b", "a/b", "ä", "a\n", "\udcff"])
+def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    """With what a name is; nor is there anything of that name to change."""
+    with opened(tmp_path) as store:
+        with pytest.raises(PolicyRefused, match="no name of a tenant"):
+            store.create(name, Mode.STANDARD, YES, "uid-0")
+        with pytest.raises(PolicyRefused, match="no policy"):
+            store.change(name, PolicyChange(active=False), "uid-0")
+
+
+def test_scopes_are_told_apart_and_the_first_is_the_default_tenants(tmp_path: Path) -> None:
+    """Also across a restart, in whatever order the tenants come."""
+    with opened(tmp_path) as store:
+        scopes = [store.create(name, Mode.STANDARD, YES, "me").scope for name in ("b", "a.1-2_3")]
+    with opened(tmp_path) as store:
+        scopes += [store.create(name, Mode.STANDARD, YES, "me").scope for name in ("default", "C" * 64)]
+        assert scopes == [17, 18, 16, 19]
+        assert [policy.tenant for policy in store.policies()] == ["C" * 64, "a.1-2_3", "b", "default"]
+
+
+def test_the_latest_decision_counts_and_all_are_kept(tmp_path: Path) -> None:
+    """Of each type for itself; newest first, of one tenant or of all."""
+    with opened(tmp_path) as store:
+        store.create("default", Mode.STANDARD, YES, "one")
+        store.create("other", Mode.STANDARD, YES, "two")
+        store.change("default", PolicyChange(decided=YES_TO_GLOBAL), "three")
+        policy = store.change("default", PolicyChange(decided=NO), "four")
+        assert policy.accepted(KsnType.PRIVATE) is None
+        assert policy.accepted(KsnType.GLOBAL) is not None
+    with opened(tmp_path) as store:
+        assert store.policy("default") == policy
+        assert [consent.actor for consent in store.consents(None, 10)] == ["four", "three", "two", "one"]
+        assert [consent.actor for consent in store.consents("default", 2)] == ["four", "three"]
+        assert store.consents("nobody", 10) == store.consents(None, 0) == []
+        numbers = [consent.number for consent in store.consents(None, 10)]
+        assert numbers == sorted(numbers, reverse=True)
+
+
+def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
+    """Each change of activity or mode with who made it; what changes nothing is none."""
+    with opened(tmp_path) as store:
+        store.create("default", Mode.STANDARD, YES, "one")
+        store.change("default", PolicyChange(active=False), "two")
+        store.change("default", PolicyChange(active=False), "three")
+        policy = store.change("default", PolicyChange(mode=Mode.EXTENDED), "four")
+        assert (policy.active, policy.mode) == (False, Mode.EXTENDED)
+        assert policy.accepted(KsnType.PRIVATE) is not None
+        found = [(change.actor, change.active, change.mode) for change in store.changes("default", 10)]
+        assert found == [
+            ("four", False, Mode.EXTENDED),
+            ("two", False, Mode.STANDARD),
+            ("one", True, Mode.STANDARD),
+        ]
+        assert len(store.changes(None, 1)) == 1
+        assert len(store.consents(None, 10)) == 1
+
+
+def test_a_change_of_nobodys_policy_is_refused(tmp_path: Path) -> None:
+    """With what to do."""
+    with opened(tmp_path) as store, pytest.raises(PolicyRefused, match="create one"):
+        store.change("default", PolicyChange(active=True), "me")
+
+
+def test_what_could_not_be_written_did_not_happen(tmp_path: Path) -> None:
+    """A closed file gives StateError, never a policy."""
+    with opened(tmp_path) as store:
+        pass
+    with pytest.raises(StateError):
+        store.create("default", Mode.STANDARD, YES, "me")
+    with opened(tmp_path) as store:
+        assert (store.policies(), store.consents(None, 10)) == ([], [])
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_policy_whose_decision_is_not_what_it_was_counts_for_nothing(tmp_path: Path, damage: str) -> None:
+    """It is damage, and neither an acceptance nor a refusal."""
+    with opened(tmp_path) as store:
+        store.create("default", Mode.STANDARD, NO, "me")
+    with lmdb.open(os.fspath(tmp_path / FILE), subdir=False, max_dbs=16) as env:
+        decisions = env.open_db(b"decisions")
+        with env.begin(write=True, db=decisions) as txn:
+            key = (1).to_bytes(8, "big")
+            if damage == "gone":
+                txn.delete(key)
+            else:
+                txn.put(key, bytes(txn.get(key) or b"").replace(b"decline", b"accept!"))
+    with opened(tmp_path) as store, pytest.raises(StateDamaged):
+        store.policy("default")

@@ -1,0 +1,87 @@
+"""Tests of appliance/ksn_assembly.py."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.config import KsnSettings
+from appliance.domain.policy import KsnType, Mode
+from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
+from appliance.state.environment import StateEnvironment
+from appliance.state.ledger import LedgerStore
+from appliance.state.policies import PolicyStore
+
+PRIVATE = KsnSettings(enabled=True, type="private", endpoint="https://ksn.example.com/api/v1/")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[StateEnvironment]:
+    """An empty state."""
+    environment = StateEnvironment.open(tmp_path)
+    yield environment
+    environment.close()
+
+
+def parts(environment: StateEnvironment, settings: KsnSettings) -> KsnParts:
+    """The parts, of which nobody learns anything."""
+    policies, ledger = PolicyStore(environment, lambda: 0.0), LedgerStore(environment)
+    return assemble(settings, policies, ledger, lambda _scope, _digest, _verdict: None)
+
+
+def test_nothing_is_put_together_where_ksn_is_not_enabled(environment: StateEnvironment) -> None:
+    """There is a gate, which is closed, and no figure."""
+    made = parts(environment, KsnSettings())
+    assert (made.network, made.figures()) == (None, {})
+    assert "not enabled" in made.participation(16).reasons[0][1]
+
+
+async def test_a_service_is_known_by_its_host(environment: StateEnvironment) -> None:
+    """The ledger has its name; nothing was connected to, and the figures say how it is."""
+    made = parts(environment, replace(PRIVATE, per_day=7))
+    assert made.network is not None
+    assert made.network.asking.service_name == "ksn.example.com"
+    figures = made.figures()
+    assert (figures["ksn_quota_left"], figures["ksn_usable"], figures["ksn_asked"]) == (7, True, 0)
+    await made.network.close()
+
+
+def test_what_the_provider_has_set_is_taken_over(tmp_path: Path) -> None:
+    """Type, limit, locks, and a text of his own."""
+    (tmp_path / "addition").write_text("We keep it for a year.\n")
+    terms = provider_terms(
+        replace(
+            PRIVATE,
+            mode_limit="extended",
+            share_between_tenants=True,
+            locked=("mode",),
+            statement_addition_file=tmp_path / "addition",
+        )
+    )
+    assert (terms.type, terms.mode_limit, terms.shared) == (KsnType.PRIVATE, Mode.EXTENDED, True)
+    assert terms.locked == ("mode",)
+    assert "We keep it for a year." in terms.text
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "cannot be read: No such file"), (b"\xff", "not UTF-8"), (b"x" * 5000, "is over 4096 bytes")],
+    ids=["missing", "binary", "large"],
+)
+def test_a_key_that_cannot_be_read_is_named(
+    environment: StateEnvironment, tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    """By the setting and the file, never by what is in it."""
+    key = tmp_path / "key"
+    if content is not None:
+        key.write_bytes(content)
+    with pytest.raises(KsnUnusable, match=f"ksn.api_key_file: {key}.*{why}"):
+        parts(environment, replace(PRIVATE, api_key_file=key))
+
+
+def test_a_certificate_that_is_none_is_named(environment: StateEnvironment, tmp_path: Path) -> None:
+    """Before the SVM serves anybody."""
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(KsnUnusable, match=r"ca\.pem"):
+        parts(environment, replace(PRIVATE, ca_file=tmp_path / "ca.pem"))

@@ -1,0 +1,108 @@
+"""Tests of appliance/ksn_control.py, over a real SVM and a service of the test's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.participation import KsnState, Reason
+from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
+from appliance.ksn.zones import Zone
+from appliance.rpc.admin_calls import ControlRefused
+from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
+from tests.support.ksn import ACTOR, decision, ksn_svm
+
+DIGEST = b"d" * 32
+WRONG = {
+    "type": (decision(type_=KsnType.GLOBAL), "the provider has set the private type"),
+    "version": (replace(decision(), version=9), "not about the Statement in force"),
+    "text": (replace(decision(), sha256="00" * 32), "not about the Statement in force"),
+}
+
+
+async def test_a_policy_begins_with_a_decision(tmp_path: Path) -> None:
+    """It is in force when the call returns, and so is every change; the history has all of it."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+        (view,) = ksn.control.policies()
+        assert (view.policy.tenant, view.participation.state) == (DEFAULT_TENANT, KsnState.ENABLED)
+        await ksn.decline()
+        (view,) = ksn.control.policies()
+        assert view.participation.reasons[0][0] is Reason.NOT_ACCEPTED
+        decided = [consent.decision for consent in ksn.control.consents(DEFAULT_TENANT, 10)]
+        assert decided == [Decision.DECLINE, Decision.ACCEPT]
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_decision_must_be_about_the_text_in_force(tmp_path: Path, name: str) -> None:
+    """Of the type that is set, in its version, word for word."""
+    wrong, why = WRONG[name]
+    async with ksn_svm(tmp_path) as ksn:
+        with pytest.raises(ControlRefused, match=why):
+            await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, wrong), ACTOR)
+        assert ksn.control.policies() == []
+
+
+async def test_a_tenant_may_choose_a_narrower_mode_and_no_wider_one(tmp_path: Path) -> None:
+    """The provider's limit is the widest."""
+    async with ksn_svm(tmp_path) as ksn:
+        with pytest.raises(ControlRefused, match="wider than the provider allows"):
+            await ksn.accept(mode=Mode.EXTENDED)
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        await ksn.accept(mode=Mode.EXTENDED)
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(mode=Mode.STANDARD), ACTOR)
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.mode is Mode.STANDARD
+
+
+async def test_what_the_provider_locked_stays(tmp_path: Path) -> None:
+    """The mode, and taking part anew; nobody is kept from declining."""
+    async with ksn_svm(tmp_path, locked=("mode", "participation")) as ksn:
+        await ksn.accept()
+        with pytest.raises(ControlRefused, match="locked the mode"):
+            await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(mode=Mode.STANDARD), ACTOR)
+        await ksn.decline()
+        with pytest.raises(ControlRefused, match="locked participation"):
+            await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=decision()), ACTOR)
+
+
+async def test_a_policy_that_is_there_or_not_there(tmp_path: Path) -> None:
+    """Is not begun twice, and not changed before it began."""
+    async with ksn_svm(tmp_path) as ksn:
+        with pytest.raises(ControlRefused, match="no policy"):
+            await ksn.decline()
+        await ksn.accept()
+        with pytest.raises(ControlRefused, match="already"):
+            await ksn.accept()
+
+
+async def test_an_administrator_asks_on_behalf_of_who_takes_part(tmp_path: Path) -> None:
+    """The answer is shown, and the ledger has who asked; for others nothing is sent."""
+    async with ksn_svm(tmp_path) as ksn:
+        with pytest.raises(ControlRefused, match="nothing was sent: the tenant has no policy"):
+            await ksn.control.look_up(DEFAULT_TENANT, DIGEST)
+        await ksn.accept()
+        view = await ksn.control.look_up(DEFAULT_TENANT, DIGEST)
+        assert view.answer is not None
+        assert view.answer.zone is Zone.RED
+        assert (await ksn.ledger())[0]["guest"] == "svm ksn lookup"
+        await ksn.service.stop()
+        assert "cannot be reached" in (await ksn.control.look_up(DEFAULT_TENANT, bytes(32))).why_not
+
+
+async def test_the_status_says_what_is_set_and_what_is_in_force(tmp_path: Path) -> None:
+    """Also for a tenant without a policy, and with the quota that is left."""
+    async with ksn_svm(tmp_path, per_day=5) as ksn:
+        status = ksn.control.ksn_status("nobody")
+        assert status.participation.reasons[0][0] is Reason.NO_POLICY
+        assert (status.enabled, status.type, status.mode_limit) == (True, KsnType.PRIVATE, Mode.STANDARD)
+        assert (status.breaker, status.quota_left) == ("closed", 5)
+
+
+async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
+    """Each step says how it went."""
+    async with ksn_svm(tmp_path, per_day=5) as ksn:
+        await ksn.accept()
+        steps = await ksn.control.check_ksn(DEFAULT_TENANT)
+        assert [step.what for step in steps] == ["name", "TLS", "credentials", "known digest", "quota"]
+        assert all(step.good for step in steps)
+        assert steps[-1].said == "4 questions left today"
