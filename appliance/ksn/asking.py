@@ -13,9 +13,9 @@ who waits. When consent is withdrawn, `withdraw` ends all of the tenant's: none 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.breaker import Breaker, End, State
@@ -83,6 +83,7 @@ class Ledger(Protocol):
 
 
 Outcome = Answer | Unknown
+Exchange = Callable[[], Coroutine[Any, Any, Answer | None]]  # with a service; None: it took what it was sent
 
 _Key = tuple[int, Mode, Subject]
 
@@ -95,6 +96,7 @@ _ENDS = {
     Trouble.NOT_ALLOWED: End.ABANDONED,
     Trouble.NOT_OFFERED: End.ABANDONED,
 }
+TAKEN = "taken"  # the result, in the ledger, of what was handed over
 CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
 _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 
@@ -102,7 +104,7 @@ _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 class _Flight:
     """A subject that is asked about. waiting: how many wait. sent: whether the request has gone out."""
 
-    task: asyncio.Task[Outcome]
+    task: asyncio.Task[Any]
     waiting = 0
     sent = False
 
@@ -130,6 +132,7 @@ class Asking:
         self._terms = terms
         self._slots = asyncio.Semaphore(terms.under_way)
         self._flights: dict[_Key, _Flight] = {}
+        self._sendings: dict[asyncio.Task[Any], int] = {}  # what is handed over now, by whose it is
         self._guests: Counter[tuple[int, str]] = Counter()
 
     @property
@@ -188,18 +191,42 @@ class Asking:
             if not self._guests[guest]:
                 del self._guests[guest]
 
+    async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
+        """Hand over content or statistics, within `seconds`; None where the service has taken them.
+
+        Not shared and never in a hurry: nobody waits for it but the caller, on whose account it is.
+        """
+        flight = _Flight()
+        flight.task = asyncio.get_running_loop().create_task(self._hand_over(flight, asker, request, seconds))
+        self._sendings[flight.task] = asker.scope
+        flight.task.add_done_callback(lambda task: self._sendings.pop(task, None))
+        try:
+            await asyncio.wait({flight.task})
+        finally:
+            flight.task.cancel()
+        if flight.task.cancelled():
+            return _WITHDRAWN
+        said: Unknown | None = flight.task.result()
+        return said
+
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant; who waits is told. The caller lets nobody ask any more."""
         for key, flight in list(self._flights.items()):
             if key[0] == scope:
                 self._drop(key, flight)
+        for task, whose in list(self._sendings.items()):
+            if whose == scope:
+                task.cancel()
 
     async def close(self) -> None:
         """End everything that is under way, and the service's connections."""
         flights = list(self._flights.items())
         for key, flight in flights:
             self._drop(key, flight)
-        await asyncio.gather(*(flight.task for _, flight in flights), return_exceptions=True)
+        sendings = list(self._sendings)
+        for task in sendings:
+            task.cancel()
+        await asyncio.gather(*(flight.task for _, flight in flights), *sendings, return_exceptions=True)
         await self._service.close()
 
     async def _wait(self, asker: Asker, subject: Subject, seconds: float) -> Outcome:
@@ -214,7 +241,10 @@ class Asking:
                 self._drop(key, flight)
         if not done:
             return Unknown(Trouble.TIMED_OUT, f"{self._service.name} did not answer in {seconds:.2f} s")
-        return _WITHDRAWN if flight.task.cancelled() else flight.task.result()
+        if flight.task.cancelled():
+            return _WITHDRAWN
+        outcome: Outcome = flight.task.result()
+        return outcome
 
     def _start(self, key: _Key, asker: Asker, subject: Subject) -> _Flight:
         flight = self._flights[key] = _Flight()
@@ -238,12 +268,48 @@ class Asking:
         except Exception as error:  # a fault of this program must not fail a scan
             return Unknown(Trouble.FAULT, f"asking {self._service.name} failed ({type(error).__name__})")
 
-    async def _guarded(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
-        """Send the request if breaker and quota let it through, and tell both how it went."""
+    async def _hand_over(
+        self, flight: _Flight, asker: Asker, request: Request, seconds: float
+    ) -> Unknown | None:
+        """The life of one sending; raises nothing but cancellation."""
         name = self._service.name
+        if request.call not in self._service.capabilities:
+            return Unknown(Trouble.NOT_OFFERED, f"{name} does not take {request.call}")
+
+        async def send() -> None:
+            await self._service.send(request, seconds)
+
+        try:
+            async with self._slots:
+                said = await self._through(flight, asker, request, send)
+                return said if isinstance(said, Unknown) else None
+        except ReputationError as error:
+            return Unknown(error.trouble, str(error))
+        except Exception as error:
+            return Unknown(Trouble.FAULT, f"sending to {name} failed ({type(error).__name__})")
+
+    async def _guarded(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
+        """Ask if breaker and quota let it through, and have the answer told."""
         if subject.call not in self._service.capabilities:
-            return Unknown(Trouble.NOT_OFFERED, f"{name} does not answer about {subject.call}")
+            return Unknown(Trouble.NOT_OFFERED, f"{self._service.name} does not answer about {subject.call}")
         request = request_for(subject, asker.mode)
+        answer = await self._through(
+            flight, asker, request, lambda: self._service.ask(request, self._terms.longest_seconds)
+        )
+        assert answer is not None
+        if isinstance(answer, Answer):
+            self.on_answer(asker, subject, answer)
+        return answer
+
+    async def _through(
+        self,
+        flight: _Flight,
+        asker: Asker,
+        request: Request,
+        exchange: Exchange,
+    ) -> Answer | Unknown | None:
+        """Send a request if breaker and quota let it through, and tell both how it went."""
+        name = self._service.name
         permit = self._breaker.begin()
         if permit is None:
             why = "it refused the credentials" if self._breaker.refused else "it failed lately"
@@ -258,11 +324,10 @@ class Asking:
                 return recorded
             flight.sent, permit = True, self._breaker.sending(permit)
             end = End.FAILED  # also where the driver breaks its word and raises something else
-            answer = await self._send(recorded, request)
+            reply = await self._noted(recorded, exchange)
             end = End.SERVED
             self._quota.served()
-            self.on_answer(asker, subject, answer)
-            return answer
+            return reply
         except ReputationError as error:
             end = _ENDS.get(error.trouble, End.SERVED)
             if error.trouble is Trouble.QUOTA:
@@ -288,13 +353,13 @@ class Asking:
             if number is None:
                 self._quota.give_back()
 
-    async def _send(self, number: int, request: Request) -> Answer:
-        """Send what was written down, and have noted how it ended, whatever that is."""
+    async def _noted(self, number: int, exchange: Exchange) -> Answer | None:
+        """Do what was written down, and have noted how it ended, whatever that is."""
         result = Trouble.FAULT.value
         try:
-            answer = await self._service.ask(request, self._terms.longest_seconds)
-            result = answer.zone.value
-            return answer
+            reply = await exchange()
+            result = reply.zone.value if isinstance(reply, Answer) else TAKEN
+            return reply
         except ReputationError as error:
             result = error.trouble.value
             raise

@@ -15,8 +15,8 @@ from appliance.ksn.asking import Asker, Asking, AskingTerms, Disclosure, Outcome
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import Quota, QuotaTerms
-from appliance.ksn.reputation import Answer, Call, Request, Subject, Trouble
-from appliance.ksn.statement import disclosed
+from appliance.ksn.reputation import Answer, Call, Part, Request, Subject, Trouble
+from appliance.ksn.statement import disclosed, statistics, submission
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
 from tests.support.certificates import self_signed
@@ -26,6 +26,7 @@ from tests.support.scanning import until
 ASKER = Asker(16, "default", "guest", KsnType.PRIVATE, Mode.STANDARD, 1)
 OTHER = replace(ASKER, scope=17, tenant="another", guest="other")
 SUBJECT = Subject(Call.HASH, "ab" * 32)
+PART = Part(bytes(32), 0, b"content")
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
 
@@ -395,3 +396,74 @@ async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:
     assert isinstance(outcome, Unknown)
     assert (outcome.why, bench.breaker.state) == (Trouble.FAULT, State.OPEN)
     assert bench.ended == [(1, "fault")]
+
+
+async def test_what_is_handed_over_is_written_down_first(bench: Bench) -> None:
+    """The ledger has its fields before the service does, and that it was taken."""
+    request = submission(PART, Mode.EXTENDED)
+    bench.service.act = ksn.answers({})
+    assert await bench.asking.send(replace(ASKER, mode=Mode.EXTENDED), request, PATIENCE) is None
+    assert [told.request for told in bench.told] == [request]
+    assert bench.ended == [(1, "taken")]
+    assert bench.service.received[0].body == PART.data
+
+
+async def test_what_the_service_does_not_take_is_not_sent(bench: Bench) -> None:
+    """Statistics, to one that has no use for them."""
+    outcome = await bench.asking.send(ASKER, statistics({"period": 60}, Mode.STANDARD), PATIENCE)
+    assert outcome is not None
+    assert (outcome.why, bench.told, bench.service.received) == (Trouble.NOT_OFFERED, [], [])
+
+
+async def test_a_service_that_takes_nothing_says_why(bench: Bench) -> None:
+    """As for a question; and the next is not tried while it is left alone."""
+    bench.service.act = ksn.says(b"", 503)
+    asker, request = replace(ASKER, mode=Mode.EXTENDED), submission(PART, Mode.EXTENDED)
+    first = await bench.asking.send(asker, request, PATIENCE)
+    second = await bench.asking.send(asker, request, PATIENCE)
+    assert [outcome and outcome.why for outcome in (first, second)] == [Trouble.UNREACHABLE, Trouble.PAUSED]
+    assert bench.ended == [(1, "unreachable")]
+
+
+async def test_withdrawn_consent_ends_what_is_handed_over(bench: Bench) -> None:
+    """That of the tenant, and of no other."""
+    bench.service.act = ksn.hangs
+    request = submission(PART, Mode.EXTENDED)
+    sending = asyncio.get_running_loop().create_task(
+        bench.asking.send(replace(ASKER, mode=Mode.EXTENDED), request, PATIENCE)
+    )
+    await until(lambda: bench.service.open == 1, "it is being sent")
+    bench.asking.withdraw(OTHER.scope)
+    bench.asking.withdraw(ASKER.scope)
+    outcome = await sending
+    assert outcome is not None
+    assert outcome.why is Trouble.WITHDRAWN
+    assert bench.ended == [(1, "cancelled")]
+
+
+async def test_whether_there_is_room_is_told_without_asking(bench: Bench) -> None:
+    """For a guest's own bound, the quota and the breaker; and what is in the way."""
+    assert bench.asking.has_room(ASKER)
+    assert bench.asking.trouble() is None
+    await bench.restart(quota=QuotaTerms(0, 1))
+    assert bench.asking.quota_left() == 1
+    await bench.ask()
+    assert not bench.asking.has_room(ASKER)
+    trouble = bench.asking.trouble()
+    assert trouble is not None
+    assert (trouble.why, bench.asking.quota_left()) == (Trouble.QUOTA, 0)
+    await bench.restart()
+    bench.service.act = ksn.says(b"", 401)
+    await bench.why()
+    trouble = bench.asking.trouble()
+    assert trouble is not None
+    assert (trouble.why, bench.asking.breaker_state) == (Trouble.REFUSED, State.OPEN)
+    assert not bench.asking.has_room(ASKER)
+
+
+async def test_every_answer_is_told_whoever_still_waits(bench: Bench) -> None:
+    """With who asked and about what."""
+    told: list[object] = []
+    bench.asking.on_answer = lambda *what: told.append(what)
+    answer = await bench.ask()
+    assert told == [(ASKER, SUBJECT, answer)]
