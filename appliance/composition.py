@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,7 +19,7 @@ from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.ksn.ledger import LedgerFailed
-from appliance.ksn_assembly import assemble
+from appliance.ksn_assembly import KsnParts, assemble
 from appliance.ksn_control import PolicyControl
 from appliance.protection import Ageing, Protection
 from appliance.rpc import wire
@@ -31,8 +32,6 @@ from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import ReloadFailed, Scanner
 from appliance.scanning.spool import Spool
-from appliance.state.ledger import LedgerStore
-from appliance.state.policies import PolicyStore
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -113,8 +112,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     protection.overrides.load(state.overrides())
     sessions = Sessions(limits.max_guests, time.time)
     protection.on_changed.append(sessions.tell_revoked)
-    policies, ledger = PolicyStore(state.environment, time.time), LedgerStore(state.environment)
-    ksn = assemble(settings.ksn, policies, ledger, protection.learned)
+    ksn = assemble(settings.ksn, state.environment, protection)
     if ksn.network is not None:
         stack.push_async_callback(ksn.network.close)
         protection.reputation = ksn.network
@@ -250,11 +248,6 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def expire() -> None:
         parts.protection.flights.expire()
 
-    async def flush_ledger() -> None:
-        if parts.ksn.network is not None:
-            with suppress(LedgerFailed):  # said in the status, and tried again
-                await parts.ksn.network.ledger.flush()
-
     async with asyncio.TaskGroup() as group:
         work = [
             group.create_task(_every(_EXPIRE_SECONDS, expire)),
@@ -262,11 +255,27 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, end_overrides)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
-            group.create_task(_every(_SWEEP_SECONDS, flush_ledger)),
+            group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
+            group.create_task(_follow(parts.ksn)),
         ]
         yield
         for task in work:
             task.cancel()
+
+
+async def _follow(ksn: KsnParts) -> None:
+    """Hear which reputations changed, where the service tells."""
+    try:
+        if ksn.feed is not None:
+            await ksn.feed.run()
+    except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
+        log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
+
+
+async def _flush_ledger(ksn: KsnParts) -> None:
+    if ksn.network is not None:
+        with suppress(LedgerFailed):  # said in the status, and tried again
+            await ksn.network.ledger.flush()
 
 
 class CacheTrouble:

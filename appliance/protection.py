@@ -10,7 +10,8 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -79,7 +80,8 @@ class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
     reputation: asked before content is, where there is one. on_changed: called with a digest of which
-    guests may keep an answer that does not count any more.
+    guests may keep an answer that does not count any more. on_scanned: called with a content whose scan is
+    over and what came of it, before the content is closed; it must not wait, and may raise.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Protection:
         self._no_scans.set()
         self.reputation: Reputation | None = None
         self.on_changed: list[Callable[[bytes], None]] = []
+        self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0)  # generation and hour
         self._commit: asyncio.TimerHandle | None = None
@@ -242,8 +245,23 @@ class Protection:
             if key[0] == scope or (scope == KSN_SHARED_SCOPE and self._takes_part(key[0])):
                 self.flights.settle(key, answer)
         if before is not None and before.disposition is not verdict.disposition and self.is_current(before):
-            for changed in self.on_changed:
-                changed(digest)
+            self._changed(digest)
+
+    def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:
+        """Take over what KSN says now of a digest, where something is kept of it. None: nothing any more."""
+        for scope in scopes:
+            before = self._store.lookup(scope, [digest])[0]
+            if before is None:
+                continue
+            if verdict is not None:
+                self.learned(scope, digest, verdict)
+            elif before.source is Source.KSN:
+                self._store.delete(scope, digest)
+                self._changed(digest)
+
+    def _changed(self, digest: bytes) -> None:
+        for changed in self.on_changed:
+            changed(digest)
 
     def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Have verified content looked at, the verdict stored, and all told who wait for it.
@@ -286,12 +304,18 @@ class Protection:
         answer: Answer = NoAnswer(Unanswered.ENGINE_ERROR, "the scan was cut short")
         try:
             answer = self._conclude(key, result)
+            self._tell_scanned(key, content, answer)
         finally:
             content.close()
             self._scans.discard(key)
             self.flights.settle(key, answer)
             if not self._scans:
                 self._no_scans.set()
+
+    def _tell_scanned(self, key: Key, content: SpoolFile, answer: Answer) -> None:
+        for told in self.on_scanned:
+            with suppress(Exception):  # whatever others do with a content is no reason to fail its scan
+                told(key, content, answer)
 
     def _conclude(self, key: Key, result: ScanResult) -> Answer:
         """Turn a scan's result into a verdict and store it, or into the reason why there is none."""

@@ -14,13 +14,22 @@ who waits. When consent is withdrawn, `withdraw` ends all of the tenant's: none 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.breaker import Breaker, End, State
 from appliance.ksn.quota import Quota
-from appliance.ksn.reputation import Answer, ReputationError, ReputationService, Request, Subject, Trouble
+from appliance.ksn.reputation import (
+    Answer,
+    Changes,
+    ReputationError,
+    ReputationService,
+    Request,
+    Subject,
+    Trouble,
+)
 from appliance.ksn.statement import request_for
 
 
@@ -132,7 +141,7 @@ class Asking:
         self._terms = terms
         self._slots = asyncio.Semaphore(terms.under_way)
         self._flights: dict[_Key, _Flight] = {}
-        self._sendings: dict[asyncio.Task[Any], int] = {}  # what is handed over now, by whose it is
+        self._sendings: dict[asyncio.Task[Any], int] = {}  # what is done for one tenant alone
         self._guests: Counter[tuple[int, str]] = Counter()
 
     @property
@@ -192,22 +201,26 @@ class Asking:
                 del self._guests[guest]
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
-        """Hand over content or statistics, within `seconds`; None where the service has taken them.
+        """Hand over content or statistics, within `seconds`; None where the service has taken them."""
 
-        Not shared and never in a hurry: nobody waits for it but the caller, on whose account it is.
+        async def send() -> None:
+            await self._service.send(request, seconds)
+
+        return await self._alone(asker, request, send)
+
+    async def watch(self, asker: Asker, request: Request, seconds: float) -> Changes | Unknown:
+        """Wait up to `seconds` for what a service tells of changes.
+
+        It counts for the quota and stands in the ledger like any request, but tells the breaker nothing: the
+        service is asked to take its time. While others leave it alone, so does this.
         """
-        flight = _Flight()
-        flight.task = asyncio.get_running_loop().create_task(self._hand_over(flight, asker, request, seconds))
-        self._sendings[flight.task] = asker.scope
-        flight.task.add_done_callback(lambda task: self._sendings.pop(task, None))
-        try:
-            await asyncio.wait({flight.task})
-        finally:
-            flight.task.cancel()
-        if flight.task.cancelled():
-            return _WITHDRAWN
-        said: Unknown | None = flight.task.result()
-        return said
+        told = Changes(0)
+
+        async def wait() -> None:
+            nonlocal told
+            told = await self._service.changes(request, seconds)
+
+        return await self._alone(asker, request, wait, patient=True) or told
 
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant; who waits is told. The caller lets nobody ask any more."""
@@ -268,25 +281,35 @@ class Asking:
         except Exception as error:  # a fault of this program must not fail a scan
             return Unknown(Trouble.FAULT, f"asking {self._service.name} failed ({type(error).__name__})")
 
-    async def _hand_over(
-        self, flight: _Flight, asker: Asker, request: Request, seconds: float
+    async def _alone(
+        self, asker: Asker, request: Request, exchange: Exchange, patient: bool = False
     ) -> Unknown | None:
-        """The life of one sending; raises nothing but cancellation."""
+        """Do something for one tenant that nobody shares, until it is withdrawn; None when it was done."""
+        flight = _Flight()
+        task = asyncio.get_running_loop().create_task(self._carry(flight, asker, request, exchange, patient))
+        self._sendings[task] = asker.scope
+        task.add_done_callback(lambda task: self._sendings.pop(task, None))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        return _WITHDRAWN if task.cancelled() else task.result()
+
+    async def _carry(
+        self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange, patient: bool
+    ) -> Unknown | None:
+        """The life of that; raises nothing but cancellation."""
         name = self._service.name
         if request.call not in self._service.capabilities:
             return Unknown(Trouble.NOT_OFFERED, f"{name} does not take {request.call}")
-
-        async def send() -> None:
-            await self._service.send(request, seconds)
-
         try:
-            async with self._slots:
-                said = await self._through(flight, asker, request, send)
+            async with nullcontext() if patient else self._slots:
+                said = await self._through(flight, asker, request, exchange, patient)
                 return said if isinstance(said, Unknown) else None
         except ReputationError as error:
             return Unknown(error.trouble, str(error))
         except Exception as error:
-            return Unknown(Trouble.FAULT, f"sending to {name} failed ({type(error).__name__})")
+            return Unknown(Trouble.FAULT, f"{request.call} with {name} failed ({type(error).__name__})")
 
     async def _guarded(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
         """Ask if breaker and quota let it through, and have the answer told."""
@@ -307,11 +330,15 @@ class Asking:
         asker: Asker,
         request: Request,
         exchange: Exchange,
+        patient: bool = False,
     ) -> Answer | Unknown | None:
-        """Send a request if breaker and quota let it through, and tell both how it went."""
+        """Send a request if breaker and quota let it through, and tell both how it went.
+
+        patient: how it went tells nothing of the service.
+        """
         name = self._service.name
-        permit = self._breaker.begin()
-        if permit is None:
+        permit = None if patient else self._breaker.begin()
+        if permit is None and (not patient or self._breaker.state is State.OPEN):
             why = "it refused the credentials" if self._breaker.refused else "it failed lately"
             return Unknown(Trouble.PAUSED, f"{name} is left alone: {why}")
         end = End.ABANDONED
@@ -322,7 +349,8 @@ class Asking:
             recorded = await self._record(Disclosure(name, asker, request))
             if isinstance(recorded, Unknown):
                 return recorded
-            flight.sent, permit = True, self._breaker.sending(permit)
+            flight.sent = True
+            permit = self._breaker.sending(permit) if permit is not None else None
             end = End.FAILED  # also where the driver breaks its word and raises something else
             reply = await self._noted(recorded, exchange)
             end = End.SERVED
@@ -337,7 +365,8 @@ class Asking:
             end = End.ABANDONED
             raise
         finally:
-            self._breaker.end(permit, end)
+            if permit is not None:
+                self._breaker.end(permit, end)
 
     async def _record(self, disclosure: Disclosure) -> int | Unknown:
         """Have it written down; its number when that is done, and the request may go out."""

@@ -9,9 +9,10 @@ with the quota spent costs no more than one without KSN.
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
+from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.participation import Participation, Reason
@@ -19,7 +20,7 @@ from appliance.domain.verdict import Verdict
 from appliance.ksn.asking import Asker, Asking, Outcome, Unknown
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.participation import Participants, Reasons
-from appliance.ksn.reputation import Answer, Call, Subject, Trouble
+from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
 from appliance.ksn.zones import RULINGS, keep_seconds
 
 ENGINE: Final = "ksn"  # as in Verdict.engine
@@ -31,7 +32,15 @@ AT_HOME: Final = frozenset(
     for content in (b"", b"\n", b"\r\n", b" ", b"\0", b"0", b"0\n", b"1", b"1\n")
 )
 
-Learned = Callable[[int, bytes, Verdict], None]
+
+class Verdicts(Protocol):
+    """Where it is told what KSN says; `protection.Protection` is it."""
+
+    def learned(self, scope: int, digest: bytes, verdict: Verdict) -> None:
+        """What is known now, and in which scope it may be seen."""
+
+    def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:
+        """What it says now of a digest of which something may be kept in the scopes; None: nothing."""
 
 
 class Ksn:
@@ -42,18 +51,22 @@ class Ksn:
         asking: Asking,
         ledger: DisclosureLedger,
         participants: Participants,
-        learned: Learned,
+        verdicts: Verdicts,
         clock: Callable[[], float],
     ) -> None:
-        """learned: told what is known now: the scope that may see it, the digest, the verdict.
-
-        ledger: the one that `asking` writes to. clock: seconds since the epoch.
-        """
+        """verdicts: is told. ledger: the one that `asking` writes to. clock: seconds since the epoch."""
         self.asking = asking
         self.ledger = ledger
         self.participants = participants
-        self.counts = {"asked": 0, "known": 0, "unknown": 0, "unanswered": 0, "not_worth_asking": 0}
-        self._learned = learned
+        self.counts = {
+            "asked": 0,
+            "known": 0,
+            "unknown": 0,
+            "unanswered": 0,
+            "not_worth_asking": 0,
+            "flipped": 0,
+        }
+        self._learned, self._flipped = verdicts.learned, verdicts.flipped
         self._clock = clock
         self._unknown: dict[tuple[int, bytes], float] = {}  # until when, in the order of being learnt
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +108,22 @@ class Ksn:
         """Ask on behalf of a tenant whatever is known already; for administrators."""
         return await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), seconds)
 
+    def flip(self, flip: Flip) -> None:
+        """Take over that the service says something else of a digest now."""
+        try:
+            digest = bytes.fromhex(flip.value)
+        except ValueError:
+            return
+        if len(digest) != DIGEST_BYTES:  # a list of MD5 or SHA-1, by which nothing is kept
+            return
+        scopes = [*self.participants.scopes(), KSN_SHARED_SCOPE]
+        for scope in scopes:
+            self._unknown.pop((scope, digest), None)
+        known = flip.zone is not None and RULINGS[flip.zone].disposition is not None
+        verdict = self._verdict(Answer(flip.zone)) if flip.zone is not None and known else None
+        self.counts["flipped"] += 1
+        self._flipped(scopes, digest, verdict)
+
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant that takes part no more, or on other terms."""
         self.asking.withdraw(scope)
@@ -123,25 +152,28 @@ class Ksn:
         if subject.call is not Call.HASH or not self.takes_part(asker.scope):
             return
         digest, now = bytes.fromhex(subject.value), self._clock()
-        disposition = RULINGS[answer.zone].disposition
-        seconds = keep_seconds(answer.zone, random.random)
-        if disposition is None:
+        if RULINGS[answer.zone].disposition is None:
             self.counts["unknown"] += 1
-            self._remember_unknown(asker.scope, digest, now + seconds)
+            until = now + keep_seconds(answer.zone, random.random)
+            self._remember_unknown(asker.scope, digest, until)
             return
         self.counts["known"] += 1
-        hour = int(now // _HOUR) * _HOUR
-        verdict = Verdict(
+        self._learned(KSN_SHARED_SCOPE if self.shared else asker.scope, digest, self._verdict(answer))
+
+    def _verdict(self, answer: Answer) -> Verdict:
+        """An answer that decides something, as it is kept."""
+        disposition, now = RULINGS[answer.zone].disposition, self._clock()
+        assert disposition is not None
+        return Verdict(
             disposition,
             Source.KSN,
             0,
-            hour,
-            int(now + seconds),
+            int(now // _HOUR) * _HOUR,
+            int(now + keep_seconds(answer.zone, random.random)),
             threat=answer.threat or (f"KSN.{answer.zone}" if disposition in _DETECTIONS else ""),
             engine=ENGINE,
             category=answer.category,
         )
-        self._learned(KSN_SHARED_SCOPE if self.shared else asker.scope, digest, verdict)
 
     def _known_to_be_unknown(self, asker: Asker, digest: bytes) -> bool:
         until = self._unknown.get((asker.scope, digest))

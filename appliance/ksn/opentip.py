@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT
 
-from appliance.ksn.opentip_json import read_answer
-from appliance.ksn.reputation import Answer, Call, ReputationError, Request, Trouble
+from appliance.ksn.opentip_json import read_answer, read_changes
+from appliance.ksn.reputation import Answer, Call, Changes, ReputationError, Request, Trouble
 from appliance.ksn.statement import placed
 from appliance.ksn.zones import Zone
 
@@ -37,7 +37,10 @@ _PATHS = {
     Call.SUBMIT: "scan/file",
     Call.RESULT: "getresult/file",
     Call.STATISTICS: "statistics",
+    Call.CHANGES: "changes",
 }
+_NOTHING, _GONE = 404, 410  # 410: changes that the service keeps no more
+_OURS = {Call.STATISTICS, Call.CHANGES}
 _HOME = {"localhost", "127.0.0.1", "::1"}
 
 _STATUSES = {
@@ -59,7 +62,8 @@ class Endpoint:
     """Where a service is and how it is spoken to.
 
     ca_file: PEM, instead of the system's authorities. certificate, certificate_key: PEM, for services that
-    know their clients by certificate. proxy: "http://host:port". takes_statistics: as our own server does.
+    know their clients by certificate. proxy: "http://host:port". ours: whether it takes statistics and
+    tells of changes, as our own server does.
     """
 
     base_url: str = GLOBAL_KSN
@@ -68,7 +72,7 @@ class Endpoint:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     certificate: Path | None = None
     certificate_key: Path | None = None
-    takes_statistics: bool = False
+    ours: bool = False
 
 
 class OpenTip:
@@ -77,7 +81,7 @@ class OpenTip:
     def __init__(self, name: str, endpoint: Endpoint) -> None:
         """name: as the ledger has it. Raises BadEndpoint."""
         self.name = name
-        self.capabilities = frozenset(Call) - (set() if endpoint.takes_statistics else {Call.STATISTICS})
+        self.capabilities = frozenset(Call) - (set() if endpoint.ours else _OURS)
         self._endpoint = endpoint
         self._base_url = _checked(endpoint).rstrip("/")
         self.tls = _tls(endpoint)
@@ -86,13 +90,21 @@ class OpenTip:
 
     async def ask(self, request: Request, seconds: float) -> Answer:
         """Return what the service says of a subject. Raises ReputationError."""
-        body = await self._exchange(request, seconds)
-        return Answer(Zone.NOT_FOUND) if body is None else read_answer(body)
+        status, body = await self._exchange(request, seconds)
+        return Answer(Zone.NOT_FOUND) if status == _NOTHING else read_answer(body)
 
     async def send(self, request: Request, seconds: float) -> None:
         """Hand over content or statistics. Raises ReputationError."""
-        if await self._exchange(request, seconds) is None:
+        status, _ = await self._exchange(request, seconds)
+        if status == _NOTHING:
             raise ReputationError(Trouble.NOT_OFFERED, f"{self.name} does not take {request.call}")
+
+    async def changes(self, request: Request, seconds: float) -> Changes:
+        """Return what changed. Raises ReputationError; not offered where the service has no such call."""
+        status, body = await self._exchange(request, seconds)
+        if status == _NOTHING:
+            raise ReputationError(Trouble.NOT_OFFERED, f"{self.name} tells of no changes")
+        return read_changes(body, lost=status == _GONE)
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -101,8 +113,8 @@ class OpenTip:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, request: Request, seconds: float) -> bytes | None:
-        """Send a request, return the body of the answer, None where the service has nothing."""
+    async def _exchange(self, request: Request, seconds: float) -> tuple[int, bytes]:
+        """Send a request, return status and body of the answer: 200, or 404 where the service has nothing."""
         if request.call not in self.capabilities:
             raise ReputationError(Trouble.NOT_OFFERED, f"{self.name} does not take {request.call}")
         places = placed(request)
@@ -125,7 +137,7 @@ class OpenTip:
             sentence = f"{self.name} cannot be reached ({type(error).__name__}): see `svm ksn check`"
             raise ReputationError(Trouble.UNREACHABLE, sentence) from None
 
-    async def _send(self, request: Request, places: dict[str, str], seconds: float) -> bytes | None:
+    async def _send(self, request: Request, places: dict[str, str], seconds: float) -> tuple[int, bytes]:
         query = {place[6:]: value for place, value in places.items() if place.startswith("query ")}
         figures = {place[5:]: int(value) for place, value in places.items() if place.startswith("json ")}
         data, headers = None, {}
@@ -143,15 +155,15 @@ class OpenTip:
             proxy=self._endpoint.proxy,
             timeout=aiohttp.ClientTimeout(total=seconds, connect=min(seconds, MAX_CONNECT_SECONDS)),
         ) as response:
-            if response.status == 404:
-                return None
-            self._check(response)
-            return await self._body(response)
+            if response.status == _NOTHING:
+                return _NOTHING, b""
+            self._check(response, request.call)
+            return response.status, await self._body(response)
 
-    def _check(self, response: aiohttp.ClientResponse) -> None:
+    def _check(self, response: aiohttp.ClientResponse, call: Call) -> None:
         """Raise ReputationError unless the answer is one to read."""
         status = response.status
-        if status == 200:
+        if status == 200 or (status == _GONE and call is Call.CHANGES):
             if response.content_type != "application/json" or response.headers.get("Content-Encoding"):
                 raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is not plain JSON")
             return

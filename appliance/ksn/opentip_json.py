@@ -8,12 +8,23 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from appliance.ksn.reputation import MAX_NAME_BYTES, Answer, ReputationError, Trouble
+from appliance.ksn.reputation import (
+    MAX_NAME_BYTES,
+    Answer,
+    Call,
+    Changes,
+    Flip,
+    ReputationError,
+    Trouble,
+)
 from appliance.ksn.zones import Zone, severity, zone_named, zone_of_status
 
 MAX_ENTRIES = 100  # of a list that are looked at
+MAX_CHANGES = 10_000  # of one answer
+MAX_VALUE = 4096  # characters of a subject
 _GENERAL = ("FileGeneralInfo", "UrlGeneralInfo", "DomainGeneralInfo", "IpGeneralInfo")
 _DYNAMIC = ("DynamicAnalysisResults", "DynamicAnalisysResults")
+_KINDS = {"hash": Call.HASH, "url": Call.URL, "domain": Call.DOMAIN, "ip": Call.IP}
 _UNDER_WAY = {"in progress", "not started"}
 
 Section = dict[str, Any]
@@ -35,6 +46,39 @@ def read_answer(body: bytes) -> Answer:
         hits=_number(general.get("HitsCount")),
         complete=str(document.get("Status", "")).lower() not in _UNDER_WAY,
     )
+
+
+def read_changes(body: bytes, lost: bool) -> Changes:
+    """Return what a body says of changes. Raises ReputationError (malformed) and nothing else.
+
+    lost: the service said so by its status, and the body has the position to go on from.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ReputationError(Trouble.MALFORMED, "the changes are no JSON, or break off") from None
+    position = _number(document.get("sequence")) if isinstance(document, dict) else None
+    if position is None:
+        raise ReputationError(Trouble.MALFORMED, "the changes have no position")
+    found = document.get("changes")
+    entries = found[:MAX_CHANGES] if isinstance(found, list) and not lost else ()
+    flips = [flip for flip in map(_flip, entries) if flip is not None]
+    return Changes(position, document.get("more") is True, tuple(flips), lost)
+
+
+def _flip(entry: object) -> Flip | None:
+    """One change; None for what this program keeps nothing of."""
+    if not isinstance(entry, dict):
+        return None
+    kind, value, zone = (entry.get(key) for key in ("kind", "value", "zone"))
+    if (
+        kind not in _KINDS
+        or not isinstance(value, str)
+        or not isinstance(zone, str)
+        or len(value) > MAX_VALUE
+    ):
+        return None
+    return Flip(_KINDS[kind], value, zone_named(zone))
 
 
 def clean_name(text: object) -> str:

@@ -61,6 +61,15 @@ class Participants:
         """On whose behalf and on which terms a guest's question goes out; None where it may not."""
         return self._asker(self._policies.get(guest.scope), guest.id)
 
+    def scopes(self) -> list[int]:
+        """Those that take part, in order."""
+        return [scope for scope in sorted(self._policies) if self.takes_part(scope)]
+
+    def asker_for_all(self, actor: str) -> Asker | None:
+        """On whose behalf something is asked that is for all who take part: the first of them."""
+        scopes = self.scopes()
+        return self._asker(self._policies[scopes[0]], actor) if scopes else None
+
     def asker_of_tenant(self, policy: Policy, actor: str) -> Asker | None:
         """The same for an administrator's question on behalf of a tenant."""
         return self._asker(policy, actor)

@@ -24,6 +24,7 @@ class Call(StrEnum):
     SUBMIT = "submit"
     RESULT = "result"  # of what was submitted
     STATISTICS = "statistics"
+    CHANGES = "changes"  # of zones since a position
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,29 @@ class Answer:
     complete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A subject whose zone is another one now. zone: None where nothing is known of it any more."""
+
+    call: Call
+    value: str
+    zone: Zone | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a service says of its changes. position: from which on to ask the next time.
+
+    more: whether there are more by now. lost: the position that was asked from does not count there, so
+    changes may have been missed.
+    """
+
+    position: int
+    more: bool = False
+    flips: tuple[Flip, ...] = ()
+    lost: bool = False
+
+
 class Trouble(StrEnum):
     """Why there is no answer. Never kept: the next question is asked anew."""
 
@@ -122,6 +146,9 @@ class ReputationService(Protocol):
 
     async def send(self, request: Request, seconds: float) -> None:
         """Hand over content or statistics, within `seconds`."""
+
+    async def changes(self, request: Request, seconds: float) -> Changes:
+        """Return what changed since the request's position, waiting for a change as long as that says."""
 
     async def close(self) -> None:
         """Let go of every connection; what is under way fails."""

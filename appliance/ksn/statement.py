@@ -99,6 +99,16 @@ FIELDS = (
     Field(
         "questions asked", (Call.STATISTICS,), Mode.STANDARD, "json asked", "how many questions went to KSN"
     ),
+    Field(
+        "position",
+        (Call.CHANGES,),
+        Mode.STANDARD,
+        "query since",
+        "up to which of the service's own changes this program has heard them",
+    ),
+    Field(
+        "patience", (Call.CHANGES,), Mode.STANDARD, "query wait", "how many seconds it waits for the next one"
+    ),
 )
 
 # With every request, whatever it is about; the key is the provider's, and the ledger says "sent" of it.
@@ -138,6 +148,11 @@ def submission(part: Part, mode: Mode) -> Request:
 def statistics(figures: Mapping[str, int], mode: Mode) -> Request:
     """Return the request that tells how much was done, by the fields' names. Raises ReputationError."""
     return _request(Call.STATISTICS, mode, {name: str(figure) for name, figure in figures.items()})
+
+
+def changes_since(position: int, wait: int, mode: Mode) -> Request:
+    """Return the request for what changed since a position, waiting `wait` seconds for a change."""
+    return _request(Call.CHANGES, mode, {"position": str(position), "patience": str(wait)})
 
 
 def placed(request: Request) -> dict[str, str]:
@@ -196,8 +211,8 @@ class NoStatement(ValueError):
 
 # Type, version, SHA-256 of the canonical text; the last of a type is the one in force.
 STATEMENTS = (
-    (KsnType.GLOBAL, 1, "9253f7bafd7d9f282364de57e7ba2d55ca5c39fae32f11cc65b6685a3dc3f03a"),
-    (KsnType.PRIVATE, 1, "836462ab8bcb794649130e9fa2a4c046ca9790a403f581d6f56a4200a36dd4c0"),
+    (KsnType.GLOBAL, 1, "e4e592644127a1ad2fb7e67d02b5ff67d8ce327eb4e780c3f4faa1d43e452881"),
+    (KsnType.PRIVATE, 1, "cb74cd43bb809eff3284e10f754be1be13b895c6f187c890f7e9d8d6af2ba702"),
 )
 
 

@@ -3,5 +3,6 @@
 - `environment`  the file state.lmdb: opened once, checked before, on the disk with each commit
 - `store`        overrides and their audit
 - `policies`     what tenants have decided, and the whole history of it
+- `positions`    how far a service's changes were heard
 - `ledger`       the account of what left for KSN, chained
 """

@@ -41,13 +41,21 @@ class KsnSvm:
         await self.control.change_policy(tenant, PolicyChange(decision=decision(Decision.DECLINE)), ACTOR)
 
     async def ledger(self) -> list[dict[str, Any]]:
-        """Everything in the ledger, written out."""
+        """Everything in the ledger but for the question whether the service tells of changes."""
         network = self.svm.parts.ksn.network
         assert network is not None
         await network.ledger.flush()
         store = LedgerStore(self.svm.parts.state.environment)
         assert store.verify().problem == ""
-        return [dict(entry.payload) for entry in store.entries()]
+        left_out: set[int] = set()
+        found = []
+        for entry in store.entries():
+            payload = dict(entry.payload)
+            if payload.get("call") == "changes" or payload.get("of") in left_out:
+                left_out.add(entry.number)
+            else:
+                found.append(payload)
+        return found
 
 
 @asynccontextmanager

@@ -119,7 +119,10 @@ async def never_ends(connection: Connection) -> None:
 
 @dataclass
 class MisbehavingKsn:
-    """The stand-in. act: what it does to the next requests; a test changes it at any time."""
+    """The stand-in. act: what it does to the next requests; a test changes it at any time.
+
+    It tells of no changes, and keeps no account of who asks for them.
+    """
 
     act: Fault = field(default_factory=answers)
     received: list[Received] = field(default_factory=list)
@@ -154,6 +157,9 @@ class MisbehavingKsn:
         try:
             while not writer.is_closing():
                 received = await _read(reader)
+                if received.path.endswith("/changes"):
+                    await Connection(received, writer, self._ended).reply(404)
+                    continue
                 self.received.append(received)
                 self.open += 1
                 try:

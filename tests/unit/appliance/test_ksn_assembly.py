@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,6 @@ from appliance.config import KsnSettings
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
 from appliance.state.environment import StateEnvironment
-from appliance.state.ledger import LedgerStore
-from appliance.state.policies import PolicyStore
 
 PRIVATE = KsnSettings(enabled=True, type="private", endpoint="https://ksn.example.com/api/v1/")
 
@@ -24,10 +23,19 @@ def environment(tmp_path: Path) -> Iterator[StateEnvironment]:
     environment.close()
 
 
+class Nobody:
+    """Learns nothing."""
+
+    def learned(self, *_what: Any) -> None:
+        """See network.Verdicts."""
+
+    def flipped(self, *_what: Any) -> None:
+        """See network.Verdicts."""
+
+
 def parts(environment: StateEnvironment, settings: KsnSettings) -> KsnParts:
-    """The parts, of which nobody learns anything."""
-    policies, ledger = PolicyStore(environment, lambda: 0.0), LedgerStore(environment)
-    return assemble(settings, policies, ledger, lambda _scope, _digest, _verdict: None)
+    """The parts."""
+    return assemble(settings, environment, Nobody())
 
 
 def test_nothing_is_put_together_where_ksn_is_not_enabled(environment: StateEnvironment) -> None:

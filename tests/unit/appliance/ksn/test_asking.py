@@ -15,7 +15,7 @@ from appliance.ksn.asking import Asker, Asking, AskingTerms, Disclosure, Outcome
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import Quota, QuotaTerms
-from appliance.ksn.reputation import Answer, Call, Part, Request, Subject, Trouble
+from appliance.ksn.reputation import Answer, Call, Changes, Part, Request, Subject, Trouble
 from appliance.ksn.statement import disclosed, statistics, submission
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
@@ -382,6 +382,10 @@ class Broken:
         raise ZeroDivisionError
 
     async def send(self, request: Request, seconds: float) -> None:
+        """Raise as well."""
+        raise ZeroDivisionError
+
+    async def changes(self, request: Request, seconds: float) -> Changes:
         """Raise as well."""
         raise ZeroDivisionError
 

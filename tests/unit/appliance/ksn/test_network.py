@@ -15,7 +15,7 @@ from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import Quota, QuotaTerms
-from appliance.ksn.reputation import Answer, Call, Request
+from appliance.ksn.reputation import Answer, Call, Changes, Flip, Request
 from appliance.ksn.zones import Zone
 from tests.support.svm import until
 from tests.unit.appliance.ksn.test_participation import TERMS, policy
@@ -43,6 +43,10 @@ class Service:
     async def send(self, request: Request, seconds: float) -> None:
         """Take it."""
 
+    async def changes(self, request: Request, seconds: float) -> Changes:
+        """None."""
+        return Changes(0)
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -66,7 +70,8 @@ class Network:
     def __init__(self, terms: ProviderTerms = TERMS, per_day: int = 0) -> None:
         """terms: of the provider."""
         self.service, self.now = Service(), 3600.0 * 1000
-        self.learned: list[tuple[int, bytes, Verdict]] = []
+        self.told: list[tuple[int, bytes, Verdict]] = []
+        self.flips: list[tuple[list[int], bytes, Verdict | None]] = []
         self.done = 0
         ledger = DisclosureLedger(Writer(), lambda: self.now)
         breaker = Breaker(BreakerTerms(), lambda: self.now)
@@ -74,9 +79,15 @@ class Network:
             self.service, breaker, Quota(QuotaTerms(0, per_day), lambda: self.now), ledger, AskingTerms()
         )
         participants = Participants(terms, [policy()])
-        self.ksn = Ksn(
-            asking, ledger, participants, lambda *what: self.learned.append(what), lambda: self.now
-        )
+        self.ksn = Ksn(asking, ledger, participants, self, lambda: self.now)
+
+    def learned(self, *what: Any) -> None:
+        """Keep what is told."""
+        self.told.append(what)
+
+    def flipped(self, *what: Any) -> None:
+        """Keep what is told."""
+        self.flips.append(what)
 
     async def ask(self, digest: bytes = DIGEST) -> None:
         """Ask, and wait until it is over."""
@@ -94,7 +105,7 @@ async def test_what_is_known_is_told(shared: bool, scope: int) -> None:
     """As a verdict of KSN's, for as long as its zone says, to those who may see it."""
     network = Network(ProviderTerms(True, TERMS.type, shared=shared))
     await network.ask()
-    ((where, digest, verdict),) = network.learned
+    ((where, digest, verdict),) = network.told
     assert (where, digest) == (scope, DIGEST)
     assert (verdict.disposition, verdict.source, verdict.engine) == (Disposition.MALICIOUS, Source.KSN, "ksn")
     assert (verdict.threat, verdict.category) == ("Threat", "Category")
@@ -107,7 +118,7 @@ async def test_a_detection_always_has_a_name() -> None:
     network = Network()
     network.service.answer = Answer(Zone.YELLOW)
     await network.ask()
-    assert network.learned[0][2].threat == "KSN.Yellow"
+    assert network.told[0][2].threat == "KSN.Yellow"
 
 
 async def test_what_ksn_does_not_know_is_not_asked_again_for_a_while() -> None:
@@ -116,7 +127,7 @@ async def test_what_ksn_does_not_know_is_not_asked_again_for_a_while() -> None:
     network.service.answer = Answer(Zone.NOT_FOUND)
     assert network.ksn.would_ask(GUEST, DIGEST)
     await network.ask()
-    assert network.learned == []
+    assert network.told == []
     assert not network.ksn.would_ask(GUEST, DIGEST)
     network.now += 3600
     assert network.ksn.would_ask(GUEST, DIGEST)
@@ -170,4 +181,29 @@ async def test_an_answer_that_comes_after_consent_was_withdrawn_is_not_kept() ->
     network.ksn.participants.put(policy(active=False))
     outcome = await network.ksn.look_up(asker, DIGEST, 10.0)
     assert outcome == network.service.answer
-    assert network.learned == []
+    assert network.told == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "disposition"), [(Zone.RED, Disposition.MALICIOUS), (Zone.GREY, None), (None, None)]
+)
+async def test_what_changed_is_told_for_all_who_take_part(
+    zone: Zone | None, disposition: Disposition | None
+) -> None:
+    """With the verdict that it is now, or none; and it may be asked about again."""
+    network = Network()
+    network.service.answer = Answer(Zone.NOT_FOUND)
+    await network.ask()
+    network.ksn.flip(Flip(Call.HASH, DIGEST.hex(), zone))
+    ((scopes, digest, verdict),) = network.flips
+    assert (scopes, digest) == ([16, KSN_SHARED_SCOPE], DIGEST)
+    assert (None if verdict is None else verdict.disposition) is disposition
+    assert network.ksn.would_ask(GUEST, DIGEST)
+
+
+@pytest.mark.parametrize("value", ["ab" * 16, "no digest", ""])
+def test_what_is_no_digest_of_ours_changes_nothing(value: str) -> None:
+    """Other hashes are heard of too."""
+    network = Network()
+    network.ksn.flip(Flip(Call.HASH, value, Zone.RED))
+    assert network.flips == []

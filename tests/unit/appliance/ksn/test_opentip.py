@@ -44,7 +44,7 @@ async def service() -> AsyncIterator[MisbehavingKsn]:
 @pytest.fixture
 async def driver(service: MisbehavingKsn) -> AsyncIterator[OpenTip]:
     """A driver of it."""
-    made = OpenTip("stand-in", Endpoint(service.base_url, KEY, takes_statistics=True))
+    made = OpenTip("stand-in", Endpoint(service.base_url, KEY, ours=True))
     yield made
     await made.close()
 

@@ -1,0 +1,111 @@
+"""A reputation that flips in a Private KSN: the SVM hears of it, and guests are told within seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightagent.v1 import verdict_pb2
+
+from appliance.config import KsnSettings
+from appliance.domain.policy import DEFAULT_TENANT, Decision
+from appliance.ksn_control import PolicyControl
+from appliance.private_ksn.reputation import Zone
+from appliance.private_ksn.store import Store
+from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
+from appliance.state.ledger import LedgerStore
+from tests.support import private_ksn
+from tests.support.ksn import ACTOR, decision
+from tests.support.svm import RawGuest, Svm, digest_of, running_svm, until
+
+GOOD = b"innocent content"
+DIGEST = digest_of(GOOD)
+
+
+@dataclass
+class Flipping:
+    """An SVM, and the Private KSN that it asks."""
+
+    svm: Svm
+    store: Store
+    served: private_ksn.Served
+
+    def say(self, zone: Zone) -> None:
+        """Have the feed say this of DIGEST."""
+        private_ksn.feed(self.store, "feed", {DIGEST.hex(): zone})
+        self.served.service.look_for_changes()
+
+    async def heard(self, count: int) -> None:
+        """Return when so many changes came."""
+        feed = self.svm.parts.ksn.feed
+        assert feed is not None
+        await until(lambda: feed.heard >= count, "the change is heard")
+
+
+@asynccontextmanager
+async def flipping(directory: Path) -> AsyncIterator[Flipping]:
+    """A real Private KSN with a feed of one digest, and an SVM whose tenant takes part."""
+    store = Store.open(directory / "data")
+    chosen = private_ksn.settings(directory)
+    try:
+        async with private_ksn.serving(store, chosen) as served:
+            (directory / "key").write_text(private_ksn.KEY)
+            ksn = KsnSettings(
+                enabled=True,
+                type="private",
+                endpoint=f"http://127.0.0.1:{served.ports[0]}/api/v1/",
+                api_key_file=directory / "key",
+                per_minute=0,
+            )
+            async with running_svm(directory / "svm", ksn=ksn) as svm:
+                control = PolicyControl(svm.parts.ksn)
+                await control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
+                feed = svm.parts.ksn.feed
+                assert feed is not None
+                await until(lambda: feed.position is not None, "it follows the changes")
+                yield Flipping(svm, store, served)
+    finally:
+        store.close()
+
+
+async def test_a_digest_that_turns_malicious_is_revoked(tmp_path: Path) -> None:
+    """It was scanned here and nothing found; now KSN says Red: whoever keeps our answer is told."""
+    async with flipping(tmp_path) as flips, RawGuest.connect(flips.svm) as guest:
+        reply = await guest.ask(DIGEST)
+        asked = await guest.answer(reply.request_id)
+        assert (await guest.send(asked.detail.lease, GOOD)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        flips.say(Zone.RED)
+        revocation = await asyncio.wait_for(guest.attach.read(), 30)
+        assert list(revocation.revocation.sha256) == [DIGEST]
+        assert (await guest.ask(DIGEST)).outcomes[0] == verdict_pb2.OUTCOME_MALICIOUS
+
+
+async def test_a_digest_that_is_cleared_is_told_too(tmp_path: Path) -> None:
+    """From Red to Green, and to nothing at all: the next question begins anew."""
+    async with flipping(tmp_path) as flips, RawGuest.connect(flips.svm) as guest:
+        flips.say(Zone.RED)
+        await flips.heard(1)
+        reply = await guest.ask(DIGEST)
+        assert (await guest.answer(reply.request_id)).outcome == verdict_pb2.OUTCOME_MALICIOUS
+        flips.say(Zone.GREEN)
+        await asyncio.wait_for(guest.attach.read(), 30)
+        assert (await guest.ask(DIGEST)).outcomes[0] == verdict_pb2.OUTCOME_CLEAN
+        flips.say(Zone.GREY)
+        await asyncio.wait_for(guest.attach.read(), 30)
+        assert (await guest.ask(DIGEST)).outcomes[0] == verdict_pb2.OUTCOME_PENDING
+
+
+async def test_who_takes_part_no_more_hears_no_more(tmp_path: Path) -> None:
+    """The request that waits ends with the consent of the last."""
+    async with flipping(tmp_path) as flips:
+        await until(lambda: flips.served.service.waiting == 1, "it waits for a change")
+        control = PolicyControl(flips.svm.parts.ksn)
+        change = PolicyChange(decision=decision(Decision.DECLINE))
+        await control.change_policy(DEFAULT_TENANT, change, ACTOR)
+        store = LedgerStore(flips.svm.parts.state.environment)
+        await until(lambda: _results(store)[-1:] == ["cancelled"], "the request has ended")
+
+
+def _results(store: LedgerStore) -> list[str]:
+    return [entry.payload["result"] for entry in store.entries() if entry.payload["kind"] == "result"]
