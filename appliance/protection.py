@@ -10,6 +10,7 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from appliance.verdicts.store import VerdictStore
 _LOOK_CLOSER = 254  # of a record that is damaged, has ended or is notable: the batch is read in full
 _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
+_REMEMBERED = 1024  # changes, for guests that were away; others heal by valid_for
 _HOUR = 3600
 _DAY = 24 * _HOUR
 
@@ -107,6 +109,7 @@ class Protection:
         self.reputation: Reputation | None = None
         self.on_changed: list[Callable[[bytes], None]] = []
         self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
+        self._changes: deque[bytes] = deque(maxlen=_REMEMBERED)  # of KSN's word
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0)  # generation and hour
         self._commit: asyncio.TimerHandle | None = None
@@ -259,7 +262,12 @@ class Protection:
                 self._store.delete(scope, digest)
                 self._changed(digest)
 
+    def void_digests(self) -> set[bytes]:
+        """Digests of which a guest that was away may keep an answer that counts no more."""
+        return {*self.overrides.digests(), *self._changes}
+
     def _changed(self, digest: bytes) -> None:
+        self._changes.append(digest)
         for changed in self.on_changed:
             changed(digest)
 

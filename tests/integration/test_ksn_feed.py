@@ -81,6 +81,18 @@ async def test_a_digest_that_turns_malicious_is_revoked(tmp_path: Path) -> None:
         assert (await guest.ask(DIGEST)).outcomes[0] == verdict_pb2.OUTCOME_MALICIOUS
 
 
+async def test_a_guest_that_was_away_is_told_when_it_comes_back(tmp_path: Path) -> None:
+    """What it keeps of before counts no more."""
+    async with flipping(tmp_path) as flips:
+        async with RawGuest.connect(flips.svm) as guest:
+            reply = await guest.ask(DIGEST)
+            asked = await guest.answer(reply.request_id)
+            await guest.send(asked.detail.lease, GOOD)
+        flips.say(Zone.RED)
+        await flips.heard(1)
+        assert flips.svm.parts.protection.void_digests() == {DIGEST}
+
+
 async def test_a_digest_that_is_cleared_is_told_too(tmp_path: Path) -> None:
     """From Red to Green, and to nothing at all: the next question begins anew."""
     async with flipping(tmp_path) as flips, RawGuest.connect(flips.svm) as guest:
