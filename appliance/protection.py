@@ -82,7 +82,7 @@ class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
     reputation: asked before content is, where there is one. on_changed: called with a digest of which
-    guests may keep an answer that does not count any more. on_scanned: called with a content whose scan is
+    guests may keep an answer that does not count any more, and whether a guest may be one of them. on_scanned: called with a content whose scan is
     over and what came of it, before the content is closed; it must not wait, and may raise.
     """
 
@@ -107,9 +107,9 @@ class Protection:
         self._no_scans = asyncio.Event()
         self._no_scans.set()
         self.reputation: Reputation | None = None
-        self.on_changed: list[Callable[[bytes], None]] = []
+        self.on_changed: list[Callable[[bytes, Callable[[Guest], bool]], None]] = []
         self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
-        self._changes: deque[bytes] = deque(maxlen=_REMEMBERED)  # of KSN's word
+        self._changes: deque[Key] = deque(maxlen=_REMEMBERED)  # of KSN's word
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0)  # generation and hour
         self._commit: asyncio.TimerHandle | None = None
@@ -245,10 +245,10 @@ class Protection:
         self._commit_soon()
         answer = self.overrides.answer(digest) or verdict
         for key in self.flights.keys_of(digest):
-            if key[0] == scope or (scope == KSN_SHARED_SCOPE and self._takes_part(key[0])):
+            if self._sees(key[0], scope):
                 self.flights.settle(key, answer)
         if before is not None and before.disposition is not verdict.disposition and self.is_current(before):
-            self._changed(digest)
+            self._changed(scope, digest)
 
     def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:
         """Take over what KSN says now of a digest, where something is kept of it. None: nothing any more."""
@@ -260,16 +260,21 @@ class Protection:
                 self.learned(scope, digest, verdict)
             elif before.source is Source.KSN:
                 self._store.delete(scope, digest)
-                self._changed(digest)
+                self._changed(scope, digest)
 
-    def void_digests(self) -> set[bytes]:
+    def void_digests(self, scope: int) -> set[bytes]:
         """Digests of which a guest that was away may keep an answer that counts no more."""
-        return {*self.overrides.digests(), *self._changes}
+        changed = {digest for where, digest in self._changes if self._sees(scope, where)}
+        return self.overrides.digests() | changed
 
-    def _changed(self, digest: bytes) -> None:
-        self._changes.append(digest)
+    def _sees(self, scope: int, where: int) -> bool:
+        """Whether KSN's answers of one scope are seen in another."""
+        return scope == where or (where == KSN_SHARED_SCOPE and self._takes_part(scope))
+
+    def _changed(self, scope: int, digest: bytes) -> None:
+        self._changes.append((scope, digest))
         for changed in self.on_changed:
-            changed(digest)
+            changed(digest, lambda guest: self._sees(guest.scope, scope))
 
     def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Have verified content looked at, the verdict stored, and all told who wait for it.

@@ -81,7 +81,7 @@ async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | N
 async def _speak(context: Context, session: Session, protection: Protection, limits: Limits) -> None:
     """Send the policy, what is revoked, the generation; then whatever changes."""
     await context.write(guest_pb2.AttachReply(policy=_policy(limits)))
-    session.revoked.update(protection.void_digests())
+    session.revoked.update(protection.void_digests(session.guest.scope))
     session.generation_moved = True
     while not session.replaced:
         session.news.clear()

@@ -13,6 +13,11 @@ from appliance.rpc.flood import Flood
 _TELL_SLOWED_SECONDS = 60.0
 
 
+def everybody(_guest: Guest) -> bool:
+    """What concerns every guest."""
+    return True
+
+
 class TooManyGuests(Exception):
     """The SVM has as many guests as its configuration allows."""
 
@@ -168,8 +173,9 @@ class Sessions:
             session.generation_moved = True
             session.news.set()
 
-    def tell_revoked(self, digest: bytes) -> None:
-        """Have every guest told that answers about the digest are void."""
+    def tell_revoked(self, digest: bytes, concerns: Callable[[Guest], bool] = everybody) -> None:
+        """Have every guest that it concerns told that answers about the digest are void."""
         for session in self._by_guest.values():
-            session.revoked.add(digest)
-            session.news.set()
+            if concerns(session.guest):
+                session.revoked.add(digest)
+                session.news.set()

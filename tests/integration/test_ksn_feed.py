@@ -90,7 +90,8 @@ async def test_a_guest_that_was_away_is_told_when_it_comes_back(tmp_path: Path) 
             await guest.send(asked.detail.lease, GOOD)
         flips.say(Zone.RED)
         await flips.heard(1)
-        assert flips.svm.parts.protection.void_digests() == {DIGEST}
+        assert flips.svm.parts.protection.void_digests(16) == {DIGEST}
+        assert flips.svm.parts.protection.void_digests(17) == set()
 
 
 async def test_a_digest_that_is_cleared_is_told_too(tmp_path: Path) -> None:
