@@ -82,8 +82,9 @@ class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
     reputation: asked before content is, where there is one. on_changed: called with a digest of which
-    guests may keep an answer that does not count any more, and whether a guest may be one of them. on_scanned: called with a content whose scan is
-    over and what came of it, before the content is closed; it must not wait, and may raise.
+    guests may keep an answer that does not count any more, and whether a guest may be one of them.
+    on_scanned: called with a content whose scan is over and what came of it, before the content is closed;
+    it must not wait, and may raise.
     """
 
     def __init__(
