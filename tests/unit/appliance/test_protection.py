@@ -1,18 +1,21 @@
 """The use case, over a real store and real sandboxed engines."""
 
 import asyncio
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE, PUBLIC_SCOPE, Guest
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
-from appliance.protection import MISS
+from appliance.protection import MISS, Key
 from appliance.scanning.result import ScanResult
+from appliance.scanning.spool import SpoolFile
 from tests.support.contents import EICAR
 from tests.support.svm import Svm, digest_of, running_svm, until
 
@@ -259,6 +262,25 @@ async def test_signatures_that_came_during_a_scan_look_too(
         assert (len(looks), answer.generation) == (2, svm.parts.scanner.generation)
 
 
+async def test_others_are_told_of_a_content_while_it_is_at_hand(tmp_path: Path) -> None:
+    """With what came of it; one that raises fails neither the scan nor the next."""
+    told = []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    def look(key: Key, content: SpoolFile, answer: Answer) -> None:
+        told.append((key, os.pread(content.fd, 100, 0), content.guest_id, answer))
+
+    async with running_svm(tmp_path) as svm:
+        svm.parts.protection.on_scanned += [broken, look]
+        answer = await scan(svm, b"content")
+        assert isinstance(answer, Verdict)
+        assert told == [(KEY, b"content", "g", answer)]
+        assert svm.parts.spool.used_bytes == 0
+        assert outcome(svm, DIGEST) == Disposition.NOT_DETECTED
+
+
 async def test_a_forgotten_digest_is_asked_for_again(tmp_path: Path) -> None:
     """Clearing drops the verdict, and says whether there was one."""
     async with running_svm(tmp_path) as svm:
@@ -275,3 +297,108 @@ async def test_verdicts_are_written_soon(tmp_path: Path) -> None:
         await scan(svm, b"content")
         await until(lambda: svm.parts.store.stats().pending == 0, "the verdict is committed")
         assert svm.parts.store.stats().entries == 1
+
+
+class Known:
+    """A reputation service of the test's own: knows nothing, and is told who asks."""
+
+    def __init__(self, shared: bool = False) -> None:
+        """shared: whether those who take part see each other's answers."""
+        self.shared = shared
+        self.scopes = {DEFAULT_TENANT_SCOPE}
+        self.asked: list[tuple[str, bytes, float]] = []
+        self.done: list[Callable[[], None]] = []
+
+    def takes_part(self, scope: int) -> bool:
+        """Those of `scopes`."""
+        return scope in self.scopes
+
+    def would_ask(self, guest: Guest, digest: bytes) -> bool:
+        """Whoever takes part."""
+        return self.takes_part(guest.scope)
+
+    def ask(self, guest: Guest, digest: bytes, budget: float, done: Callable[[], None]) -> None:
+        """Keep the question open."""
+        self.asked.append((guest.id, digest, budget))
+        self.done.append(done)
+
+
+BAD_BY_KSN = Verdict(Disposition.MALICIOUS, Source.KSN, 0, 3600, threat="T", engine="ksn")
+
+
+async def test_who_takes_part_waits_for_ksn_before_content_is_asked_for(tmp_path: Path) -> None:
+    """Nobody is asked while it is being asked, once for all; then the first is."""
+    async with running_svm(tmp_path) as svm:
+        protection, ksn = svm.parts.protection, Known()
+        protection.reputation = ksn
+        first, second = Asker("g"), Asker("h")
+        assert protection.ask(GUEST, DIGEST, first, 1, 8.0) is None
+        assert protection.ask(Guest("h"), DIGEST, second, 1, 9.0) is None
+        assert ksn.asked == [("g", DIGEST, 8.0)]
+        ksn.done[0]()
+        assert (len(first.leases), second.leases) == (1, [])
+        assert protection.ask(OTHER_TENANT, DIGEST, Asker("i"), 1, 8.0) is not None
+
+
+async def test_what_ksn_says_is_for_those_who_take_part(tmp_path: Path) -> None:
+    """In its own scope, and where it is shared in each other's; nobody else sees it, cached or waiting."""
+    async with running_svm(tmp_path) as svm:
+        protection, ksn = svm.parts.protection, Known(shared=True)
+        protection.reputation = ksn
+        here, there = Asker("g"), Asker("h")
+        protection.ask(GUEST, DIGEST, here, 1)
+        protection.ask(OTHER_TENANT, DIGEST, there, 1)
+        protection.learned(KSN_SHARED_SCOPE, DIGEST, BAD_BY_KSN)
+        assert (here.answers, there.answers) == ([BAD_BY_KSN], [])
+        assert outcome(svm, DIGEST) == Disposition.MALICIOUS
+        assert outcome(svm, DIGEST, OTHER_TENANT) == MISS
+        ksn.scopes = set()
+        assert outcome(svm, DIGEST) == MISS
+
+
+async def test_an_override_wins_over_what_ksn_says(tmp_path: Path) -> None:
+    """Who waits is told the administrator's word."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        protection.reputation = Known()
+        protection.override(DIGEST, Override(True, "why", "me", 1))
+        asker = Asker()
+        protection.ask(GUEST, DIGEST, asker, 1)
+        protection.learned(DEFAULT_TENANT_SCOPE, DIGEST, BAD_BY_KSN)
+        (answer,) = asker.answers
+        assert isinstance(answer, Verdict)
+        assert answer.source is Source.OVERRIDE
+
+
+async def test_a_scan_that_finds_nothing_leaves_the_word_of_ksn(tmp_path: Path) -> None:
+    """It came while engines were looking, and knows better."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        ksn = Known()
+        protection.reputation = ksn
+        asker = Asker()
+        protection.ask(GUEST, DIGEST, asker, 1)
+        ksn.done[0]()
+        svm.parts.store.put(*KEY, BAD_BY_KSN)
+        await give(svm, b"content")
+        await until(lambda: bool(asker.answers), "the asker is answered")
+        assert svm.parts.store.lookup(KEY[0], [DIGEST]) == [BAD_BY_KSN]
+
+
+async def test_what_changed_at_ksn_is_taken_over_where_something_is_kept(tmp_path: Path) -> None:
+    """Our own verdict is replaced, KSN's is forgotten when it knows nothing more; guests are told."""
+    async with running_svm(tmp_path) as svm:
+        protection, told = svm.parts.protection, list[bytes]()
+        protection.reputation = Known()
+        protection.on_changed.append(lambda digest, _concerns: told.append(digest))
+        scopes = [DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE]
+        protection.flipped(scopes, DIGEST, BAD_BY_KSN)
+        assert (outcome(svm, DIGEST), told) == (MISS, [])
+        found = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, protection.generation, 3600)
+        svm.parts.store.put(*KEY, found)
+        protection.flipped(scopes, DIGEST, BAD_BY_KSN)
+        assert (outcome(svm, DIGEST), told) == (Disposition.MALICIOUS, [DIGEST])
+        protection.flipped(scopes, DIGEST, None)
+        assert (outcome(svm, DIGEST), told) == (MISS, [DIGEST, DIGEST])
+        assert protection.void_digests(DEFAULT_TENANT_SCOPE) == {DIGEST}
+        assert protection.void_digests(OTHER_TENANT.scope) == set()
