@@ -1,6 +1,7 @@
 """The Attach stream of one guest: who it is, that it lives, and what it must be told."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from lightagent.v1 import guest_pb2
 
@@ -8,13 +9,14 @@ from appliance.config import Limits
 from appliance.domain.guest import Guest
 from appliance.protection import Protection
 from appliance.rpc import wire
-from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping
+from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, end_of_message
 from appliance.rpc.identity import Context
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
 
 _MOST_REVOKED = 1024  # digests of one message
 _HELLO_SECONDS = 5.0
+Write = Callable[[guest_pb2.AttachReply], Awaitable[None]]
 _STOPPING = "the SVM stops: attach again when it is back"
 
 
@@ -39,7 +41,13 @@ async def serve_attach(
         raise Refused(str(error)) from error
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_listen(context, terms.limits))
-    speaker = loop.create_task(_speak(context, session, protection, terms.limits))
+    writing = asyncio.Lock()
+
+    async def write(reply: guest_pb2.AttachReply) -> None:
+        async with writing:
+            await context.write(reply)
+
+    speaker = loop.create_task(_speak(write, session, protection, terms.limits))
     session.readers.add(listener)
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
@@ -56,8 +64,9 @@ async def serve_attach(
     finally:
         session.readers.discard(listener)
         listener.cancel()
-        speaker.cancel()
         sessions.detach(session)  # before any wait, which a second reason to end would cut short
+        await end_of_message(writing)
+        speaker.cancel()
         await asyncio.gather(listener, speaker, return_exceptions=True)
 
 
@@ -78,9 +87,9 @@ async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | N
     return message if isinstance(message, guest_pb2.AttachRequest) else None
 
 
-async def _speak(context: Context, session: Session, protection: Protection, limits: Limits) -> None:
+async def _speak(write: Write, session: Session, protection: Protection, limits: Limits) -> None:
     """Send the policy, what is revoked, the generation; then whatever changes."""
-    await context.write(guest_pb2.AttachReply(policy=_policy(limits)))
+    await write(guest_pb2.AttachReply(policy=_policy(limits)))
     session.revoked.update(protection.void_digests(session.guest.scope))
     session.generation_moved = True
     while not session.replaced:
@@ -88,11 +97,11 @@ async def _speak(context: Context, session: Session, protection: Protection, lim
         # Revocations go first: a guest that knows the generation knows what does not count in it.
         while session.revoked:
             some = [session.revoked.pop() for _ in range(min(_MOST_REVOKED, len(session.revoked)))]
-            await context.write(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=some)))
+            await write(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=some)))
         if session.generation_moved:
             session.generation_moved = False
             change = guest_pb2.GenerationChange(generation=protection.generation)
-            await context.write(guest_pb2.AttachReply(generation=change))
+            await write(guest_pb2.AttachReply(generation=change))
         if not session.revoked:
             await session.news.wait()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -65,6 +65,7 @@ class TicketEnded(CallEnded):
 
 Asked = TypeVar("Asked", bound=Message)
 
+_LAST_WORD_SECONDS = 1.0  # that a guest has to take the message that is being sent when its call ends
 _BLAMED = (Breach, Refused, Stalled)  # what an operator counts against a guest
 
 
@@ -153,8 +154,11 @@ async def converse(
     outbox: Outbox[Any],
     finish: Callable[[], Awaitable[None]],
     session: Session,
+    writing: asyncio.Lock,
 ) -> None:
     """Run both halves of a call: `read` takes the guest's messages, `outbox` says what is to be said.
+
+    writing: held by either while it sends a message.
 
     When the guest has said its last, or the SVM stops (`read` is then cancelled), `finish` waits for
     what is still to come, the outbox is emptied, and the call is over. An error of either half ends
@@ -176,9 +180,21 @@ async def converse(
             writer.result()
     finally:
         session.readers.discard(reader)
+        await end_of_message(writing)
         reader.cancel()
         writer.cancel()
         await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+async def end_of_message(writing: asyncio.Lock) -> None:
+    """Return when no message is being sent, and have none sent after that.
+
+    gRPC cannot send the status of a call amid a message, and would not tell the guest that it is over. One
+    that takes nothing is not waited for long.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_WORD_SECONDS):
+            await writing.acquire()
 
 
 def _result(reader: asyncio.Task[None], session: Session) -> None:

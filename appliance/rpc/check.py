@@ -54,7 +54,13 @@ class CheckCall:
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
         try:
-            await converse(self._read(sessions), self._outbox, lambda: self._finish(sessions), self._session)
+            await converse(
+                self._read(sessions),
+                self._outbox,
+                lambda: self._finish(sessions),
+                self._session,
+                self._writing,
+            )
         finally:
             self._session.open_digests -= len(self._questions)
             self._protection.flights.leave(self, None)

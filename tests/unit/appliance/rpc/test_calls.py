@@ -6,6 +6,7 @@ import pytest
 from lightagent.v1 import guest_pb2
 
 from appliance.domain.guest import Guest
+from appliance.rpc import calls
 from appliance.rpc.calls import Breach, Refused, Unattached, converse, parser
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Labels, Session
@@ -47,7 +48,7 @@ async def test_what_is_put_before_the_end_is_sent() -> None:
     async def finish() -> None:
         outbox.put(2)
 
-    await converse(read(), outbox, finish, session)
+    await converse(read(), outbox, finish, session, asyncio.Lock())
     assert recorder.sent == [1, 2]
     assert not session.readers
 
@@ -59,7 +60,7 @@ async def test_a_breach_ends_the_call() -> None:
         raise Breach("why")
 
     with pytest.raises(Breach, match="why"):
-        await converse(read(), Outbox(Recorder().send, 10, lambda: 0), nothing, a_session())
+        await converse(read(), Outbox(Recorder().send, 10, lambda: 0), nothing, a_session(), asyncio.Lock())
 
 
 async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
@@ -71,7 +72,7 @@ async def test_a_guest_that_cannot_be_written_to_ends_the_call() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(ConnectionError, match="gone"):
-        await converse(read(), outbox, nothing, a_session())
+        await converse(read(), outbox, nothing, a_session(), asyncio.Lock())
 
 
 async def test_a_stop_takes_no_more_but_finishes() -> None:
@@ -87,7 +88,7 @@ async def test_a_stop_takes_no_more_but_finishes() -> None:
     async def finish() -> None:
         outbox.put(9)
 
-    call = asyncio.get_running_loop().create_task(converse(read(), outbox, finish, session))
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, finish, session, asyncio.Lock()))
     await reading.wait()
     session.stop_reading()
     await call
@@ -104,7 +105,7 @@ async def test_the_end_of_the_session_cuts_the_call() -> None:
         await asyncio.Event().wait()
 
     outbox = Outbox(Recorder().send, 10, lambda: 0)
-    call = asyncio.get_running_loop().create_task(converse(read(), outbox, nothing, session))
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, nothing, session, asyncio.Lock()))
     await reading.wait()
     session.end()
     with pytest.raises(Unattached):
@@ -132,3 +133,39 @@ def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
     assert parse(said).parts == [chunk]
     with pytest.raises(Refused, match="1048577 bytes is larger than max"):
         parse(said + b"x")
+
+
+async def test_a_call_ends_after_the_message_that_is_being_sent() -> None:
+    """gRPC could not send its status amid it; nothing is sent after it."""
+    writing, order = asyncio.Lock(), list[str]()
+
+    async def send(_items: list[int]) -> None:
+        async with writing:
+            order.append("begun")
+            await asyncio.sleep(0.05)
+            order.append("sent")
+
+    async def read() -> None:
+        await asyncio.sleep(0.01)
+        raise Breach("a rule is broken")
+
+    outbox = Outbox(send, 10, lambda: 0)
+    outbox.put(1)
+    with pytest.raises(Breach):
+        await converse(read(), outbox, nothing, a_session(), writing)
+    assert order == ["begun", "sent"]
+
+
+async def test_a_guest_that_takes_nothing_does_not_hold_its_call_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends without that message."""
+    monkeypatch.setattr(calls, "_LAST_WORD_SECONDS", 0.01)
+    writing = asyncio.Lock()
+    await writing.acquire()
+
+    async def read() -> None:
+        raise Breach("a rule is broken")
+
+    with pytest.raises(Breach):
+        await converse(read(), Outbox(Recorder().send, 10, lambda: 0), nothing, a_session(), writing)
