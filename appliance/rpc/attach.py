@@ -1,7 +1,6 @@
 """The Attach stream of one guest: who it is, that it lives, and what it must be told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from lightagent.v1 import guest_pb2
 
@@ -16,8 +15,20 @@ from appliance.rpc.terms import Terms
 
 _MOST_REVOKED = 1024  # digests of one message
 _HELLO_SECONDS = 5.0
-Write = Callable[[guest_pb2.AttachReply], Awaitable[None]]
 _STOPPING = "the SVM stops: attach again when it is back"
+
+
+class _Voice:
+    """What the SVM says on the stream, one message at a time. writing: held meanwhile."""
+
+    def __init__(self, context: Context) -> None:
+        self.writing = asyncio.Lock()
+        self._context = context
+
+    async def say(self, reply: guest_pb2.AttachReply) -> None:
+        """Send a message."""
+        async with self.writing:
+            await self._context.write(reply)
 
 
 async def serve_attach(
@@ -41,13 +52,8 @@ async def serve_attach(
         raise Refused(str(error)) from error
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_listen(context, terms.limits))
-    writing = asyncio.Lock()
-
-    async def write(reply: guest_pb2.AttachReply) -> None:
-        async with writing:
-            await context.write(reply)
-
-    speaker = loop.create_task(_speak(write, session, protection, terms.limits))
+    voice = _Voice(context)
+    speaker = loop.create_task(_speak(voice, session, protection, terms.limits))
     session.readers.add(listener)
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
@@ -65,7 +71,7 @@ async def serve_attach(
         session.readers.discard(listener)
         listener.cancel()
         sessions.detach(session)  # before any wait, which a second reason to end would cut short
-        await end_of_message(writing)
+        await end_of_message(voice.writing)
         speaker.cancel()
         await asyncio.gather(listener, speaker, return_exceptions=True)
 
@@ -87,9 +93,9 @@ async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | N
     return message if isinstance(message, guest_pb2.AttachRequest) else None
 
 
-async def _speak(write: Write, session: Session, protection: Protection, limits: Limits) -> None:
+async def _speak(voice: _Voice, session: Session, protection: Protection, limits: Limits) -> None:
     """Send the policy, what is revoked, the generation; then whatever changes."""
-    await write(guest_pb2.AttachReply(policy=_policy(limits)))
+    await voice.say(guest_pb2.AttachReply(policy=_policy(limits)))
     session.revoked.update(protection.void_digests(session.guest.scope))
     session.generation_moved = True
     while not session.replaced:
@@ -97,11 +103,11 @@ async def _speak(write: Write, session: Session, protection: Protection, limits:
         # Revocations go first: a guest that knows the generation knows what does not count in it.
         while session.revoked:
             some = [session.revoked.pop() for _ in range(min(_MOST_REVOKED, len(session.revoked)))]
-            await write(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=some)))
+            await voice.say(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=some)))
         if session.generation_moved:
             session.generation_moved = False
             change = guest_pb2.GenerationChange(generation=protection.generation)
-            await write(guest_pb2.AttachReply(generation=change))
+            await voice.say(guest_pb2.AttachReply(generation=change))
         if not session.revoked:
             await session.news.wait()
 
