@@ -18,10 +18,14 @@ from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
+from appliance.domain.outcome import Disposition
+from appliance.domain.verdict import Answer
 from appliance.ksn.ledger import LedgerFailed
+from appliance.ksn.statistics import Figures
+from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble
 from appliance.ksn_control import PolicyControl
-from appliance.protection import Ageing, Protection
+from appliance.protection import Ageing, Key, Protection
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
@@ -31,7 +35,7 @@ from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import ReloadFailed, Scanner
-from appliance.scanning.spool import Spool
+from appliance.scanning.spool import Spool, SpoolFile
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -112,11 +116,27 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     protection.overrides.load(state.overrides())
     sessions = Sessions(limits.max_guests, time.time)
     protection.on_changed.append(sessions.tell_revoked)
-    ksn = assemble(settings.ksn, state.environment, protection)
+    ksn = assemble(settings.ksn, state.environment, protection, partial(_done, protection))
     if ksn.network is not None:
         stack.push_async_callback(ksn.network.close)
         protection.reputation = ksn.network
+    if ksn.submitter is not None:
+        stack.push_async_callback(ksn.submitter.close)  # before the network is
+        protection.on_scanned.append(partial(_offer, ksn.submitter))
     return Parts(store, state, scanner, spool, protection, sessions, ksn)
+
+
+def _done(protection: Protection) -> Figures:
+    """What was checked and found so far."""
+    ends = protection.ends
+    found = ends.get(Disposition.MALICIOUS.name, 0) + ends.get(Disposition.SUSPICIOUS.name, 0)
+    return Figures(protection.counts["digests"], found)
+
+
+def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -> None:
+    """Have a content whose scan is over handed over, if it is wanted."""
+    guest = Guest(content.guest_id, key[0])
+    submitter.offer(Scanned(guest, key[1], content.size, content.fd, answer))
 
 
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
@@ -248,6 +268,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def expire() -> None:
         parts.protection.flights.expire()
 
+    reporting = settings.ksn.statistics.interval_minutes * 60
     async with asyncio.TaskGroup() as group:
         work = [
             group.create_task(_every(_EXPIRE_SECONDS, expire)),
@@ -257,6 +278,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             group.create_task(_follow(parts.ksn)),
+            group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield
         for task in work:
@@ -270,6 +292,15 @@ async def _follow(ksn: KsnParts) -> None:
             await ksn.feed.run()
     except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
         log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
+
+
+async def _report(ksn: KsnParts) -> None:
+    """Tell the service how much was done, where it takes that."""
+    try:
+        if ksn.statistics is not None:
+            await ksn.statistics.report()
+    except Exception as error:  # a fault of this program in reporting must not end the SVM
+        log.error("usage statistics were not sent", why=f"{type(error).__name__}: {error}")
 
 
 async def _flush_ledger(ksn: KsnParts) -> None:

@@ -173,6 +173,32 @@ class BreakerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitSettings:
+    """What of the contents is handed over in extended mode, and how much of it.
+
+    documents: whether they ever are. part_mib: of a file over max_file_mib, 0 for nothing of it. daily_mib,
+    daily_files: in 24 hours, all tenants together. queue: contents that wait.
+    """
+
+    after_detection: bool = True
+    unknown_executables: bool = True
+    documents: bool = False
+    max_file_mib: Annotated[int, Range(1, 244)] = 32  # OpenTIP takes 256 MB
+    part_mib: Annotated[int, Range(0, 16)] = 1
+    daily_mib: Annotated[int, Range(0, 1_000_000)] = 100
+    daily_files: Annotated[int, Range(0, 100_000)] = 200
+    queue: Annotated[int, Range(1, 1024)] = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsSettings:
+    """What is told of how much was done, to a service that takes it."""
+
+    enabled: bool = True
+    interval_minutes: Annotated[int, Range(1, 1440)] = 60
+
+
+@dataclass(frozen=True, slots=True)
 class KsnSettings:
     """The provider's part of KSN: which service, how far, and within which bounds.
 
@@ -200,6 +226,8 @@ class KsnSettings:
     per_minute: Annotated[int, Range(0, 100_000)] = 60
     per_day: Annotated[int, Range(0, 1_000_000)] = 2000
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    submit: SubmitSettings = field(default_factory=SubmitSettings)
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +322,7 @@ def _cross_problems(settings: Settings) -> list[Problem]:
     """Return what is wrong between settings that are each allowed."""
     limits, unpack = settings.limits, settings.scanning.unpack
     server, engines, breaker = settings.server, settings.engines, settings.ksn.breaker
+    submit = settings.ksn.submit
     ordered: list[tuple[str, str, float, str, float]] = [
         ("limits", "max_file_mib", limits.max_file_mib, "guest_spool_mib", limits.guest_spool_mib),
         ("limits", "guest_spool_mib", limits.guest_spool_mib, "spool_mib", limits.spool_mib),
@@ -307,6 +336,7 @@ def _cross_problems(settings: Settings) -> list[Problem]:
             "longest_pause_seconds",
             breaker.longest_pause_seconds,
         ),
+        ("ksn.submit", "part_mib", submit.part_mib, "max_file_mib", submit.max_file_mib),
     ]
     problems = [
         Problem(

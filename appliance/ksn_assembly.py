@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.config import BreakerSettings, KsnSettings
-from appliance.domain.guest import Guest
+from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import Participation
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.asking import Asking, AskingTerms
@@ -20,6 +21,8 @@ from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import Quota, QuotaTerms
 from appliance.ksn.reputation import Call, ReputationService
+from appliance.ksn.statistics import Figures, Statistics
+from appliance.ksn.submitting import Submitter, SubmitTerms
 from appliance.state.environment import StateEnvironment, StateError
 from appliance.state.ledger import LedgerStore
 from appliance.state.policies import PolicyStore
@@ -43,6 +46,8 @@ class KsnParts:
     network: Ksn | None = None
     place: Place | None = None
     feed: ChangeFeed | None = None
+    submitter: Submitter | None = None
+    statistics: Statistics | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -57,9 +62,11 @@ class KsnParts:
         network = self.network
         if network is None:
             return {}
-        left = network.asking.quota_left()
+        left, submitter = network.asking.quota_left(), self.submitter
+        submitted = {} if submitter is None else submitter.counts
         return {
             **{f"ksn_{name}": float(count) for name, count in network.counts.items()},
+            **{f"ksn_submit_{name}": float(count) for name, count in submitted.items()},
             "ksn_under_way": network.asking.under_way,
             "ksn_ledger_entries": network.ledger.entries,
             "ksn_ledger_failing": bool(network.ledger.failing),
@@ -88,8 +95,16 @@ def provider_terms(settings: KsnSettings) -> ProviderTerms:
     )
 
 
-def assemble(settings: KsnSettings, environment: StateEnvironment, verdicts: Verdicts) -> KsnParts:
-    """Return the parts. Connects to nothing. Raises KsnUnusable, and StateError."""
+def assemble(
+    settings: KsnSettings,
+    environment: StateEnvironment,
+    verdicts: Verdicts,
+    done: Callable[[], Figures] = Figures,
+) -> KsnParts:
+    """Return the parts. Connects to nothing. Raises KsnUnusable, and StateError.
+
+    done: what was checked and found so far for all guests.
+    """
     policies, ledger = PolicyStore(environment, time.time), LedgerStore(environment)
     positions = PositionStore(environment)
     participants = Participants(provider_terms(settings), policies.policies())
@@ -111,7 +126,40 @@ def assemble(settings: KsnSettings, environment: StateEnvironment, verdicts: Ver
     )
     network = Ksn(asking, written, participants, verdicts, time.time)
     feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
-    return KsnParts(settings, policies, participants, network, place, feed)
+    takes = service.capabilities
+    submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
+    statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
+    return KsnParts(settings, policies, participants, network, place, feed, submitter, statistics)
+
+
+def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
+    """Return what hands over content; it hears of consent that is withdrawn."""
+    terms = SubmitTerms(
+        settings.after_detection,
+        settings.unknown_executables,
+        settings.documents,
+        settings.max_file_mib << 20,
+        settings.part_mib << 20,
+        settings.daily_mib << 20,
+        settings.daily_files,
+        settings.queue,
+    )
+    submitter = Submitter(network.asking, network.participants, network.is_unknown, terms, time.monotonic)
+    network.on_withdraw.append(submitter.withdraw)
+    return submitter
+
+
+def _statistics(network: Ksn, takes: frozenset[Call], done: Callable[[], Figures]) -> Statistics:
+    """Return what reports how much was done; it hears of consent that is withdrawn."""
+
+    def totals(scope: int) -> Figures:
+        if scope != DEFAULT_TENANT_SCOPE:  # no guest is any other tenant's yet
+            return Figures()
+        return replace(done(), asked=network.counts["asked"])
+
+    statistics = Statistics(network.asking, takes, network.participants, totals, time.monotonic)
+    network.on_withdraw.append(statistics.withdraw)
+    return statistics
 
 
 def _service(settings: KsnSettings) -> tuple[ReputationService, Place]:

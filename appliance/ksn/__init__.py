@@ -9,6 +9,8 @@ In the order that a question passes:
 - `reputation` the port: what a service can be asked, what it can answer, how it can fail
 - `statement`  what may leave, to the letter: the Statement, the ledger and the requests come from it
 - `opentip`    the driver for the OpenTIP dialect (aiohttp); `opentip_json` reads what comes back
+- `submitting` hands over content in extended mode; `kinds` says what kind a content is
+- `statistics` reports how much was done, at intervals
 - `feed`       hears which reputations changed, from a service that tells
 - `ledger`     written down before anything leaves, many at a time
 - `checking`   tries a service step by step, for `svm ksn check`

@@ -366,7 +366,8 @@ class Asking:
             raise
         finally:
             if permit is not None:
-                self._breaker.end(permit, end)
+                # How long a content is on its way says nothing of the service.
+                self._breaker.end(self._breaker.sending(permit) if request.part else permit, end)
 
     async def _record(self, disclosure: Disclosure) -> int | Unknown:
         """Have it written down; its number when that is done, and the request may go out."""

@@ -67,11 +67,14 @@ class DisclosureLedger:
         Raises LedgerFailed, after which nothing may be sent. Whoever is cancelled here sends nothing either;
         where the entry was written all the same, a result says so.
         """
+        at, part = self._clock(), disclosure.request.part
+        # Content is hashed, which takes a while where it is large.
+        entry = _entry(disclosure, at) if part is None else await asyncio.to_thread(_entry, disclosure, at)
         if self._closed:
             raise LedgerFailed("the ledger is closed: the SVM is stopping")
         if len(self._waiting) >= MOST_WAITING:
             raise LedgerFailed(f"{MOST_WAITING:,} requests wait for the ledger already: its disk is too slow")
-        waiting = _Waiting(_entry(disclosure, self._clock()))
+        waiting = _Waiting(entry)
         self._waiting.append(waiting)
         self._start()
         number = waiting.number

@@ -70,6 +70,7 @@ class Ksn:
         self._clock = clock
         self._unknown: dict[tuple[int, bytes], float] = {}  # until when, in the order of being learnt
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_withdraw: list[Callable[[int], None]] = []  # told the scope
         asking.on_answer = self._on_answer
 
     def takes_part(self, scope: int) -> bool:
@@ -86,7 +87,7 @@ class Ksn:
         asker = self.participants.asker(guest)
         if asker is None:
             return False
-        if digest in AT_HOME or self._known_to_be_unknown(asker, digest) or not self.asking.has_room(asker):
+        if digest in AT_HOME or self.is_unknown(asker.scope, digest) or not self.asking.has_room(asker):
             self.counts["not_worth_asking"] += 1
             return False
         return True
@@ -126,6 +127,8 @@ class Ksn:
 
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant that takes part no more, or on other terms."""
+        for told in self.on_withdraw:
+            told(scope)
         self.asking.withdraw(scope)
 
     def participation(self, scope: int) -> Participation:
@@ -175,8 +178,9 @@ class Ksn:
             category=answer.category,
         )
 
-    def _known_to_be_unknown(self, asker: Asker, digest: bytes) -> bool:
-        until = self._unknown.get((asker.scope, digest))
+    def is_unknown(self, scope: int, digest: bytes) -> bool:
+        """Whether KSN said to a scope, a short while ago, that it does not know a digest."""
+        until = self._unknown.get((scope, digest))
         return until is not None and until > self._clock()
 
     def _remember_unknown(self, scope: int, digest: bytes, until: float) -> None:

@@ -10,6 +10,7 @@ a deadline. `opentip_json` reads them.
 """
 
 import asyncio
+import io
 import json
 import ssl
 from dataclasses import dataclass, field
@@ -140,9 +141,10 @@ class OpenTip:
     async def _send(self, request: Request, places: dict[str, str], seconds: float) -> tuple[int, bytes]:
         query = {place[6:]: value for place, value in places.items() if place.startswith("query ")}
         figures = {place[5:]: int(value) for place, value in places.items() if place.startswith("json ")}
-        data, headers = None, {}
+        data: io.BytesIO | bytes | None = None
+        headers = {}
         if request.part is not None:
-            data, headers = request.part.data, {CONTENT_TYPE: "application/octet-stream"}
+            data, headers = io.BytesIO(request.part.data), {CONTENT_TYPE: "application/octet-stream"}
         elif figures:
             data, headers = json.dumps(figures).encode(), {CONTENT_TYPE: "application/json"}
         async with self._open_session().request(
@@ -163,6 +165,8 @@ class OpenTip:
     def _check(self, response: aiohttp.ClientResponse, call: Call) -> None:
         """Raise ReputationError unless the answer is one to read."""
         status = response.status
+        if status == 204 and call is Call.STATISTICS:  # as our own server says that it has taken them
+            return
         if status == 200 or (status == _GONE and call is Call.CHANGES):
             if response.content_type != "application/json" or response.headers.get("Content-Encoding"):
                 raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is not plain JSON")

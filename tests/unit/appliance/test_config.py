@@ -280,6 +280,10 @@ def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
             ":2: ksn.breaker.pause_seconds: 400.0 is more than longest_pause_seconds (300.0); lower it or "
             "raise longest_pause_seconds",
         ),
+        (
+            "[ksn.submit]\nmax_file_mib = 1\npart_mib = 2\n",
+            ":3: ksn.submit.part_mib: 2 is more than max_file_mib (1); lower it or raise max_file_mib",
+        ),
         ('[ksn]\ntype = "both"', ":2: ksn.type: 'both' is not allowed: give one of global, private"),
         (
             "[ksn]\nlocked = ['type']",
