@@ -62,6 +62,12 @@ class Policy:
     decided: Mapping[KsnType, Consent] = field(default_factory=dict)
 
     def accepted(self, type_: KsnType) -> Consent | None:
-        """The decision by which the tenant takes part in a type of KSN, None where it does not."""
+        """The decision by which the tenant takes part in a type of KSN, None where it does not.
+
+        Who has declined since, whatever the type was then, takes part in none until he accepts anew.
+        """
         consent = self.decided.get(type_)
-        return consent if consent is not None and consent.decision is Decision.ACCEPT else None
+        if consent is None or consent.decision is not Decision.ACCEPT:
+            return None
+        declined = (each for each in self.decided.values() if each.decision is Decision.DECLINE)
+        return None if any(each.number > consent.number for each in declined) else consent

@@ -10,6 +10,7 @@ decision on KSN, or the account of what left.
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class StateEnvironment:
             raise _unopened(path, error, "write") from error
         env = _opened(path, readonly=False)
         try:
+            env.reader_check()
             _check(env, path)
             return cls(env, path)
         except BaseException:
@@ -109,6 +111,11 @@ class StateEnvironment:
     def used_bytes(self) -> int:
         """How much of MAP_BYTES has ever been used."""
         return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
+
+    def forget_dead_readers(self) -> None:
+        """Let go of what processes held that died as they read: else no page is used again."""
+        with suppress(lmdb.Error):
+            self._env.reader_check()
 
     def close(self) -> None:
         """Close the file, once nothing is being written; everything is on the disk then."""

@@ -10,6 +10,7 @@ is not understood.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -18,10 +19,12 @@ MAGIC: Final = b"MZ"
 # "/" begins a comment or a regular expression and nothing else: YARA divides by a backslash.
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|//[^\n]*|/\*.*?\*/)
-    |(?P<text>"(?:[^"\\\n]|\\.)*")
-    |(?P<regexp>/(?:[^/\\\n]|\\.)+/[a-z]*)
+    |(?P<text>"(?:[^"\\\n]++|\\[^\n])*+")
+    |(?P<regexp>/(?![*/])(?:[^/\\\n]++|\\[^\n])++/[is]*)
+    |(?P<string>[$\#@!]\w+\*?)
     |(?P<word>[A-Za-z_]\w*)
-    |(?P<number>\d\w*)
+    |(?P<number>(?:0x[0-9A-Fa-f]+|0o[0-7]+|\d+(?:\.\d+)?(?:KB|MB)?)(?!\w))
+    |(?P<odd>\d\w*)
     |(?P<mark>[=!<>]=|.)""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -93,7 +96,7 @@ def _rules(text: str) -> list[_Rule]:
 def _tokens(text: str) -> Iterator[_Token]:
     """Yield what stands in the text, but for blanks and comments. Raises _NotUnderstood."""
     for found in _TOKEN.finditer(text):
-        if found[0] in ('"', "/"):  # of a text or a regular expression without an end
+        if found[0] in ('"', "/"):  # of a text, a comment or a regular expression without an end
             raise _NotUnderstood
         if found.lastgroup is not None and found.lastgroup != "blank":
             yield _Token(found.lastgroup, found[0], *found.span())
@@ -112,7 +115,8 @@ def _rule(start: int, tokens: Iterator[_Token]) -> _Rule:
     for token in tokens:
         if token.text == "}":
             return _Rule(name, start, token.end, condition)
-        if token.text in _NOT_IN_A_RULE or token.text == "{":
+        # A number that runs into a word: YARA-X reads `1or` as two.
+        if token.kind == "odd" or token.text in _NOT_IN_A_RULE or token.text == "{":
             raise _NotUnderstood
         condition.append(token)
     raise _NotUnderstood
@@ -151,16 +155,19 @@ def _check_independence(rules: Sequence[_Rule]) -> None:
     names = {rule.name for rule in rules}
     if len(names) < len(rules):
         raise _NotUnderstood
+    in_order = sorted(names)
     for rule in rules:
         words = [token.text for token in rule.condition]
         for token, after in zip(rule.condition, [*words[1:], ""], strict=False):
-            if token.kind == "word" and _may_name(token.text, after == "*", names):
+            several = after == "*" and _begins(in_order, token.text)
+            if token.kind == "word" and (several or token.text in names):
                 raise _NotUnderstood
 
 
-def _may_name(word: str, and_more: bool, names: set[str]) -> bool:
-    """Whether a word names a rule. and_more: with all that begin so, as in `any of (word*)`."""
-    return word in names or (and_more and any(name.startswith(word) for name in names))
+def _begins(names: Sequence[str], word: str) -> bool:
+    """Whether the name of a rule begins with a word, as in `any of (word*)`. names: in order."""
+    at = bisect_left(names, word)
+    return at < len(names) and names[at].startswith(word)
 
 
 def _needs_magic(condition: Sequence[_Token], within: int = 0) -> bool:

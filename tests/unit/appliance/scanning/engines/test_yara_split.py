@@ -26,8 +26,9 @@ def names(text: str) -> list[str]:
 
 
 def matching(text: str, data: bytes) -> list[str]:
-    """The rules of a text that match."""
+    """The rules of a text that match; those that are none are left out."""
     compiler = yara_x.Compiler()
+    compiler.ignore_invalid_rules(True)
     compiler.define_global("filename", "")
     compiler.add_source(text)
     return sorted(found.identifier for found in yara_x.Scanner(compiler.build()).scan(data).matching_rules)
@@ -76,6 +77,9 @@ def test_a_rule_that_needs_the_magic_is_for_windows(condition: str) -> None:
         "uint16(0) == 0x5A4D5A4D",
         f"for all i in (0..1) : ({MZ})",
         f"({MZ}) == true",
+        f"{MZ} and filesize < 1KBor filesize >= 0",
+        f"{MZ} and filesize < 0x1or filesize >= 0",
+        f"{MZ} and 1 == 0or/**/filesize >= 0",
     ],
 )
 def test_any_other_rule_stays(condition: str) -> None:
@@ -167,7 +171,10 @@ def test_both_parts_together_find_what_the_whole_finds(seed: int) -> None:
 def _condition(source: random.Random, depth: int) -> str:
     """A condition over the magic and the size, as deep as said."""
     if not depth or source.random() < 0.2:
-        return source.choice((MZ, MZ, "filesize < 4", "filesize > 2", "uint16(0) == 0x4c45", "true"))
+        return source.choice(
+            (MZ, MZ, "filesize < 4", "filesize<0x4", "2.5>2", "filesize > 2", "uint16(0) == 0x4c45", "true")
+        )
     parts = [_condition(source, depth - 1) for _ in range(source.randint(1, 3))]
-    joined = source.choice((" and ", " and ", " or ")).join(parts)
+    glue = source.choice((" and ", " and ", " or ", "/**/and/**/", "or ", "/**/or\t"))
+    joined = glue.join(parts)
     return source.choice(("{}", "({})", "not ({})", "({}) and " + MZ)).format(joined)
