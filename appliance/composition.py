@@ -264,6 +264,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def tick() -> None:
         throttled.tick()
         trouble.tell()
+        parts.state.environment.forget_dead_readers()
 
     async def expire() -> None:
         parts.protection.flights.expire()

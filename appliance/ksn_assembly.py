@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
-from appliance.domain.participation import Participation
+from appliance.domain.participation import Participation, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.asking import Asking, AskingTerms
 from appliance.ksn.breaker import Breaker, BreakerTerms
@@ -36,6 +36,14 @@ class KsnUnusable(Exception):
     """KSN cannot be used as it is set; the message says what to change."""
 
 
+_FOR_GUESTS = {
+    Reason.UNREACHABLE: "the service does not answer well, and is left alone for a while",
+    Reason.REFUSED: "the service refuses the provider's credentials",
+    Reason.QUOTA_SPENT: "the quota is spent for now",
+    Reason.NOT_RECORDED: "the disclosure ledger cannot be written, so nothing is sent",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KsnParts:
     """policies, participants: who takes part. network: None where the provider has not enabled KSN."""
@@ -54,8 +62,10 @@ class KsnParts:
         return (self.participants if self.network is None else self.network).participation(scope)
 
     def participation_of(self, guest: Guest) -> Participation:
-        """How a guest's tenant takes part now."""
-        return self.participation(guest.scope)
+        """How a guest's tenant takes part now. A guest is not told how things are inside of the SVM."""
+        found = self.participation(guest.scope)
+        reasons = tuple((reason, _FOR_GUESTS.get(reason, said)) for reason, said in found.reasons)
+        return replace(found, reasons=reasons)
 
     def figures(self) -> dict[str, float]:
         """Figures for metrics and status; none where KSN is not enabled."""

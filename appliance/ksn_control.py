@@ -5,6 +5,7 @@ A change is made whole: on the disk first, then in force, then what is under way
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
@@ -53,13 +54,13 @@ class PolicyControl:
         """Change a policy. Who declines is never refused."""
         terms, decision = self._parts.participants.terms, change.decision
         if change.mode is not None:
-            if "mode" in terms.locked:
-                raise ControlRefused("the provider has locked the mode (ksn.locked): only he can change it")
-            self._check_mode(change.mode)
+            self._check_mode_change(change)
         if decision is not None and decision.decision is Decision.ACCEPT and "participation" in terms.locked:
             raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
         decided = None if decision is None else self._decided(decision)
         what = StoredChange(change.active, change.mode, decided)
+        if _narrows(change):
+            self._close(tenant)
         return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
 
     def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
@@ -109,6 +110,30 @@ class PolicyControl:
             raise ControlRefused(f"nothing was sent: {why}")
         return network, asker
 
+    def _close(self, tenant: str) -> None:
+        """Have nothing asked for a tenant from now on, before it is written that it wants less.
+
+        If that cannot be written it stays so until it can, or until the SVM starts anew.
+        """
+        policy = self._parts.policies.policy(tenant)
+        if policy is not None:
+            self._put(replace(policy, active=False))
+
+    def _put(self, policy: Policy) -> None:
+        """Put a policy in force, and end what is under way on the old terms."""
+        self._parts.participants.put(policy)
+        if self._parts.network is not None:
+            self._parts.network.withdraw(policy.scope)
+
+    def _check_mode_change(self, change: PolicyChange) -> None:
+        if "mode" in self._parts.participants.terms.locked:
+            also = "" if change.decision is None else "; nothing was changed: give the decision alone"
+            raise ControlRefused(
+                f"the provider has locked the mode (ksn.locked): only he can change it{also}"
+            )
+        assert change.mode is not None
+        self._check_mode(change.mode)
+
     def _check_mode(self, mode: Mode) -> None:
         limit = self._parts.participants.terms.mode_limit
         if mode > limit:
@@ -116,8 +141,13 @@ class PolicyControl:
             raise ControlRefused(f"{wanted} mode is wider than the provider allows: choose {allowed}")
 
     def _decided(self, decision: StatementDecision) -> Decided:
-        """The decision with the text that it is about; ControlRefused where that is not in force."""
+        """The decision with the text that it is about; ControlRefused where that is not in force.
+
+        Who declines needs no text: it is taken for one of that in force, whatever he was shown.
+        """
         terms = self._parts.participants.terms
+        if decision.decision is Decision.DECLINE:
+            return Decided(Decision.DECLINE, terms.type, version_in_force(terms.type), terms.text)
         if decision.type is not terms.type:
             raise ControlRefused(
                 f"the provider has set the {terms.type} type: the decision must be on its Statement"
@@ -140,10 +170,14 @@ class PolicyControl:
                 policy = await asyncio.to_thread(change)
             except (PolicyRefused, StateError) as error:
                 raise ControlRefused(str(error)) from error
-            self._parts.participants.put(policy)
-            if self._parts.network is not None:
-                self._parts.network.withdraw(policy.scope)
+            self._put(policy)
             return self._view(policy)
 
     def _view(self, policy: Policy) -> PolicyView:
         return PolicyView(policy, self._parts.participation(policy.scope))
+
+
+def _narrows(change: PolicyChange) -> bool:
+    """Whether less may leave after a change than before, or may perhaps."""
+    declines = change.decision is not None and change.decision.decision is Decision.DECLINE
+    return declines or change.active is False or change.mode is Mode.STANDARD

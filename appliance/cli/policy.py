@@ -82,6 +82,7 @@ examples:
 
 {exit_codes()}"""
 
+_NO_TEXT = bytes(32)  # what a decline is about that was given without reading
 _MODES = {mode.name.lower(): verdict_pb2.KsnMode.ValueType(int(mode)) for mode in Mode}
 
 
@@ -215,6 +216,10 @@ def _decision(args: argparse.Namespace, console: Console) -> admin_pb2.KsnDecisi
     # Not one connection for all of it: a person reads for as long as he likes.
     with console.client(args) as client:
         status = client.ksn_status(args.tenant)
+    if args.ksn == Decision.DECLINE and args.statement is None:
+        # No text is needed for that, and none that cannot be read may stand in the way.
+        version = status.participation.statement_in_force or 1
+        return admin_pb2.KsnDecision(accept=False, type=status.type, version=version, sha256=_NO_TEXT)
     text = statement_in_force(status, args, console)
     if args.ksn is None:
         word = _asked(text, args.tenant, console)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.breaker import Breaker, End, State
+from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, State
 from appliance.ksn.quota import Quota
 from appliance.ksn.reputation import (
     Answer,
@@ -96,15 +96,6 @@ Exchange = Callable[[], Coroutine[Any, Any, Answer | None]]  # with a service; N
 
 _Key = tuple[int, Mode, Subject]
 
-# What a request without an answer tells of the service; in all other cases it serves, if not this question.
-_ENDS = {
-    Trouble.UNREACHABLE: End.FAILED,
-    Trouble.MALFORMED: End.FAILED,
-    Trouble.TIMED_OUT: End.FAILED,
-    Trouble.REFUSED: End.REFUSED,
-    Trouble.NOT_ALLOWED: End.ABANDONED,
-    Trouble.NOT_OFFERED: End.ABANDONED,
-}
 TAKEN = "taken"  # the result, in the ledger, of what was handed over
 CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
 _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
@@ -121,7 +112,8 @@ class _Flight:
 class Asking:
     """Asks one service on behalf of all tenants.
 
-    on_answer: told every answer that comes, whether or not somebody still waits for it.
+    on_answer: told every answer that comes, whether or not somebody still waits for it. allows: the gate,
+    which is asked again right before anything goes out.
     """
 
     def __init__(
@@ -133,6 +125,7 @@ class Asking:
         terms: AskingTerms,
     ) -> None:
         """ledger: is told before each request goes out, and how it ended; when it raises, nothing goes."""
+        self.allows: Callable[[Asker], bool] = lambda _asker: True
         self.on_answer: Callable[[Asker, Subject, Answer], None] = lambda _asker, _subject, _answer: None
         self._service = service
         self._breaker = breaker
@@ -336,6 +329,8 @@ class Asking:
 
         patient: how it went tells nothing of the service.
         """
+        if not self.allows(asker):
+            return _WITHDRAWN
         name = self._service.name
         permit = None if patient else self._breaker.begin()
         if permit is None and (not patient or self._breaker.state is State.OPEN):
@@ -349,6 +344,9 @@ class Asking:
             recorded = await self._record(Disclosure(name, asker, request))
             if isinstance(recorded, Unknown):
                 return recorded
+            if not self.allows(asker):
+                self._ledger.after(recorded, CANCELLED)
+                return _WITHDRAWN
             flight.sent = True
             permit = self._breaker.sending(permit) if permit is not None else None
             end = End.FAILED  # also where the driver breaks its word and raises something else
@@ -357,7 +355,7 @@ class Asking:
             self._quota.served()
             return reply
         except ReputationError as error:
-            end = _ENDS.get(error.trouble, End.SERVED)
+            end = END_BY_TROUBLE.get(error.trouble, End.SERVED)
             if error.trouble is Trouble.QUOTA:
                 self._quota.spent()
             raise

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from appliance.ksn.reputation import Trouble
+
 
 class State(StrEnum):
     """Whether requests go out."""
@@ -27,6 +29,17 @@ class End(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"  # the credentials
     ABANDONED = "abandoned"  # by us, before it could tell anything
+
+
+# What a request without an answer tells of the service; in all other cases it serves, if not this question.
+END_BY_TROUBLE = {
+    Trouble.UNREACHABLE: End.FAILED,
+    Trouble.MALFORMED: End.FAILED,
+    Trouble.TIMED_OUT: End.FAILED,
+    Trouble.REFUSED: End.REFUSED,
+    Trouble.NOT_ALLOWED: End.ABANDONED,
+    Trouble.NOT_OFFERED: End.ABANDONED,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Ksn:
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_withdraw: list[Callable[[int], None]] = []  # told the scope
         asking.on_answer = self._on_answer
+        asking.allows = participants.allows
 
     def takes_part(self, scope: int) -> bool:
         """Whether KSN's answers may be seen in a scope."""

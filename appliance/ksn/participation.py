@@ -74,6 +74,10 @@ class Participants:
         """The same for an administrator's question on behalf of a tenant."""
         return self._asker(policy, actor)
 
+    def allows(self, asker: Asker) -> bool:
+        """Whether what was begun on an asker's terms may still go out."""
+        return self._asker(self._policies.get(asker.scope), asker.guest) == asker
+
     def _asker(self, policy: Policy | None, who: str) -> Asker | None:
         if policy is None or not self.takes_part(policy.scope):
             return None

@@ -1,16 +1,20 @@
 """Tests of appliance/ksn_control.py, over a real SVM and a service of the test's own."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
 from appliance.ksn.zones import Zone
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
+from appliance.state.environment import StateError
 from tests.support.ksn import ACTOR, decision, ksn_svm
+from tests.support.svm import until
 
 DIGEST = b"d" * 32
 WRONG = {
@@ -106,3 +110,45 @@ async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
         assert [step.what for step in steps] == ["name", "TLS", "credentials", "known digest", "quota"]
         assert all(step.good for step in steps)
         assert steps[-1].said == "4 questions left today"
+
+
+async def test_who_declines_is_never_refused(tmp_path: Path) -> None:
+    """Whatever text he was shown, and of whatever type; he takes part in none after that."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+        declined = replace(decision(Decision.DECLINE, KsnType.GLOBAL), version=7, sha256="00" * 32)
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=declined), ACTOR)
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.state is KsnState.OFF
+
+
+async def test_less_is_in_force_even_if_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked from then on, and the administrator is told that it was not written."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+
+        def full(*_what: object) -> None:
+            raise StateError("the disk is full")
+
+        monkeypatch.setattr(ksn.svm.parts.ksn.policies, "change", full)
+        with pytest.raises(ControlRefused, match="the disk is full"):
+            await ksn.decline()
+        assert not ksn.svm.parts.ksn.participants.takes_part(16)
+
+
+async def test_a_question_that_was_just_begun_does_not_go_out_after_declining(tmp_path: Path) -> None:
+    """It was taken in on the tick of the change; its guest is asked for the content."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+        network, done = ksn.svm.parts.ksn.network, list[int]()
+        assert network is not None
+        guest = Guest("g", 16)
+        declining = asyncio.get_running_loop().create_task(ksn.decline())
+        while not declining.done():
+            network.ask(guest, DIGEST, 10.0, lambda: done.append(1))
+            await asyncio.sleep(0)
+        asked = len(ksn.service.received)
+        await until(lambda: network.asking.under_way == 0, "all is over")
+        await asyncio.sleep(0.1)
+        assert len(ksn.service.received) == asked

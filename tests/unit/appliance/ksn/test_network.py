@@ -9,13 +9,13 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asking, AskingTerms
+from appliance.ksn.asking import Asking, AskingTerms, Unknown
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import Quota, QuotaTerms
-from appliance.ksn.reputation import Answer, Call, Changes, Flip, Request
+from appliance.ksn.reputation import Answer, Call, Changes, Flip, Request, Trouble
 from appliance.ksn.zones import Zone
 from tests.support.svm import until
 from tests.unit.appliance.ksn.test_participation import TERMS, policy
@@ -172,15 +172,16 @@ async def test_who_may_not_ask_does_not() -> None:
     assert network.service.asked == []
 
 
-async def test_an_answer_that_comes_after_consent_was_withdrawn_is_not_kept() -> None:
-    """It may not be seen any more."""
+async def test_what_was_begun_before_consent_was_withdrawn_does_not_go_out() -> None:
+    """The gate is asked again, however late."""
     network = Network()
     asker = network.ksn.participants.asker(GUEST)
     assert asker is not None
     assert asker.mode is Mode.STANDARD
     network.ksn.participants.put(policy(active=False))
     outcome = await network.ksn.look_up(asker, DIGEST, 10.0)
-    assert outcome == network.service.answer
+    assert isinstance(outcome, Unknown)
+    assert (outcome.why, network.service.asked) == (Trouble.WITHDRAWN, [])
     assert network.told == []
 
 

@@ -81,14 +81,14 @@ def test_scopes_are_told_apart_and_the_first_is_the_default_tenants(tmp_path: Pa
 
 
 def test_the_latest_decision_counts_and_all_are_kept(tmp_path: Path) -> None:
-    """Of each type for itself; newest first, of one tenant or of all."""
+    """Who declines takes part in no type; newest first, of one tenant or of all."""
     with opened(tmp_path) as store:
         store.create("default", Mode.STANDARD, YES, "one")
         store.create("other", Mode.STANDARD, YES, "two")
         store.change("default", PolicyChange(decided=YES_TO_GLOBAL), "three")
         policy = store.change("default", PolicyChange(decided=NO), "four")
         assert policy.accepted(KsnType.PRIVATE) is None
-        assert policy.accepted(KsnType.GLOBAL) is not None
+        assert policy.accepted(KsnType.GLOBAL) is None
     with opened(tmp_path) as store:
         assert store.policy("default") == policy
         assert [consent.actor for consent in store.consents(None, 10)] == ["four", "three", "two", "one"]
