@@ -12,15 +12,16 @@ from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import Participation, Reason
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.asking import Asking, AskingTerms
+from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
 from appliance.ksn.feed import ChangeFeed
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
-from appliance.ksn.quota import Quota, QuotaTerms
+from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Call, ReputationService
+from appliance.ksn.statement import first_unprintable
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
 from appliance.state.environment import StateEnvironment, StateError
@@ -94,7 +95,12 @@ def provider_terms(settings: KsnSettings) -> ProviderTerms:
     """Return what the provider has set. Raises KsnUnusable."""
     addition = ""
     if settings.statement_addition_file is not None:
-        addition = _read(settings.statement_addition_file, MAX_ADDITION_BYTES, "ksn.statement_addition_file")
+        path = settings.statement_addition_file
+        addition = _read(path, MAX_ADDITION_BYTES, "ksn.statement_addition_file")
+        if odd := first_unprintable(addition):
+            raise KsnUnusable(
+                f"ksn.statement_addition_file: {path} holds {odd}: give a text that is as it looks"
+            )
     return ProviderTerms(
         settings.enabled,
         KsnType(settings.type),

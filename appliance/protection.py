@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from appliance.domain.content import ContentLabel
 from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
+from appliance.domain.participation import Reputation
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
@@ -59,23 +59,6 @@ class Known:
     outcomes: list[int]
     misses: int
     notable: dict[int, Verdict]
-
-
-class Reputation(Protocol):
-    """A service that may know a digest, for those who take part. Its answers come through `learned`."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether those who take part see each other's answers."""
-
-    def takes_part(self, scope: int) -> bool:
-        """Whether its answers may be seen in a scope."""
-
-    def would_ask(self, guest: Guest, digest: bytes) -> bool:
-        """Whether asking is allowed, and of any use now."""
-
-    def ask(self, guest: Guest, digest: bytes, budget: float, done: Callable[[], None]) -> None:
-        """Ask, in a share of `budget` seconds, and call `done` when that is over."""
 
 
 class Protection:
@@ -130,9 +113,7 @@ class Protection:
         takes_part = self._takes_part(guest.scope)
         outcomes = self._store.judgements(guest.scope, digests, self._judgements(takes_part))
         notable: dict[int, Verdict] = {}
-        elsewhere = not self._store.is_empty(PUBLIC_SCOPE) or (
-            takes_part and self._shares() and MISS in outcomes
-        )
+        elsewhere = not self._store.is_empty(PUBLIC_SCOPE) or (takes_part and self._shares())
         if elsewhere or _LOOK_CLOSER in outcomes:
             outcomes, notable = self._known_in_full(guest, digests, takes_part)
         if self.overrides:
@@ -233,22 +214,30 @@ class Protection:
         budget: seconds that the asker has, of which KSN may take a share.
         """
         key, reputation = (guest.scope, digest), self.reputation
+        hold = self.flights.hold_of(key)
         if reputation is None or self.flights.is_open(key) or not reputation.would_ask(guest, digest):
+            if reputation is not None and hold:  # nobody waits longer for KSN than his own budget allows
+                loop = asyncio.get_running_loop()
+                loop.call_later(reputation.slice_of(budget), self.flights.release, key, hold)
             return self.flights.join(key, waiter, token)
         self.flights.join(key, waiter, token, hold=True)
-        reputation.ask(guest, digest, budget, partial(self.flights.release, key))
+        done = partial(self.flights.release, key, self.flights.hold_of(key))
+        reputation.ask(guest, digest, budget, done)
         return None
 
     def learned(self, scope: int, digest: bytes, verdict: Verdict) -> None:
         """Keep what KSN said for a scope, and tell who waits, or keeps another answer."""
-        before = self._store.lookup(scope, [digest])[0]
+        shared = scope == KSN_SHARED_SCOPE and self.reputation is not None
+        seen_in = [scope, *(self.reputation.scopes() if shared and self.reputation else ())]
+        kept = [self._store.lookup(where, [digest])[0] for where in seen_in]
         self._store.put(scope, digest, verdict)
         self._commit_soon()
         answer = self.overrides.answer(digest) or verdict
         for key in self.flights.keys_of(digest):
             if self._sees(key[0], scope):
                 self.flights.settle(key, answer)
-        if before is not None and before.disposition is not verdict.disposition and self.is_current(before):
+        others = (old for old in kept if old is not None and old.disposition is not verdict.disposition)
+        if any(map(self.is_current, others)):
             self._changed(scope, digest)
 
     def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:

@@ -11,7 +11,13 @@ from appliance.cli.console import DONE, CommandError, Console, exit_codes
 from appliance.cli.ksn_words import type_word
 from appliance.config import KsnSettings, load
 from appliance.domain.policy import KsnType
-from appliance.ksn.statement import NoStatement, shown_hash, shown_text, version_in_force
+from appliance.ksn.statement import (
+    NoStatement,
+    first_unprintable,
+    shown_hash,
+    shown_text,
+    version_in_force,
+)
 
 MAX_ADDITION_BYTES = 256 * 1024
 
@@ -103,7 +109,7 @@ def _addition(settings: KsnSettings) -> str:
             raise CommandError(
                 f"{path}: over {MAX_ADDITION_BYTES // 1024} KiB; give people a text they can read"
             )
-        return raw.decode()
+        text = raw.decode()
     except OSError as error:
         why = error.strerror or error
         raise CommandError(
@@ -111,3 +117,8 @@ def _addition(settings: KsnSettings) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise CommandError(f"{path}: not UTF-8; save the provider's text as UTF-8") from error
+    if odd := first_unprintable(text):
+        raise CommandError(
+            f"{path}: holds {odd}, so that it is not what it looks like: see ksn.statement_addition_file"
+        )
+    return text

@@ -3,9 +3,12 @@
 The numbers are those of the wire (verdict.proto).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
+from appliance.domain.guest import Guest
 from appliance.domain.policy import KsnType, Mode
 
 
@@ -49,3 +52,26 @@ class Participation:
     reasons: tuple[tuple[Reason, str], ...] = ()
     accepted: int = 0
     in_force: int = 0
+
+
+class Reputation(Protocol):
+    """A service that may know a digest, for those who take part. Its answers come through `learned`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether those who take part see each other's answers."""
+
+    def takes_part(self, scope: int) -> bool:
+        """Whether its answers may be seen in a scope."""
+
+    def would_ask(self, guest: Guest, digest: bytes) -> bool:
+        """Whether asking is allowed, and of any use now."""
+
+    def scopes(self) -> list[int]:
+        """Those where they may."""
+
+    def slice_of(self, budget: float) -> float:
+        """How many of `budget` seconds a question may take."""
+
+    def ask(self, guest: Guest, digest: bytes, budget: float, done: Callable[[], None]) -> None:
+        """Ask, in a share of `budget` seconds, and call `done` when that is over."""

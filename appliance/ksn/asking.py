@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, State
-from appliance.ksn.quota import Quota
+from appliance.ksn.quota import AskingTerms, Quota
 from appliance.ksn.reputation import (
     Answer,
     Changes,
@@ -64,21 +64,6 @@ class Unknown:
 
     why: Trouble
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskingTerms:
-    """share: of a caller's budget that a question may take. longest_seconds: of that, and of any request.
-
-    shortest_seconds: with less time than that nothing is asked. under_way: requests at a time. per_guest:
-    questions that one guest may have open.
-    """
-
-    share: float = 0.5
-    longest_seconds: float = 2.0
-    shortest_seconds: float = 0.05
-    under_way: int = 16
-    per_guest: int = 256
 
 
 class Ledger(Protocol):
@@ -148,6 +133,10 @@ class Asking:
             return False
         return self._breaker.state is not State.OPEN and not self._quota.seconds_to_room()
 
+    def slice_of(self, budget: float) -> float:
+        """How many of `budget` seconds a question may take."""
+        return min(budget * self._terms.share, self._terms.longest_seconds)
+
     def quota_left(self) -> int | None:
         """Questions that are left today, None for as many as one likes."""
         return self._quota.left_today()
@@ -164,7 +153,7 @@ class Asking:
 
     def trouble(self) -> Unknown | None:
         """Why no question would go out now, whoever asks; None where one would."""
-        name = self._service.name
+        name = self.service_name
         if self._breaker.refused:
             return Unknown(
                 Trouble.REFUSED, f"{name} refuses the provider's credentials: set an API key in force"
@@ -179,7 +168,7 @@ class Asking:
 
         Raises nothing but the caller's own cancellation.
         """
-        seconds = min(budget * self._terms.share, self._terms.longest_seconds)
+        seconds = self.slice_of(budget)
         if not seconds >= self._terms.shortest_seconds:  # so that a budget which is no number is none
             return Unknown(Trouble.TIMED_OUT, "too little time is left to ask KSN")
         guest = (asker.scope, asker.guest)

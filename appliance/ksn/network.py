@@ -83,6 +83,14 @@ class Ksn:
         """Whether tenants that take part see each other's answers."""
         return self.participants.terms.shared
 
+    def scopes(self) -> list[int]:
+        """Those where they may."""
+        return self.participants.scopes()
+
+    def slice_of(self, budget: float) -> float:
+        """How many of `budget` seconds a question may take."""
+        return self.asking.slice_of(budget)
+
     def would_ask(self, guest: Guest, digest: bytes) -> bool:
         """Whether asking about a digest is allowed, and of any use now. Sends nothing."""
         asker = self.participants.asker(guest)

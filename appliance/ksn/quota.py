@@ -26,6 +26,21 @@ class QuotaTerms:
     longest_pause_seconds: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class AskingTerms:
+    """share: of a caller's budget that a question may take. longest_seconds: of that, and of any request.
+
+    shortest_seconds: with less time than that nothing is asked. under_way: requests at a time. per_guest:
+    questions that one guest may have open.
+    """
+
+    share: float = 0.5
+    longest_seconds: float = 2.0
+    shortest_seconds: float = 0.05
+    under_way: int = 16
+    per_guest: int = 256
+
+
 class _Window:
     """At most `limit` requests in any `seconds`."""
 

@@ -10,6 +10,7 @@ was: a text is never edited but given a new version, and `STATEMENTS` holds each
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from appliance.ksn.reputation import Call, Part, ReputationError, Request, Subje
 
 TEXTS = Path(__file__).parent / "statements"
 
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # controls, what turns the direction, what is not assigned
 IN_LEDGER = "at home in the ledger"
 NOT_AT_HOME = "not at home, where the ledger has its SHA-256, offset and length"
 
@@ -258,6 +260,14 @@ def shown_text(ksn_type: KsnType, version: int, addition: str) -> str:
 def shown_hash(text: str) -> str:
     """Return the SHA-256 of what was shown, in hexadecimal: a decision is about this text and no other."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_unprintable(text: str) -> str:
+    """Return the first character that would make a text look like another one, "" where none does."""
+    for character in text:
+        if character not in "\n\t" and unicodedata.category(character) in _UNSEEN:
+            return f"the character U+{ord(character):04X}"
+    return ""
 
 
 def field_list() -> str:

@@ -60,7 +60,7 @@ class _Flight:
     """guests: the questions of each, the guests in turn. asked: how often each guest and user was asked.
 
     lease: 0 while nobody is asked. spent: the seconds that leases took which brought nothing.
-    held: nobody is to be asked yet.
+    held: nobody is to be asked yet; the number of that hold, 0 for none.
     """
 
     guests: dict[str, dict[Question, None]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class _Flight:
     lease: int = 0
     spent: float = 0.0
     scanning: bool = False
-    held: bool = False
+    held: int = 0
 
     def add(self, question: Question) -> None:
         """Let a question wait."""
@@ -112,6 +112,7 @@ class Flights:
         self._progress: dict[str, float] = {}  # guest with leases -> when it last sent something
         self._checks: list[tuple[float, int]] = []  # heap: when to look at a lease that others wait for
         self._next_lease = 1
+        self._holds = 0
 
     @property
     def flights(self) -> int:
@@ -143,15 +144,24 @@ class Flights:
             flight.add(question)
             self._watch(flight)
             return None
-        flight = self._flights[key] = _Flight(held=hold)
+        flight = self._flights[key] = _Flight()
         flight.add(question)
-        return None if hold else self._grant(flight, key)
+        if not hold:
+            return self._grant(flight, key)
+        self._holds += 1
+        flight.held = self._holds
+        return None
 
-    def release(self, key: Key) -> None:
-        """Ask for the content now, where a flight is held and still open."""
+    def hold_of(self, key: Key) -> int:
+        """The number of the hold that a flight is under, 0 for none."""
         flight = self._flights.get(key)
-        if flight is not None and flight.held:
-            flight.held = False
+        return 0 if flight is None else flight.held
+
+    def release(self, key: Key, hold: int) -> None:
+        """Ask for the content now, where a flight is still open and under that hold."""
+        flight = self._flights.get(key)
+        if flight is not None and hold and flight.held == hold:
+            flight.held = 0
             self._ask_next(key)
 
     def claim(self, lease: int, guest_id: str) -> Key | None:

@@ -305,13 +305,21 @@ class Known:
     def __init__(self, shared: bool = False) -> None:
         """shared: whether those who take part see each other's answers."""
         self.shared = shared
-        self.scopes = {DEFAULT_TENANT_SCOPE}
+        self.where = {DEFAULT_TENANT_SCOPE}
         self.asked: list[tuple[str, bytes, float]] = []
         self.done: list[Callable[[], None]] = []
 
     def takes_part(self, scope: int) -> bool:
-        """Those of `scopes`."""
-        return scope in self.scopes
+        """Those of `where`."""
+        return scope in self.where
+
+    def scopes(self) -> list[int]:
+        """Those that the test wants."""
+        return sorted(self.where)
+
+    def slice_of(self, budget: float) -> float:
+        """All of it."""
+        return budget
 
     def would_ask(self, guest: Guest, digest: bytes) -> bool:
         """Whoever takes part."""
@@ -352,7 +360,7 @@ async def test_what_ksn_says_is_for_those_who_take_part(tmp_path: Path) -> None:
         assert (here.answers, there.answers) == ([BAD_BY_KSN], [])
         assert outcome(svm, DIGEST) == Disposition.MALICIOUS
         assert outcome(svm, DIGEST, OTHER_TENANT) == MISS
-        ksn.scopes = set()
+        ksn.where = set()
         assert outcome(svm, DIGEST) == MISS
 
 
@@ -402,3 +410,26 @@ async def test_what_changed_at_ksn_is_taken_over_where_something_is_kept(tmp_pat
         assert (outcome(svm, DIGEST), told) == (MISS, [DIGEST, DIGEST])
         assert protection.void_digests(DEFAULT_TENANT_SCOPE) == {DIGEST}
         assert protection.void_digests(OTHER_TENANT.scope) == set()
+
+
+async def test_who_joins_does_not_wait_for_ksn_beyond_his_own_budget(tmp_path: Path) -> None:
+    """Another asked with all the time in the world; the content is asked for when the first slice is over."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        protection.reputation = Known()
+        patient, hurried = Asker("g"), Asker("h")
+        protection.ask(GUEST, DIGEST, patient, 1, 600.0)
+        protection.ask(Guest("h"), DIGEST, hurried, 1, 0.05)
+        await until(lambda: len(patient.leases) == 1, "somebody is asked for the content")
+
+
+async def test_a_shared_detection_reaches_who_keeps_another_answer(tmp_path: Path) -> None:
+    """Ours was in the tenant's own scope; the worse one counts, and guests are told."""
+    async with running_svm(tmp_path) as svm:
+        protection, told = svm.parts.protection, list[bytes]()
+        protection.reputation = Known(shared=True)
+        protection.on_changed.append(lambda digest, _concerns: told.append(digest))
+        found = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, protection.generation, 3600)
+        svm.parts.store.put(*KEY, found)
+        protection.learned(KSN_SHARED_SCOPE, DIGEST, BAD_BY_KSN)
+        assert (outcome(svm, DIGEST), told) == (Disposition.MALICIOUS, [DIGEST])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.asking import Asker, Asking, AskingTerms, Disclosure, Outcome, Unknown
+from appliance.ksn.asking import Asker, Asking, Disclosure, Outcome, Unknown
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
-from appliance.ksn.quota import Quota, QuotaTerms
+from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Answer, Call, Changes, Part, Request, Subject, Trouble
 from appliance.ksn.statement import disclosed, statistics, submission
 from appliance.ksn.zones import Zone

@@ -20,11 +20,15 @@ class Asked:
     def __init__(self, outcome: Answer | Unknown, left: int | None = None) -> None:
         """left: of the quota."""
         self.outcome, self.left = outcome, left
-        self.asking = self
+        self.asking = self.participants = self
 
     async def look_up(self, *_question: object) -> Answer | Unknown:
         """Answer."""
         return self.outcome
+
+    def allows(self, _asker: object) -> bool:
+        """The gate."""
+        return True
 
     def quota_left(self) -> int | None:
         """What the test says."""
@@ -95,3 +99,10 @@ async def test_the_quota_that_is_left(left: int | None, good: bool) -> None:
     tried = await steps(Place("http://127.0.0.1:1/", None), left=left)
     assert tried["quota"].good == good
     assert tried["known digest"].said == "Red, EICAR-Test-File"
+
+
+@pytest.mark.parametrize("why", [Trouble.NOT_RECORDED, Trouble.WITHDRAWN, Trouble.PAUSED])
+async def test_where_the_question_was_not_sent_nothing_is(why: Trouble) -> None:
+    """No name is looked up that the ledger does not account for."""
+    tried = await steps(Place("https://no-such-name.invalid/", None), Unknown(why, "so it is"))
+    assert [step.said for step in tried.values()][:2] == ["not tried: so it is"] * 2

@@ -9,12 +9,12 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asking, AskingTerms, Unknown
+from appliance.ksn.asking import Asking, Unknown
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn
 from appliance.ksn.participation import Participants, ProviderTerms
-from appliance.ksn.quota import Quota, QuotaTerms
+from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Answer, Call, Changes, Flip, Request, Trouble
 from appliance.ksn.zones import Zone
 from tests.support.svm import until

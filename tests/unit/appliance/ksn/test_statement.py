@@ -14,6 +14,7 @@ from appliance.ksn.statement import (
     disclosed,
     field_list,
     fields_of,
+    first_unprintable,
     placed,
     request_for,
     shown_hash,
@@ -158,3 +159,14 @@ def test_the_hash_of_what_is_shown_is_of_all_of_it() -> None:
     plain, more = shown_text(KsnType.GLOBAL, 1, ""), shown_text(KsnType.GLOBAL, 1, "Ours.")
     assert shown_hash(plain) == statement(KsnType.GLOBAL, 1).sha256
     assert shown_hash(more) == hashlib.sha256(more.encode()).hexdigest() != shown_hash(plain)
+
+
+@pytest.mark.parametrize("text", ["see\x1b[2J", "gnp\u202etxt", "a\u200bb", "a\u2028b"])
+def test_a_text_that_is_not_what_it_looks_like_is_found_out(text: str) -> None:
+    """Escapes of a terminal, turned directions, what nobody sees."""
+    assert first_unprintable(text).startswith("the character U+")
+
+
+def test_any_language_is_a_text() -> None:
+    """With lines and tabs."""
+    assert first_unprintable("Grüße,\n\tпривет, 你好") == ""

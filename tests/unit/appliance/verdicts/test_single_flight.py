@@ -240,10 +240,13 @@ def test_a_flight_that_is_held_asks_nobody_yet() -> None:
     assert flights.join(KEY, second, 1) is None
     flights.expire()
     assert (first.leases, second.leases) == ([], [])
-    flights.release(KEY)
+    hold = flights.hold_of(KEY)
+    flights.release(KEY, hold + 1)
+    assert first.leases == []
+    flights.release(KEY, hold)
     assert (len(first.leases), second.leases) == (1, [])
-    flights.release(KEY)
-    assert len(first.leases) == 1
+    flights.release(KEY, hold)
+    assert (len(first.leases), flights.hold_of(KEY)) == (1, 0)
 
 
 def test_a_flight_that_is_held_can_be_left_and_settled() -> None:
@@ -255,8 +258,12 @@ def test_a_flight_that_is_held_can_be_left_and_settled() -> None:
     assert second.leases == []
     flights.settle(KEY, FAILED)
     assert second.answers == {1: FAILED}
-    flights.release(KEY)
+    flights.release(KEY, 1)
     assert (first.leases, second.leases, flights.flights) == ([], [], 0)
+    third = Asker("c")
+    flights.join(KEY, third, 1, hold=True)
+    flights.release(KEY, 1)  # the hold of the flight before
+    assert third.leases == []
 
 
 def test_a_guest_that_gives_up_at_once_takes_no_time_from_the_next() -> None:
