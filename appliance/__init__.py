@@ -9,6 +9,7 @@ In the order that a question passes:
 - `verdicts`    the cache of verdicts (LMDB) and the single flight
 - `scanning`    content: spool, sandboxed workers, engines, unpacking
 - `ksn`         reputation services: on whose behalf, what may be asked, and how
+- `feeds`       files of feeds, as both `ksn` and a Private KSN read them
 - `state`       what must not be lost: overrides, policies, the disclosure ledger (LMDB, fsync)
 - `console`     metrics and logs
 - `domain`      the words that all of the above use: frozen, standard library only, no I/O

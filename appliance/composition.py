@@ -21,9 +21,10 @@ from appliance.domain.guest import Guest
 from appliance.domain.outcome import Disposition
 from appliance.domain.verdict import Answer
 from appliance.ksn.ledger import LedgerFailed
+from appliance.ksn.lists import UrlLists
 from appliance.ksn.statistics import Figures
 from appliance.ksn.submitting import Scanned, Submitter
-from appliance.ksn_assembly import KsnParts, assemble
+from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.protection import Ageing, Key, Protection
 from appliance.rpc import wire
@@ -80,7 +81,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
-        stopped = _catch_signals(parts.scanner)
+        stopped = _catch_signals(parts.scanner, parts.web.lists)
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
@@ -123,7 +124,22 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     if ksn.submitter is not None:
         stack.push_async_callback(ksn.submitter.close)  # before the network is
         protection.on_scanned.append(partial(_offer, ksn.submitter))
-    return Parts(store, state, scanner, spool, protection, sessions, ksn)
+    web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
+    await reload_lists(web.lists)
+    return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
+
+
+async def reload_lists(lists: UrlLists) -> None:
+    """Read the lists of web addresses anew; what could not be taken is logged."""
+    report = await asyncio.to_thread(lists.reload)
+    if report.bad or report.left_out:
+        log.warning(
+            "lists of web addresses",
+            entries=report.entries,
+            bad=report.bad,
+            left_out=report.left_out,
+            first=report.problems[:1],
+        )
 
 
 def _done(protection: Protection) -> Figures:
@@ -169,7 +185,13 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     )
     terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
     service = GuestService(
-        callers, parts.sessions, parts.protection, parts.spool, terms, parts.ksn.participation_of
+        callers,
+        parts.sessions,
+        parts.protection,
+        parts.spool,
+        terms,
+        parts.ksn.participation_of,
+        check_url=parts.web.check,
     )
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
@@ -221,8 +243,8 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
     parts.sessions.on_breach.append(breach)
 
 
-def _catch_signals(scanner: Scanner) -> asyncio.Event:
-    """SIGTERM and SIGINT set the event; SIGHUP reloads the signatures."""
+def _catch_signals(scanner: Scanner, lists: UrlLists) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event; SIGHUP reloads the signatures, and the lists of web addresses."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     reloads: set[asyncio.Task[None]] = set()
@@ -232,6 +254,7 @@ def _catch_signals(scanner: Scanner) -> asyncio.Event:
             await scanner.reload()
         except ReloadFailed as error:
             log.error("reload failed, the old signatures stay in use", why=str(error))
+        await reload_lists(lists)
 
     def hang_up() -> None:
         task = loop.create_task(reload())

@@ -231,6 +231,13 @@ class KsnSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Lists of web addresses, in directories of the operator's."""
+
+    lists_dirs: Annotated[tuple[Path, ...], AbsolutePath()] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What goes to stderr."""
 
@@ -249,6 +256,7 @@ class Settings:
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     ksn: KsnSettings = field(default_factory=KsnSettings)
+    web: WebSettings = field(default_factory=WebSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 

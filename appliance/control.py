@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
 from appliance.domain.override import Override
+from appliance.ksn.web import Web
 from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
 from appliance.rpc.admin import ControlRefused
@@ -35,6 +36,7 @@ class Parts:
     protection: Protection
     sessions: Sessions
     ksn: KsnParts
+    web: Web
 
 
 class SvmControl:
@@ -134,6 +136,7 @@ class SvmControl:
         before = self._parts.scanner.generation
         try:
             await self._parts.scanner.reload()
+            await asyncio.to_thread(self._parts.web.lists.reload)
         except ReloadFailed as error:
             raise ControlRefused(str(error)) from error
         return before, self._parts.scanner.generation
@@ -155,6 +158,8 @@ class SvmControl:
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
             **parts.ksn.figures(),
+            **{f"web_{name}": float(count) for name, count in parts.web.counts.items()},
+            "web_list_entries": len(parts.web.lists),
         }
 
 

@@ -17,6 +17,7 @@ from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
 from appliance.ksn.feed import ChangeFeed
 from appliance.ksn.ledger import DisclosureLedger
+from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
@@ -24,6 +25,7 @@ from appliance.ksn.reputation import Call, ReputationService
 from appliance.ksn.statement import first_unprintable
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
+from appliance.ksn.web import Clocks, Web, WebTerms
 from appliance.state.environment import StateEnvironment, StateError
 from appliance.state.ledger import LedgerStore
 from appliance.state.policies import PolicyStore
@@ -176,6 +178,17 @@ def _statistics(network: Ksn, takes: frozenset[Call], done: Callable[[], Figures
     statistics = Statistics(network.asking, takes, network.participants, totals, time.monotonic)
     network.on_withdraw.append(statistics.withdraw)
     return statistics
+
+
+def assemble_web(ksn: KsnParts, lists: UrlLists, valid_for_seconds: float) -> Web:
+    """Return what answers about web addresses; it hears of what the service takes back."""
+    network, settings = ksn.network, ksn.settings
+    terms = WebTerms(settings.budget_share, settings.longest_seconds, valid_for_seconds)
+    asking = None if network is None else network.asking
+    web = Web(lists, ksn.participants, asking, terms, Clocks(time.monotonic, time.time))
+    if network is not None:
+        network.on_flip.append(web.flip)
+    return web
 
 
 def _service(settings: KsnSettings) -> tuple[ReputationService, Place]:

@@ -9,10 +9,13 @@ from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asking import Asker, Outcome, Unknown
 from appliance.ksn.checking import check
 from appliance.ksn.network import Ksn
+from appliance.ksn.reputation import Call, Subject
 from appliance.ksn.statement import shown_hash, version_in_force
+from appliance.ksn.web import look_up, may_ask
+from appliance.ksn.weburl import WebResource
 from appliance.ksn_assembly import KsnParts
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import (
@@ -96,9 +99,17 @@ class PolicyControl:
         """Ask about a digest on behalf of a tenant."""
         network, asker = self._asker(tenant, "svm ksn lookup")
         outcome = await network.look_up(asker, digest, LOOK_UP_SECONDS)
-        if isinstance(outcome, Unknown):
-            return LookUpView(None, outcome.reason)
-        return LookUpView(outcome)
+        return _view_of(outcome, Subject(Call.HASH, digest.hex()))
+
+    async def look_up_url(self, tenant: str, resource: WebResource) -> LookUpView:
+        """Ask about a web address on behalf of a tenant."""
+        network, asker = self._asker(tenant, "svm ksn lookup")
+        if not may_ask(asker, resource):
+            raise ControlRefused(
+                "nothing was sent: this host is known in its own network only, and the service is outside"
+            )
+        said = await look_up(network.asking, asker, resource, LOOK_UP_SECONDS)
+        return _view_of(said.outcome, said.subject)
 
     def _asker(self, tenant: str, actor: str) -> tuple[Ksn, Asker]:
         """On whose behalf something is asked, or ControlRefused."""
@@ -181,3 +192,12 @@ def _narrows(change: PolicyChange) -> bool:
     """Whether less may leave after a change than before, or may perhaps."""
     declines = change.decision is not None and change.decision.decision is Decision.DECLINE
     return declines or change.active is False or change.mode is Mode.STANDARD
+
+
+def _view_of(outcome: Outcome, subject: Subject) -> LookUpView:
+    """What an administrator is shown of an answer, or of none."""
+    query = f"?{subject.query}" if subject.query else ""
+    asked = f"{subject.call} {subject.value}{query}"
+    if isinstance(outcome, Unknown):
+        return LookUpView(None, outcome.reason, asked)
+    return LookUpView(outcome, asked=asked)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from guest_stub.cli.arguments import parse
+from guest_stub.cli.check_url import check_url
 from guest_stub.cli.ksn import ksn
 from guest_stub.cli.scan import Streams, scan
 from guest_stub.cli.setup import prepare
@@ -29,6 +30,8 @@ def main() -> int:
             return asyncio.run(status(setup, print))
         if options.command == "ksn":
             return asyncio.run(ksn(setup, options.json, print))
+        if options.command == "check-url":
+            return asyncio.run(check_url(setup, options.urls, options.json, print))
         return asyncio.run(scan(options, setup, Streams(sys.stdout, sys.stderr)))
     except (ConfigError, StateRefused, SvmUnreachable, Uncounted, OSError) as problem:
         print(f"guest-stub: {printable(str(problem))}", file=sys.stderr)

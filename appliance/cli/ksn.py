@@ -51,12 +51,14 @@ example:
 {exit_codes("something that was tried is not good; its line says what to do")}"""
 
 _LOOKUP_EPILOG = f"""\
-A FILE is hashed here; its digest is asked about, its content stays. A digest that KSN does not
-know is an answer, "not found". The question stands in the disclosure ledger.
+A FILE is hashed here; its digest is asked about, its content stays. A URL, with http:// in front,
+is asked about, then its host, then its registered domain, until KSN knows one; see `svm ksn preview`.
+What KSN does not know is an answer, "not found". Each question stands in the disclosure ledger.
 
 examples:
   svm ksn lookup setup.exe
   svm ksn lookup DIGEST --tenant acme
+  svm ksn lookup http://example.com/setup.exe
 
 {exit_codes()}"""
 
@@ -70,8 +72,8 @@ def add(commands: Any) -> None:
     status.set_defaults(run=_status)
     check = _add_verb(verbs, "check", "try whether KSN answers", _CHECK_EPILOG)
     check.set_defaults(run=_check)
-    lookup = _add_verb(verbs, "lookup", "what KSN says of a file", _LOOKUP_EPILOG)
-    lookup.add_argument("subject", metavar="DIGEST|FILE")
+    lookup = _add_verb(verbs, "lookup", "what KSN says of a file or a web address", _LOOKUP_EPILOG)
+    lookup.add_argument("subject", metavar="DIGEST|FILE|URL")
     lookup.set_defaults(run=_look_up)
     for room in (ksn_preview, ksn_statement, ksn_ledger):
         room.add(verbs)
@@ -138,17 +140,23 @@ def _check(args: argparse.Namespace, console: Console) -> int:
 
 
 def _look_up(args: argparse.Namespace, console: Console) -> int:
-    digest = _digest(args.subject)
+    is_url = "://" in args.subject
+    digest = b"" if is_url else _digest(args.subject)
     with console.client(args) as client:
-        reply = client.look_up(args.tenant, digest)
+        if is_url:
+            reply = client.look_up_url(args.tenant, args.subject)
+        else:
+            reply = client.look_up(args.tenant, digest)
     if not reply.zone:
         raise CommandError(reply.why_not or "KSN gave no answer: see `svm ksn check`")
     outcome = verdict_pb2.Outcome.DESCRIPTOR.values_by_number.get(reply.outcome)
     means = outcome.name.removeprefix("OUTCOME_") if outcome and reply.outcome else ""
+    about, _, of = reply.asked.partition(" ")
+    nothing = "nothing is known of it" if is_url else "nothing: the content is scanned here"
     rows = [
-        ("digest", digest.hex()),
+        (about, of) if is_url else ("digest", digest.hex()),
         ("zone", reply.zone),
-        ("means", means or "nothing: the content is scanned here"),
+        ("means", means or nothing),
         ("threat", reply.threat),
         ("category", reply.category),
     ]

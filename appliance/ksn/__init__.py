@@ -4,6 +4,8 @@ In the order that a question passes:
 
 - `network`    KSN as the SVM uses it: whether asking is of use, what is learnt, what is in the way
 - `participation`  the gate: who takes part, in which mode, under which Statement
+- `web`        web addresses: lists at home, what was learnt, then KSN, step by step
+- `lists`      the operator's own lists of web addresses, which answer first
 - `weburl`     a URL as it is asked about: normal form, host, registered domain
 - `zones`      what a zone means here, and for how long: the one table of it
 - `reputation` the port: what a service can be asked, what it can answer, how it can fail

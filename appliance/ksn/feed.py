@@ -11,7 +11,7 @@ from typing import Final
 
 from appliance.domain.policy import Mode
 from appliance.ksn.asking import Asker, Asking, Unknown
-from appliance.ksn.reputation import Call, Changes, Flip, Trouble
+from appliance.ksn.reputation import Changes, Flip, Trouble
 from appliance.ksn.statement import changes_since
 
 WAIT_SECONDS: Final = 50  # at the service for a change; proxies cut what is silent for a minute
@@ -69,8 +69,7 @@ class ChangeFeed:
     async def _take(self, told: Changes) -> None:
         self.trouble, self._pause = "", _PAUSE_SECONDS
         for flip in told.flips:
-            if flip.call is Call.HASH:
-                self._flipped(flip)
+            self._flipped(flip)
         self.heard += len(told.flips)
         self.lost += told.lost and self.position is not None
         if told.position != self.position:

@@ -71,6 +71,7 @@ class Ksn:
         self._unknown: dict[tuple[int, bytes], float] = {}  # until when, in the order of being learnt
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_withdraw: list[Callable[[int], None]] = []  # told the scope
+        self.on_flip: list[Callable[[Flip], None]] = []
         asking.on_answer = self._on_answer
         asking.allows = participants.allows
 
@@ -119,7 +120,11 @@ class Ksn:
         return await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), seconds)
 
     def flip(self, flip: Flip) -> None:
-        """Take over that the service says something else of a digest now."""
+        """Take over that the service says something else of a subject now."""
+        for told in self.on_flip:
+            told(flip)
+        if flip.call is not Call.HASH:
+            return
         try:
             digest = bytes.fromhex(flip.value)
         except ValueError:

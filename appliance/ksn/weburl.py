@@ -10,15 +10,17 @@ send it. Nothing is ever fetched: the public suffix list is the one that tldextr
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import idna
-import tldextract
 
 from appliance.ksn.reputation import Call, Subject
+
+if TYPE_CHECKING:
+    import tldextract
 
 MAX_URL_CHARS = 2000  # what OpenTIP takes
 MAX_INPUT_CHARS = 8192  # of a URL as it was met; its query string may be long
@@ -49,7 +51,8 @@ class WebResource:
     url: "http://host:8080/path", "" where there is no path to ask about or where it is longer than
     MAX_URL_CHARS. query: "a=b" or "". host: a name or an address, IPv6 without brackets. domain: the
     registered domain of the host, "" where it has none. public: whether the host can be known outside the
-    network it stands in.
+    network it stands in. whole: the URL without its query string, whatever its path and its length: for lists
+    at home, never asked about.
     """
 
     url: str
@@ -58,6 +61,7 @@ class WebResource:
     domain: str
     public: bool
     is_address: bool
+    whole: str = field(default="", compare=False)
 
     def subjects(self, *, extended: bool = False) -> tuple[Subject, ...]:
         """Return the questions in the order in which they are asked. extended: with the query string."""
@@ -98,6 +102,7 @@ def parse_url(text: str) -> WebResource:
         domain=domain,
         public=address.is_global if address else bool(domain),
         is_address=address is not None,
+        whole=url,
     )
 
 
@@ -257,11 +262,14 @@ def _resolved(path: str) -> str:
 
 
 @cache
-def _suffixes() -> tldextract.TLDExtract:
+def _suffixes() -> "tldextract.TLDExtract":
     """The public suffix list as tldextract carries it: read when it is first needed, never fetched.
 
     With the private part of the list: whoever rents foo.github.io is not judged by what github.io is.
     """
+    # Here and not above: an SVM that is asked about no web address is spared some 11 MB.
+    import tldextract  # noqa: PLC0415
+
     return tldextract.TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)
 
 

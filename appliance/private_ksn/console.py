@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from appliance.feeds.lines import Progress
 from appliance.private_ksn.progress import progress_line
-from appliance.private_ksn.sources import Progress
 
 DONE = 0
 NO = 1  # the answer is no: nothing is known

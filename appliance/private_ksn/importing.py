@@ -15,10 +15,11 @@ from pathlib import Path
 
 import lmdb
 
+from appliance.feeds.lines import Bad
 from appliance.private_ksn.feed_file import FeedFile, FeedWriter
 from appliance.private_ksn.flips import flips
 from appliance.private_ksn.reputation import Reputation
-from appliance.private_ksn.sources import Bad, Found
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import MAX_FEEDS, OPERATOR, Feed, Flip, Store, StoreError
 
 LOCK = "import.lock"

@@ -13,6 +13,7 @@ from typing import NoReturn
 import structlog
 
 from appliance.console.logs import adopt_library_lines, configure
+from appliance.feeds.lines import Progress, SourceError
 from appliance.private_ksn.console import DONE, FAILED, NO, CommandError, Console, table
 from appliance.private_ksn.formats import FORMS
 from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed
@@ -20,7 +21,7 @@ from appliance.private_ksn.keys import new_key
 from appliance.private_ksn.reputation import ZONES, Reputation, Zone
 from appliance.private_ksn.serving import CannotServe, serve
 from appliance.private_ksn.settings import SettingsError, load
-from appliance.private_ksn.sources import Progress, SourceError, Words
+from appliance.private_ksn.sources import Words
 from appliance.private_ksn.store import OPERATOR, Store, StoreError
 from appliance.private_ksn.subjects import BadSubject, parse_any, subject_of
 from appliance.version import program_version

@@ -1,21 +1,12 @@
-"""What a format gives: entries and bad lines, one after the other, and how far it is.
+"""What a format gives: entries and bad lines, one after the other, and how far it is."""
 
-`lines` reads a file, or the one file in a ZIP, in bounded memory.
-"""
-
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from appliance.feeds.lines import Bad, Progress
 from appliance.private_ksn.reputation import Reputation, Zone
-
-MAX_LINE_BYTES = 64 * 1024
-
-
-class SourceError(Exception):
-    """The file as a whole cannot be read as what it is said to be; the message says why."""
 
 
 class Found(NamedTuple):
@@ -23,13 +14,6 @@ class Found(NamedTuple):
 
     keys: tuple[bytes, ...]
     reputation: Reputation
-
-
-class Bad(NamedTuple):
-    """What could not be taken. where: "line 17"; why: a sentence."""
-
-    where: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +25,8 @@ class Words:
     category: str = ""
 
 
-class Progress:
-    """How far a source is: `done` of `total`, in bytes, rows or events. Written by the source."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.total = 0
-
-
 class Form(Protocol):
     """Reads one format. Raises SourceError and OSError."""
 
     def __call__(self, path: Path, words: Words, progress: Progress) -> Iterator[Found | Bad]:
         """Every entry, or what was wrong in its place."""
-
-
-def lines(path: Path, progress: Progress) -> Iterator[tuple[int, str | Bad]]:
-    """The lines of a file, or of the only file in a ZIP, with their numbers from 1. Raises SourceError."""
-    if path.is_file() and zipfile.is_zipfile(path):  # what comes by a pipe can be read once only
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
-                if len(members) != 1:
-                    raise SourceError(f"{path}: the ZIP has {len(members)} files; it should have one")
-                progress.total = members[0].file_size
-                with archive.open(members[0]) as file:
-                    yield from _lines(file, progress)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise SourceError(f"{path}: the ZIP cannot be read: {error}") from error
-        return
-    progress.total = path.stat().st_size
-    with path.open("rb") as plain:
-        yield from _lines(plain, progress)
-
-
-def _lines(file: IO[bytes], progress: Progress) -> Iterator[tuple[int, str | Bad]]:
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES):
-        number += 1
-        progress.done += len(line)
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
-                progress.done += len(rest)
-            yield number, Bad(f"line {number}", f"it has more than {MAX_LINE_BYTES} bytes")
-            continue
-        try:
-            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError:
-            yield number, Bad(f"line {number}", "it is not UTF-8")

@@ -7,7 +7,8 @@ In the order that a call passes:
 - `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
 - `sessions`      the guests that are attached, one session each, and what each may hold
 - `calls`         what the guest's calls have in common
-- `guest`         the Protection service: Attach, Check, Scan, KsnInfo
+- `guest`         the Protection service: Attach, Check, Scan, KsnInfo, CheckUrl
+- `check_url`     web addresses, within the bounds of one guest
 - `wire`          domain values as messages, and the bounds the wire promises
 - `admin`         the Administration service, and the port `Control` that it hands requests to
 - `admin_views`   what an administrator is shown, as values and as messages

@@ -122,6 +122,11 @@ class AdminClient:
         request = admin_pb2.LookUpRequest(tenant=tenant, sha256=digest)
         return self._call(self._ksn.LookUp, request, self._network_seconds)
 
+    def look_up_url(self, tenant: str, url: str) -> admin_pb2.LookUpReply:
+        """What KSN says of a web address, asked on a tenant's behalf."""
+        request = admin_pb2.LookUpRequest(tenant=tenant, url=url)
+        return self._call(self._ksn.LookUp, request, self._network_seconds)
+
     def _get_ticket(self) -> tuple[socket.socket, str]:
         """Return the companion connection, which must stay open, and the ticket it gave."""
         companion = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

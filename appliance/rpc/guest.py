@@ -14,6 +14,7 @@ from appliance.protection import Protection
 from appliance.rpc.attach import serve_attach
 from appliance.rpc.calls import Refused, attach_call, ends_as_said, parser, session_call
 from appliance.rpc.check import CheckCall
+from appliance.rpc.check_url import CheckUrl, UrlQuestions, nobody_knows
 from appliance.rpc.flood import Turns
 from appliance.rpc.identity import Callers, Context
 from appliance.rpc.ksn_views import participation_message
@@ -40,7 +41,7 @@ class GuestService:
     """One instance for all guests; each call is an object of its own.
 
     callers: says who a connection is. participation: how KSN is used for a guest's tenant now.
-    clock: monotonic seconds.
+    clock: monotonic seconds. check_url: what is known of a web address.
 
     Not derived from the generated servicer, whose types know streams as iterators only: the calls
     here read and write by hand, since replies come when they are known.
@@ -53,10 +54,13 @@ class GuestService:
     terms: Terms
     participation: Callable[[Guest], Participation] = not_enabled
     clock: Callable[[], float] = time.monotonic
+    check_url: CheckUrl = nobody_knows
     _ksn_turns: Turns = field(init=False)
+    _urls: UrlQuestions = field(init=False)
 
     def __post_init__(self) -> None:
         self._ksn_turns = Turns(KSN_INFO_PER_SECOND, self.clock)
+        self._urls = UrlQuestions(self.check_url, self.clock)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -71,9 +75,10 @@ class GuestService:
             self.Scan, request_deserializer=parser(guest_pb2.ScanRequest), response_serializer=_serialized
         )
         # Without a parser: what that raises in a unary call never comes to us.
-        handlers["KsnInfo"] = grpc.unary_unary_rpc_method_handler(
-            self.KsnInfo, response_serializer=_serialized
-        )
+        for unary in (self.KsnInfo, self.CheckUrl):
+            handlers[unary.__name__] = grpc.unary_unary_rpc_method_handler(
+                unary, response_serializer=_serialized
+            )
         service = guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
@@ -123,6 +128,14 @@ class GuestService:
                 )
             parser(guest_pb2.KsnInfoRequest)(said)
             reply.participation.CopyFrom(participation_message(self.participation(guest)))
+        return reply
+
+    async def CheckUrl(self, said: bytes, context: Context) -> guest_pb2.CheckUrlReply:
+        """See guest.proto. said: a CheckUrlRequest."""
+        guest = await self.callers.guest(context)
+        reply = guest_pb2.CheckUrlReply()
+        async with ends_as_said(context, self.sessions, guest):
+            reply.CopyFrom(await self._urls.answer(guest, said))
         return reply
 
 

@@ -11,7 +11,9 @@ from typing import Protocol
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
 from appliance.domain.policy import DEFAULT_TENANT, MAX_TENANT_BYTES, Consent, Decision, Mode
+from appliance.ksn.weburl import BadUrl, WebResource, parse_url
 from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
+from appliance.rpc.check_url import MAX_URL_BYTES
 from appliance.rpc.identity import Context, PeerCredentials
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
@@ -66,6 +68,9 @@ class KsnControl(Protocol):
 
     async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
         """Ask KSN about a digest of 32 bytes. Refused where the tenant does not take part."""
+
+    async def look_up_url(self, tenant: str, resource: WebResource) -> LookUpView:
+        """Ask KSN about a web address, step by step. Refused where the tenant does not take part."""
 
 
 class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
@@ -138,9 +143,13 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
 
     @answered
     async def LookUp(self, request: admin_pb2.LookUpRequest, _author: str) -> admin_pb2.LookUpReply:
-        """Ask KSN about a digest."""
-        tenant, digest = _tenant(request.tenant), checked_digest(request.sha256)
-        return look_up_reply(await self._control.look_up(tenant, digest))
+        """Ask KSN about a digest or a URL."""
+        tenant = _tenant(request.tenant)
+        if request.sha256 and request.url:
+            raise BadRequest("sha256 and url are both set: give exactly one of them")
+        if request.url:
+            return look_up_reply(await self._control.look_up_url(tenant, _web_resource(request.url)))
+        return look_up_reply(await self._control.look_up(tenant, checked_digest(request.sha256)))
 
 
 def is_tenant(name: str) -> bool:
@@ -153,6 +162,17 @@ def _tenant(name: str) -> str:
     if not is_tenant(name):
         raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
     return name
+
+
+def _web_resource(url: str) -> WebResource:
+    """Return what can be asked about a URL that is one."""
+    size = len(url.encode())
+    if size > MAX_URL_BYTES:
+        raise BadRequest(f"url has {size} bytes: give at most {MAX_URL_BYTES}")
+    try:
+        return parse_url(url)
+    except BadUrl as error:
+        raise BadRequest(f"url: {error}") from error
 
 
 def _mode(number: verdict_pb2.KsnMode.ValueType) -> Mode:

@@ -82,10 +82,14 @@ class CheckView:
 
 @dataclass(frozen=True, slots=True)
 class LookUpView:
-    """What KSN says. answer: None where there is none; why_not: then a sentence that says why."""
+    """What KSN says. answer: None where there is none; why_not: then a sentence that says why.
+
+    asked: what it is about, "url URL" for example.
+    """
 
     answer: Answer | None
     why_not: str = ""
+    asked: str = ""
 
 
 def participation_message(participation: Participation) -> verdict_pb2.KsnParticipation:
@@ -154,13 +158,14 @@ def look_up_reply(view: LookUpView) -> admin_pb2.LookUpReply:
     """Return the answer to LookUp."""
     answer = view.answer
     if answer is None:
-        return admin_pb2.LookUpReply(why_not=view.why_not)
+        return admin_pb2.LookUpReply(why_not=view.why_not, asked=view.asked)
     disposition = RULINGS[answer.zone].disposition
     return admin_pb2.LookUpReply(
         zone=answer.zone,
         threat=answer.threat,
         category=answer.category,
         outcome=verdict_pb2.Outcome.ValueType(0 if disposition is None else int(disposition)),
+        asked=view.asked,
     )
 
 

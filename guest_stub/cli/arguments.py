@@ -40,6 +40,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
     _add_common(status)
     _add_ksn(commands)
+    _add_check_url(commands)
     return parser.parse_args(words)
 
 
@@ -92,6 +93,21 @@ def _add_ksn(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     ksn.add_argument("--json", action="store_true", help="one JSON object")
     _add_common(ksn)
+
+
+def _add_check_url(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser(
+        "check-url",
+        help="what is known of web addresses",
+        description="Say what is known of web addresses, one line for each: malicious, suspicious, clean, or "
+        "unknown, which is not clean. The addresses are never opened.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes:\n  0  nothing is known against any\n  1  one is malicious or suspicious\n"
+        "  2  neither, but one is no web address, or was not answered",
+    )
+    check.add_argument("urls", nargs="+", metavar="URL", help="a web address; without a scheme it is http")
+    check.add_argument("--json", action="store_true", help="one JSON object a line")
+    _add_common(check)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@
 - `ticket`    who we are, on a unix socket: the companion socket's ticket
 - `link`      SvmLink: the channel, Attach and its heartbeat, and the loss of the SVM
 - `ksn`       what the SVM says of the Kaspersky Security Network: a call of its own, without Attach
+- `check_url` what the SVM knows of web addresses: as `ksn`
 - `question`  one batch of digests on its way: first outcomes, then what settles later; no I/O
 - `check`     the Check stream: questions out, replies to the question they belong to
 - `upload`    the Scan streams: when content is sent, and sent again

@@ -79,6 +79,24 @@ class KsnUse:
     statement_in_force: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class UrlAnswer:
+    """What the SVM says of a web address, in the wire's words in lower case.
+
+    outcome: "malicious", "suspicious", "clean", "unknown" or "no url"; what this stub has no word for is
+    UNKNOWN, which is never clean. matched: "url", "host", "domain" or "list", "" where nothing was known.
+    source: "ksn", "list" or "". valid_for: in seconds, 0 for not at all. reason: a sentence, or "".
+    """
+
+    outcome: str
+    threat: str = ""
+    category: str = ""
+    matched: str = ""
+    source: str = ""
+    valid_for: float = 0.0
+    reason: str = ""
+
+
 class FileContent(NamedTuple):
     """Where the bytes of a digest are, should the SVM need them. A tuple, since one is made for each upload.
 

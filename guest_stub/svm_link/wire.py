@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from google.protobuf.duration_pb2 import Duration
-from lightagent.v1.guest_pb2 import CheckReply
+from lightagent.v1.guest_pb2 import CheckReply, CheckUrlReply, UrlOutcome
 from lightagent.v1.verdict_pb2 import (
     Detail,
     KsnMode,
@@ -12,12 +12,13 @@ from lightagent.v1.verdict_pb2 import (
     KsnState,
     KsnType,
     Settled,
+    Source,
 )
 from lightagent.v1.verdict_pb2 import KsnReason as ReasonNumber
 
 from guest_stub.outcome import VERDICTS, Outcome, from_wire
 from guest_stub.svm_link.question import FirstReply
-from guest_stub.svm_link.values import UNKNOWN, KsnReason, KsnUse, LinkAnswer
+from guest_stub.svm_link.values import UNKNOWN, KsnReason, KsnUse, LinkAnswer, UrlAnswer
 
 
 def _words(names: Mapping[str, int], prefix: str) -> dict[int, str]:
@@ -33,6 +34,9 @@ _KSN_STATES = _words(dict(KsnState.items()), "KSN_STATE_")
 _KSN_TYPES = {0: ""} | _words(dict(KsnType.items()), "KSN_TYPE_")
 _KSN_MODES = {0: ""} | _words(dict(KsnMode.items()), "KSN_MODE_")
 _KSN_REASONS = _words(dict(ReasonNumber.items()), "KSN_REASON_")
+
+_URL_OUTCOMES = _words(dict(UrlOutcome.items()), "URL_OUTCOME_")
+_SOURCES = _words(dict(Source.items()), "SOURCE_")
 
 
 def seconds(duration: Duration) -> float:
@@ -100,4 +104,17 @@ def ksn_use(said: KsnParticipation) -> KsnUse:
         ),
         statement_accepted=said.statement_accepted,
         statement_in_force=said.statement_in_force,
+    )
+
+
+def url_answer(said: CheckUrlReply) -> UrlAnswer:
+    """What is said of a web address. An outcome that is not known here is UNKNOWN: never clean."""
+    return UrlAnswer(
+        outcome=_URL_OUTCOMES.get(said.outcome, UNKNOWN),
+        threat=said.threat,
+        category=said.category,
+        matched=said.matched,
+        source=_SOURCES.get(said.source, ""),
+        valid_for=seconds(said.valid_for),
+        reason=said.reason,
     )

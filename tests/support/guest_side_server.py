@@ -22,6 +22,7 @@ VALID_FOR = 3600
 
 CheckContext = aio.ServicerContext[guest_pb2.CheckRequest, guest_pb2.CheckReply]
 KsnContext = aio.ServicerContext[guest_pb2.KsnInfoRequest, guest_pb2.KsnInfoReply]
+UrlContext = aio.ServicerContext[guest_pb2.CheckUrlRequest, guest_pb2.CheckUrlReply]
 ScanContext = aio.ServicerContext[guest_pb2.ScanRequest, guest_pb2.ScanReply]
 AttachContext = aio.ServicerContext[guest_pb2.AttachRequest, guest_pb2.AttachReply]
 
@@ -72,6 +73,8 @@ class Behaviour:
     )
     abort_ksn: tuple[grpc.StatusCode, str] | None = None  # in place of an answer to KsnInfo
     hang_ksn: bool = False  # no answer to KsnInfo at all
+    urls: dict[str, guest_pb2.CheckUrlReply] = field(default_factory=dict)  # others are not known
+    url_aborts: list[tuple[grpc.StatusCode, str]] = field(default_factory=list)  # before the first answer
 
 
 class GuestSideServer:
@@ -92,6 +95,7 @@ class GuestSideServer:
         self.scan_streams = 0
         self.scan_streams_ended = 0
         self.peers_gone = 0
+        self.url_requests: list[guest_pb2.CheckUrlRequest] = []
         self.companions: set[asyncio.Task[Any]] = set()
         self._attach: AttachContext | None = None
         self._check: CheckContext | None = None
@@ -189,6 +193,20 @@ class GuestSideServer:
         if self.behaviour.hang_ksn:
             await asyncio.Event().wait()
         return guest_pb2.KsnInfoReply(participation=self.behaviour.ksn)
+
+    async def CheckUrl(
+        self, request: guest_pb2.CheckUrlRequest, context: UrlContext
+    ) -> guest_pb2.CheckUrlReply:
+        """Say what the test wants of an address."""
+        if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+        self.url_requests.append(request)
+        if self.behaviour.url_aborts:
+            await context.abort(*self.behaviour.url_aborts.pop(0))
+        unknown = guest_pb2.CheckUrlReply(
+            outcome=guest_pb2.URL_OUTCOME_UNKNOWN, reason="KSN does not know it"
+        )
+        return self.behaviour.urls.get(request.url, unknown)
 
     def sound_replies(self, request: guest_pb2.CheckRequest) -> list[guest_pb2.CheckReply]:
         """What an SVM says that keeps its word."""

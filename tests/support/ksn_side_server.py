@@ -18,6 +18,7 @@ from appliance.cli.program import run
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, KsnType, Mode, Policy
 from appliance.ksn.statement import version_in_force
+from appliance.ksn.weburl import WebResource
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.identity import Callers
 from appliance.rpc.ksn_admin import KsnAdministrationService
@@ -99,6 +100,11 @@ class RememberingKsnControl:
     async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
         """As set."""
         self._note("look up", tenant, digest)
+        return self.answer
+
+    async def look_up_url(self, tenant: str, resource: WebResource) -> LookUpView:
+        """As set."""
+        self._note("look up", tenant, resource.whole)
         return self.answer
 
     def _note(self, *what: object) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from appliance.feeds.lines import Bad
 from appliance.private_ksn.importing import Imported, import_feed
 from appliance.private_ksn.keys import new_key
 from appliance.private_ksn.reputation import Reputation, Zone
 from appliance.private_ksn.service import KEY_HEADER, Service
 from appliance.private_ksn.serving import served
 from appliance.private_ksn.settings import Limits, ServerSettings, Settings
-from appliance.private_ksn.sources import Bad, Found
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
 

@@ -6,7 +6,7 @@
 - `nsrl`           NSRL RDSv3, minimal SQLite
 - `misp`           a MISP feed's folder
 
-`csv_line` has what the two CSVs share.
+`appliance.feeds` has what the SVM reads too: lines, CSV, URLhaus's rows.
 """
 
 from appliance.private_ksn.formats import malwarebazaar, misp, nsrl, plain, urlhaus

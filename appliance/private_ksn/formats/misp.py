@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from appliance.feeds.lines import Bad, Progress, SourceError
 from appliance.private_ksn.reputation import Reputation
-from appliance.private_ksn.sources import Bad, Found, Progress, SourceError, Words
+from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import BadSubject, Subject, parse_domain, parse_hash, parse_ip, parse_url
 
 MAX_JSON_BYTES = 256 << 20  # an event is read as a whole

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from appliance.feeds.lines import Bad, Progress, SourceError
 from appliance.private_ksn.reputation import Reputation
-from appliance.private_ksn.sources import Bad, Found, Progress, SourceError, Words
+from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import BadSubject, parse_hash
 
 # By the digest: what is written comes in order, and a file that is in many packages comes together.

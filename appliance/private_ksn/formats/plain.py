@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from appliance.feeds.lines import Bad, Progress, lines
 from appliance.private_ksn.reputation import Reputation, Zone
-from appliance.private_ksn.sources import Bad, Found, Progress, Words, lines
+from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import BadSubject, parse_any, parse_hash
 
 

@@ -1016,18 +1016,22 @@ class LookUpRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     sha256: _builtins.bytes
-    """Exactly 32 bytes."""
+    """Exactly one of both is set. Exactly 32 bytes."""
+    url: _builtins.str
+    """1 to 8,192 bytes. It is asked about as by CheckUrl, but for what is known at home."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         sha256: _builtins.bytes = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "tenant", b"tenant", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1042,6 +1046,7 @@ class LookUpReply(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     WHY_NOT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
     """"Red", "Orange", "Yellow", "Green", "Grey", "not found"; "" where there is no answer."""
     threat: _builtins.str
@@ -1050,6 +1055,10 @@ class LookUpReply(_message.Message):
     """What the zone means here; unspecified where it decides nothing."""
     why_not: _builtins.str
     """Why there is no answer, a sentence."""
+    asked: _builtins.str
+    """What the answer is about: "hash HEX", "url URL", "domain NAME" or "ip ADDRESS". Of a URL the first that KSN knows,
+    else the last that was asked about.
+    """
     def __init__(
         self,
         *,
@@ -1058,10 +1067,11 @@ class LookUpReply(_message.Message):
         category: _builtins.str = ...,
         outcome: _verdict_pb2.Outcome.ValueType = ...,
         why_not: _builtins.str = ...,
+        asked: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "outcome", b"outcome", "threat", b"threat", "why_not", b"why_not", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "category", b"category", "outcome", b"outcome", "threat", b"threat", "why_not", b"why_not", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -475,7 +475,7 @@ class KsnAdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LookUp(self, request, context):
-        """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger.
+        """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

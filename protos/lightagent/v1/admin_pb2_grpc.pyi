@@ -174,7 +174,7 @@ class KsnAdministrationStub:
     ledger. Refused where the tenant does not take part.
     """
     LookUp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]
-    """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+    """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger."""
 
 @_typing.type_check_only
 class KsnAdministrationAsyncStub(KsnAdministrationStub):
@@ -198,7 +198,7 @@ class KsnAdministrationAsyncStub(KsnAdministrationStub):
     ledger. Refused where the tenant does not take part.
     """
     LookUp: _aio.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]  # type: ignore[assignment]
-    """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+    """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger."""
 
 class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
     """Policies, consent and the Kaspersky Security Network, on the same socket with the same errors as Administration.
@@ -261,6 +261,6 @@ class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.LookUpRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.LookUpReply, _abc.Awaitable[_admin_pb2.LookUpReply]]:
-        """What KSN says of a digest, on behalf of a tenant that takes part. The question stands in the ledger."""
+        """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger."""
 
 def add_KsnAdministrationServicer_to_server(servicer: KsnAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lightagent.v1 import verdict_pb2 as _verdict_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,40 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _UrlOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UrlOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UrlOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    URL_OUTCOME_UNSPECIFIED: _UrlOutcome.ValueType  # 0
+    """Never sent. Reading it is an error of the sender."""
+    URL_OUTCOME_MALICIOUS: _UrlOutcome.ValueType  # 1
+    URL_OUTCOME_SUSPICIOUS: _UrlOutcome.ValueType  # 2
+    """Adware, phishing that is not certain, a bad neighbourhood."""
+    URL_OUTCOME_CLEAN: _UrlOutcome.ValueType  # 3
+    """KSN vouches for it."""
+    URL_OUTCOME_UNKNOWN: _UrlOutcome.ValueType  # 4
+    """Nobody who was asked knows it, or nobody could be asked: `reason` says which. Not the same as clean."""
+    URL_OUTCOME_NO_URL: _UrlOutcome.ValueType  # 5
+    """The text is no address of the web that could be asked about: `reason` says why."""
+
+class UrlOutcome(_UrlOutcome, metaclass=_UrlOutcomeEnumTypeWrapper):
+    """A client that meets a value it does not know treats it as URL_OUTCOME_UNKNOWN: never as clean."""
+
+URL_OUTCOME_UNSPECIFIED: UrlOutcome.ValueType  # 0
+"""Never sent. Reading it is an error of the sender."""
+URL_OUTCOME_MALICIOUS: UrlOutcome.ValueType  # 1
+URL_OUTCOME_SUSPICIOUS: UrlOutcome.ValueType  # 2
+"""Adware, phishing that is not certain, a bad neighbourhood."""
+URL_OUTCOME_CLEAN: UrlOutcome.ValueType  # 3
+"""KSN vouches for it."""
+URL_OUTCOME_UNKNOWN: UrlOutcome.ValueType  # 4
+"""Nobody who was asked knows it, or nobody could be asked: `reason` says which. Not the same as clean."""
+URL_OUTCOME_NO_URL: UrlOutcome.ValueType  # 5
+"""The text is no address of the web that could be asked about: `reason` says why."""
+Global___UrlOutcome: _TypeAlias = UrlOutcome  # noqa: Y015
 
 @_typing.final
 class AttachRequest(_message.Message):
@@ -478,3 +513,73 @@ class KsnInfoReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KsnInfoReply: _TypeAlias = KsnInfoReply  # noqa: Y015
+
+@_typing.final
+class CheckUrlRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """As it was met, in any spelling; without a scheme it is http. 1 to 8,192 bytes."""
+    @_builtins.property
+    def budget(self) -> _duration_pb2.Duration:
+        """After this the SVM answers what it knows by then. Absent: 10 s; over 60 s: 60 s. Of zero: nothing is sent for it."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        budget: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUrlRequest: _TypeAlias = CheckUrlRequest  # noqa: Y015
+
+@_typing.final
+class CheckUrlReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    THREAT_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    VALID_FOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    outcome: Global___UrlOutcome.ValueType
+    threat: _builtins.str
+    """Name of the threat, at most 256 bytes; empty where nobody said one."""
+    category: _builtins.str
+    """What kind of site it is, at most 256 bytes."""
+    matched: _builtins.str
+    """What was known: "url", "host" or "domain" by KSN, "list" by a list of the operator's. Empty where nothing was."""
+    source: _verdict_pb2.Source.ValueType
+    reason: _builtins.str
+    """A sentence for people, where there is more to say. At most 512 bytes."""
+    @_builtins.property
+    def valid_for(self) -> _duration_pb2.Duration:
+        """How long the asker may keep the answer; absent: not at all."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___UrlOutcome.ValueType = ...,
+        threat: _builtins.str = ...,
+        category: _builtins.str = ...,
+        matched: _builtins.str = ...,
+        source: _verdict_pb2.Source.ValueType = ...,
+        valid_for: _duration_pb2.Duration | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid_for", b"valid_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "matched", b"matched", "outcome", b"outcome", "reason", b"reason", "source", b"source", "threat", b"threat", "valid_for", b"valid_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUrlReply: _TypeAlias = CheckUrlReply  # noqa: Y015

@@ -69,6 +69,11 @@ class ProtectionStub:
                 request_serializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.FromString,
                 _registered_method=True)
+        self.CheckUrl = channel.unary_unary(
+                '/lightagent.v1.Protection/CheckUrl',
+                request_serializer=lightagent_dot_v1_dot_guest__pb2.CheckUrlRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_guest__pb2.CheckUrlReply.FromString,
+                _registered_method=True)
 
 
 class ProtectionServicer:
@@ -129,6 +134,17 @@ class ProtectionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckUrl(self, request, context):
+        """What is known of a web address. Needs no Attach. The operator's own lists answer first, and nothing is sent then;
+        after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
+        domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
+        Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
+        none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProtectionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -151,6 +167,11 @@ def add_ProtectionServicer_to_server(servicer, server):
                     servicer.KsnInfo,
                     request_deserializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.SerializeToString,
+            ),
+            'CheckUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckUrl,
+                    request_deserializer=lightagent_dot_v1_dot_guest__pb2.CheckUrlRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_guest__pb2.CheckUrlReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -276,6 +297,33 @@ class Protection:
             '/lightagent.v1.Protection/KsnInfo',
             lightagent_dot_v1_dot_guest__pb2.KsnInfoRequest.SerializeToString,
             lightagent_dot_v1_dot_guest__pb2.KsnInfoReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.Protection/CheckUrl',
+            lightagent_dot_v1_dot_guest__pb2.CheckUrlRequest.SerializeToString,
+            lightagent_dot_v1_dot_guest__pb2.CheckUrlReply.FromString,
             options,
             channel_credentials,
             insecure,

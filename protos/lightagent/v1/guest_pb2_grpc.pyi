@@ -72,6 +72,13 @@ class ProtectionStub:
     """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
     may ask 10 times a second.
     """
+    CheckUrl: _grpc.UnaryUnaryMultiCallable[_guest_pb2.CheckUrlRequest, _guest_pb2.CheckUrlReply]
+    """What is known of a web address. Needs no Attach. The operator's own lists answer first, and nothing is sent then;
+    after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
+    domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
+    Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
+    none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+    """
 
 @_typing.type_check_only
 class ProtectionAsyncStub(ProtectionStub):
@@ -116,6 +123,13 @@ class ProtectionAsyncStub(ProtectionStub):
     KsnInfo: _aio.UnaryUnaryMultiCallable[_guest_pb2.KsnInfoRequest, _guest_pb2.KsnInfoReply]  # type: ignore[assignment]
     """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
     may ask 10 times a second.
+    """
+    CheckUrl: _aio.UnaryUnaryMultiCallable[_guest_pb2.CheckUrlRequest, _guest_pb2.CheckUrlReply]  # type: ignore[assignment]
+    """What is known of a web address. Needs no Attach. The operator's own lists answer first, and nothing is sent then;
+    after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
+    domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
+    Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
+    none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
     """
 
 class ProtectionServicer(metaclass=_abc_1.ABCMeta):
@@ -182,6 +196,19 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guest_pb2.KsnInfoReply, _abc.Awaitable[_guest_pb2.KsnInfoReply]]:
         """Whether the Kaspersky Security Network is used for this guest's tenant, and how. Needs no Attach. A guest
         may ask 10 times a second.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckUrl(
+        self,
+        request: _guest_pb2.CheckUrlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guest_pb2.CheckUrlReply, _abc.Awaitable[_guest_pb2.CheckUrlReply]]:
+        """What is known of a web address. Needs no Attach. The operator's own lists answer first, and nothing is sent then;
+        after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
+        domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
+        Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
+        none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
         """
 
 def add_ProtectionServicer_to_server(servicer: ProtectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,11 +9,13 @@ import pytest
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
+from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
 from appliance.state.environment import StateError
 from tests.support.ksn import ACTOR, decision, ksn_svm
+from tests.support.misbehaving_ksn import answers
 from tests.support.svm import until
 
 DIGEST = b"d" * 32
@@ -152,3 +154,19 @@ async def test_a_question_that_was_just_begun_does_not_go_out_after_declining(tm
         await until(lambda: network.asking.under_way == 0, "all is over")
         await asyncio.sleep(0.1)
         assert len(ksn.service.received) == asked
+
+
+async def test_an_address_is_asked_about_step_by_step(tmp_path: Path) -> None:
+    """He is told what the answer is about; for who takes no part nothing is sent."""
+    resource = parse_url("http://www.example.com/x?a=b")
+    async with ksn_svm(tmp_path) as ksn:
+        with pytest.raises(ControlRefused, match="nothing was sent"):
+            await ksn.control.look_up_url(DEFAULT_TENANT, resource)
+        await ksn.accept()
+        view = await ksn.control.look_up_url(DEFAULT_TENANT, resource)
+        assert view.answer is not None
+        assert (view.answer.zone, view.asked) == (Zone.RED, "url http://www.example.com/x")
+        ksn.service.act = answers({}, 404)
+        view = await ksn.control.look_up_url(DEFAULT_TENANT, resource)
+        assert view.answer is not None
+        assert (view.answer.zone, view.asked) == (Zone.NOT_FOUND, "domain example.com")

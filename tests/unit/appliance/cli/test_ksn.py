@@ -159,3 +159,15 @@ def test_what_is_neither_digest_nor_file_is_not_asked_about(side: KsnSide, tmp_p
         assert ran.code == 2
         assert "is neither 64 hexadecimal digits nor a file that is here" in ran.err
     assert side.ksn.asked == []
+
+
+def test_an_address_is_asked_about_as_one(side: KsnSide) -> None:
+    """What the answer is about is shown; a zone that decides nothing vouches for nothing."""
+    side.ksn.answer = LookUpView(Answer(Zone.RED, "", "Phishing"), asked="domain example.com")
+    ran = ksn(side, "lookup", "http://www.example.com/x")
+    assert (ran.code, ran.err) == (0, "")
+    assert "domain    example.com\nzone      Red\nmeans     MALICIOUS\ncategory  Phishing\n" in ran.out
+    assert side.ksn.asked == [("look up", "default", "http://www.example.com/x")]
+    side.ksn.answer = LookUpView(Answer(Zone.NOT_FOUND), asked="domain example.com")
+    assert "means   nothing is known of it" in ksn(side, "lookup", "http://www.example.com/x").out
+    assert "no scheme of the web" in ksn(side, "lookup", "gopher://x").err

@@ -71,12 +71,12 @@ async def following(service: Service, position: int | None = 5) -> AsyncIterator
 
 
 async def test_changes_are_told_and_the_position_is_kept() -> None:
-    """It goes on from there; addresses that changed are nothing to us."""
+    """It goes on from there; of addresses as well as of files."""
     other = Flip(Call.URL, "http://a.example/", Zone.RED)
     service = Service(Changes(7, True, (FLIP, other)), Changes(9))
     async with following(service) as followed:
         await until(lambda: len(service.requests) == 3, "it waits for more")
-        assert (followed.flips, followed.kept, followed.feed.heard) == ([FLIP], 9, 2)
+        assert (followed.flips, followed.kept, followed.feed.heard) == ([FLIP, other], 9, 2)
         assert service.positions == ["5", "7", "9"]
 
 

@@ -206,5 +206,9 @@ async def test_what_changed_is_told_for_all_who_take_part(
 def test_what_is_no_digest_of_ours_changes_nothing(value: str) -> None:
     """Other hashes are heard of too."""
     network = Network()
-    network.ksn.flip(Flip(Call.HASH, value, Zone.RED))
-    assert network.flips == []
+    heard: list[Flip] = []
+    network.ksn.on_flip.append(heard.append)
+    flips = [Flip(Call.HASH, value, Zone.RED), Flip(Call.URL, "http://a.example/", Zone.RED)]
+    for flip in flips:
+        network.ksn.flip(flip)
+    assert (network.flips, heard) == ([], flips)

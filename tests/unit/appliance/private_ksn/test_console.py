@@ -2,8 +2,8 @@
 
 import io
 
+from appliance.feeds.lines import Progress
 from appliance.private_ksn.console import Console, plain, table
-from appliance.private_ksn.sources import Progress
 
 
 class Terminal(io.StringIO):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.feeds.lines import Bad, SourceError
 from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed, importing
 from appliance.private_ksn.reputation import Reputation, Zone
-from appliance.private_ksn.sources import Bad, Found, SourceError
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
 from tests.support.private_ksn import NOON, feed

@@ -225,6 +225,29 @@ def test_the_status_without_a_tenant_is_that_of_the_usual_one(side: KsnSide, cal
     assert side.ksn.asked == [("status", "default")]
 
 
+def test_an_address_is_looked_up_in_its_normal_form(side: KsnSide, caller: Caller) -> None:
+    """On behalf of the tenant, without what stands before the @."""
+    caller.call("LookUp", admin_pb2.LookUpRequest(tenant="acme", url="HTTP://me:pw@Example.com/x"))
+    assert side.ksn.asked == [("look up", "acme", "http://example.com/x")]
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "said"),
+    [
+        ("http://a.com/", DIGEST, "sha256 and url are both set"),
+        ("x" * 8193, b"", "url has 8193 bytes: give at most 8192"),
+        ("gopher://a.com/", b"", "url: 'gopher' is no scheme of the web"),
+    ],
+)
+def test_what_is_no_subject_is_not_looked_up(
+    side: KsnSide, caller: Caller, url: str, sha256: bytes, said: str
+) -> None:
+    """Exactly one is given, and an address is one."""
+    request = admin_pb2.LookUpRequest(tenant="acme", url=url, sha256=sha256)
+    assert said in bad(caller, "LookUp", request)
+    assert side.ksn.asked == []
+
+
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_digest_of_a_wrong_length_is_not_looked_up(side: KsnSide, caller: Caller, length: int) -> None:
     """The sentence tells both lengths."""

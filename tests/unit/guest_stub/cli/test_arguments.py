@@ -33,6 +33,13 @@ def test_every_option_of_ksn_is_read() -> None:
     }  # fmt: skip
 
 
+def test_every_option_of_check_url_is_read() -> None:
+    """What is typed is what comes out."""
+    assert vars(parse(["check-url", "a", "b", "--json"])) == {
+        "command": "check-url", "urls": ["a", "b"], "json": True, "svm": None, "state": None, "config": None,
+    }  # fmt: skip
+
+
 def test_help_on_ksn_has_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     """That an answer is code 0, whatever it is, has to be said."""
     with pytest.raises(SystemExit):

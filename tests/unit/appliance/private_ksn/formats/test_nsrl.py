@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.feeds.lines import Bad, Progress, SourceError
 from appliance.private_ksn.formats.nsrl import read
 from appliance.private_ksn.reputation import Reputation, Zone
-from appliance.private_ksn.sources import Bad, Found, Progress, SourceError, Words
+from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import parse_any
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from appliance.feeds.lines import Bad, Progress
 from appliance.private_ksn.formats.plain import read
 from appliance.private_ksn.reputation import Reputation, Zone
-from appliance.private_ksn.sources import Bad, Found, Progress, Words
+from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import parse_any
 
 

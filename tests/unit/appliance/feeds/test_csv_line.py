@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.private_ksn.formats.csv_line import csv_fields, seconds_of
+from appliance.feeds.csv_line import csv_fields, seconds_of
 
 
 def test_quoted_fields_with_blanks_between() -> None:

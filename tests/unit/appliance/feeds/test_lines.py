@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.private_ksn.sources import MAX_LINE_BYTES, Bad, Progress, SourceError, lines
+from appliance.feeds.lines import MAX_LINE_BYTES, Bad, Progress, SourceError, lines
 
 
 def test_lines_with_their_numbers(tmp_path: Path) -> None:

@@ -1,0 +1,6 @@
+"""Files of feeds as both the SVM and a Private KSN read them. No word of what becomes of it.
+
+- `lines`     the lines of a file, or of the one file in a ZIP; what is bad is told and passed over
+- `csv_line`  a line of CSV, and the times that feeds write
+- `urlhaus`   URLhaus's CSV, by its header line
+"""

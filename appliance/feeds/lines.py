@@ -1,0 +1,62 @@
+"""The lines of a file, or of the only file in a ZIP, in bounded memory."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+MAX_LINE_BYTES = 64 * 1024
+
+
+class SourceError(Exception):
+    """The file as a whole cannot be read as what it is said to be; the message says why."""
+
+
+class Bad(NamedTuple):
+    """What could not be taken. where: "line 17"; why: a sentence."""
+
+    where: str
+    why: str
+
+
+class Progress:
+    """How far a source is: `done` of `total`, in bytes, rows or events. Written by the source."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.total = 0
+
+
+def lines(path: Path, progress: Progress) -> Iterator[tuple[int, str | Bad]]:
+    """The lines of a file, or of the only file in a ZIP, with their numbers from 1. Raises SourceError."""
+    if path.is_file() and zipfile.is_zipfile(path):  # what comes by a pipe can be read once only
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [info for info in archive.infolist() if not info.is_dir()]
+                if len(members) != 1:
+                    raise SourceError(f"{path}: the ZIP has {len(members)} files; it should have one")
+                progress.total = members[0].file_size
+                with archive.open(members[0]) as file:
+                    yield from _lines(file, progress)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise SourceError(f"{path}: the ZIP cannot be read: {error}") from error
+        return
+    progress.total = path.stat().st_size
+    with path.open("rb") as plain:
+        yield from _lines(plain, progress)
+
+
+def _lines(file: IO[bytes], progress: Progress) -> Iterator[tuple[int, str | Bad]]:
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES):
+        number += 1
+        progress.done += len(line)
+        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+            while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                progress.done += len(rest)
+            yield number, Bad(f"line {number}", f"it has more than {MAX_LINE_BYTES} bytes")
+            continue
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError:
+            yield number, Bad(f"line {number}", "it is not UTF-8")
