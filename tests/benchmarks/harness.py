@@ -48,12 +48,16 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the report. unit: of both sides' numbers. note: what a reader must know beside it."""
+    """One line of the report.
+
+    unit: of both sides' numbers. target: None where the number is for information. note: what a reader must
+    know beside it.
+    """
 
     name: str
     unit: str
     rounds: Rounds
-    target: Target
+    target: Target | None = None
     note: str = ""
 
     @property
@@ -63,8 +67,10 @@ class Figure:
         return self.rounds.our_median / theirs if theirs else None
 
     @property
-    def met(self) -> bool:
-        """Whether the target is reached."""
+    def met(self) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        if self.target is None:
+            return None
         value = self.rounds.our_median if self.target.absolute else self.ratio
         return value is not None and self.target.met_by(value)
 

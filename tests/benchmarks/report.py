@@ -13,7 +13,17 @@ from tests.benchmarks.harness import BenchError, Figure
 from tests.benchmarks.theirs import program
 
 COLUMNS = ("figure", "ours", "theirs", "ratio", "target", "met")
-LIBRARIES = ("kvm-light-agent", "grpcio", "protobuf", "lmdb", "yara-x", "libarchive-c", "redis", "hiredis")
+LIBRARIES = (
+    "kvm-light-agent",
+    "grpcio",
+    "protobuf",
+    "lmdb",
+    "yara-x",
+    "libarchive-c",
+    "aiohttp",
+    "redis",
+    "hiredis",
+)
 PROGRAMS = {"redis-server": ("--version",), "clamd": ("--version",), "bwrap": ("--version",)}
 
 
@@ -25,7 +35,7 @@ def row(figure: Figure, short: bool) -> dict[str, Any]:
         "ours": figure.rounds.our_median,
         "theirs": figure.rounds.their_median,
         "ratio": figure.ratio,
-        "target": str(figure.target),
+        "target": None if figure.target is None else str(figure.target),
         "met": None if short else figure.met,
         "rounds": {"ours": figure.rounds.ours, "theirs": figure.rounds.theirs},
         "note": figure.note,
@@ -49,20 +59,27 @@ def table(figures: Sequence[Figure], short: bool) -> str:
     lines = [COLUMNS]
     for figure in figures:
         theirs, ratio = figure.rounds.their_median, figure.ratio
-        met = "-" if short else ("yes" if figure.met else "NO")
+        met = "-" if short or figure.met is None else ("yes" if figure.met else "NO")
         lines.append(
             (
                 figure.name,
                 _number(figure.rounds.our_median, figure.unit),
                 "-" if theirs is None else _number(theirs, figure.unit),
                 "-" if ratio is None else f"{ratio:.2f}",
-                f"{figure.target} {figure.unit}" if figure.target.absolute else str(figure.target),
+                _target(figure),
                 met,
             )
         )
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
+
+
+def _target(figure: Figure) -> str:
+    """Return the target, with a unit where it is our value's own."""
+    if figure.target is None:
+        return "-"
+    return f"{figure.target} {figure.unit}" if figure.target.absolute else str(figure.target)
 
 
 def _number(value: float, unit: str) -> str:

@@ -44,13 +44,18 @@ class Knowledge:
 class Svm:
     """A running `svm serve`."""
 
-    def __init__(self, scratch: Path, state: Path | None = None, engines: Engines = Engines()) -> None:
-        """Start it and wait until guests can attach. state: its state directory, or a new one."""
+    def __init__(
+        self, scratch: Path, state: Path | None = None, engines: Engines = Engines(), more: str = ""
+    ) -> None:
+        """Start it and wait until guests can attach.
+
+        state: its state directory, or a new one. more: TOML of tables that are not set here.
+        """
         self._socket = scratch / "svm.sock"
         self._admin = scratch / "admin.sock"
         self.state = state or scratch / "svm-state"
         configuration = scratch / "svm.toml"
-        configuration.write_text(self._settings(engines))
+        configuration.write_text(self._settings(engines) + more)
         self._service = Service(
             python("-m", "appliance", "serve", "--config", str(configuration)), scratch / "svm.log"
         )
@@ -101,6 +106,14 @@ class Svm:
     def generation(self) -> int:
         """Return the generation that is in force."""
         return int(self._status()["generation"], 16)
+
+    def accept_statement(self) -> None:
+        """Have the tenant of all guests take part in KSN, under the Statement in force."""
+        asking = python("-m", "appliance", "ksn", "status", "--json", "--socket", str(self._admin))
+        # 1: KSN is off, which is why this is done.
+        version = json.loads(run(asking, good=(0, 1)).output)["participation"]["statement_in_force"]
+        deciding = ("policy", "create", "default", "--ksn", "accept", "--statement", str(version))
+        run(python("-m", "appliance", *deciding, "--socket", str(self._admin)))
 
     def _status(self) -> dict[str, Any]:
         asking = python("-m", "appliance", "status", "--json", "--socket", str(self._admin))

@@ -1,15 +1,17 @@
-"""The story: one SVM, five guests, one tree, each content scanned once."""
+"""The story: one SVM and its Private KSN, five guests, one tree, each content scanned once."""
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from appliance.rpc.admin_client import AdminClient, AdminError
+from tests.demo import reputation
 from tests.demo.claims import Claim, Expected, claims
+from tests.demo.disclosed import Ledger, read_ledger, shown
 from tests.demo.programs import Guest, ProgramFailed, Svm
 from tests.demo.progress import Progress, megabytes
 from tests.demo.stock import Stock, take_stock
@@ -43,20 +45,31 @@ def main() -> int:
 
 
 def show(directory: Path, directories: Sequence[Path]) -> int:
-    """Plant EICAR beside the directories, run the programs, print what came of it."""
+    """Plant what is to be found beside the directories, run the programs, print what came of it."""
     planted_in = directory / "planted"
     planted_in.mkdir()
     planted = plant(planted_in)
-    tree = [*directories, planted_in]
-    print(f"The tree: {len(tree) - 1} directories of this machine and EICAR in {len(planted)} wrappings.")
+    alone = reputation.plant(planted_in)
+    tree = [planted_in, *directories]
+    print(
+        f"The tree: {len(tree) - 1} directories of this machine, EICAR in {len(planted)} wrappings, "
+        "and a file that KSN alone knows."
+    )
     stock = take_stock(tree)
     print(
         f"  {len(stock.files):,} files, {megabytes(stock.file_bytes)}; "
         f"{len(stock.contents):,} different contents, {megabytes(stock.unique_bytes)}\n"
     )
-    with Svm(directory) as svm, AdminClient(svm.admin) as admin:
+    known = stock.files[str(alone)]
+    ksn = reputation.PrivateKsn(directory / "private-ksn")
+    reputation.write_feed(directory / "feed.txt", [known])
+    print(f"private-ksn import: {ksn.take_in(directory / 'feed.txt')}")
+    with ksn, Svm(directory, ksn) as svm, AdminClient(svm.admin) as admin:
         engines = ", ".join(engine.name for engine in admin.status().engines if engine.ready)
-        print(f"svm serve is ready, with its embedded defaults; engines: {engines}.")
+        print(f"svm serve is ready, with its embedded defaults and this Private KSN; engines: {engines}.")
+        version = admin.ksn_status("default").participation.statement_in_force
+        svm.accept_statement(version)
+        print(f"svm policy create default --ksn accept --statement {version}: its guests take part in KSN.")
         print(f"{GUESTS} guests start together, each a process with a state of its own:")
         reports = scan(svm, admin, tree, stock, directory)
         figures = dict(admin.status().figures)
@@ -65,7 +78,25 @@ def show(directory: Path, directories: Sequence[Path]) -> int:
     print(f"  unique bytes {stock.unique_bytes:,}; given to engines {engine_bytes:,}\n")
     for path in sorted(frozenset().union(*(guest.found for guest in reports))):
         print(f"  {sum(path in guest.found for guest in reports)} guests found something in {path}")
-    return judge(claims(reports, expect(stock, planted, reports), engine_bytes))
+    ledger = read_ledger(svm.state)
+    print(f"\n{_of_ksn(figures, ledger)}")
+    for request in ledger.about(known):
+        print(f"  {shown(request)}")
+    expected = expect(stock, planted, (str(alone), known), reports)
+    return judge(claims(reports, expected, engine_bytes, ledger))
+
+
+def _of_ksn(figures: Mapping[str, float], ledger: Ledger) -> str:
+    """What the SVM's counters and its ledger say of KSN."""
+    whole = ledger.problem or f"all of {ledger.entries:,} entries as they were written"
+    calls = ", ".join(f"{count:,} of {call}" for call, count in sorted(ledger.calls.items()))
+    return (
+        f"KSN: {figures['ksn_asked']:,.0f} questions, {figures['ksn_known']:,.0f} known there, "
+        f"{figures['ksn_unknown']:,.0f} not known there; {figures['ksn_not_worth_asking']:,.0f} not asked, "
+        "since there was no room\n"
+        f"svm ksn ledger: {len(ledger.requests):,} requests ({calls}); "
+        f"svm ksn ledger verify: {whole}"
+    )
 
 
 def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, directory: Path) -> list[Told]:
@@ -96,11 +127,14 @@ def scan(svm: Svm, admin: AdminClient, tree: Sequence[Path], stock: Stock, direc
         return [told(guest.name, guest.report()) for guest in guests]
 
 
-def expect(stock: Stock, planted: Sequence[Path], guests: Sequence[Told]) -> Expected:
-    """What must have come out, by the demo's own look at the tree."""
+def expect(
+    stock: Stock, planted: Sequence[Path], alone: tuple[str, bytes], guests: Sequence[Told]
+) -> Expected:
+    """What must have come out, by the demo's own look at the tree. alone: the file that KSN alone knows."""
     unanswered = set().union(*(guest.unanswered for guest in guests)) & stock.files.keys()
     lost = stock.bytes_of(sorted(unanswered))
-    return Expected(len(stock.files), frozenset(map(str, planted)), stock.unique_bytes - lost, lost)
+    needed = stock.unique_bytes - lost - stock.contents[alone[1]]
+    return Expected(len(stock.files), frozenset(map(str, planted)), alone, needed, lost)
 
 
 def judge(made: Sequence[Claim]) -> int:

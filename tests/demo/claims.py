@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from tests.demo.disclosed import Ledger
+from tests.demo.reputation import THREAT
 from tests.demo.told import Told
 
 
@@ -10,12 +13,14 @@ from tests.demo.told import Told
 class Expected:
     """What the demo found out by itself.
 
-    planted: paths of the files that hold EICAR. answerable_bytes: of the contents that can have a
-    verdict, each once. unanswered_bytes: of those that engines gave none on, each once.
+    planted: paths of the files that hold EICAR. ksn_alone: path of the one that only KSN knows, and its
+    digest. answerable_bytes: of the contents that engines can have a verdict on and that KSN does not know,
+    each once. unanswered_bytes: of those that engines gave none on, each once.
     """
 
     files: int
     planted: frozenset[str]
+    ksn_alone: tuple[str, bytes]
     answerable_bytes: int
     unanswered_bytes: int
 
@@ -28,7 +33,7 @@ class Claim:
     holds: bool
 
 
-def claims(guests: Sequence[Told], expected: Expected, engine_bytes: int) -> list[Claim]:
+def claims(guests: Sequence[Told], expected: Expected, engine_bytes: int, ledger: Ledger) -> list[Claim]:
     """Everything that must hold. engine_bytes: what the SVM's engines were given, in its own words."""
     return [
         Claim(
@@ -49,6 +54,31 @@ def claims(guests: Sequence[Told], expected: Expected, engine_bytes: int) -> lis
             all(guest.exit_code == 1 for guest in guests),
         ),
         _engines_claim(len(guests), expected, engine_bytes),
+        *_ksn_claims(guests, expected, ledger),
+    ]
+
+
+def _ksn_claims(guests: Sequence[Told], expected: Expected, ledger: Ledger) -> list[Claim]:
+    path, digest = expected.ksn_alone
+    asked = ledger.about(digest)
+    return [
+        Claim(
+            f"each guest was told by KSN that {Path(path).name} is {THREAT}",
+            all(guest.named.get(path) == (THREAT, "ksn") for guest in guests),
+        ),
+        Claim(
+            f"the ledger of {len(ledger.requests):,} requests is whole, as `svm ksn ledger verify` finds",
+            not ledger.problem,
+        ),
+        Claim(
+            "it shows the question about that file, in standard mode: its digest, and nothing else",
+            bool(asked)
+            and all(
+                request["mode"] == "standard" and request["fields"] == {"digest": digest.hex()}
+                for request in asked
+            )
+            and "Red" in {request["result"] for request in asked},
+        ),
     ]
 
 

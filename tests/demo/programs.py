@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 120.0  # the first start compiles the rules
@@ -21,14 +21,23 @@ class ProgramFailed(Exception):
     """A program did not do what it was started for; the message holds its own words."""
 
 
-class Svm:
-    """`svm serve` with the embedded defaults, its files and sockets under one directory."""
+class Reputation(Protocol):
+    """A Private KSN that an SVM can ask; `reputation.PrivateKsn` is it."""
 
-    def __init__(self, directory: Path) -> None:
-        """directory: exists, and has a short path, since it holds sockets."""
+    endpoint: str
+    api_key_file: Path
+
+
+class Svm:
+    """`svm serve` with the embedded defaults and a Private KSN, its files and sockets under one directory."""
+
+    def __init__(self, directory: Path, ksn: Reputation) -> None:
+        """directory: exists, and has a short path, since it holds sockets. ksn: serves."""
         self.address = f"unix:{directory}/svm.sock"
         self.admin = f"{directory}/admin.sock"
+        self.state = directory / "svm-state"
         self._directory = directory
+        self._ksn = ksn
         self._log = directory / "svm.log"
 
     def __enter__(self) -> Self:
@@ -38,7 +47,15 @@ class Svm:
             "[server]\n"
             f'listen = "{self.address}"\n'
             f'admin = "{self.admin}"\n'
-            f'state_dir = "{self._directory}/svm-state"\n'
+            f'state_dir = "{self.state}"\n'
+            "[ksn]\n"
+            "enabled = true\n"
+            'type = "private"\n'
+            f'endpoint = "{self._ksn.endpoint}"\n'
+            f'api_key_file = "{self._ksn.api_key_file}"\n'
+            "longest_seconds = 10.0\n"  # so that the story is the same on a busy machine
+            "per_minute = 0\n"
+            "per_day = 0\n"
         )
         notices = f"{self._directory}/notify.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self._log.open("wb") as log:
@@ -52,7 +69,7 @@ class Svm:
             try:
                 self._wait_until_ready(ready)
             except BaseException:
-                self._end()
+                end(self._process)
                 raise
         return self
 
@@ -60,7 +77,20 @@ class Svm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop it, gracefully at first."""
-        self._end()
+        end(self._process)
+
+    def accept_statement(self, version: int) -> None:
+        """Have the tenant of all guests take part in KSN, as an administrator does. Raises ProgramFailed."""
+        words = ["policy", "create", "default", "--ksn", "accept", "--statement", str(version)]
+        done = subprocess.run(
+            [BIN / "svm", *words, "--socket", self.admin],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+        if done.returncode:
+            raise ProgramFailed(f"svm policy create ended with exit code {done.returncode}:\n{done.stderr}")
 
     def check(self) -> None:
         """Raise ProgramFailed where it has ended by itself."""
@@ -77,14 +107,6 @@ class Svm:
                 if ready.recv(64) == b"READY=1":
                     return
         raise ProgramFailed(f"svm serve is not ready after {START_SECONDS:g} s:\n{last_lines(self._log)}")
-
-    def _end(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 class Guest:
@@ -130,6 +152,16 @@ class Guest:
         """Kill it where it still runs."""
         self._process.kill()
         self._process.wait()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a program, gracefully at first."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def environment() -> dict[str, str]:

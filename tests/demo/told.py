@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ class Told:
 
     files: that were asked about. at_once: answers out of the SVM's cache. later: answers after an
     upload, or after a wait for another guest's. turned_away: files that the SVM had no room or no
-    time for. found, unanswered: paths.
+    time for. found, unanswered: paths. named: of those found, what by which engine.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Told:
     turned_away: int
     found: frozenset[str]
     unanswered: frozenset[str]
+    named: Mapping[str, tuple[str, str]]
 
 
 def told(name: str, report: Sequence[dict[str, Any]]) -> Told:
@@ -52,6 +53,11 @@ def told(name: str, report: Sequence[dict[str, Any]]) -> Told:
         turned_away=sum(count for outcome, count in outcomes.items() if outcome in TURNED_AWAY),
         found=frozenset(_path(file) for file in files if file.get("outcome") in FOUND),
         unanswered=frozenset(_path(file) for file in files if file.get("outcome") in UNANSWERED),
+        named={
+            _path(file): (file.get("threat", ""), file.get("engine", ""))
+            for file in files
+            if file.get("outcome") in FOUND
+        },
     )
 
 

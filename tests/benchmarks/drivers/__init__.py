@@ -9,6 +9,10 @@
 - `hash_tree`    SHA-256 of every file of a tree, as a whole command
 - `stat_tree`    os.walk and lstat of a tree, as a whole command
 - `attached`     a stub's process that is attached and has nothing to do
+- `ask_files`    files through guest_stub.svm_link, to their end: how many a second, when content is asked for
+- `stand_in_ksn` a reputation service that knows nothing, and may be slow, hang or be dead
+- `ask_http`     questions over plain HTTP, several connections, with next to nothing in the client
+- `bare_http`    an aiohttp handler that always gives the same answer
 - `fill_cache`   writes verdicts into an SVM's store while that SVM is stopped
 """
 

@@ -7,6 +7,9 @@
 - `rescan`         the same guest's next scan, against walking the tree
 - `ten_guests`     ten guests with one tree: bytes to engines; CPU against ten clamdscan
 - `memory`         stub and SVM
+- `ksn_lookups`    files that a Private KSN knows: asked over HTTP, and from the cache
+- `ksn_answers`    how long a guest waits where KSN is healthy, slow, hanging, dead; against KSN off
+- `private_ksn`    the service by itself: import, and answers against a bare handler
 - `usr`            the tree that two of them share
 """
 
@@ -14,8 +17,11 @@ from tests.benchmarks.harness import Row
 from tests.benchmarks.rows import (
     cold_scan,
     known_digests,
+    ksn_answers,
+    ksn_lookups,
     later_guest,
     memory,
+    private_ksn,
     rescan,
     single_digest,
     ten_guests,
@@ -32,4 +38,11 @@ ROWS = (
     Row("ten-guests-vs-clamdscan", ten_guests.against_clamdscan),
     Row("stub-memory", memory.stub),
     Row("svm-memory", memory.svm),
+    Row("ksn-lookups", ksn_lookups.run),
+    Row("ksn-answer-p99-healthy", ksn_answers.healthy),
+    Row("ksn-answer-p99-slow", ksn_answers.slow),
+    Row("ksn-answer-p99-hanging", ksn_answers.hanging),
+    Row("ksn-answer-p99-dead", ksn_answers.dead),
+    Row("private-ksn-import", private_ksn.importing),
+    Row("private-ksn-answers", private_ksn.answers),
 )
