@@ -52,8 +52,9 @@ example:
 
 _LOOKUP_EPILOG = f"""\
 A FILE is hashed here; its digest is asked about, its content stays. A URL, with http:// in front,
-is asked about, then its host, then its registered domain, until KSN knows one; see `svm ksn preview`.
-What KSN does not know is an answer, "not found". Each question stands in the disclosure ledger.
+is asked about, then its host, then its registered domain, until KSN knows one; see
+`svm ksn preview`. What KSN does not know is an answer, "not found". Each question stands in the
+disclosure ledger.
 
 examples:
   svm ksn lookup setup.exe

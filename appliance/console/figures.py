@@ -76,4 +76,43 @@ FIGURES = {
     "cache_set_aside": Figure("counter", "Cache files that were damaged and set aside"),
     # the state
     "audit_dropped": Figure("counter", "Entries of the audit that made way for newer ones"),
+    # web addresses
+    "web_asked": Figure("counter", "Web addresses that guests asked about"),
+    "web_listed": Figure("counter", "Web addresses that a list at home answered"),
+    "web_known": Figure("counter", "Web addresses that KSN knew"),
+    "web_unknown": Figure("counter", "Web addresses that nobody knew"),
+    "web_list_entries": Figure("gauge", "Web addresses and hosts that the lists at home have"),
+    # KSN, where the provider has enabled it
+    "ksn_asked": Figure("counter", "Digests that KSN was to be asked about"),
+    "ksn_known": Figure("counter", "Answers of KSN that said something of a digest"),
+    "ksn_unknown": Figure("counter", "Answers of KSN that said nothing of a digest"),
+    "ksn_unanswered": Figure("counter", "Digests about which no answer came in time"),
+    "ksn_not_worth_asking": Figure(
+        "counter", "Digests that KSN was not asked about, for want of room or of use"
+    ),
+    "ksn_flipped": Figure("counter", "Digests of which KSN told that it says something else now"),
+    "ksn_under_way": Figure("gauge", "Subjects that KSN is asked about now"),
+    "ksn_ledger_entries": Figure("counter", "Entries that were written to the disclosure ledger"),
+    "ksn_ledger_failing": Figure(
+        "gauge", "1 while the disclosure ledger cannot be written, so that nothing is sent"
+    ),
+    "ksn_usable": Figure(
+        "gauge", "0 while the breaker, the quota or refused credentials keep KSN from being asked"
+    ),
+    "ksn_quota_left": Figure("gauge", "Requests that are left of the day's quota"),
+    "ksn_changes": Figure("counter", "Changes that the service told of"),
+    "ksn_changes_lost": Figure(
+        "counter", "Times that changes were missed, since the service keeps them no more"
+    ),
+    "ksn_submit_queued": Figure("counter", "Contents that were put into the queue for analysis"),
+    "ksn_submit_sent": Figure("counter", "Contents, or parts of them, that were handed over"),
+    "ksn_submit_sent_bytes": Figure("counter", "Bytes of them"),
+    "ksn_submit_over_budget": Figure(
+        "counter", "Contents that were not handed over since the day's budget was spent"
+    ),
+    "ksn_submit_no_room": Figure("counter", "Contents that were not handed over since the queue was full"),
+    "ksn_submit_withdrawn": Figure(
+        "counter", "Contents that were dropped since their tenant takes part no more"
+    ),
+    "ksn_submit_failed": Figure("counter", "Contents that the service did not take"),
 }
