@@ -93,7 +93,7 @@ def _of_ksn(figures: Mapping[str, float], ledger: Ledger) -> str:
     return (
         f"KSN: {figures['ksn_asked']:,.0f} questions, {figures['ksn_known']:,.0f} known there, "
         f"{figures['ksn_unknown']:,.0f} not known there; {figures['ksn_not_worth_asking']:,.0f} not asked, "
-        "since there was no room\n"
+        "since everybody knows them or there was no room\n"
         f"svm ksn ledger: {len(ledger.requests):,} requests ({calls}); "
         f"svm ksn ledger verify: {whole}"
     )
