@@ -23,12 +23,13 @@ from appliance.private_ksn.records import (
     encode_label,
     encode_record,
 )
-from appliance.private_ksn.reputation import Reputation
+from appliance.private_ksn.reputation import Reputation, Zone
 from appliance.private_ksn.subjects import SHA256
 
 MAP_BYTES = 256 << 30  # address space, not disk: the file grows as it needs
 KEYS_AT_ONCE = 200_000  # sorted and written together: about 40 MB, and LMDB likes neighbours
 LABELS_REMEMBERED = 20_000
+WORDS_REMEMBERED = 20_000
 
 _RECORDS = b"records"
 _LABELS = b"labels"
@@ -116,7 +117,7 @@ class FeedFile:
         # One for good: nothing is ever written to this file, so no pages wait for it to end.
         self._txn = self._env.begin(db=records)
         self._label_db = labels
-        self._texts: dict[int, tuple[str, str, str]] = {NO_LABEL: _NO_TEXT}
+        self._words: dict[tuple[Zone, int, int], Reputation] = {}
 
     def get(self, key: bytes) -> tuple[Reputation, bytes] | None:
         """The reputation under a key and the key that it is kept under: a SHA-256, where that is known."""
@@ -129,8 +130,7 @@ class FeedFile:
         found = decode_record(key, value)
         if found is None:
             return None
-        zone, label, first_seen = found
-        return Reputation(zone, *self._text(label), first_seen, self._source), key
+        return self._words.get(found) or self._word(*found), key
 
     def zones(self) -> Iterator[tuple[bytes, int]]:
         """Every key that has a record, not the aliases, in order, with the number of its zone."""
@@ -147,12 +147,11 @@ class FeedFile:
         self._txn.abort()
         self._env.close()
 
-    def _text(self, label: int) -> tuple[str, str, str]:
-        texts = self._texts.get(label)
-        if texts is None:
-            value = self._txn.get(label.to_bytes(4, "big"), db=self._label_db)
-            texts = decode_label(bytes(value)) if value is not None else _NO_TEXT
-            if len(self._texts) >= LABELS_REMEMBERED:
-                self._texts = {NO_LABEL: _NO_TEXT}
-            self._texts[label] = texts
-        return texts
+    def _word(self, zone: Zone, label: int, first_seen: int) -> Reputation:
+        """What a record says; remembered, since many say the same."""
+        value = self._txn.get(label.to_bytes(4, "big"), db=self._label_db) if label != NO_LABEL else None
+        texts = decode_label(bytes(value)) if value is not None else _NO_TEXT
+        if len(self._words) >= WORDS_REMEMBERED:
+            self._words = {}
+        word = self._words[zone, label, first_seen] = Reputation(zone, *texts, first_seen, self._source)
+        return word

@@ -20,9 +20,10 @@ class Zone(IntEnum):
     @property
     def word(self) -> str:
         """As it stands in an answer: "Red"."""
-        return self.name.capitalize()
+        return _WORDS[self]
 
 
+_WORDS = {zone: zone.name.capitalize() for zone in Zone}
 ZONES = {zone.word.lower(): zone for zone in Zone}
 
 

@@ -1,8 +1,8 @@
 """The HTTP of the service: the OpenTIP dialect, under /api/v1/.
 
 Every request needs a key and is counted against its rate. 400: what was asked is none of what it should be;
-401: no such key; 403: rate, quota or room is spent; 404: nothing is known; 410: changes that are not kept;
-413, 414: too large. What counts is read inline: a question takes microseconds.
+401: no such key; 403: rate, quota or room is spent; 404: nothing is known; 405: another method;
+410: changes that are not kept; 413, 414: too large. What counts is read inline, in microseconds.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ STATISTICS_SECONDS = 10.0
 _MAX_NUMBER_LETTERS = 18
 _log = structlog.get_logger("private-ksn")
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 Parse = Callable[[str], Subject]
 
 
@@ -70,20 +70,30 @@ class Service:
         self._changed = asyncio.Event()
         self._sequence = store.sequence()
         self._stopping = False
+        self._by_path = self._calls()
 
-    def routes(self) -> list[web.RouteDef]:
-        """What is served, and by whom."""
+    def _calls(self) -> dict[str, tuple[str, Handler]]:
+        """What is served: path -> method and handler."""
         questions = {"hash": parse_hash, "ip": parse_ip, "domain": parse_domain, "url": parse_url}
-        routes = [
-            web.get(f"/api/v1/search/{kind}", self._search(kind, parse)) for kind, parse in questions.items()
-        ]
-        return [
-            *routes,
-            web.get("/api/v1/changes", self._guarded("changes", self._changes)),
-            web.post("/api/v1/scan/file", self._guarded("scan/file", self._submit)),
-            web.post("/api/v1/getresult/file", self._guarded("getresult/file", self._result)),
-            web.post("/api/v1/statistics", self._guarded("statistics", self._statistics)),
-        ]
+        return {
+            **{
+                f"/api/v1/search/{kind}": ("GET", self._search(kind, parse))
+                for kind, parse in questions.items()
+            },
+            "/api/v1/changes": ("GET", self._guarded("changes", self._changes)),
+            "/api/v1/scan/file": ("POST", self._guarded("scan/file", self._submit)),
+            "/api/v1/getresult/file": ("POST", self._guarded("getresult/file", self._result)),
+            "/api/v1/statistics": ("POST", self._guarded("statistics", self._statistics)),
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer a request. There are so few paths that aiohttp's router would cost more than it gives."""
+        method, handler = self._by_path.get(request.rel_url.raw_path, ("", None))
+        if handler is None:
+            return refusal(404, "there is no such call")
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
+            return refusal(405, f"this call takes {method}")
+        return await handler(request)
 
     @property
     def waiting(self) -> int:
@@ -111,10 +121,12 @@ class Service:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _guarded(self, call: str, handler: Callable[[web.Request, str], Awaitable[web.Response]]) -> Handler:
+    def _guarded(
+        self, call: str, handler: Callable[[web.BaseRequest, str], Awaitable[web.Response]]
+    ) -> Handler:
         """Let the handler answer those who have a key and have not asked too often."""
 
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.BaseRequest) -> web.Response:
             owner = self.keys.owner(request.headers.get(KEY_HEADER, ""))
             if owner is None:
                 response = refusal(401, "no such key")
@@ -136,9 +148,9 @@ class Service:
         return guarded
 
     def _search(self, kind: str, parse: Parse) -> Handler:
-        async def search(request: web.Request, _owner: str) -> web.Response:
+        async def search(request: web.BaseRequest, _owner: str) -> web.Response:
             try:
-                subject = parse(request.query.get("request", ""))
+                subject = parse(_asked(request))
             except SubjectTooLong as error:
                 return refusal(414, str(error))
             except BadSubject as error:
@@ -148,7 +160,7 @@ class Service:
 
         return self._guarded(f"search/{kind}", search)
 
-    async def _submit(self, request: web.Request, owner: str) -> web.Response:
+    async def _submit(self, request: web.BaseRequest, owner: str) -> web.Response:
         """Keep the body for the operator. What is known of it is told as getresult does."""
         submission = self._submissions.begin()
         try:
@@ -163,7 +175,7 @@ class Service:
             submission.drop()
         return self._told(parse_hash(sha256))
 
-    async def _result(self, request: web.Request, _owner: str) -> web.Response:
+    async def _result(self, request: web.BaseRequest, _owner: str) -> web.Response:
         try:
             return self._told(parse_hash(request.query.get("request", "")))
         except BadSubject as error:
@@ -177,7 +189,7 @@ class Service:
             return reply({"FileGeneralInfo": {"Sha256": subject.text}, "Status": "in progress"})
         return refusal(404, "nothing is known, and it was not submitted")
 
-    async def _statistics(self, request: web.Request, owner: str) -> web.Response:
+    async def _statistics(self, request: web.BaseRequest, owner: str) -> web.Response:
         """Append figures; 204. See `usage` for what they may be."""
         body = bytearray()
         await _receive(request, MAX_BODY_BYTES, STATISTICS_SECONDS, body.extend)
@@ -187,7 +199,7 @@ class Service:
             raise _Refused(400, str(error)) from error
         return web.Response(status=204)
 
-    async def _changes(self, request: web.Request, owner: str) -> web.Response:
+    async def _changes(self, request: web.BaseRequest, owner: str) -> web.Response:
         try:
             since = _number(request.query.get("since", ""))
             wait = min(float(_number(request.query.get("wait", "0"))), self._limits.wait_seconds)
@@ -226,13 +238,23 @@ def refusal(status: int, why: str) -> web.Response:
     return reply({"message": why}, status)
 
 
+def _asked(request: web.BaseRequest) -> str:
+    """The parameter `request`. Where it stands alone and has no escapes, it is not parsed for the others."""
+    name, _, value = request.rel_url.raw_query_string.partition("=")
+    if name == "request" and value.isascii() and value.isalnum():
+        return value
+    return request.query.get("request", "")
+
+
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_LETTERS):
         raise ValueError(f"{text[:40]!r} is no number: give since=N, and wait=SECONDS where you want to wait")
     return int(text)
 
 
-async def _receive(request: web.Request, most: int, seconds: float, take: Callable[[bytes], None]) -> None:
+async def _receive(
+    request: web.BaseRequest, most: int, seconds: float, take: Callable[[bytes], None]
+) -> None:
     """Hand on the body as it comes, of at most `most` bytes and `seconds`, or raise _Refused."""
     size = request.content_length or 0
     try:

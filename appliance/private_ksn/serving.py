@@ -67,14 +67,10 @@ async def served(
     except (KeysError, OSError) as error:
         raise CannotServe(str(error)) from error
     context = _tls(settings)
-    app = web.Application()
-    app.add_routes(service.routes())
-    runner = web.AppRunner(
-        app,
-        access_log=None,
+    runner = web.ServerRunner(
+        web.Server(service.handle, access_log=None, max_line_size=MAX_LINE_BYTES),
         handle_signals=False,
         shutdown_timeout=settings.server.stop_grace_seconds,
-        max_line_size=MAX_LINE_BYTES,
     )
     figures = web.AppRunner(_metrics(service, store), access_log=None)
     looking = asyncio.get_running_loop().create_task(_look(service))
@@ -112,7 +108,7 @@ async def _look(service: Service) -> None:
         service.look_for_changes()
 
 
-async def _listen(runner: web.AppRunner, address: str, context: ssl.SSLContext | None) -> None:
+async def _listen(runner: web.BaseRunner, address: str, context: ssl.SSLContext | None) -> None:
     host, port = host_and_port(address)
     await runner.setup()
     try:

@@ -115,18 +115,27 @@ class Store:
 
         The operator's word on a SHA-256 counts for its MD5 and SHA-1 where a feed knows these as its own.
         """
-        own = self.own(key)
-        return (own, key) if own else self.fed(key)
+        with self._env.begin(db=self._meta) as txn:  # one for both looks: most of what a question costs here
+            current = _number(txn.get(_VERSION)) == self._version
+            own = txn.get(key, db=self._entries)
+        if own is not None:
+            return _reputation(own), key
+        return self._fed(key) if current else self.fed(key)
 
     def fed(self, key: bytes, without: str = "") -> tuple[Reputation, bytes] | None:
         """As `lookup`, but the operator's word on this very key is not heard, nor the feed `without`."""
         self._refresh()
+        return self._fed(key, without)
+
+    def _fed(self, key: bytes, without: str = "") -> tuple[Reputation, bytes] | None:
+        """`fed` from the files that are open."""
         found = [word for name, file in self._files.items() if name != without and (word := file.get(key))]
         if not found:
             return None
-        kept = next((kept for _, kept in found if kept != key), key)
-        best = strongest(word for word, _ in found)
-        assert best is not None
+        best, kept = found[0]
+        if len(found) > 1:
+            kept = next((kept for _, kept in found if kept != key), key)
+            best = strongest([word for word, _ in found]) or best
         own = self.own(kept) if kept != key else None
         return own or best, kept
 

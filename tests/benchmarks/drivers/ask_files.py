@@ -53,7 +53,8 @@ async def known(link: SvmLink, digests: list[bytes], batch: int, in_flight: int)
     async def lane() -> None:
         nonlocal malicious
         for part in batches:
-            malicious += (await ends(link, part, no_content)).count(Outcome.MALICIOUS)
+            found = await ends(link, part, no_content)
+            malicious += found.count(Outcome.MALICIOUS)
 
     began = time.perf_counter()
     await lanes(lane, in_flight)

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from appliance.private_ksn.reputation import Reputation, Zone
+from appliance.private_ksn.service import KEY_HEADER
 from appliance.private_ksn.settings import Limits
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
@@ -49,6 +51,33 @@ async def test_what_is_known_is_answered(ksn: Served, kind: str, value: str, zon
     """However it is spelt."""
     asked = await ksn.get(f"search/{kind}", request=value)
     assert (asked.status, asked.body["Zone"]) == (200, zone)
+
+
+@pytest.mark.parametrize(
+    "query", [f"request={'ab' * 32}", f"request=%61b{'ab' * 31}", f"a=b&request={'ab' * 32}"]
+)
+async def test_a_question_is_found_however_the_query_is_written(ksn: Served, query: str) -> None:
+    """Alone, with escapes, and among other parameters."""
+    url = URL(f"http://127.0.0.1:{ksn.ports[0]}/api/v1/search/hash?{query}", encoded=True)
+    async with ksn.session.get(url, headers={KEY_HEADER: KEY}) as response:
+        assert (response.status, (await response.json())["Zone"]) == (200, "Red")
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "status"),
+    [
+        ("GET", "nothing", 404),
+        ("GET", "search/hash/", 404),
+        ("POST", "search/hash", 405),
+        ("GET", "scan/file", 405),
+        ("HEAD", "search/hash", 200),
+    ],
+)
+async def test_a_call_takes_its_path_and_its_method(ksn: Served, method: str, call: str, status: int) -> None:
+    """Anything else is refused; HEAD is GET without the body."""
+    url = f"http://127.0.0.1:{ksn.ports[0]}/api/v1/{call}?request={'ab' * 32}"
+    async with ksn.session.request(method, url, headers={KEY_HEADER: KEY}) as response:
+        assert response.status == status
 
 
 @pytest.mark.parametrize(
