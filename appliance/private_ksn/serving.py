@@ -68,7 +68,8 @@ async def served(
         raise CannotServe(str(error)) from error
     context = _tls(settings)
     runner = web.ServerRunner(
-        web.Server(service.handle, access_log=None, max_line_size=MAX_LINE_BYTES),
+        # Cancelled with its connection: who hangs up gives back his place among those who wait.
+        web.Server(service.handle, handler_cancellation=True, access_log=None, max_line_size=MAX_LINE_BYTES),
         handle_signals=False,
         shutdown_timeout=settings.server.stop_grace_seconds,
     )

@@ -118,6 +118,8 @@ async def test_who_takes_part_no_more_hears_no_more(tmp_path: Path) -> None:
         await control.change_policy(DEFAULT_TENANT, change, ACTOR)
         store = LedgerStore(flips.svm.parts.state.environment)
         await until(lambda: _results(store)[-1:] == ["cancelled"], "the request has ended")
+        await until(lambda: flips.served.service.waiting == 0, "the service has seen it end")
+        assert _results(store).count("cancelled") == 1
 
 
 def _results(store: LedgerStore) -> list[str]:

@@ -16,6 +16,7 @@ from appliance.private_ksn.settings import Limits
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
 from tests.support.private_ksn import KEY, Served, feed, serving, settings
+from tests.support.scanning import until
 
 BAD = parse_any("bad.example").key
 
@@ -195,3 +196,12 @@ async def test_who_waits_is_told_when_it_happens(ksn: Served, store: Store) -> N
     store.set_entry(BAD, Reputation(Zone.RED))
     asked = await waiting
     assert asked.body["changes"] == [{"sequence": 6, "kind": "domain", "value": "bad.example", "zone": "Red"}]
+
+
+async def test_who_hangs_up_gives_back_his_place(ksn: Served) -> None:
+    """An SVM that starts anew waits again at once: what it left behind does not hold the place of its key."""
+    waiting = asyncio.get_running_loop().create_task(ksn.get("changes", since="5", wait="30"))
+    await until(lambda: ksn.service.waiting, "the request waits")
+    waiting.cancel()
+    await until(lambda: not ksn.service.waiting, "its place is free")
+    assert (await ksn.get("changes", since="5", wait="1")).status == 200
