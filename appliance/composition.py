@@ -144,8 +144,7 @@ async def reload_lists(lists: UrlLists) -> None:
 
 def _done(protection: Protection) -> Figures:
     """What was checked and found so far."""
-    ends = protection.ends
-    found = ends.get(Disposition.MALICIOUS.name, 0) + ends.get(Disposition.SUSPICIOUS.name, 0)
+    found = sum(protection.ends.get(each.name, 0) for each in Disposition if each.is_detection)
     return Figures(protection.counts["digests"], found)
 
 

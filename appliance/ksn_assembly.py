@@ -22,7 +22,7 @@ from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Call, ReputationService
-from appliance.ksn.statement import first_unprintable
+from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
 from appliance.ksn.web import Clocks, Web, WebTerms
@@ -32,7 +32,6 @@ from appliance.state.policies import PolicyStore
 from appliance.state.positions import PositionStore
 
 MAX_KEY_BYTES = 4096
-MAX_ADDITION_BYTES = 256 * 1024
 
 
 class KsnUnusable(Exception):
@@ -51,7 +50,6 @@ _FOR_GUESTS = {
 class KsnParts:
     """policies, participants: who takes part. network: None where the provider has not enabled KSN."""
 
-    settings: KsnSettings
     policies: PolicyStore
     participants: Participants
     network: Ksn | None = None
@@ -95,14 +93,10 @@ class KsnParts:
 
 def provider_terms(settings: KsnSettings) -> ProviderTerms:
     """Return what the provider has set. Raises KsnUnusable."""
-    addition = ""
-    if settings.statement_addition_file is not None:
-        path = settings.statement_addition_file
-        addition = _read(path, MAX_ADDITION_BYTES, "ksn.statement_addition_file")
-        if odd := first_unprintable(addition):
-            raise KsnUnusable(
-                f"ksn.statement_addition_file: {path} holds {odd}: give a text that is as it looks"
-            )
+    try:
+        addition = read_addition(settings.statement_addition_file)
+    except NoStatement as error:
+        raise KsnUnusable(str(error)) from error
     return ProviderTerms(
         settings.enabled,
         KsnType(settings.type),
@@ -127,7 +121,7 @@ def assemble(
     positions = PositionStore(environment)
     participants = Participants(provider_terms(settings), policies.policies())
     if not settings.enabled:
-        return KsnParts(settings, policies, participants)
+        return KsnParts(policies, participants)
     service, place = _service(settings)
     written = DisclosureLedger(ledger, time.time)
     asking = Asking(
@@ -147,7 +141,7 @@ def assemble(
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
     statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
-    return KsnParts(settings, policies, participants, network, place, feed, submitter, statistics)
+    return KsnParts(policies, participants, network, place, feed, submitter, statistics)
 
 
 def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
@@ -182,10 +176,10 @@ def _statistics(network: Ksn, takes: frozenset[Call], done: Callable[[], Figures
 
 def assemble_web(ksn: KsnParts, lists: UrlLists, valid_for_seconds: float) -> Web:
     """Return what answers about web addresses; it hears of what the service takes back."""
-    network, settings = ksn.network, ksn.settings
-    terms = WebTerms(settings.budget_share, settings.longest_seconds, valid_for_seconds)
+    network = ksn.network
     asking = None if network is None else network.asking
-    web = Web(lists, ksn.participants, asking, terms, Clocks(time.monotonic, time.time))
+    clocks = Clocks(time.monotonic, time.time)
+    web = Web(lists, ksn.participants, asking, WebTerms(valid_for_seconds), clocks)
     if network is not None:
         network.on_flip.append(web.flip)
     return web
@@ -199,7 +193,7 @@ def _service(settings: KsnSettings) -> tuple[ReputationService, Place]:
     key = settings.api_key_file
     endpoint = Endpoint(
         settings.endpoint or GLOBAL_KSN,
-        "" if key is None else _read(key, MAX_KEY_BYTES, "ksn.api_key_file").strip(),
+        "" if key is None else _read_key(key),
         settings.ca_file,
         settings.proxy or None,
         settings.certificate_file,
@@ -239,15 +233,15 @@ def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
     )
 
 
-def _read(path: Path, most: int, setting: str) -> str:
-    """Return the text of a file that a setting names, or raise KsnUnusable."""
+def _read_key(path: Path) -> str:
+    """Return the API key in a file, or raise KsnUnusable, which says nothing of what is in it."""
     try:
         with path.open("rb") as file:
-            raw = file.read(most + 1)
+            raw = file.read(MAX_KEY_BYTES + 1)
         text = raw.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", "") or "it is not UTF-8"
-        raise KsnUnusable(f"{setting}: {path} cannot be read: {why}") from error
-    if len(raw) > most:
-        raise KsnUnusable(f"{setting}: {path} is over {most} bytes: is it the right file?")
-    return text
+        raise KsnUnusable(f"ksn.api_key_file: {path} cannot be read: {why}") from error
+    if len(raw) > MAX_KEY_BYTES:
+        raise KsnUnusable(f"ksn.api_key_file: {path} is over {MAX_KEY_BYTES} bytes: is it the right file?")
+    return text.strip()

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
 from appliance.ksn.asking import Asker, Outcome, Unknown
-from appliance.ksn.checking import check
+from appliance.ksn.checking import Step, check
 from appliance.ksn.network import Ksn
 from appliance.ksn.reputation import Call, Subject
 from appliance.ksn.statement import shown_hash, version_in_force
@@ -19,7 +19,6 @@ from appliance.ksn.weburl import WebResource
 from appliance.ksn_assembly import KsnParts
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import (
-    CheckView,
     KsnStatusView,
     LookUpView,
     PolicyChange,
@@ -88,12 +87,11 @@ class PolicyControl:
             None if network is None else network.asking.quota_left(),
         )
 
-    async def check_ksn(self, tenant: str) -> Sequence[CheckView]:
+    async def check_ksn(self, tenant: str) -> Sequence[Step]:
         """Try the service, step by step."""
         network, asker = self._asker(tenant, "svm ksn check")
         assert self._parts.place is not None
-        steps = await check(network, self._parts.place, asker)
-        return [CheckView(step.what, step.good, step.said) for step in steps]
+        return await check(network, self._parts.place, asker)
 
     async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
         """Ask about a digest on behalf of a tenant."""
@@ -114,9 +112,9 @@ class PolicyControl:
     def _asker(self, tenant: str, actor: str) -> tuple[Ksn, Asker]:
         """On whose behalf something is asked, or ControlRefused."""
         policy, network = self._parts.policies.policy(tenant), self._parts.network
-        asker = None if policy is None else self._parts.participants.asker_of_tenant(policy, actor)
+        scope = _NO_SCOPE if policy is None else policy.scope
+        asker = self._parts.participants.asker(Guest(actor, scope))
         if network is None or asker is None:
-            scope = _NO_SCOPE if policy is None else policy.scope
             why = self._parts.participants.participation(scope).reasons[0][1]
             raise ControlRefused(f"nothing was sent: {why}")
         return network, asker

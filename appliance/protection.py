@@ -227,8 +227,8 @@ class Protection:
 
     def learned(self, scope: int, digest: bytes, verdict: Verdict) -> None:
         """Keep what KSN said for a scope, and tell who waits, or keeps another answer."""
-        shared = scope == KSN_SHARED_SCOPE and self.reputation is not None
-        seen_in = [scope, *(self.reputation.scopes() if shared and self.reputation else ())]
+        participants = self.reputation.scopes() if self.reputation is not None else ()
+        seen_in = [scope, *(participants if scope == KSN_SHARED_SCOPE else ())]
         kept = [self._store.lookup(where, [digest])[0] for where in seen_in]
         self._store.put(scope, digest, verdict)
         self._commit_soon()
@@ -326,7 +326,7 @@ class Protection:
             self._count(result.no_answer.why.name)
             before = self._own(key)
             # An older detection stands until engines have really looked again.
-            return before if before is not None and _is_detection(before) else result.no_answer
+            return before if before is not None and before.disposition.is_detection else result.no_answer
         now = self._clock()
         hour = int(now // _HOUR) * _HOUR
         if result.detections:
@@ -379,10 +379,6 @@ def _merged(first: Sequence[Verdict | None], second: Sequence[Verdict | None]) -
     ]
 
 
-def _is_detection(verdict: Verdict) -> bool:
-    return verdict.disposition in (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
-
-
 def _is_notable(verdict: Verdict) -> bool:
     """Whether a verdict says more than its outcome."""
-    return _is_detection(verdict) or bool(verdict.category)
+    return verdict.disposition.is_detection or bool(verdict.category)

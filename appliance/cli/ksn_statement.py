@@ -9,17 +9,15 @@ from lightagent.v1 import admin_pb2
 
 from appliance.cli.console import DONE, CommandError, Console, exit_codes
 from appliance.cli.ksn_words import type_word
-from appliance.config import KsnSettings, load
+from appliance.config import load
 from appliance.domain.policy import KsnType
 from appliance.ksn.statement import (
     NoStatement,
-    first_unprintable,
+    read_addition,
     shown_hash,
     shown_text,
     version_in_force,
 )
-
-MAX_ADDITION_BYTES = 256 * 1024
 
 _DESCRIPTION = """\
 Prints the KSN Statement: what this program sends to the Kaspersky Security Network (KSN), field
@@ -71,7 +69,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
     version = in_force if args.version is None else args.version
     # What the provider adds, it adds to the Statement on which people decide now.
     adds = ksn_type == settings.type and version == in_force
-    console.out.write(_statement(ksn_type, version, _addition(settings) if adds else "").text)
+    console.out.write(_statement(ksn_type, version, settings.statement_addition_file if adds else None).text)
     return DONE
 
 
@@ -87,38 +85,12 @@ def statement_in_force(
     except ValueError:
         raise CommandError("the SVM names no type of KSN that this svm knows: update this svm") from None
     version = status.participation.statement_in_force or version_in_force(ksn_type)
-    return _statement(ksn_type, version, _addition(load(args.config, console.environ).ksn))
+    return _statement(ksn_type, version, load(args.config, console.environ).ksn.statement_addition_file)
 
 
-def _statement(ksn_type: KsnType, version: int, addition: str) -> ShownStatement:
+def _statement(ksn_type: KsnType, version: int, addition: Path | None) -> ShownStatement:
+    """Return a Statement with the provider's own text, where a file has one. Raises CommandError."""
     try:
-        return ShownStatement(ksn_type, version, shown_text(ksn_type, version, addition))
+        return ShownStatement(ksn_type, version, shown_text(ksn_type, version, read_addition(addition)))
     except NoStatement as error:
         raise CommandError(str(error)) from error
-
-
-def _addition(settings: KsnSettings) -> str:
-    """Return the provider's own text, "" for none."""
-    path = settings.statement_addition_file
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_ADDITION_BYTES + 1)
-        if len(raw) > MAX_ADDITION_BYTES:
-            raise CommandError(
-                f"{path}: over {MAX_ADDITION_BYTES // 1024} KiB; give people a text they can read"
-            )
-        text = raw.decode()
-    except OSError as error:
-        why = error.strerror or error
-        raise CommandError(
-            f"{path}: {why}; ksn.statement_addition_file names it: see that you may read it"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path}: not UTF-8; save the provider's text as UTF-8") from error
-    if odd := first_unprintable(text):
-        raise CommandError(
-            f"{path}: holds {odd}, so that it is not what it looks like: see ksn.statement_addition_file"
-        )
-    return text

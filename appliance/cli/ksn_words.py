@@ -6,8 +6,7 @@ from typing import Any
 from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.cli.times import iso, shown
-from appliance.domain.policy import DEFAULT_TENANT
-from appliance.rpc.ksn_admin import TENANT_RULE, is_tenant
+from appliance.domain.policy import DEFAULT_TENANT, TENANT_RULE, is_tenant
 
 _STATES = {"enabled": "enabled", "restricted": "enabled with restrictions", "off": "off"}
 

@@ -11,6 +11,11 @@ class Disposition(IntEnum):
     CLEAN = 3  # somebody vouches for it
     NOT_DETECTED = 4  # all engines looked, none objected
 
+    @property
+    def is_detection(self) -> bool:
+        """Whether somebody objects."""
+        return self in (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
+
 
 class Unanswered(IntEnum):
     """Not a verdict: never stored, never acted on as clean or as malicious."""

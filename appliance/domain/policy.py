@@ -1,11 +1,19 @@
 """What a tenant has decided: whether it takes part in KSN, in which mode, under which Statement."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 MAX_TENANT_BYTES = 64
 DEFAULT_TENANT = "default"
+TENANT_RULE = f'give 1 to {MAX_TENANT_BYTES} letters of A-Z and a-z, digits, ".", "_" and "-"'
+_TENANT = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TENANT_BYTES}}}")
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a text is a tenant's name: see TENANT_RULE."""
+    return _TENANT.fullmatch(name) is not None
 
 
 class KsnType(StrEnum):

@@ -168,7 +168,10 @@ class Asking:
 
         Raises nothing but the caller's own cancellation.
         """
-        seconds = self.slice_of(budget)
+        return await self.ask_within(asker, subject, self.slice_of(budget))
+
+    async def ask_within(self, asker: Asker, subject: Subject, seconds: float) -> Outcome:
+        """As `ask`, within `seconds` of a slice that the caller has taken itself, for several questions."""
         if not seconds >= self._terms.shortest_seconds:  # so that a budget which is no number is none
             return Unknown(Trouble.TIMED_OUT, "too little time is left to ask KSN")
         guest = (asker.scope, asker.guest)

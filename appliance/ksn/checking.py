@@ -34,7 +34,7 @@ _NOT_SENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was tried. said: a sentence."""
+    """One thing that was tried: "name", "TLS", "credentials", "known digest" or "quota". said: a sentence."""
 
     what: str
     good: bool

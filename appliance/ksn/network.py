@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
-from appliance.domain.outcome import Disposition, Source
+from appliance.domain.outcome import Source
 from appliance.domain.participation import Participation, Reason
 from appliance.domain.verdict import Verdict
 from appliance.ksn.asking import Asker, Asking, Outcome, Unknown
@@ -187,7 +187,7 @@ class Ksn:
             0,
             int(now // _HOUR) * _HOUR,
             int(now + keep_seconds(answer.zone, random.random)),
-            threat=answer.threat or (f"KSN.{answer.zone}" if disposition in _DETECTIONS else ""),
+            threat=answer.threat or (f"KSN.{answer.zone}" if disposition.is_detection else ""),
             engine=ENGINE,
             category=answer.category,
         )
@@ -216,7 +216,6 @@ class Ksn:
         return () if found is None else ((_REASONS[found.why], found.reason),)
 
 
-_DETECTIONS = (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
 _REASONS = {
     Trouble.REFUSED: Reason.REFUSED,
     Trouble.PAUSED: Reason.UNREACHABLE,

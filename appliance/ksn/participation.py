@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
-from appliance.domain.policy import KsnType, Mode, Policy
+from appliance.domain.policy import Consent, KsnType, Mode, Policy
 from appliance.ksn.asking import Asker
 from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 
@@ -52,14 +52,16 @@ class Participants:
 
     def takes_part(self, scope: int) -> bool:
         """Whether KSN may be asked for a scope, and its answers seen there."""
-        policy = self._policies.get(scope)
-        if policy is None or not self.terms.enabled or not policy.active:
-            return False
-        return policy.accepted(self.terms.type) is not None
+        return self._consent(self._policies.get(scope)) is not None
 
     def asker(self, guest: Guest) -> Asker | None:
         """On whose behalf and on which terms a guest's question goes out; None where it may not."""
-        return self._asker(self._policies.get(guest.scope), guest.id)
+        policy = self._policies.get(guest.scope)
+        consent = self._consent(policy)
+        if policy is None or consent is None:
+            return None
+        mode = min(policy.mode, self.terms.mode_limit)
+        return Asker(policy.scope, policy.tenant, guest.id, self.terms.type, mode, consent.version)
 
     def scopes(self) -> list[int]:
         """Those that take part, in order."""
@@ -68,24 +70,17 @@ class Participants:
     def asker_for_all(self, actor: str) -> Asker | None:
         """On whose behalf something is asked that is for all who take part: the first of them."""
         scopes = self.scopes()
-        return self._asker(self._policies[scopes[0]], actor) if scopes else None
-
-    def asker_of_tenant(self, policy: Policy, actor: str) -> Asker | None:
-        """The same for an administrator's question on behalf of a tenant."""
-        return self._asker(policy, actor)
+        return self.asker(Guest(actor, scopes[0])) if scopes else None
 
     def allows(self, asker: Asker) -> bool:
         """Whether what was begun on an asker's terms may still go out."""
-        return self._asker(self._policies.get(asker.scope), asker.guest) == asker
+        return self.asker(Guest(asker.guest, asker.scope)) == asker
 
-    def _asker(self, policy: Policy | None, who: str) -> Asker | None:
-        if policy is None or not self.takes_part(policy.scope):
+    def _consent(self, policy: Policy | None) -> Consent | None:
+        """The decision by which a tenant takes part now; None where a gate is closed."""
+        if policy is None or not self.terms.enabled or not policy.active:
             return None
-        consent = policy.accepted(self.terms.type)
-        if consent is None:
-            return None
-        mode = min(policy.mode, self.terms.mode_limit)
-        return Asker(policy.scope, policy.tenant, who, self.terms.type, mode, consent.version)
+        return policy.accepted(self.terms.type)
 
     def participation(self, scope: int, troubles: Reasons = ()) -> Participation:
         """How a scope takes part. troubles: of the service, as they are now."""

@@ -22,6 +22,7 @@ from appliance.ksn.reputation import Call, Part, ReputationError, Request, Subje
 TEXTS = Path(__file__).parent / "statements"
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # controls, what turns the direction, what is not assigned
+MAX_ADDITION_BYTES = 256 * 1024
 IN_LEDGER = "at home in the ledger"
 NOT_AT_HOME = "not at home, where the ledger has its SHA-256, offset and length"
 
@@ -268,6 +269,31 @@ def first_unprintable(text: str) -> str:
         if character not in "\n\t" and unicodedata.category(character) in _UNSEEN:
             return f"the character U+{ord(character):04X}"
     return ""
+
+
+def read_addition(path: Path | None) -> str:
+    """Return the provider's own text, "" where a setting names none. Raises NoStatement."""
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_ADDITION_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or error
+        raise NoStatement(
+            f"{path}: {why}; ksn.statement_addition_file names it: see that you may read it"
+        ) from error
+    if len(raw) > MAX_ADDITION_BYTES:
+        raise NoStatement(f"{path}: over {MAX_ADDITION_BYTES // 1024} KiB; give people a text they can read")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise NoStatement(f"{path}: not UTF-8; save the provider's text as UTF-8") from error
+    if odd := first_unprintable(text):
+        raise NoStatement(
+            f"{path}: holds {odd}, so that it is not what it looks like: see ksn.statement_addition_file"
+        )
+    return text
 
 
 def field_list() -> str:

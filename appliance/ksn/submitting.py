@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from appliance.domain.guest import Guest
-from appliance.domain.outcome import Disposition, Source
+from appliance.domain.outcome import Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn.asking import Asker, Unknown
@@ -31,7 +31,6 @@ DAY: Final = 86_400.0
 MOST_REMEMBERED: Final = 32_768  # digests of which it is remembered that they were sent
 HELD_BYTES: Final = 64 << 20  # of all contents that wait, or of one that is larger
 _CHUNK: Final = 1 << 20  # read at a time, so that nobody waits for a large content to be copied
-_DETECTIONS = (Disposition.MALICIOUS, Disposition.SUSPICIOUS)
 # Ends after which it is certain that nothing has left.
 _UNSENT = (Trouble.NOT_OFFERED, Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT_RECORDED)
 
@@ -220,7 +219,7 @@ class Submitter:
             return False
         if not self._unknown(scanned.guest.scope, digest):
             return False  # known there, or not asked, and nothing is handed over unasked
-        terms, found = self._terms, verdict.disposition in _DETECTIONS
+        terms, found = self._terms, verdict.disposition.is_detection
         if not (terms.after_detection if found else terms.unknown_executables):
             return False
         kind = kind_of(os.pread(scanned.fd, HEAD_BYTES, 0))

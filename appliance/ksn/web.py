@@ -30,13 +30,8 @@ _NOBODY = Unknown(Trouble.NOT_OFFERED, "KSN was not asked")
 
 @dataclass(frozen=True, slots=True)
 class WebTerms:
-    """share, longest_seconds: as in AskingTerms, but for all steps together. kept: answers, of all tenants.
+    """valid_for_seconds: the longest that a guest may keep an answer. kept: answers, of all tenants."""
 
-    valid_for_seconds: the longest that a guest may keep an answer.
-    """
-
-    share: float = 0.5
-    longest_seconds: float = 2.0
     valid_for_seconds: float = 3600.0
     kept: int = 32_768
 
@@ -129,8 +124,7 @@ class Web:
             return _unknown(f"KSN was not asked: {why[0][1] if why else 'it is not enabled'}")
         if not may_ask(asker, resource):
             return _unknown(_NOT_PUBLIC)
-        now = self._clocks.monotonic()
-        end = now + min(budget * self._terms.share, self._terms.longest_seconds)
+        end = self._clocks.monotonic() + self._asking.slice_of(budget)
         return await self._steps(guest, resource, end)
 
     async def _steps(self, guest: Guest, resource: WebResource, end: float) -> Said | UrlAnswer:
@@ -144,8 +138,7 @@ class Web:
             subject = resource.subjects(extended=asker.mode is Mode.EXTENDED)[place]
             found = self._from_memory(asker, subject)
             if found is None:
-                left = (end - self._clocks.monotonic()) / self._terms.share
-                outcome = await self._asking.ask(asker, subject, left)
+                outcome = await self._asking.ask_within(asker, subject, end - self._clocks.monotonic())
                 found = self._from_memory(asker, subject)
                 if found is None or isinstance(outcome, Unknown):
                     found = Said(outcome, subject)

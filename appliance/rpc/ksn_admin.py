@@ -4,20 +4,27 @@ As in `admin`, the service knows the wire and its rules. Whether a decision is a
 and whether a tenant may have what it asks for, is KsnControl's affair.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
-from appliance.domain.policy import DEFAULT_TENANT, MAX_TENANT_BYTES, Consent, Decision, Mode
+from appliance.domain.policy import (
+    DEFAULT_TENANT,
+    MAX_TENANT_BYTES,
+    TENANT_RULE,
+    Consent,
+    Decision,
+    Mode,
+    is_tenant,
+)
+from appliance.ksn.checking import Step
 from appliance.ksn.weburl import BadUrl, WebResource, parse_url
 from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
 from appliance.rpc.check_url import MAX_URL_BYTES
 from appliance.rpc.identity import Context, PeerCredentials
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
-    CheckView,
     KsnStatusView,
     LookUpView,
     PolicyChange,
@@ -34,9 +41,6 @@ from appliance.rpc.ksn_views import (
 DEFAULT_CONSENTS = 100
 MAX_CONSENTS = 1000
 
-TENANT_RULE = f'give 1 to {MAX_TENANT_BYTES} letters of A-Z and a-z, digits, ".", "_" and "-"'
-
-_TENANT = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TENANT_BYTES}}}")
 _TYPES = {number: ksn_type for ksn_type, number in TYPE_NUMBERS.items()}
 _MODES: dict[int, Mode] = {int(mode): mode for mode in Mode}
 
@@ -63,7 +67,7 @@ class KsnControl(Protocol):
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant, which need not have a policy."""
 
-    async def check_ksn(self, tenant: str) -> Sequence[CheckView]:
+    async def check_ksn(self, tenant: str) -> Sequence[Step]:
         """Try the service, each step in its order. Refused where the tenant does not take part."""
 
     async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
@@ -150,11 +154,6 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         if request.url:
             return look_up_reply(await self._control.look_up_url(tenant, _web_resource(request.url)))
         return look_up_reply(await self._control.look_up(tenant, checked_digest(request.sha256)))
-
-
-def is_tenant(name: str) -> bool:
-    """Whether a text is a tenant's name: see TENANT_RULE."""
-    return _TENANT.fullmatch(name) is not None
 
 
 def _tenant(name: str) -> str:

@@ -6,6 +6,7 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import Participation
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS
 from appliance.rpc.admin_views import timestamp
@@ -69,15 +70,6 @@ class KsnStatusView:
     locked: tuple[str, ...] = ()
     breaker: str = ""
     quota_left: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckView:
-    """One thing that was tried: "name", "TLS", "credentials", "known digest" or "quota". said: a sentence."""
-
-    what: str
-    good: bool
-    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +141,9 @@ def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:
     )
 
 
-def check_message(view: CheckView) -> admin_pb2.KsnCheck:
+def check_message(step: Step) -> admin_pb2.KsnCheck:
     """Return one thing that was tried as a message."""
-    return admin_pb2.KsnCheck(what=view.what, good=view.good, said=view.said)
+    return admin_pb2.KsnCheck(what=step.what, good=step.good, said=step.said)
 
 
 def look_up_reply(view: LookUpView) -> admin_pb2.LookUpReply:

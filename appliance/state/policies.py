@@ -12,7 +12,6 @@ returns. Every value but the next scope ends with an xxh3_64 of the rest.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +27,10 @@ from appliance.domain.policy import (
     KsnType,
     Mode,
     Policy,
+    is_tenant,
 )
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 
-_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_TENANT_BYTES}}}")
 _NEXT_SCOPE = b"next scope"
 _CONSENT, _SETTINGS = "consent", "settings"
 
@@ -95,7 +94,7 @@ class PolicyStore:
 
     def policy(self, tenant: str) -> Policy | None:
         """The policy of a tenant, None where it has none. Raises StateDamaged."""
-        if not _NAME.fullmatch(tenant):
+        if not is_tenant(tenant):
             return None
         with self._environment.reading() as txn:
             return self._policy(txn, tenant)
@@ -105,7 +104,7 @@ class PolicyStore:
 
         actor: who decided, by the connection. Raises StateError where it could not be written.
         """
-        if not _NAME.fullmatch(tenant):
+        if not is_tenant(tenant):
             raise PolicyRefused(
                 f"{tenant[:MAX_TENANT_BYTES]!r} is no name of a tenant: take 1 to {MAX_TENANT_BYTES} of A-Z, "
                 "a-z, 0-9, dot, underscore and hyphen"
@@ -125,7 +124,7 @@ class PolicyStore:
         actor: who decided, by the connection. Raises StateError where it could not be written.
         """
         with self._environment.changing, self._environment.writing() as txn:
-            old = self._policy(txn, tenant) if _NAME.fullmatch(tenant) else None
+            old = self._policy(txn, tenant) if is_tenant(tenant) else None
             if old is None:
                 raise PolicyRefused(f"the tenant {tenant[:MAX_TENANT_BYTES]} has no policy: create one")
             decided = dict(old.decided)

@@ -4,16 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc import aio
-from lightagent.v1.guest_pb2 import DESCRIPTOR, CheckUrlReply, CheckUrlRequest
+from lightagent.v1.guest_pb2 import CheckUrlReply, CheckUrlRequest
 
-from guest_stub.svm_link.link import SvmUnreachable, connect
-from guest_stub.svm_link.ticket import NoTicket
+from guest_stub.svm_link.link import connect, unreachable
 from guest_stub.svm_link.values import UrlAnswer
 from guest_stub.svm_link.wire import url_answer
 
-CHECK_URL_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/CheckUrl"
 MAX_URL_BYTES = 8192
 SLACK_SECONDS = 5.0  # beyond the budget, for the way there and back
 _PAUSE_SECONDS = 1.0  # after having asked too fast
@@ -35,36 +32,21 @@ async def ask_urls(target: str, urls: Sequence[str], seconds: float, told: Told)
 
     target: "unix:/path/of/socket" or "tcp:host:port". Raises SvmUnreachable where no answer comes.
     """
-    try:
+    with unreachable(target, seconds, _SENTENCES):
         async with asyncio.timeout(seconds + SLACK_SECONDS):
             connection = await connect(target)
         try:
-            # The generated call would log what it cannot read, traceback and all.
-            method = connection.channel.unary_unary(
-                CHECK_URL_METHOD, request_serializer=None, response_deserializer=None
-            )
+            method = connection.unary("CheckUrl")
 
             async def ask(request: CheckUrlRequest) -> bytes:
-                call = method(
+                return await method(
                     request.SerializeToString(), metadata=connection.metadata, timeout=seconds + SLACK_SECONDS
                 )
-                return bytes(await call)
 
             for url in urls:
                 told(url, await _answer(url, seconds, ask))
         finally:
             await connection.close()
-    except TimeoutError as error:
-        raise SvmUnreachable(f"{target}: no SVM has answered within {seconds:g} s: is it running?") from error
-    except NoTicket as error:
-        raise SvmUnreachable(f"{target}: {error}") from error
-    except DecodeError as error:
-        raise SvmUnreachable(
-            f"{target}: what answers is not an SVM that this guest-stub understands"
-        ) from error
-    except aio.AioRpcError as error:
-        why = f"the SVM does not say: {error.code().name}: {error.details() or 'no reason given'}"
-        raise SvmUnreachable(f"{target}: {_SENTENCES.get(error.code(), why)}") from error
 
 
 async def _answer(url: str, seconds: float, ask: _Ask) -> UrlAnswer:

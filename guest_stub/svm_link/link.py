@@ -1,10 +1,13 @@
 """The stub's line to one SVM: channel, streams, and what happens when the SVM goes away."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
+import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 from lightagent.v1.guest_pb2 import DESCRIPTOR, ScanReply
 from lightagent.v1.guest_pb2_grpc import ProtectionStub
@@ -45,6 +48,14 @@ class Connection:
         """What goes with every call."""
         return aio.Metadata(("ticket", self.ticket.text)) if self.ticket is not None else aio.Metadata()
 
+    def unary(self, name: str) -> Callable[..., Awaitable[bytes]]:
+        """A call of one message each way, of bytes: the generated one would log what it cannot read."""
+        method = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/{name}"
+        call: Callable[..., Awaitable[bytes]] = self.channel.unary_unary(
+            method, request_serializer=None, response_deserializer=None
+        )
+        return call
+
     async def close(self) -> None:
         """Give both back. Waits CLOSE_SECONDS at most."""
         try:
@@ -54,6 +65,27 @@ class Connection:
             pass  # nothing more can be done for a peer that does not answer
         if self.ticket is not None:
             self.ticket.close()
+
+
+@contextmanager
+def unreachable(target: str, seconds: float, sentences: Mapping[grpc.StatusCode, str]) -> Iterator[None]:
+    """Turn what a question without an answer raises into SvmUnreachable.
+
+    seconds: that it had. sentences: for the statuses that mean something for it.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise SvmUnreachable(f"{target}: no SVM has answered within {seconds:g} s: is it running?") from error
+    except NoTicket as error:
+        raise SvmUnreachable(f"{target}: {error}") from error
+    except DecodeError as error:
+        raise SvmUnreachable(
+            f"{target}: what answers is not an SVM that this guest-stub understands"
+        ) from error
+    except aio.AioRpcError as error:
+        why = f"the SVM does not say: {error.code().name}: {error.details() or 'no reason given'}"
+        raise SvmUnreachable(f"{target}: {sentences.get(error.code(), why)}") from error
 
 
 async def connect(target: str) -> Connection:

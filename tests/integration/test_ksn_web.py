@@ -76,9 +76,8 @@ async def web_side(
         parts = ksn.svm.parts
         network = parts.ksn.network
         assert network is not None
-        terms = WebTerms(longest_seconds=0.5)
         clocks = Clocks(time.monotonic, time.time)
-        web = Web(lists or UrlLists(), network.participants, network.asking, terms, clocks)
+        web = Web(lists or UrlLists(), network.participants, network.asking, WebTerms(), clocks)
         door = Door(f"unix:{directory}/web.sock")
         server = Server(Address.parse(door.target), 0o600)
         async with TicketOffice(directory / "web.sock.id", 0o600) as office:

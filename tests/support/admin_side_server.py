@@ -5,6 +5,7 @@ what it was asked. It runs on a loop in a thread of its own, since the client bl
 """
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from lightagent.v1 import admin_pb2_grpc
 
 from appliance.domain.override import Override
@@ -139,6 +141,36 @@ class AdminSide:
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
+
+
+class Caller:
+    """A client that does not keep the rules: a bare stub with a ticket."""
+
+    def __init__(self, side: AdminSide, stub: Callable[[grpc.Channel], Any]) -> None:
+        """stub: the class of the generated one."""
+        self.companion = socket.socket(socket.AF_UNIX)
+        self.companion.settimeout(DEADLINE)
+        self.companion.connect(f"{side.path}.id")
+        with self.companion.makefile("r") as lines:
+            self.metadata = (("ticket", lines.readline().strip()),)
+        self.channel = grpc.insecure_channel(f"unix:{side.path}")
+        self.stub = stub(self.channel)
+
+    def call(self, name: str, request: object) -> Any:
+        """Call a method by its name."""
+        return getattr(self.stub, name)(request, metadata=self.metadata, timeout=DEADLINE)
+
+    def close(self) -> None:
+        """Give the ticket back."""
+        self.channel.close()
+        self.companion.close()
+
+
+def refused(caller: Caller, name: str, request: object) -> tuple[grpc.StatusCode, str]:
+    """How a call that must not succeed ended."""
+    with pytest.raises(grpc.RpcError) as caught:
+        caller.call(name, request)
+    return caught.value.code(), caught.value.details() or ""
 
 
 @contextmanager

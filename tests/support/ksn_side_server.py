@@ -17,13 +17,13 @@ from appliance.cli.console import Console
 from appliance.cli.program import run
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, KsnType, Mode, Policy
+from appliance.ksn.checking import Step
 from appliance.ksn.statement import version_in_force
 from appliance.ksn.weburl import WebResource
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.identity import Callers
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.ksn_views import (
-    CheckView,
     KsnStatusView,
     LookUpView,
     PolicyChange,
@@ -53,7 +53,7 @@ class RememberingKsnControl:
     status: KsnStatusView = field(
         default_factory=lambda: KsnStatusView(OFF, True, KsnType.GLOBAL, Mode.EXTENDED, "opentip")
     )
-    checks: list[CheckView] = field(default_factory=list)
+    checks: list[Step] = field(default_factory=list)
     answer: LookUpView = field(default_factory=lambda: LookUpView(None, "KSN took too long"))
     asked: list[tuple[object, ...]] = field(default_factory=list)
     refusal: str = ""
@@ -92,7 +92,7 @@ class RememberingKsnControl:
         self.asked.append(("status", tenant))
         return self.status
 
-    async def check_ksn(self, tenant: str) -> Sequence[CheckView]:
+    async def check_ksn(self, tenant: str) -> Sequence[Step]:
         """As set."""
         self._note("check", tenant)
         return self.checks

@@ -137,4 +137,4 @@ def test_a_password_in_a_url_is_not_shown(form: Form) -> None:
 @pytest.mark.parametrize("url", SERVICES)
 def test_the_driver_takes_every_service_that_may_be_set(url: str) -> None:
     """What the settings allow as an endpoint is none that the client refuses when the SVM starts."""
-    OpenTip("ksn", Endpoint(url, api_key="key"))
+    assert OpenTip("ksn", Endpoint(url, api_key="key")).name == "ksn"

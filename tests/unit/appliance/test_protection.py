@@ -421,6 +421,7 @@ async def test_who_joins_does_not_wait_for_ksn_beyond_his_own_budget(tmp_path: P
         protection.ask(GUEST, DIGEST, patient, 1, 600.0)
         protection.ask(Guest("h"), DIGEST, hurried, 1, 0.05)
         await until(lambda: len(patient.leases) == 1, "somebody is asked for the content")
+        assert (hurried.leases, patient.answers, hurried.answers) == ([], [], [])
 
 
 async def test_a_shared_detection_reaches_who_keeps_another_answer(tmp_path: Path) -> None:

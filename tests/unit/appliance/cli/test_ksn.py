@@ -9,9 +9,10 @@ import pytest
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import Zone
-from appliance.rpc.ksn_views import CheckView, KsnStatusView, LookUpView
+from appliance.rpc.ksn_views import KsnStatusView, LookUpView
 from tests.support.commands import Ran, svm
 from tests.support.ksn_side_server import ON, KsnSide, ksn_side
 
@@ -96,7 +97,7 @@ def test_nothing_is_said_of_a_breaker_while_ksn_is_not_enabled(side: KsnSide) ->
 
 def test_a_check_is_good_where_all_of_it_is(side: KsnSide) -> None:
     """Each thing that was tried has its line; one that is not good makes exit code 1."""
-    good, bad = CheckView("name", True, "192.0.2.1"), CheckView("TLS", False, "the certificate is expired")
+    good, bad = Step("name", True, "192.0.2.1"), Step("TLS", False, "the certificate is expired")
     side.ksn.checks = [good]
     assert ksn(side, "check").code == 0
     side.ksn.checks = [good, bad]

@@ -1,7 +1,6 @@
 """The Administration service over real gRPC, asked by a client that does not keep the rules."""
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,32 +12,10 @@ from lightagent.v1 import admin_pb2, admin_pb2_grpc
 from appliance.domain.override import Override
 from appliance.scanning.result import SignatureSource
 from appliance.state.store import AuditEntry
-from tests.support.admin_side_server import DEADLINE, AdminSide, admin_side
+from tests.support.admin_side_server import AdminSide, Caller, admin_side, refused
 
 DIGEST = b"d" * 32
 FUTURE = Timestamp(seconds=4_000_000_000)
-
-
-class Caller:
-    """A bare stub with a ticket."""
-
-    def __init__(self, side: AdminSide) -> None:
-        self.companion = socket.socket(socket.AF_UNIX)
-        self.companion.settimeout(DEADLINE)
-        self.companion.connect(f"{side.path}.id")
-        with self.companion.makefile("r") as lines:
-            self.metadata = (("ticket", lines.readline().strip()),)
-        self.channel = grpc.insecure_channel(f"unix:{side.path}")
-        self.stub = admin_pb2_grpc.AdministrationStub(self.channel)
-
-    def call(self, name: str, request: object) -> object:
-        """Call a method by its name."""
-        return getattr(self.stub, name)(request, metadata=self.metadata, timeout=DEADLINE)
-
-    def close(self) -> None:
-        """Give the ticket back."""
-        self.channel.close()
-        self.companion.close()
 
 
 @pytest.fixture
@@ -51,16 +28,9 @@ def side(tmp_path: Path) -> Iterator[AdminSide]:
 @pytest.fixture
 def caller(side: AdminSide) -> Iterator[Caller]:
     """Somebody who may call."""
-    somebody = Caller(side)
+    somebody = Caller(side, admin_pb2_grpc.AdministrationStub)
     yield somebody
     somebody.close()
-
-
-def refused(caller: Caller, name: str, request: object) -> tuple[grpc.StatusCode, str]:
-    """How a call that must not succeed ended."""
-    with pytest.raises(grpc.RpcError) as caught:
-        caller.call(name, request)
-    return caught.value.code(), caught.value.details() or ""
 
 
 REQUESTS = {

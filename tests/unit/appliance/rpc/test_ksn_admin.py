@@ -1,7 +1,6 @@
 """The KsnAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,38 +9,16 @@ import grpc
 import pytest
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
-from appliance.domain.policy import Decision, KsnType, Mode
-from appliance.rpc.ksn_admin import MAX_CONSENTS, is_tenant
+from appliance.domain.policy import Decision, KsnType, Mode, is_tenant
+from appliance.rpc.ksn_admin import MAX_CONSENTS
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
-from tests.support.admin_side_server import DEADLINE
+from tests.support.admin_side_server import Caller, refused
 from tests.support.ksn_side_server import KsnSide, ksn_side
 
 DIGEST = b"d" * 32
 ACCEPT = admin_pb2.KsnDecision(accept=True, type=verdict_pb2.KSN_TYPE_GLOBAL, version=1, sha256=DIGEST)
 ACCEPTED = StatementDecision(Decision.ACCEPT, KsnType.GLOBAL, 1, DIGEST.hex())
 UNKNOWN = 99
-
-
-class Caller:
-    """A bare stub with a ticket."""
-
-    def __init__(self, side: KsnSide) -> None:
-        self.companion = socket.socket(socket.AF_UNIX)
-        self.companion.settimeout(DEADLINE)
-        self.companion.connect(f"{side.path}.id")
-        with self.companion.makefile("r") as lines:
-            self.metadata = (("ticket", lines.readline().strip()),)
-        self.channel = grpc.insecure_channel(f"unix:{side.path}")
-        self.stub = admin_pb2_grpc.KsnAdministrationStub(self.channel)
-
-    def call(self, name: str, request: object) -> Any:
-        """Call a method by its name."""
-        return getattr(self.stub, name)(request, metadata=self.metadata, timeout=DEADLINE)
-
-    def close(self) -> None:
-        """Give the ticket back."""
-        self.channel.close()
-        self.companion.close()
 
 
 @pytest.fixture
@@ -54,16 +31,9 @@ def side(tmp_path: Path) -> Iterator[KsnSide]:
 @pytest.fixture
 def caller(side: KsnSide) -> Iterator[Caller]:
     """Somebody who may call."""
-    somebody = Caller(side)
+    somebody = Caller(side, admin_pb2_grpc.KsnAdministrationStub)
     yield somebody
     somebody.close()
-
-
-def refused(caller: Caller, name: str, request: object) -> tuple[grpc.StatusCode, str]:
-    """How a call that must not succeed ended."""
-    with pytest.raises(grpc.RpcError) as caught:
-        caller.call(name, request)
-    return caught.value.code(), caught.value.details() or ""
 
 
 def bad(caller: Caller, name: str, request: object) -> str:

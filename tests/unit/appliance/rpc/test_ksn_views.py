@@ -5,11 +5,11 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS, Zone
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
-    CheckView,
     KsnStatusView,
     LookUpView,
     PolicyView,
@@ -114,5 +114,5 @@ def test_no_answer_has_its_reason_and_no_zone() -> None:
 
 def test_what_was_tried_has_its_result() -> None:
     """One line of `svm ksn check`."""
-    message = check_message(CheckView("TLS", False, "expired"))
+    message = check_message(Step("TLS", False, "expired"))
     assert (message.what, message.good, message.said) == ("TLS", False, "expired")
