@@ -22,6 +22,7 @@ from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Call, ReputationService
+from appliance.ksn.spent import last_day
 from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
@@ -124,10 +125,11 @@ def assemble(
         return KsnParts(policies, participants)
     service, place = _service(settings)
     written = DisclosureLedger(ledger, time.time)
+    quota = Quota(QuotaTerms(settings.per_minute, settings.per_day), time.monotonic)
     asking = Asking(
         service,
         Breaker(_breaker_terms(settings.breaker), time.monotonic),
-        Quota(QuotaTerms(settings.per_minute, settings.per_day), time.monotonic),
+        quota,
         written,
         AskingTerms(
             share=settings.budget_share,
@@ -140,6 +142,10 @@ def assemble(
     feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
+    before = last_day((entry.payload for entry in ledger.newest()), time.time())
+    quota.restore(spent.age for spent in before if spent.service == service.name)
+    if submitter is not None:
+        submitter.restore(before)
     statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
     return KsnParts(policies, participants, network, place, feed, submitter, statistics)
 

@@ -6,7 +6,7 @@ alone for a while, each time twice as long up to a bound.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 MINUTE = 60.0
@@ -47,7 +47,7 @@ class _Window:
     def __init__(self, limit: int, seconds: float) -> None:
         self.limit = limit
         self._seconds = seconds
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque(maxlen=limit)  # no more are ever needed
 
     def room_at(self, now: float) -> float:
         """From when on there is room."""
@@ -81,6 +81,13 @@ class Quota:
         self._day = _Window(terms.per_day, DAY)
         self._pause = terms.pause_seconds
         self._paused_until = 0.0
+
+    def restore(self, ages: Iterable[float]) -> None:
+        """Count requests that an earlier run sent so many seconds ago; the oldest first."""
+        now = self._clock()
+        for age in ages:
+            self._minute.take(now - age)
+            self._day.take(now - age)
 
     def seconds_to_room(self) -> float:
         """How long until a request may go out; 0 for now."""

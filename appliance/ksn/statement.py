@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.reputation import Call, Part, ReputationError, Request, Subject, Trouble
 
@@ -186,6 +187,18 @@ def disclosed(request: Request) -> dict[str, str]:
         digest = hashlib.sha256(part.data).hexdigest()
         fields["content"] = f"sha256 {digest}, offset {part.offset}, length {len(part.data)}"
     return fields
+
+
+def handed_over(fields: Mapping[str, str]) -> tuple[bytes, int]:
+    """Return which content it was and how much of it, from the fields of a submission in the ledger.
+
+    The digest is of the whole content, the length in bytes of what left. Raises ValueError.
+    """
+    digest = bytes.fromhex(fields.get("submitted digest", ""))
+    _, comma, length = fields.get("content", "").rpartition("length ")
+    if len(digest) != DIGEST_BYTES or not comma:
+        raise ValueError("these are not the fields of a submission")
+    return digest, int(length)
 
 
 def _request(call: Call, mode: Mode, values: Mapping[str, str], part: Part | None = None) -> Request:

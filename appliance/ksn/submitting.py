@@ -4,7 +4,7 @@ A content is offered when its scan is over, while it is still at hand. Whether i
 once, by rules: the engines' own verdict, the kind by the first bytes, the size, the budget of the day. What
 is wanted is held in memory within a bound, a whole file as a descriptor of its own on the same sealed memory,
 of a larger one a copy of its beginning, and sent in the background, one at a time. Just before, it is asked
-again whether the tenant takes part and how. No digest is sent twice.
+again whether the tenant takes part and how. No digest is sent twice within a day, nor while it is remembered.
 
 A scan neither waits for any of this nor fails by it. While the service is left alone or the quota is spent,
 what is held waits; not for good, and is then dropped.
@@ -13,7 +13,7 @@ what is held waits; not for good, and is then dropped.
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -25,9 +25,9 @@ from appliance.ksn.asking import Asker, Unknown
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Part, Request, Trouble
+from appliance.ksn.spent import DAY, Spent
 from appliance.ksn.statement import submission
 
-DAY: Final = 86_400.0
 MOST_REMEMBERED: Final = 32_768  # digests of which it is remembered that they were sent
 HELD_BYTES: Final = 64 << 20  # of all contents that wait, or of one that is larger
 _CHUNK: Final = 1 << 20  # read at a time, so that nobody waits for a large content to be copied
@@ -100,6 +100,11 @@ class DailyBudget:
         self._clock = clock
         self._taken: deque[Taken] = deque()
         self._used = 0
+
+    def restore(self, age: float, length: int) -> None:
+        """Count a file that was handed over `age` seconds ago, by an earlier run; the oldest first."""
+        self._taken.append(Taken(self._clock() - age, length))
+        self._used += length
 
     def take(self, length: int) -> Taken | None:
         """Count a file of so many bytes, or return None where there is no room for it."""
@@ -191,6 +196,13 @@ class Submitter:
                 self._hold(scanned)
         except OSError as error:  # no descriptor or no memory to be had
             self._fail(f"a content could not be held: {error.strerror}")
+
+    def restore(self, before: Iterable[Spent]) -> None:
+        """Take into account what was sent in the last day, by earlier runs; the oldest first."""
+        for spent in before:
+            if spent.digest:
+                self._budget.restore(spent.age, spent.length)
+                self._remember(spent.digest)
 
     def withdraw(self, scope: int) -> None:
         """Drop what waits for a tenant that takes part no more, or on other terms."""

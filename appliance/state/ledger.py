@@ -98,6 +98,14 @@ class LedgerStore:
             first = some[-1].number + 1
             limit = None if limit is None else limit - len(some)
 
+    def newest(self) -> Iterator[LedgerEntry]:
+        """Yield all entries there are, the newest first. Raises StateDamaged at one that cannot be read."""
+        after = self.count() + 1
+        while after > 1:
+            first = max(1, after - _AT_ONCE)
+            yield from reversed(self._some(first, after - first))
+            after = first
+
     def verify(self) -> LedgerCheck:
         """Look at every entry, as the ledger is when this begins. May take long: for a thread."""
         with self._environment.reading() as txn:

@@ -13,6 +13,7 @@ DIGEST_BYTES = 32
 USR = Path("/usr")
 READ_BYTES = 1 << 20
 MAGIC_BYTES = 512
+_AT_ONCE = 1_000_000  # digests that are made at a time: Python has none of more than 256 MiB
 
 # First bytes of what libarchive opens. YARA-X alone would not look inside, so the row that compares
 # the two leaves such files out.
@@ -24,12 +25,20 @@ CONTAINER_MAGICS = (
 
 def write_digests(path: Path, count: int, seed: int = 1) -> None:
     """Write `count` random digests to a file, one after another."""
-    path.write_bytes(random.Random(seed).randbytes(count * DIGEST_BYTES))
+    numbers = random.Random(seed)
+    with path.open("wb") as file:
+        for first in range(0, count, _AT_ONCE):
+            file.write(numbers.randbytes(min(_AT_ONCE, count - first) * DIGEST_BYTES))
 
 
 def split_digests(raw: bytes) -> list[bytes]:
     """Return the digests that a file of write_digests holds."""
-    return [raw[first : first + DIGEST_BYTES] for first in range(0, len(raw), DIGEST_BYTES)]
+    return list(each_digest(raw))
+
+
+def each_digest(raw: bytes) -> Iterator[bytes]:
+    """Yield them, for a file of which not all are to be objects at a time."""
+    return (raw[first : first + DIGEST_BYTES] for first in range(0, len(raw), DIGEST_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

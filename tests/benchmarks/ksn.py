@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from appliance.private_ksn.keys import new_key
@@ -59,9 +59,10 @@ def settings(base_url: str, key_file: Path | None = None, **more: object) -> str
     return "[ksn]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in chosen.items())
 
 
-def write_feed(path: Path, digests: Sequence[bytes]) -> None:
+def write_feed(path: Path, digests: Iterable[bytes]) -> None:
     """Write a plain list of digests."""
-    path.write_text("".join(f"{digest.hex()}\n" for digest in digests))
+    with path.open("w") as file:
+        file.writelines(f"{digest.hex()}\n" for digest in digests)
 
 
 def free_port() -> int:

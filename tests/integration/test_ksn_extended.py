@@ -17,7 +17,7 @@ from appliance.private_ksn.store import Store
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
 from tests.support import misbehaving_ksn as faults
 from tests.support import private_ksn
-from tests.support.ksn import ACTOR, KsnSvm, decision, ksn_svm
+from tests.support.ksn import ACTOR, KsnSvm, decision, ksn_svm, misbehaving_ksn
 from tests.support.misbehaving_ksn import Connection, Fault, Received
 from tests.support.svm import DEADLINE, RawGuest, Svm, chunk, digest_of, running_svm, say, until
 
@@ -84,6 +84,12 @@ async def send(guest: RawGuest, lease: int, content: bytes) -> verdict_pb2.Settl
     return await guest.answer(*guest.leases[lease])
 
 
+def forget_verdicts(directory: Path) -> None:
+    """Lose the cache of an SVM that is stopped, so that everything is scanned anew."""
+    (found,) = directory.rglob("cache.lmdb")
+    found.unlink()
+
+
 async def test_an_unknown_script_is_handed_over_and_the_ledger_has_it(tmp_path: Path) -> None:
     """After the scan, under its digest and no name; the ledger has what left, but not the content."""
     async with ksn_svm(tmp_path, mode_limit="extended") as ksn, RawGuest.connect(ksn.svm) as guest:
@@ -100,6 +106,27 @@ async def test_an_unknown_script_is_handed_over_and_the_ledger_has_it(tmp_path: 
         content = f"sha256 {digest}, offset 0, length {len(SCRIPT)}"
         assert request["fields"] == {"submitted digest": digest, "content": content}
         assert (request["tenant"], request["mode"]) == (DEFAULT_TENANT, "extended")
+
+
+async def test_a_restart_does_not_begin_the_day_anew(tmp_path: Path) -> None:
+    """Neither for the budget nor for the quota; and what was handed over is not handed over again."""
+    terms = {"mode_limit": "extended", "submit": SubmitSettings(daily_files=2), "per_day": 10}
+    async with misbehaving_ksn(knows_nothing()) as service:
+        async with ksn_svm(tmp_path, service, **terms) as ksn, RawGuest.connect(ksn.svm) as guest:
+            await ksn.accept(mode=Mode.EXTENDED)
+            await scan(guest, SCRIPT)
+            await until(lambda: submitter(ksn.svm).counts["sent"] == 1, "it is handed over")
+        forget_verdicts(tmp_path)
+        async with ksn_svm(tmp_path, service, **terms) as ksn, RawGuest.connect(ksn.svm) as guest:
+            network = ksn.svm.parts.ksn.network
+            assert network is not None
+            asked = sum(entry["kind"] == "request" for entry in await ksn.ledger())
+            assert (network.asking.quota_left() or 0) <= 10 - asked < 10
+            for content in (SCRIPT, SCRIPT + b"2", SCRIPT + b"3"):
+                await scan(guest, content)
+            await at_rest(ksn)
+            assert [received.body for received in handed_over(ksn)] == [SCRIPT, SCRIPT + b"2"]
+            assert submitter(ksn.svm).counts["over_budget"] == 1
 
 
 async def test_large_files_are_handed_over_whole_or_in_part(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -68,9 +69,7 @@ class Door:
 
 
 @asynccontextmanager
-async def web_side(
-    directory: Path, lists: UrlLists | None = None, **settings: object
-) -> AsyncIterator[WebSide]:
+async def web_side(directory: Path, lists: UrlLists | None = None, **settings: Any) -> AsyncIterator[WebSide]:
     """An SVM with KSN enabled, and CheckUrl served over it. settings: of [ksn]."""
     async with ksn_svm(directory, **settings) as ksn:
         parts = ksn.svm.parts

@@ -1,7 +1,7 @@
 """An SVM that uses a KSN of the test's own, and what an administrator decides there."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 from appliance.ksn_control import PolicyControl
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
 from appliance.state.ledger import LedgerStore
-from tests.support.misbehaving_ksn import MisbehavingKsn
+from tests.support.misbehaving_ksn import Fault, MisbehavingKsn
 from tests.support.svm import Svm, running_svm
 
 ACTOR = "uid-0.pid-1"
@@ -59,21 +59,33 @@ class KsnSvm:
 
 
 @asynccontextmanager
-async def ksn_svm(directory: Path, **settings: Any) -> AsyncIterator[KsnSvm]:
-    """A running SVM with KSN enabled, a private one that the test drives. settings: of [ksn]."""
-    service = MisbehavingKsn()
+async def misbehaving_ksn(act: Fault | None = None) -> AsyncIterator[MisbehavingKsn]:
+    """A service that listens. act: what it does; without, it answers as a good one."""
+    service = MisbehavingKsn() if act is None else MisbehavingKsn(act)
     await service.start()
-    usual = KsnSettings(
-        enabled=True,
-        type="private",
-        endpoint=service.base_url,
-        longest_seconds=0.5,
-        per_minute=0,
-        per_day=0,
-        breaker=BreakerSettings(pause_seconds=600, longest_pause_seconds=600),
-    )
     try:
-        async with running_svm(directory, ksn=replace(usual, **settings)) as svm:
-            yield KsnSvm(svm, service, PolicyControl(svm.parts.ksn))
+        yield service
     finally:
         await service.stop()
+
+
+@asynccontextmanager
+async def ksn_svm(
+    directory: Path, service: MisbehavingKsn | None = None, **settings: Any
+) -> AsyncIterator[KsnSvm]:
+    """A running SVM with KSN enabled, a private one that the test drives. settings: of [ksn].
+
+    service: one that listens already, for what outlives an SVM.
+    """
+    async with nullcontext(service) if service is not None else misbehaving_ksn() as asked:
+        usual = KsnSettings(
+            enabled=True,
+            type="private",
+            endpoint=asked.base_url,
+            longest_seconds=0.5,
+            per_minute=0,
+            per_day=0,
+            breaker=BreakerSettings(pause_seconds=600, longest_pause_seconds=600),
+        )
+        async with running_svm(directory, ksn=replace(usual, **settings)) as svm:
+            yield KsnSvm(svm, asked, PolicyControl(svm.parts.ksn))

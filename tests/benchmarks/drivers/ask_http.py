@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.data import split_digests
+from tests.benchmarks.data import DIGEST_BYTES
 from tests.benchmarks.drivers import reply, settings
 
 _END = b"\r\n\r\n"
@@ -90,13 +90,18 @@ def request(digest: bytes, port: int, key: str) -> bytes:
     ).encode()
 
 
-def answer(question: dict[str, Any], given: dict[str, Any], digests: list[bytes]) -> dict[str, Any]:
-    """Answer one line."""
+def answer(question: dict[str, Any], given: dict[str, Any], digests: bytes) -> dict[str, Any]:
+    """Answer one line. digests: one after another."""
     port = given["port"]
     if "body" in question:
-        _, (asking,) = asyncio.run(ask(port, [request(digests[0], port, given["key"])], 1, keep=True))
+        first = request(digests[:DIGEST_BYTES], port, given["key"])
+        _, (asking,) = asyncio.run(ask(port, [first], 1, keep=True))
         return {"body": asking.bodies[0].decode()}
-    chosen = random.Random(question["seed"]).choices(digests, k=question["count"])
+    places = range(0, len(digests), DIGEST_BYTES)
+    chosen = [
+        digests[place : place + DIGEST_BYTES]
+        for place in random.Random(question["seed"]).choices(places, k=question["count"])
+    ]
     requests = [request(digest, port, given["key"]) for digest in chosen]
     seconds, made = asyncio.run(ask(port, requests, given["connections"]))
     return {"seconds": seconds, "answered": sum(one.answered for one in made)}
@@ -104,7 +109,7 @@ def answer(question: dict[str, Any], given: dict[str, Any], digests: list[bytes]
 
 if __name__ == "__main__":
     handed = settings()
-    of_file = split_digests(Path(handed["digests"]).read_bytes())
+    of_file = Path(handed["digests"]).read_bytes()
     reply({})
     for line in sys.stdin:
         reply(answer(json.loads(line), handed, of_file))

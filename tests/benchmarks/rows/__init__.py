@@ -43,6 +43,5 @@ ROWS = (
     Row("ksn-answer-p99-slow", ksn_answers.slow),
     Row("ksn-answer-p99-hanging", ksn_answers.hanging),
     Row("ksn-answer-p99-dead", ksn_answers.dead),
-    Row("private-ksn-import", private_ksn.importing),
-    Row("private-ksn-answers", private_ksn.answers),
+    Row("private-ksn", private_ksn.run),
 )

@@ -1,50 +1,43 @@
 """The Private KSN by itself.
 
-private-ksn-import: lines a second of `private-ksn import` of a plain list of 1,000,000 random SHA-256
+private-ksn-import: lines a second of `private-ksn import` of a plain list of 10,000,000 random SHA-256
 into an empty data directory, as a whole command.
-private-ksn-answers: answers a second of `private-ksn serve` about random ones of 100,000 digests that it
-knows, with an API key. Theirs: a bare aiohttp handler, in another process, that always returns the same
-JSON, as long as ours, and looks at nothing. The same client asks both over 16 connections, one question
-at a time on each: bytes made before the clock starts, and a parser of its own, so that the server is what
-is measured.
+private-ksn-answers: answers a second of `private-ksn serve` about random ones of those, with an API key.
+Theirs: a bare aiohttp handler, in another process, that always returns the same JSON, as long as ours, and
+looks at nothing. The same client asks both over 16 connections, one question at a time on each: bytes made
+before the clock starts, and a parser of its own, so that the server is what is measured.
 """
 
 from contextlib import ExitStack
+from pathlib import Path
 
-from tests.benchmarks.data import split_digests, write_digests
+from tests.benchmarks.data import each_digest, write_digests
 from tests.benchmarks.harness import Bench, BenchError, Figure, Rounds, Target
 from tests.benchmarks.ksn import PrivateKsn, write_feed
 from tests.benchmarks.processes import Driver
 
-LINES, SHORT_LINES = 1_000_000, 10_000
-IMPORTS = 3
-KNOWN, SHORT_KNOWN = 100_000, 1_000
+KNOWN, SHORT_KNOWN = 10_000_000, 10_000
 QUESTIONS, SHORT_QUESTIONS = 20_000, 500  # of one round
 CONNECTIONS = 16
 ROUNDS = 9
 
 
-def importing(bench: Bench) -> list[Figure]:
-    """Measure private-ksn-import."""
-    count = SHORT_LINES if bench.short else LINES
+def run(bench: Bench) -> list[Figure]:
+    """Measure private-ksn-import and private-ksn-answers."""
+    count = SHORT_KNOWN if bench.short else KNOWN
     digests, feed = bench.scratch / "digests.bin", bench.scratch / "feed.txt"
     write_digests(digests, count)
-    write_feed(feed, split_digests(digests.read_bytes()))
-    rates = []
-    for number in range(bench.rounds(IMPORTS)):
-        rates.append(count / PrivateKsn(bench.scratch / f"ksn-{number}").take_in(feed))
-        bench.say(f"  import {number + 1}: {rates[-1]:.5g} digests/s")
-    return [Figure("private-ksn-import", "digests/s", Rounds(tuple(rates)), note=f"{count:,} digests")]
-
-
-def answers(bench: Bench) -> list[Figure]:
-    """Measure private-ksn-answers."""
-    questions = SHORT_QUESTIONS if bench.short else QUESTIONS
-    digests, feed = bench.scratch / "digests.bin", bench.scratch / "feed.txt"
-    write_digests(digests, SHORT_KNOWN if bench.short else KNOWN)
-    write_feed(feed, split_digests(digests.read_bytes()))
+    write_feed(feed, each_digest(digests.read_bytes()))
     ksn = PrivateKsn(bench.scratch / "private-ksn")
-    ksn.take_in(feed)
+    rate = count / ksn.take_in(feed)
+    imported = Figure("private-ksn-import", "digests/s", Rounds((rate,)), note=f"{count:,} digests")
+    bench.say(f"  import: {rate:.5g} digests/s")
+    return [imported, _answers(bench, ksn, digests)]
+
+
+def _answers(bench: Bench, ksn: PrivateKsn, digests: Path) -> Figure:
+    """Measure private-ksn-answers. digests: a file of those that it knows."""
+    questions = SHORT_QUESTIONS if bench.short else QUESTIONS
     with ExitStack() as stack:
         stack.enter_context(ksn.serve())
 
@@ -68,4 +61,4 @@ def answers(bench: Bench) -> list[Figure]:
 
         rounds = bench.alternate(bench.rounds(ROUNDS), lambda: rate(asking), lambda: rate(bare_asking))
     note = f"{CONNECTIONS} connections, bodies of {len(body)} bytes"
-    return [Figure("private-ksn-answers", "answers/s", rounds, Target(0.6, at_least=True), note)]
+    return Figure("private-ksn-answers", "answers/s", rounds, Target(0.6, at_least=True), note)

@@ -54,6 +54,16 @@ def test_zero_is_as_many_as_one_likes() -> None:
     assert quota.left_today() is None
 
 
+def test_what_an_earlier_run_sent_counts() -> None:
+    """Until a minute and a day have passed since then."""
+    quota, clock = made(2, 3)
+    quota.restore([DAY - 100, 90, 50])
+    assert (quota.left_today(), quota.take()) == (0, False)
+    assert quota.seconds_to_room() == 100
+    clock.now += 100
+    assert (quota.take(), quota.left_today()) == (True, 0)
+
+
 def test_what_was_not_sent_is_given_back() -> None:
     """Another may go out in its place."""
     quota, _ = made(1, 1)

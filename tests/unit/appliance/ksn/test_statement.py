@@ -15,6 +15,7 @@ from appliance.ksn.statement import (
     field_list,
     fields_of,
     first_unprintable,
+    handed_over,
     placed,
     request_for,
     shown_hash,
@@ -124,6 +125,13 @@ def test_the_ledger_has_content_by_digest_offset_and_length() -> None:
         "content": f"sha256 {hashlib.sha256(b'the content').hexdigest()}, offset 4096, length 11",
     }
     assert "the content" not in str(fields)
+
+
+def test_what_was_handed_over_can_be_read_back_from_the_ledger() -> None:
+    """The digest of the whole, and how much of it left; other fields are refused."""
+    assert handed_over(disclosed(submission(PART, Mode.EXTENDED))) == (b"d" * 32, 11)
+    with pytest.raises(ValueError, match="not the fields of a submission"):
+        handed_over({"digest": "ab" * 32})
 
 
 def test_the_document_has_the_fields_of_each_call() -> None:

@@ -18,7 +18,8 @@ from appliance.ksn import submitting
 from appliance.ksn.asking import Asker, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Part, Request, Trouble
-from appliance.ksn.submitting import DAY, DailyBudget, Scanned, Submitter, SubmitTerms
+from appliance.ksn.spent import DAY, Spent
+from appliance.ksn.submitting import DailyBudget, Scanned, Submitter, SubmitTerms
 from tests.support.scanning import until
 from tests.unit.appliance.ksn.test_participation import TERMS, consent, policy
 
@@ -271,6 +272,22 @@ async def test_the_days_budget_is_kept(bench: Bench, terms: dict[str, int]) -> N
     bench.now = DAY
     bench.offer()
     assert len(await bench.contents()) == 3
+
+
+async def test_a_restart_does_not_begin_the_day_anew(bench: Bench) -> None:
+    """What was sent before it counts until it is a day old, and is not sent again."""
+    bench.set_terms(daily_files=2)
+    who = ("ksn.example", "acme", "vm-1")
+    sent, digest = SCRIPT + b"sent", hashlib.sha256(SCRIPT + b"sent").digest()
+    bench.submitter.restore([Spent(DAY - 60, *who, digest, len(sent)), Spent(30, *who)])
+    bench.offer(sent)
+    bench.offer(SCRIPT + b"1")
+    bench.offer(SCRIPT + b"2")
+    assert await bench.contents() == [SCRIPT + b"1"]
+    assert bench.count("over_budget") == 1
+    bench.now += 60
+    bench.offer(SCRIPT + b"2")
+    assert await bench.contents() == [SCRIPT + b"1", SCRIPT + b"2"]
 
 
 def test_a_budget_that_is_given_back_is_there_again() -> None:

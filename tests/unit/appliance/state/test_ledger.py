@@ -92,6 +92,17 @@ def test_a_part_of_it_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert list(store.entries(first=8)) == list(store.entries(limit=0)) == []
 
 
+def test_the_newest_can_be_read_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, however many are read at once."""
+    monkeypatch.setattr(state_ledger, "_AT_ONCE", 3)
+    with opened(tmp_path) as store:
+        assert list(store.newest()) == []
+    written(tmp_path)
+    with opened(tmp_path) as store:
+        assert [entry.number for entry in store.newest()] == list(range(ENTRIES, 0, -1))
+        assert next(iter(store.newest())).payload == payload(ENTRIES)
+
+
 def test_the_chain_value_depends_on_all_that_was_written(tmp_path: Path) -> None:
     """So that a value noted elsewhere convicts whoever makes the whole file anew."""
     last = []

@@ -1,0 +1,72 @@
+"""What an earlier run sent in the last day."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from appliance.domain.policy import KsnType, Mode
+from appliance.ksn import spent
+from appliance.ksn.asking import Asker, Disclosure
+from appliance.ksn.ledger import DisclosureLedger
+from appliance.ksn.reputation import Call, Part, Request, Subject
+from appliance.ksn.spent import DAY, Spent, last_day
+from appliance.ksn.statement import request_for, submission
+
+NOW = 10 * DAY
+ASKER = Asker(16, "acme", "vm-1", KsnType.PRIVATE, Mode.EXTENDED, 1)
+QUESTION = request_for(Subject(Call.HASH, "ab" * 32), Mode.STANDARD)
+CONTENT = submission(Part(hashlib.sha256(b"whole").digest(), 0, b"who"), Mode.EXTENDED)
+
+
+class Written:
+    """A ledger's writer that keeps what it is given, the newest first."""
+
+    def __init__(self) -> None:
+        self.newest: list[Any] = []
+
+    def append(self, payloads: Any) -> int:
+        """Keep them."""
+        before = len(self.newest)
+        self.newest = [*reversed(payloads), *self.newest]
+        return before + 1
+
+
+async def ledger_of(*requests: tuple[float, Request]) -> list[Any]:
+    """What the ledger of this program has of requests, each with when it was sent and with its result."""
+    writer = Written()
+    for at, request in requests:
+        ledger = DisclosureLedger(writer, lambda at=at: at)  # type: ignore[misc]
+        ledger.after(await ledger.before(Disclosure("ksn.example", ASKER, request)), "taken")
+        await ledger.flush()
+    return writer.newest
+
+
+async def test_the_requests_of_the_last_day_are_found_the_oldest_first() -> None:
+    """With what each handed over; their results are no requests."""
+    newest = await ledger_of((NOW - DAY, QUESTION), (NOW - DAY + 1, CONTENT), (NOW - 5, QUESTION))
+    who = ("ksn.example", "acme", "vm-1")
+    assert last_day(newest, NOW) == [
+        Spent(DAY - 1, *who, hashlib.sha256(b"whole").digest(), 3),
+        Spent(5.0, *who),
+    ]
+
+
+async def test_what_was_written_in_the_future_counts_as_of_now() -> None:
+    """A clock that is set back does not give the quota back."""
+    newest = await ledger_of((NOW - 10, QUESTION), (NOW + 3 * DAY, QUESTION))
+    assert [each.age for each in last_day(newest, NOW)] == [10, 0]
+
+
+async def test_no_more_entries_are_read_than_a_start_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three requests and their results the newest two entries are one of each."""
+    monkeypatch.setattr(spent, "MOST_ENTRIES", 2)
+    newest = await ledger_of((NOW - 3, QUESTION), (NOW - 2, QUESTION), (NOW - 1, QUESTION))
+    assert [each.age for each in last_day(newest, NOW)] == [1]
+
+
+def test_a_submission_that_does_not_say_what_it_was_is_not_passed_over() -> None:
+    """It may have been the whole budget."""
+    entry = {"kind": "request", "at": NOW, "call": "submit", "fields": {"submitted digest": "ab" * 32}}
+    with pytest.raises(ValueError, match="not the fields of a submission"):
+        last_day([entry], NOW)
