@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TextIO
 
 from appliance.config import admin_socket
@@ -45,6 +46,14 @@ class Console:
     def say_json(self, value: Any) -> None:
         """Print one JSON document."""
         self.say(json.dumps(value, indent=2))
+
+    def say_json_list(self, values: Iterable[Any]) -> None:
+        """Print one JSON list, each value as it comes: all of them may be more than memory holds."""
+        between = "["
+        for value in values:
+            print(between, indent(json.dumps(value, indent=2), "  "), sep="\n", end="", file=self.out)
+            between = ","
+        self.say("[]" if between == "[" else "\n]")
 
     def talks(self) -> bool:
         """Whether a person reads what is printed, and can answer."""

@@ -119,7 +119,7 @@ def joined(entries: Iterable[LedgerEntry]) -> Iterator[Disclosed]:
 
 def _print(requests: Iterable[Disclosed], as_json: bool, console: Console) -> None:
     if as_json:
-        console.say_json([_as_dict(request) for request in requests])
+        console.say_json_list(_as_dict(request) for request in requests)
         return
     nothing = True
     for request in requests:

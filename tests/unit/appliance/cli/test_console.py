@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_complaints_are_one_line() -> None:
     err = io.StringIO()
     Console({}, io.StringIO(), err, lambda: 0).complain("first\nsecond")
     assert err.getvalue() == "svm: first?second\n"
+
+
+@pytest.mark.parametrize("values", [[], [{}], [{"a": [1, "x\ny"]}, 2, "\x1b"]])
+def test_a_list_that_comes_piece_by_piece_is_printed_as_if_it_were_whole(values: list[object]) -> None:
+    """Line ends and controls in it stay escaped."""
+    out = io.StringIO()
+    Console({}, out, io.StringIO(), lambda: 0).say_json_list(iter(values))
+    assert out.getvalue() == json.dumps(values, indent=2) + "\n"
 
 
 def test_exit_codes_that_do_not_occur_are_not_listed() -> None:
