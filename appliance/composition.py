@@ -27,6 +27,7 @@ from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.protection import Ageing, Key, Protection
+from appliance.reloading import reload_all, reload_lists
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
@@ -35,7 +36,7 @@ from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
-from appliance.scanning.scanner import ReloadFailed, Scanner
+from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
@@ -81,7 +82,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
-        stopped = _catch_signals(parts.scanner, parts.web.lists)
+        stopped = _catch_signals(parts)
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
@@ -127,19 +128,6 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
-
-
-async def reload_lists(lists: UrlLists) -> None:
-    """Read the lists of web addresses anew; what could not be taken is logged."""
-    report = await asyncio.to_thread(lists.reload)
-    if report.bad or report.left_out:
-        log.warning(
-            "lists of web addresses",
-            entries=report.entries,
-            bad=report.bad,
-            left_out=report.left_out,
-            first=report.problems[:1],
-        )
 
 
 def _done(protection: Protection) -> Figures:
@@ -242,21 +230,14 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
     parts.sessions.on_breach.append(breach)
 
 
-def _catch_signals(scanner: Scanner, lists: UrlLists) -> asyncio.Event:
-    """SIGTERM and SIGINT set the event; SIGHUP reloads the signatures, and the lists of web addresses."""
+def _catch_signals(parts: Parts) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event; SIGHUP has read anew what an operator may have changed."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        try:
-            await scanner.reload()
-        except ReloadFailed as error:
-            log.error("reload failed, the old signatures stay in use", why=str(error))
-        await reload_lists(lists)
+    reloads: set[asyncio.Task[str]] = set()
 
     def hang_up() -> None:
-        task = loop.create_task(reload())
+        task = loop.create_task(reload_all(parts.scanner, parts.web.lists, parts.ksn.key))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 

@@ -170,6 +170,7 @@ class BreakerSettings:
     slow_seconds: Annotated[float, Range(0.01, 60)] = 0.5
     pause_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
     longest_pause_seconds: Annotated[float, Range(0.1, 86400)] = 300.0
+    refused_pause_seconds: Annotated[float, Range(1, 604800)] = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

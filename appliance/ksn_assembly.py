@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import Participation, Reason
 from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
@@ -21,7 +22,7 @@ from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
-from appliance.ksn.reputation import Call, ReputationService
+from appliance.ksn.reputation import Call
 from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
@@ -31,7 +32,8 @@ from appliance.state.ledger import LedgerStore
 from appliance.state.policies import PolicyStore
 from appliance.state.positions import PositionStore
 
-MAX_KEY_BYTES = 4096
+if TYPE_CHECKING:
+    from appliance.ksn.opentip import OpenTip
 
 
 class KsnUnusable(Exception):
@@ -57,6 +59,7 @@ class KsnParts:
     feed: ChangeFeed | None = None
     submitter: Submitter | None = None
     statistics: Statistics | None = None
+    key: ApiKey | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -141,7 +144,8 @@ def assemble(
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
     statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
-    return KsnParts(policies, participants, network, place, feed, submitter, statistics)
+    key = ApiKey(settings.api_key_file, service, asking.ask_again)
+    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key)
 
 
 def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
@@ -185,15 +189,18 @@ def assemble_web(ksn: KsnParts, lists: UrlLists, valid_for_seconds: float) -> We
     return web
 
 
-def _service(settings: KsnSettings) -> tuple[ReputationService, Place]:
+def _service(settings: KsnSettings) -> tuple["OpenTip", Place]:
     """Return the driver of the service, and where that is. Raises KsnUnusable."""
     # Here and not above: an SVM without KSN is spared the HTTP library, some 15 MB.
     from appliance.ksn.opentip import GLOBAL_KSN, BadEndpoint, Endpoint, OpenTip  # noqa: PLC0415
 
-    key = settings.api_key_file
+    try:
+        key = "" if settings.api_key_file is None else read_key(settings.api_key_file)
+    except KeyUnusable as error:
+        raise KsnUnusable(str(error)) from error
     endpoint = Endpoint(
         settings.endpoint or GLOBAL_KSN,
-        "" if key is None else _read_key(key),
+        key,
         settings.ca_file,
         settings.proxy or None,
         settings.certificate_file,
@@ -214,6 +221,7 @@ def _breaker_terms(settings: BreakerSettings) -> BreakerTerms:
         slow_seconds=settings.slow_seconds,
         pause_seconds=settings.pause_seconds,
         longest_pause_seconds=settings.longest_pause_seconds,
+        refused_pause_seconds=settings.refused_pause_seconds,
     )
 
 
@@ -231,17 +239,3 @@ def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
         lambda: positions.get(place.base_url),
         keep,
     )
-
-
-def _read_key(path: Path) -> str:
-    """Return the API key in a file, or raise KsnUnusable, which says nothing of what is in it."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_KEY_BYTES + 1)
-        text = raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "") or "it is not UTF-8"
-        raise KsnUnusable(f"ksn.api_key_file: {path} cannot be read: {why}") from error
-    if len(raw) > MAX_KEY_BYTES:
-        raise KsnUnusable(f"ksn.api_key_file: {path} is over {MAX_KEY_BYTES} bytes: is it the right file?")
-    return text.strip()

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
-from appliance.ksn.asking import Asker, Outcome, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Outcome
 from appliance.ksn.checking import Step, check
 from appliance.ksn.network import Ksn
 from appliance.ksn.reputation import Call, Subject

@@ -16,7 +16,9 @@ In the order that a question passes:
 - `feed`       hears which reputations changed, from a service that tells
 - `ledger`     written down before anything leaves, many at a time
 - `checking`   tries a service step by step, for `svm ksn check`
+- `asker`      who asks, and what leaves on his behalf
 - `asking`     never in the way: a slice of the budget, bounds, single flight, the ledger told before
 - `breaker`    when a service is left alone
+- `api_key`    by which the provider is known to a service, read again when he says so
 - `quota`      how much may be asked
 """

@@ -15,10 +15,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from appliance.domain.policy import KsnType, Mode
+from appliance.domain.policy import Mode
+from appliance.ksn.asker import Asker, Disclosure, Unknown
 from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, State
 from appliance.ksn.quota import AskingTerms, Quota
 from appliance.ksn.reputation import (
@@ -31,39 +31,6 @@ from appliance.ksn.reputation import (
     Trouble,
 )
 from appliance.ksn.statement import request_for
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """For whom a question is asked, and by which decision it may be.
-
-    scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
-    of the Statement of that type which it accepted.
-    """
-
-    scope: int
-    tenant: str
-    guest: str
-    type: KsnType
-    mode: Mode
-    statement: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """What is about to leave, and on whose behalf; `statement.disclosed` lists its fields."""
-
-    service: str
-    asker: Asker
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Why there is no answer. Never kept. reason: a sentence for people."""
-
-    why: Trouble
-    reason: str
 
 
 class Ledger(Protocol):
@@ -83,6 +50,10 @@ _Key = tuple[int, Mode, Subject]
 
 TAKEN = "taken"  # the result, in the ledger, of what was handed over
 CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
+_REFUSED = (
+    "{} refuses the provider's credentials: put an API key in force into ksn.api_key_file, then "
+    "`svm signatures reload`; without that it is tried again in {:.0f} min"
+)
 _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 
 
@@ -133,6 +104,16 @@ class Asking:
             return False
         return self._breaker.state is not State.OPEN and not self._quota.seconds_to_room()
 
+    def ask_again(self, changed: bool) -> bool:
+        """Ask a service anew that refused the credentials, or that others were set for; whether it is.
+
+        changed: whether others were. One that is left alone for another reason stays so.
+        """
+        anew = changed or self._breaker.refused
+        if anew:
+            self._breaker.credentials_changed()
+        return anew
+
     def slice_of(self, budget: float) -> float:
         """How many of `budget` seconds a question may take."""
         return min(budget * self._terms.share, self._terms.longest_seconds)
@@ -154,11 +135,9 @@ class Asking:
     def trouble(self) -> Unknown | None:
         """Why no question would go out now, whoever asks; None where one would."""
         name = self.service_name
-        if self._breaker.refused:
-            return Unknown(
-                Trouble.REFUSED, f"{name} refuses the provider's credentials: set an API key in force"
-            )
         if self._breaker.state is State.OPEN:
+            if self._breaker.refused:
+                return Unknown(Trouble.REFUSED, _REFUSED.format(name, self._breaker.seconds_to_try() / 60))
             return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
         wait = self._quota.seconds_to_room()
         return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s") if wait else None

@@ -17,7 +17,8 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
 from appliance.domain.participation import Participation, Reason
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asker, Asking, Outcome, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Asking, Outcome
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.participation import Participants, Reasons
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, KsnType, Mode, Policy
-from appliance.ksn.asking import Asker
+from appliance.ksn.asker import Asker
 from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 
 Reasons = tuple[tuple[Reason, str], ...]

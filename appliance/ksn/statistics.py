@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from typing import Final
 
 from appliance.domain.guest import Guest
-from appliance.ksn.asking import Unknown
+from appliance.ksn.asker import Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Trouble
 from appliance.ksn.statement import statistics

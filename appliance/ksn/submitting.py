@@ -21,7 +21,7 @@ from appliance.domain.guest import Guest
 from appliance.domain.outcome import Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import NoAnswer, Verdict
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Part, Request, Trouble

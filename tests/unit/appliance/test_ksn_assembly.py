@@ -88,6 +88,19 @@ def test_a_key_that_cannot_be_read_is_named(
         parts(environment, replace(PRIVATE, api_key_file=key))
 
 
+async def test_the_key_can_be_read_again(environment: StateEnvironment, tmp_path: Path) -> None:
+    """From the file that the settings name."""
+    key = tmp_path / "key"
+    key.write_text("one\n")
+    made = parts(environment, replace(PRIVATE, api_key_file=key))
+    assert made.key is not None
+    assert made.network is not None
+    assert not (await made.key.renew()).changed
+    key.write_text("two\n")
+    assert (await made.key.renew()).changed
+    await made.network.close()
+
+
 def test_a_certificate_that_is_none_is_named(environment: StateEnvironment, tmp_path: Path) -> None:
     """Before the SVM serves anybody."""
     (tmp_path / "ca.pem").write_text("no certificate")

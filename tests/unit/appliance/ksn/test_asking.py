@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.asking import Asker, Asking, Disclosure, Outcome, Unknown
+from appliance.ksn.asker import Asker, Disclosure, Unknown
+from appliance.ksn.asking import Asking, Outcome
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
@@ -463,6 +464,25 @@ async def test_whether_there_is_room_is_told_without_asking(bench: Bench) -> Non
     assert trouble is not None
     assert (trouble.why, bench.asking.breaker_state) == (Trouble.REFUSED, State.OPEN)
     assert not bench.asking.has_room(ASKER)
+
+
+async def test_a_service_that_refused_is_asked_again_when_told(bench: Bench) -> None:
+    """Also with the key that it refused; the sentence says what to do. One that failed stays left alone."""
+    bench.service.act = ksn.says(b"", 401)
+    await bench.why()
+    trouble = bench.asking.trouble()
+    assert trouble is not None
+    assert "svm signatures reload" in trouble.reason
+    assert "tried again in 60 min" in trouble.reason
+    bench.service.act = ksn.answers()
+    assert bench.asking.ask_again(changed=False)
+    assert isinstance(await bench.ask(), Answer)
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert not bench.asking.ask_again(changed=False)
+    assert await bench.why() is Trouble.PAUSED
+    assert bench.asking.ask_again(changed=True)
+    assert bench.breaker.state is State.CLOSED
 
 
 async def test_every_answer_is_told_whoever_still_waits(bench: Bench) -> None:

@@ -9,7 +9,8 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asking, Unknown
+from appliance.ksn.asker import Unknown
+from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn

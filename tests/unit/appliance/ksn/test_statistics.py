@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.domain.policy import Decision, KsnType, Mode
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Request, Trouble
 from appliance.ksn.statistics import SENDER, Figures, Statistics

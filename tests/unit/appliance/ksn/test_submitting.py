@@ -15,7 +15,7 @@ from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn import submitting
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Part, Request, Trouble
 from appliance.ksn.submitting import DAY, DailyBudget, Scanned, Submitter, SubmitTerms
