@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
-from appliance.domain.participation import Participation, Reason
+from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
@@ -68,8 +68,13 @@ class KsnParts:
     def participation_of(self, guest: Guest) -> Participation:
         """How a guest's tenant takes part now. A guest is not told how things are inside of the SVM."""
         found = self.participation(guest.scope)
-        reasons = tuple((reason, _FOR_GUESTS.get(reason, said)) for reason, said in found.reasons)
-        return replace(found, reasons=reasons)
+        reasons = [(reason, _FOR_GUESTS.get(reason, said)) for reason, said in found.reasons]
+        asker = self.participants.asker(guest)
+        if self.network is not None and asker is not None:
+            trouble = self.network.asking.trouble_of(asker)
+            reasons += [(Reason.QUOTA_SPENT, trouble.reason)] if trouble is not None else []
+        state = KsnState.RESTRICTED if reasons and found.state is KsnState.ENABLED else found.state
+        return replace(found, state=state, reasons=tuple(reasons))
 
     def figures(self) -> dict[str, float]:
         """Figures for metrics and status; none where KSN is not enabled."""
@@ -81,6 +86,7 @@ class KsnParts:
         return {
             **{f"ksn_{name}": float(count) for name, count in network.counts.items()},
             **{f"ksn_submit_{name}": float(count) for name, count in submitted.items()},
+            "ksn_over_share": network.asking.over_share,
             "ksn_under_way": network.asking.under_way,
             "ksn_ledger_entries": network.ledger.entries,
             "ksn_ledger_failing": bool(network.ledger.failing),
@@ -130,7 +136,7 @@ def assemble(
     asking = Asking(
         service,
         Breaker(_breaker_terms(settings.breaker), time.monotonic),
-        Quota(QuotaTerms(settings.per_minute, settings.per_day), time.monotonic),
+        Quota(QuotaTerms(settings.per_minute, settings.per_day, share=settings.guest_share), time.monotonic),
         written,
         AskingTerms(
             share=settings.budget_share,

@@ -90,6 +90,9 @@ FIGURES = {
     "ksn_not_worth_asking": Figure(
         "counter", "Digests that KSN was not asked about, for want of room or of use"
     ),
+    "ksn_over_share": Figure(
+        "counter", "Questions that were not asked since their guest had used its share of the quota"
+    ),
     "ksn_flipped": Figure("counter", "Digests of which KSN told that it says something else now"),
     "ksn_under_way": Figure("gauge", "Subjects that KSN is asked about now"),
     "ksn_ledger_entries": Figure("counter", "Entries that were written to the disclosure ledger"),

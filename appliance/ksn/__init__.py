@@ -20,5 +20,6 @@ In the order that a question passes:
 - `asking`     never in the way: a slice of the budget, bounds, single flight, the ledger told before
 - `breaker`    when a service is left alone
 - `api_key`    by which the provider is known to a service, read again when he says so
-- `quota`      how much may be asked
+- `quota`      how much may be asked, and by whom
+- `turns`      whose request is next, where too many want to go out
 """

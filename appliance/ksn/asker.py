@@ -1,9 +1,19 @@
 """Who asks, what then leaves on his behalf, and what it is when no answer comes."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
 
+from appliance.domain.guest import user_of
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.reputation import Request, Trouble
+
+
+class Standing(StrEnum):
+    """In whose interest a question is."""
+
+    GUEST = "guest"
+    HOUSE = "house"  # the SVM's own, or its administrator's
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +21,7 @@ class Asker:
     """For whom a question is asked, and by which decision it may be.
 
     scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
-    of the Statement of that type which it accepted.
+    of the Statement of that type which it accepted. standing: what shares bind it.
     """
 
     scope: int
@@ -20,6 +30,14 @@ class Asker:
     type: KsnType
     mode: Mode
     statement: int
+    standing: Standing = Standing.GUEST
+
+    @property
+    def payer(self) -> str:
+        """Whose share of slots and quota it takes: guests of one user of the machine have one together."""
+        if self.standing is Standing.GUEST:
+            return f"{self.scope} {user_of(self.guest)}"
+        return self.standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +55,13 @@ class Unknown:
 
     why: Trouble
     reason: str
+
+
+class Ledger(Protocol):
+    """Where it is written down what leaves. `ledger.DisclosureLedger` is it."""
+
+    async def before(self, disclosure: Disclosure) -> int:
+        """Return the number under which it stands, once that is durable. Raises where it is not."""
+
+    def after(self, number: int, result: str) -> None:
+        """Note how the request of that number ended. Does not wait."""

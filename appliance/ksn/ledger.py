@@ -45,7 +45,7 @@ class _Waiting:
 
 
 class DisclosureLedger:
-    """Implements `asking.Ledger`. Lives on one event loop.
+    """Implements `asker.Ledger`. Lives on one event loop.
 
     entries: written since it was made. failing: why the last group was not written, "" where it was.
     """

@@ -1,6 +1,7 @@
 """Asking without being in the way, against a local server that goes wrong as it is told to."""
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import AsyncIterator
@@ -11,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.asker import Asker, Disclosure, Unknown
+from appliance.ksn.asker import Asker, Disclosure, Standing, Unknown
 from appliance.ksn.asking import Asking, Outcome
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Answer, Call, Changes, Part, Request, Subject, Trouble
-from appliance.ksn.statement import disclosed, statistics, submission
+from appliance.ksn.statement import changes_since, disclosed, statistics, submission
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
 from tests.support.certificates import self_signed
@@ -30,6 +31,11 @@ SUBJECT = Subject(Call.HASH, "ab" * 32)
 PART = Part(bytes(32), 0, b"content")
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
+
+
+def made_up(name: str) -> Subject:
+    """A subject like no other."""
+    return Subject(Call.HASH, hashlib.sha256(name.encode()).hexdigest())
 
 
 @dataclass
@@ -222,6 +228,45 @@ async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
     assert "there is room in" in outcome.reason
 
 
+async def test_no_guest_spends_the_quota_for_all(bench: Bench) -> None:
+    """One user with many processes has one share; another guest, and an administrator, are answered."""
+    await bench.restart(quota=QuotaTerms(per_minute=0, per_day=4, share=0.5))
+    names = [f"uid-7.pid-{number}" for number in range(3)]
+    for name in names[:2]:
+        assert isinstance(await bench.ask(replace(ASKER, guest=name), made_up(name)), Answer)
+    greedy = replace(ASKER, guest=names[2])
+    assert not bench.asking.has_room(greedy)
+    outcome = await bench.ask(greedy, made_up("another"))
+    assert isinstance(outcome, Unknown)
+    assert (outcome.why, "its share of the day's quota" in outcome.reason) == (Trouble.QUOTA, True)
+    assert bench.asking.trouble_of(greedy) == outcome
+    assert bench.asking.over_share == 2
+    assert bench.asking.trouble() is None
+    assert isinstance(await bench.ask(replace(ASKER, guest="uid-8.pid-1")), Answer)
+    assert isinstance(await bench.ask(replace(OTHER, standing=Standing.HOUSE)), Answer)
+    assert len(bench.service.received) == len(bench.told) == 4
+
+
+async def test_guests_take_turns_for_the_requests_under_way(bench: Bench) -> None:
+    """Who asks one question is not behind all that another has asked before."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    proceed = asyncio.Event()
+
+    async def wait(connection: ksn.Connection) -> None:
+        await proceed.wait()
+        await ksn.answers()(connection)
+
+    bench.service.act = wait
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(bench.ask(subject=made_up(f"greedy {number}")))
+        await until(lambda: bench.service.received, "the first question arrives")
+        group.create_task(bench.ask(replace(ASKER, guest="modest")))
+        await until(lambda: bench.asking.under_way == 6, "all wait")
+        proceed.set()
+    assert [told.asker.guest for told in bench.told].index("modest") <= 2
+
+
 async def test_nothing_is_sent_that_could_not_be_recorded(bench: Bench) -> None:
     """The ledger fails: nothing arrives, the quota is not touched, the breaker stays closed."""
     await bench.restart(quota=QuotaTerms(per_minute=1))
@@ -392,6 +437,27 @@ class Broken:
 
     async def close(self) -> None:
         """Have nothing to close."""
+
+
+class Telling(Broken):
+    """A driver that tells of changes."""
+
+    async def changes(self, request: Request, seconds: float) -> Changes:
+        """Of none, up to a position."""
+        return Changes(7)
+
+
+async def test_waiting_for_changes_is_nobodys_to_prevent(bench: Bench) -> None:
+    """It has a count of its own: the questions' is spent, and it does not touch theirs."""
+    await bench.restart(quota=QuotaTerms(per_minute=1))
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    request = changes_since(0, 1, Mode.STANDARD)
+    house = replace(ASKER, standing=Standing.HOUSE)
+    assert isinstance(await bench.ask(), Answer)
+    assert await asking.watch(house, request, PATIENCE) == Changes(7)
+    again = await asking.watch(house, request, PATIENCE)
+    assert isinstance(again, Unknown)
+    assert again.why is Trouble.QUOTA
 
 
 async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:
