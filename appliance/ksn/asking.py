@@ -130,15 +130,17 @@ class Asking:
         """As the ledger has it."""
         return self._service.name
 
-    def trouble(self) -> Unknown | None:
-        """Why no question would go out now, whoever asks; None where one would."""
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
+        """Why nothing would go out now, whoever asks, or for this one; None where something would."""
         name = self.service_name
         if self._breaker.state is State.OPEN:
             if self._breaker.refused:
                 return Unknown(Trouble.REFUSED, _REFUSED.format(name, self._breaker.seconds_to_try() / 60))
             return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
         wait = self._quota.seconds_to_room()
-        return self._spent(wait) if wait else None
+        if wait:
+            return self._spent(wait)
+        return None if asker is None else self.trouble_of(asker)
 
     def trouble_of(self, asker: Asker) -> Unknown | None:
         """Why no question of this guest would go out, where others' would; None where his would, too."""

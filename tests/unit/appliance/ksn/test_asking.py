@@ -247,6 +247,22 @@ async def test_no_guest_spends_the_quota_for_all(bench: Bench) -> None:
     assert len(bench.service.received) == len(bench.told) == 4
 
 
+async def test_contents_have_one_share_whosever_they_are(bench: Bench) -> None:
+    """Beside that of their guests; it is told when it is used, so that they can wait."""
+    await bench.restart(quota=QuotaTerms(per_minute=0, per_day=4, share=0.5))
+    request = submission(PART, Mode.EXTENDED)
+    senders = [
+        replace(ASKER, guest=guest, mode=Mode.EXTENDED, standing=Standing.CONTENT) for guest in ("a", "b")
+    ]
+    for sender in senders:
+        assert bench.asking.trouble(sender) is None
+        assert await bench.asking.send(sender, request, PATIENCE) is None
+    trouble = bench.asking.trouble(senders[0])
+    assert trouble is not None
+    assert trouble.why is Trouble.QUOTA
+    assert isinstance(await bench.ask(replace(ASKER, guest="a")), Answer)
+
+
 async def test_guests_take_turns_for_the_requests_under_way(bench: Bench) -> None:
     """Who asks one question is not behind all that another has asked before."""
     await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))

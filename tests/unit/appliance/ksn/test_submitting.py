@@ -15,7 +15,7 @@ from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn import submitting
-from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Part, Request, Trouble
 from appliance.ksn.submitting import DAY, DailyBudget, Scanned, Submitter, SubmitTerms
@@ -67,13 +67,15 @@ class Bench:
             lambda: self.now,
         )
 
-    def trouble(self) -> Unknown | None:
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
         """What the test wants to be in the way."""
+        assert asker is None or asker.standing is Standing.CONTENT
         return self.in_the_way
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
         """Keep it, and say what the test wants."""
         assert (request.call, request.mode) == (Call.SUBMIT, Mode.EXTENDED)
+        assert asker.standing is Standing.CONTENT
         assert request.part is not None
         assert dict(request.fields) == {"submitted digest": request.part.sha256.hex()}
         self.sent.append((asker, request.part))
