@@ -20,6 +20,7 @@ from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.outcome import Disposition
 from appliance.domain.verdict import Answer
+from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.statistics import Figures
@@ -125,6 +126,8 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     if ksn.submitter is not None:
         stack.push_async_callback(ksn.submitter.close)  # before the network is
         protection.on_scanned.append(partial(_offer, ksn.submitter))
+    if ksn.later is not None:
+        protection.on_scanned.append(partial(_note, ksn.later))
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
@@ -140,6 +143,11 @@ def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -
     """Have a content whose scan is over handed over, if it is wanted."""
     guest = Guest(content.guest_id, key[0])
     submitter.offer(Scanned(guest, key[1], content.size, content.fd, answer))
+
+
+def _note(later: Later, key: Key, content: SpoolFile, answer: Answer) -> None:
+    """Have KSN asked later about a content whose scan is over, if it gave no answer before."""
+    later.scanned(Guest(content.guest_id, key[0]), key[1], answer)
 
 
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
@@ -282,6 +290,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             group.create_task(_follow(parts.ksn)),
+            group.create_task(_ask_later(parts.ksn)),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield
@@ -296,6 +305,15 @@ async def _follow(ksn: KsnParts) -> None:
             await ksn.feed.run()
     except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
         log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
+
+
+async def _ask_later(ksn: KsnParts) -> None:
+    """Ask about what was scanned while KSN gave no answer."""
+    try:
+        if ksn.later is not None:
+            await ksn.later.run()
+    except Exception as error:  # a fault of this program in what nobody waits for must not end the SVM
+        log.error("nothing is asked of KSN later any more", why=f"{type(error).__name__}: {error}")
 
 
 async def _report(ksn: KsnParts) -> None:

@@ -17,6 +17,7 @@ from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
 from appliance.ksn.feed import ChangeFeed
+from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
@@ -60,6 +61,7 @@ class KsnParts:
     submitter: Submitter | None = None
     statistics: Statistics | None = None
     key: ApiKey | None = None
+    later: Later | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -83,9 +85,11 @@ class KsnParts:
             return {}
         left, submitter = network.asking.quota_left(), self.submitter
         submitted = {} if submitter is None else submitter.counts
+        later = {} if self.later is None else {**self.later.counts, "waiting": len(self.later)}
         return {
             **{f"ksn_{name}": float(count) for name, count in network.counts.items()},
             **{f"ksn_submit_{name}": float(count) for name, count in submitted.items()},
+            **{f"ksn_later_{name}": float(count) for name, count in later.items()},
             "ksn_over_share": network.asking.over_share,
             "ksn_under_way": network.asking.under_way,
             "ksn_ledger_entries": network.ledger.entries,
@@ -149,9 +153,11 @@ def assemble(
     feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
-    statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
+    later = _later(network)
+    totals = _totals(network, later, done)
+    statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
     key = ApiKey(settings.api_key_file, service, asking.ask_again)
-    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key)
+    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later)
 
 
 def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
@@ -171,14 +177,28 @@ def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
     return submitter
 
 
-def _statistics(network: Ksn, takes: frozenset[Call], done: Callable[[], Figures]) -> Statistics:
-    """Return what reports how much was done; it hears of consent that is withdrawn."""
+def _later(network: Ksn) -> Later:
+    """Return what asks later; it hears of every answer, of none, and of consent that is withdrawn."""
+    later = Later(network.asking, network.participants, network.is_open, time.monotonic)
+    network.on_withdraw.append(later.withdraw)
+    network.on_unanswered.append(later.unanswered)
+    network.on_answer.append(later.answered)
+    return later
+
+
+def _totals(network: Ksn, later: Later, done: Callable[[], Figures]) -> Callable[[int], Figures]:
+    """Return what tells how much was done for a scope."""
 
     def totals(scope: int) -> Figures:
         if scope != DEFAULT_TENANT_SCOPE:  # no guest is any other tenant's yet
             return Figures()
-        return replace(done(), asked=network.counts["asked"])
+        return replace(done(), asked=network.counts["asked"] + later.counts["asked"])
 
+    return totals
+
+
+def _statistics(network: Ksn, takes: frozenset[Call], totals: Callable[[int], Figures]) -> Statistics:
+    """Return what reports how much was done; it hears of consent that is withdrawn."""
     statistics = Statistics(network.asking, takes, network.participants, totals, time.monotonic)
     network.on_withdraw.append(statistics.withdraw)
     return statistics

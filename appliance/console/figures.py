@@ -107,6 +107,13 @@ FIGURES = {
     "ksn_changes_lost": Figure(
         "counter", "Times that changes were missed, since the service keeps them no more"
     ),
+    "ksn_later_noted": Figure(
+        "counter", "Digests that were noted to be asked about later, since KSN gave no answer"
+    ),
+    "ksn_later_asked": Figure("counter", "Questions about them that were put to KSN"),
+    "ksn_later_answered": Figure("counter", "Answers to those"),
+    "ksn_later_dropped": Figure("counter", "Digests of them that were dropped for want of room"),
+    "ksn_later_waiting": Figure("gauge", "Digests that wait to be asked about later"),
     "ksn_submit_queued": Figure("counter", "Contents that were put into the queue for analysis"),
     "ksn_submit_sent": Figure("counter", "Contents, or parts of them, that were handed over"),
     "ksn_submit_sent_bytes": Figure("counter", "Bytes of them"),

@@ -13,6 +13,7 @@ In the order that a question passes:
 - `opentip`    the driver for the OpenTIP dialect (aiohttp); `opentip_json` reads what comes back
 - `submitting` hands over content in extended mode; `kinds` says what kind a content is
 - `statistics` reports how much was done, at intervals
+- `later`      asks about what was scanned while KSN gave no answer
 - `feed`       hears which reputations changed, from a service that tells
 - `ledger`     written down before anything leaves, many at a time
 - `checking`   tries a service step by step, for `svm ksn check`

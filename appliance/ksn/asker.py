@@ -13,6 +13,7 @@ class Standing(StrEnum):
     """In whose interest a question is."""
 
     GUEST = "guest"
+    LATER = "later"  # about what was scanned while KSN gave no answer; see `later`
     CONTENT = "content"  # what is handed over for analysis, on behalf of whichever guest
     HOUSE = "house"  # the SVM's own, or its administrator's
 

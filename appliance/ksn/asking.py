@@ -102,6 +102,12 @@ class Asking:
             return False
         return not self._quota.is_full(payer) and self._over_share(asker) is None
 
+    def has_room_behind(self, asker: Asker) -> bool:
+        """Whether what is in no hurry may go out now: nobody waits for his turn, and there is room."""
+        if self._turns.waiting or self._breaker.state is State.OPEN:
+            return False
+        return not self._quota.is_full(asker.payer) and not self._quota.over_share(asker.payer)
+
     def ask_again(self, changed: bool) -> bool:
         """Ask a service anew that refused the credentials, or that others were set for; whether it is.
 

@@ -4,8 +4,8 @@ The services document neither their quotas nor when there is room again, so both
 over any minute and any day, not over those of a calendar. A service that says that its quota is spent is left
 alone for a while, each time twice as long up to a bound.
 
-No guest can spend it for everybody: each may use a share of any minute and any day, and a tenth of both is
-kept for the house, which is the SVM itself and its administrator.
+No guest can spend it for everybody: each may use a share of any minute and any day, what is asked later a
+quarter, and a tenth of both is kept for the house, which is the SVM itself and its administrator.
 """
 
 from collections import Counter, deque
@@ -17,7 +17,8 @@ from appliance.ksn.asker import Standing
 MINUTE = 60.0
 DAY = 86_400.0
 _KEPT = 10  # one part in so many is kept for the house
-_HOUSE = Standing.HOUSE.value
+_HOUSE, _LATER = Standing.HOUSE.value, Standing.LATER.value
+_LATER_SHARE = 0.25  # of what is asked later, whoever pays
 _ANYBODY = ""  # a guest who has not asked yet
 
 
@@ -58,6 +59,7 @@ class _Window:
         self.limit = limit
         self._of_guests = limit - limit // _KEPT
         self._of_each = max(1, int(limit * share))
+        self._of_later = max(1, int(limit * _LATER_SHARE))
         self._seconds = seconds
         self._times: deque[float] = deque()
         self._payers: deque[str] = deque()
@@ -80,9 +82,10 @@ class _Window:
         return next(time for time, who in pairs if who != _HOUSE) + self._seconds
 
     def is_over_share(self, now: float, payer: str) -> bool:
-        """Whether a guest has used his share."""
+        """Whether he has used his share, which the house has not."""
         self.is_full(now, payer)  # forgets what was used before
-        return bool(self.limit) and payer != _HOUSE and self._used[payer] >= self._of_each
+        most = self._of_later if payer == _LATER else self._of_each
+        return bool(self.limit) and payer != _HOUSE and self._used[payer] >= most
 
     def take(self, now: float, payer: str) -> None:
         if self.limit:

@@ -35,6 +35,10 @@ class Nobody:
     def flipped(self, *_what: Any) -> None:
         """See network.Verdicts."""
 
+    def found_nothing(self, scope: int, digest: bytes) -> bool:
+        """See network.Verdicts."""
+        return True
+
 
 def parts(environment: StateEnvironment, settings: KsnSettings) -> KsnParts:
     """The parts."""

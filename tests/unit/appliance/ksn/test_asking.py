@@ -567,6 +567,29 @@ async def test_a_service_that_refused_is_asked_again_when_told(bench: Bench) -> 
     assert bench.breaker.state is State.CLOSED
 
 
+async def test_what_is_in_no_hurry_lets_others_go_first(bench: Bench) -> None:
+    """It has no room while somebody waits for his turn, its share is used or the service is left alone."""
+    later = replace(ASKER, standing=Standing.LATER)
+    await bench.restart(quota=QuotaTerms(per_minute=4), terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    bench.service.act = ksn.hangs
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.ask())
+        await until(lambda: bench.service.received, "one is asked")
+        assert bench.asking.has_room_behind(later)
+        group.create_task(bench.ask(subject=made_up("another")))
+        await until(lambda: bench.asking.under_way == 2, "one waits")
+        assert not bench.asking.has_room_behind(later)
+        bench.asking.withdraw(ASKER.scope)
+    bench.service.act = ksn.answers()
+    assert isinstance(await bench.ask(later), Answer)
+    assert not bench.asking.has_room_behind(later)
+    assert (bench.asking.has_room(OTHER), bench.asking.over_share) == (True, 0)
+    await bench.restart()
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert not bench.asking.has_room_behind(later)
+
+
 async def test_every_answer_is_told_whoever_still_waits(bench: Bench) -> None:
     """With who asked and about what."""
     told: list[object] = []

@@ -79,6 +79,13 @@ def test_no_guest_uses_more_than_its_share() -> None:
     assert quota.take("a")
 
 
+def test_what_is_asked_later_has_a_quarter() -> None:
+    """However large a guest's share is."""
+    quota, _ = made(20, 0, 1)
+    assert [quota.take(Standing.LATER) for _ in range(6)] == [True] * 5 + [False]
+    assert quota.take("a")
+
+
 def test_the_least_share_is_one() -> None:
     """Otherwise a small quota could not be used at all."""
     quota, _ = made(1, 0, 0.01)
