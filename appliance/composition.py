@@ -20,6 +20,7 @@ from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.outcome import Disposition
 from appliance.domain.verdict import Answer
+from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.statistics import Figures
@@ -27,6 +28,7 @@ from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.protection import Ageing, Key, Protection
+from appliance.reloading import reload_all, reload_lists
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.guest import GuestService
@@ -35,7 +37,7 @@ from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
-from appliance.scanning.scanner import ReloadFailed, Scanner
+from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
 from appliance.state.store import StateStore
 from appliance.verdicts.single_flight import Flights
@@ -81,7 +83,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
-        stopped = _catch_signals(parts.scanner, parts.web.lists)
+        stopped = _catch_signals(parts)
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
@@ -124,22 +126,11 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     if ksn.submitter is not None:
         stack.push_async_callback(ksn.submitter.close)  # before the network is
         protection.on_scanned.append(partial(_offer, ksn.submitter))
+    if ksn.later is not None:
+        protection.on_scanned.append(partial(_note, ksn.later))
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
-
-
-async def reload_lists(lists: UrlLists) -> None:
-    """Read the lists of web addresses anew; what could not be taken is logged."""
-    report = await asyncio.to_thread(lists.reload)
-    if report.bad or report.left_out:
-        log.warning(
-            "lists of web addresses",
-            entries=report.entries,
-            bad=report.bad,
-            left_out=report.left_out,
-            first=report.problems[:1],
-        )
 
 
 def _done(protection: Protection) -> Figures:
@@ -152,6 +143,11 @@ def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -
     """Have a content whose scan is over handed over, if it is wanted."""
     guest = Guest(content.guest_id, key[0])
     submitter.offer(Scanned(guest, key[1], content.size, content.fd, answer))
+
+
+def _note(later: Later, key: Key, content: SpoolFile, answer: Answer) -> None:
+    """Have KSN asked later about a content whose scan is over, if it gave no answer before."""
+    later.scanned(Guest(content.guest_id, key[0]), key[1], answer)
 
 
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
@@ -242,21 +238,14 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
     parts.sessions.on_breach.append(breach)
 
 
-def _catch_signals(scanner: Scanner, lists: UrlLists) -> asyncio.Event:
-    """SIGTERM and SIGINT set the event; SIGHUP reloads the signatures, and the lists of web addresses."""
+def _catch_signals(parts: Parts) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event; SIGHUP has read anew what an operator may have changed."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def reload() -> None:
-        try:
-            await scanner.reload()
-        except ReloadFailed as error:
-            log.error("reload failed, the old signatures stay in use", why=str(error))
-        await reload_lists(lists)
+    reloads: set[asyncio.Task[str]] = set()
 
     def hang_up() -> None:
-        task = loop.create_task(reload())
+        task = loop.create_task(reload_all(parts.scanner, parts.web.lists, parts.ksn.key))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
@@ -301,6 +290,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             group.create_task(_follow(parts.ksn)),
+            group.create_task(_ask_later(parts.ksn)),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield
@@ -315,6 +305,15 @@ async def _follow(ksn: KsnParts) -> None:
             await ksn.feed.run()
     except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
         log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
+
+
+async def _ask_later(ksn: KsnParts) -> None:
+    """Ask about what was scanned while KSN gave no answer."""
+    try:
+        if ksn.later is not None:
+            await ksn.later.run()
+    except Exception as error:  # a fault of this program in what nobody waits for must not end the SVM
+        log.error("nothing is asked of KSN later any more", why=f"{type(error).__name__}: {error}")
 
 
 async def _report(ksn: KsnParts) -> None:

@@ -170,6 +170,7 @@ class BreakerSettings:
     slow_seconds: Annotated[float, Range(0.01, 60)] = 0.5
     pause_seconds: Annotated[float, Range(0.1, 3600)] = 5.0
     longest_pause_seconds: Annotated[float, Range(0.1, 86400)] = 300.0
+    refused_pause_seconds: Annotated[float, Range(1, 604800)] = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,8 @@ class KsnSettings:
 
     endpoint: "" for the vendor's, which only the global type has. locked: what tenants may not change.
     budget_share: of a caller's budget that a question may take. under_way: requests at a time.
-    open_questions: of one guest. per_minute, per_day: requests, 0 for as many as one likes.
+    open_questions: of one guest. per_minute, per_day: requests, 0 for as many as one likes. guest_share: of
+    both that one guest may use.
     """
 
     enabled: bool = False
@@ -225,6 +227,7 @@ class KsnSettings:
     open_questions: Annotated[int, Range(1, 65536)] = 256
     per_minute: Annotated[int, Range(0, 100_000)] = 60
     per_day: Annotated[int, Range(0, 1_000_000)] = 2000
+    guest_share: Annotated[float, Range(0.01, 1)] = 0.5
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)

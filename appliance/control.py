@@ -10,11 +10,12 @@ from appliance.domain.override import Override
 from appliance.ksn.web import Web
 from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
+from appliance.reloading import reload_all
 from appliance.rpc.admin import ControlRefused
 from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
 from appliance.rpc.sessions import Sessions
 from appliance.scanning.result import SignatureSource
-from appliance.scanning.scanner import ReloadFailed, Scanner
+from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool
 from appliance.state.store import AuditEntry, StateError, StateStore
 from appliance.verdicts.store import VerdictStore
@@ -132,14 +133,12 @@ class SvmControl:
         return self._parts.scanner.sources()
 
     async def reload(self) -> tuple[int, int]:
-        """Read the sources anew; the generations before and after."""
-        before = self._parts.scanner.generation
-        try:
-            await self._parts.scanner.reload()
-            await asyncio.to_thread(self._parts.web.lists.reload)
-        except ReloadFailed as error:
-            raise ControlRefused(str(error)) from error
-        return before, self._parts.scanner.generation
+        """Read the sources anew, and what else an operator may change; the generations before and after."""
+        parts, before = self._parts, self._parts.scanner.generation
+        problems = await reload_all(parts.scanner, parts.web.lists, parts.ksn.key)
+        if problems:
+            raise ControlRefused(problems)
+        return before, parts.scanner.generation
 
     def figures(self) -> dict[str, float]:
         """Every figure of the SVM, by the names that /metrics and `svm status` show."""

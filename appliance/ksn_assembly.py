@@ -5,23 +5,25 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
-from appliance.domain.participation import Participation, Reason
+from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
+from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
 from appliance.ksn.feed import ChangeFeed
+from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
-from appliance.ksn.reputation import Call, ReputationService
+from appliance.ksn.reputation import Call
 from appliance.ksn.spent import last_day
 from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
@@ -32,7 +34,8 @@ from appliance.state.ledger import LedgerStore
 from appliance.state.policies import PolicyStore
 from appliance.state.positions import PositionStore
 
-MAX_KEY_BYTES = 4096
+if TYPE_CHECKING:
+    from appliance.ksn.opentip import OpenTip
 
 
 class KsnUnusable(Exception):
@@ -58,6 +61,8 @@ class KsnParts:
     feed: ChangeFeed | None = None
     submitter: Submitter | None = None
     statistics: Statistics | None = None
+    key: ApiKey | None = None
+    later: Later | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -66,8 +71,13 @@ class KsnParts:
     def participation_of(self, guest: Guest) -> Participation:
         """How a guest's tenant takes part now. A guest is not told how things are inside of the SVM."""
         found = self.participation(guest.scope)
-        reasons = tuple((reason, _FOR_GUESTS.get(reason, said)) for reason, said in found.reasons)
-        return replace(found, reasons=reasons)
+        reasons = [(reason, _FOR_GUESTS.get(reason, said)) for reason, said in found.reasons]
+        asker = self.participants.asker(guest)
+        if self.network is not None and asker is not None:
+            trouble = self.network.asking.trouble_of(asker)
+            reasons += [(Reason.QUOTA_SPENT, trouble.reason)] if trouble is not None else []
+        state = KsnState.RESTRICTED if reasons and found.state is KsnState.ENABLED else found.state
+        return replace(found, state=state, reasons=tuple(reasons))
 
     def figures(self) -> dict[str, float]:
         """Figures for metrics and status; none where KSN is not enabled."""
@@ -76,9 +86,12 @@ class KsnParts:
             return {}
         left, submitter = network.asking.quota_left(), self.submitter
         submitted = {} if submitter is None else submitter.counts
+        later = {} if self.later is None else {**self.later.counts, "waiting": len(self.later)}
         return {
             **{f"ksn_{name}": float(count) for name, count in network.counts.items()},
             **{f"ksn_submit_{name}": float(count) for name, count in submitted.items()},
+            **{f"ksn_later_{name}": float(count) for name, count in later.items()},
+            "ksn_over_share": network.asking.over_share,
             "ksn_under_way": network.asking.under_way,
             "ksn_ledger_entries": network.ledger.entries,
             "ksn_ledger_failing": bool(network.ledger.failing),
@@ -125,7 +138,8 @@ def assemble(
         return KsnParts(policies, participants)
     service, place = _service(settings)
     written = DisclosureLedger(ledger, time.time)
-    quota = Quota(QuotaTerms(settings.per_minute, settings.per_day), time.monotonic)
+    terms = QuotaTerms(settings.per_minute, settings.per_day, share=settings.guest_share)
+    quota = Quota(terms, time.monotonic)
     asking = Asking(
         service,
         Breaker(_breaker_terms(settings.breaker), time.monotonic),
@@ -142,12 +156,23 @@ def assemble(
     feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
+    _restore(ledger, quota, service.name, participants, submitter)
+    later = _later(network)
+    totals = _totals(network, later, done)
+    statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
+    key = ApiKey(settings.api_key_file, service, asking.ask_again)
+    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later)
+
+
+def _restore(
+    ledger: LedgerStore, quota: Quota, service: str, participants: Participants, submitter: Submitter | None
+) -> None:
+    """Take into account what earlier runs sent in the last day. Raises StateError."""
     before = last_day((entry.payload for entry in ledger.newest()), time.time())
-    quota.restore(spent.age for spent in before if spent.service == service.name)
+    scopes = participants.scopes_by_tenant()
+    quota.restore((spent.age, spent.payer(scopes)) for spent in before if spent.counts_for(service))
     if submitter is not None:
         submitter.restore(before)
-    statistics = _statistics(network, takes, done) if settings.statistics.enabled else None
-    return KsnParts(policies, participants, network, place, feed, submitter, statistics)
 
 
 def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
@@ -167,14 +192,28 @@ def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
     return submitter
 
 
-def _statistics(network: Ksn, takes: frozenset[Call], done: Callable[[], Figures]) -> Statistics:
-    """Return what reports how much was done; it hears of consent that is withdrawn."""
+def _later(network: Ksn) -> Later:
+    """Return what asks later; it hears of every answer, of none, and of consent that is withdrawn."""
+    later = Later(network.asking, network.participants, network.is_open, time.monotonic)
+    network.on_withdraw.append(later.withdraw)
+    network.on_unanswered.append(later.unanswered)
+    network.on_answer.append(later.answered)
+    return later
+
+
+def _totals(network: Ksn, later: Later, done: Callable[[], Figures]) -> Callable[[int], Figures]:
+    """Return what tells how much was done for a scope."""
 
     def totals(scope: int) -> Figures:
         if scope != DEFAULT_TENANT_SCOPE:  # no guest is any other tenant's yet
             return Figures()
-        return replace(done(), asked=network.counts["asked"])
+        return replace(done(), asked=network.counts["asked"] + later.counts["asked"])
 
+    return totals
+
+
+def _statistics(network: Ksn, takes: frozenset[Call], totals: Callable[[int], Figures]) -> Statistics:
+    """Return what reports how much was done; it hears of consent that is withdrawn."""
     statistics = Statistics(network.asking, takes, network.participants, totals, time.monotonic)
     network.on_withdraw.append(statistics.withdraw)
     return statistics
@@ -191,15 +230,18 @@ def assemble_web(ksn: KsnParts, lists: UrlLists, valid_for_seconds: float) -> We
     return web
 
 
-def _service(settings: KsnSettings) -> tuple[ReputationService, Place]:
+def _service(settings: KsnSettings) -> tuple["OpenTip", Place]:
     """Return the driver of the service, and where that is. Raises KsnUnusable."""
     # Here and not above: an SVM without KSN is spared the HTTP library, some 15 MB.
     from appliance.ksn.opentip import GLOBAL_KSN, BadEndpoint, Endpoint, OpenTip  # noqa: PLC0415
 
-    key = settings.api_key_file
+    try:
+        key = "" if settings.api_key_file is None else read_key(settings.api_key_file)
+    except KeyUnusable as error:
+        raise KsnUnusable(str(error)) from error
     endpoint = Endpoint(
         settings.endpoint or GLOBAL_KSN,
-        "" if key is None else _read_key(key),
+        key,
         settings.ca_file,
         settings.proxy or None,
         settings.certificate_file,
@@ -220,6 +262,7 @@ def _breaker_terms(settings: BreakerSettings) -> BreakerTerms:
         slow_seconds=settings.slow_seconds,
         pause_seconds=settings.pause_seconds,
         longest_pause_seconds=settings.longest_pause_seconds,
+        refused_pause_seconds=settings.refused_pause_seconds,
     )
 
 
@@ -237,17 +280,3 @@ def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
         lambda: positions.get(place.base_url),
         keep,
     )
-
-
-def _read_key(path: Path) -> str:
-    """Return the API key in a file, or raise KsnUnusable, which says nothing of what is in it."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_KEY_BYTES + 1)
-        text = raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", "") or "it is not UTF-8"
-        raise KsnUnusable(f"ksn.api_key_file: {path} cannot be read: {why}") from error
-    if len(raw) > MAX_KEY_BYTES:
-        raise KsnUnusable(f"ksn.api_key_file: {path} is over {MAX_KEY_BYTES} bytes: is it the right file?")
-    return text.strip()

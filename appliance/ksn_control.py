@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
-from appliance.ksn.asking import Asker, Outcome, Unknown
+from appliance.ksn.asker import Asker, Standing, Unknown
+from appliance.ksn.asking import Outcome
 from appliance.ksn.checking import Step, check
 from appliance.ksn.network import Ksn
 from appliance.ksn.reputation import Call, Subject
@@ -113,7 +114,7 @@ class PolicyControl:
         """On whose behalf something is asked, or ControlRefused."""
         policy, network = self._parts.policies.policy(tenant), self._parts.network
         scope = _NO_SCOPE if policy is None else policy.scope
-        asker = self._parts.participants.asker(Guest(actor, scope))
+        asker = self._parts.participants.asker(Guest(actor, scope), Standing.HOUSE)
         if network is None or asker is None:
             why = self._parts.participants.participation(scope).reasons[0][1]
             raise ControlRefused(f"nothing was sent: {why}")

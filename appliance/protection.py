@@ -189,6 +189,13 @@ class Protection:
             return MISS
         return int(verdict.disposition)
 
+    def found_nothing(self, scope: int, digest: bytes) -> bool:
+        """Whether no more is known of a digest in a scope than that engines found nothing."""
+        own = self._own((scope, digest))
+        if own is None or own.source is not Source.ENGINE or self.overrides.answer(digest) is not None:
+            return False
+        return self._judge(own, takes_part=True) == Disposition.NOT_DETECTED
+
     # -- an administrator's word ---------------------------------------------------------------
 
     def override(self, digest: bytes, override: Override | None) -> None:

@@ -26,7 +26,8 @@ from appliance.verdicts.environment import StoreError
 _DESCRIPTION = """Runs the security virtual machine in the foreground, and logs to stderr.
 
 Without a settings file the embedded defaults count: svm.example.toml lists them all.
-SIGTERM and SIGINT stop it when what it accepted is answered; SIGHUP reads the signatures anew."""
+SIGTERM and SIGINT stop it when what it accepted is answered; SIGHUP reads signatures, lists of web
+addresses and the API key of KSN anew."""
 
 _EPILOG = """examples:
   svm serve

@@ -35,7 +35,9 @@ _LIST_EPILOG = f"""example:
 {exit_codes("a source has problems; they are shown")}"""
 
 _RELOAD_EPILOG = f"""Scans go on with the old signatures until the new ones are ready. Where no source can be
-loaded, the old ones stay. `kill -HUP` does the same without waiting.
+loaded, the old ones stay. The lists of web addresses and the API key of KSN are read anew, too,
+each whatever becomes of the others; what cannot be used is named, and the command then fails.
+`kill -HUP` does the same without waiting.
 
 example:
   svm signatures reload

@@ -90,6 +90,9 @@ FIGURES = {
     "ksn_not_worth_asking": Figure(
         "counter", "Digests that KSN was not asked about, for want of room or of use"
     ),
+    "ksn_over_share": Figure(
+        "counter", "Questions that were not asked since their guest had used its share of the quota"
+    ),
     "ksn_flipped": Figure("counter", "Digests of which KSN told that it says something else now"),
     "ksn_under_way": Figure("gauge", "Subjects that KSN is asked about now"),
     "ksn_ledger_entries": Figure("counter", "Entries that were written to the disclosure ledger"),
@@ -104,6 +107,13 @@ FIGURES = {
     "ksn_changes_lost": Figure(
         "counter", "Times that changes were missed, since the service keeps them no more"
     ),
+    "ksn_later_noted": Figure(
+        "counter", "Digests that were noted to be asked about later, since KSN gave no answer"
+    ),
+    "ksn_later_asked": Figure("counter", "Questions about them that were put to KSN"),
+    "ksn_later_answered": Figure("counter", "Answers to those"),
+    "ksn_later_dropped": Figure("counter", "Digests of them that were dropped for want of room"),
+    "ksn_later_waiting": Figure("gauge", "Digests that wait to be asked about later"),
     "ksn_submit_queued": Figure("counter", "Contents that were put into the queue for analysis"),
     "ksn_submit_sent": Figure("counter", "Contents, or parts of them, that were handed over"),
     "ksn_submit_sent_bytes": Figure("counter", "Bytes of them"),

@@ -13,10 +13,14 @@ In the order that a question passes:
 - `opentip`    the driver for the OpenTIP dialect (aiohttp); `opentip_json` reads what comes back
 - `submitting` hands over content in extended mode; `kinds` says what kind a content is
 - `statistics` reports how much was done, at intervals
+- `later`      asks about what was scanned while KSN gave no answer
 - `feed`       hears which reputations changed, from a service that tells
 - `ledger`     written down before anything leaves, many at a time
 - `checking`   tries a service step by step, for `svm ksn check`
+- `asker`      who asks, and what leaves on his behalf
 - `asking`     never in the way: a slice of the budget, bounds, single flight, the ledger told before
 - `breaker`    when a service is left alone
-- `quota`      how much may be asked
+- `api_key`    by which the provider is known to a service, read again when he says so
+- `quota`      how much may be asked, and by whom
+- `turns`      whose request is next, where too many want to go out
 """

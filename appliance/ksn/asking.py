@@ -3,8 +3,8 @@
 A caller gives its budget, and has an answer or a reason for none within a slice of it, whatever the service
 does. In front of the service stand, in this order: a bound on what each guest may have open, the single
 flight of each subject (of one tenant: what another asks is neither seen nor felt), a bound on requests under
-way, the circuit breaker, the quota, and the disclosure ledger: where it fails, nothing is sent, and of
-what was sent it is told how it ended.
+way, for which guests take turns, the circuit breaker, the quota, of which each guest has a share, and the
+disclosure ledger: where it fails, nothing is sent, and of what was sent it is told how it ended.
 
 A request that has gone out runs to its own end, whoever still waits: what was disclosed is worth its answer,
 and a guest that gives it no time says nothing about the service. One that has not gone out ends with the last
@@ -15,10 +15,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from appliance.domain.policy import KsnType, Mode
+from appliance.domain.policy import Mode
+from appliance.ksn.asker import Asker, Disclosure, Ledger, Unknown
 from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, State
 from appliance.ksn.quota import AskingTerms, Quota
 from appliance.ksn.reputation import (
@@ -31,50 +31,7 @@ from appliance.ksn.reputation import (
     Trouble,
 )
 from appliance.ksn.statement import request_for
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """For whom a question is asked, and by which decision it may be.
-
-    scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
-    of the Statement of that type which it accepted.
-    """
-
-    scope: int
-    tenant: str
-    guest: str
-    type: KsnType
-    mode: Mode
-    statement: int
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """What is about to leave, and on whose behalf; `statement.disclosed` lists its fields."""
-
-    service: str
-    asker: Asker
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Why there is no answer. Never kept. reason: a sentence for people."""
-
-    why: Trouble
-    reason: str
-
-
-class Ledger(Protocol):
-    """Where it is written down what leaves. `ledger.DisclosureLedger` is it."""
-
-    async def before(self, disclosure: Disclosure) -> int:
-        """Return the number under which it stands, once that is durable. Raises where it is not."""
-
-    def after(self, number: int, result: str) -> None:
-        """Note how the request of that number ended. Does not wait."""
-
+from appliance.ksn.turns import Turns
 
 Outcome = Answer | Unknown
 Exchange = Callable[[], Coroutine[Any, Any, Answer | None]]  # with a service; None: it took what it was sent
@@ -83,6 +40,11 @@ _Key = tuple[int, Mode, Subject]
 
 TAKEN = "taken"  # the result, in the ledger, of what was handed over
 CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
+_REFUSED = (
+    "{} refuses the provider's credentials: put an API key in force into ksn.api_key_file, then "
+    "`svm signatures reload`; without that it is tried again in {:.0f} min"
+)
+_OVER_SHARE = "this guest has used its share of the {}'s quota: what is left of it is for others"
 _WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 
 
@@ -98,7 +60,8 @@ class Asking:
     """Asks one service on behalf of all tenants.
 
     on_answer: told every answer that comes, whether or not somebody still waits for it. allows: the gate,
-    which is asked again right before anything goes out.
+    which is asked again right before anything goes out. over_share: questions that were not asked since
+    their guest had used its share of the quota.
     """
 
     def __init__(
@@ -112,15 +75,17 @@ class Asking:
         """ledger: is told before each request goes out, and how it ended; when it raises, nothing goes."""
         self.allows: Callable[[Asker], bool] = lambda _asker: True
         self.on_answer: Callable[[Asker, Subject, Answer], None] = lambda _asker, _subject, _answer: None
+        self.over_share = 0
         self._service = service
         self._breaker = breaker
         self._quota = quota
         self._ledger = ledger
         self._terms = terms
-        self._slots = asyncio.Semaphore(terms.under_way)
+        self._waits_quota = quota.another()
+        self._turns = Turns(terms.under_way)
         self._flights: dict[_Key, _Flight] = {}
         self._sendings: dict[asyncio.Task[Any], int] = {}  # what is done for one tenant alone
-        self._guests: Counter[tuple[int, str]] = Counter()
+        self._open: Counter[str] = Counter()  # questions, by who pays
 
     @property
     def under_way(self) -> int:
@@ -128,10 +93,30 @@ class Asking:
         return len(self._flights)
 
     def has_room(self, asker: Asker) -> bool:
-        """Whether a question of this guest would go out now, as far as that can be told without trying."""
-        if self._guests[asker.scope, asker.guest] >= self._terms.per_guest:
+        """Whether a question of this guest would go out now, as far as that can be told without trying.
+
+        Where his share alone is in the way, it is counted.
+        """
+        payer = asker.payer
+        if self._open[payer] >= self._terms.per_guest or self._breaker.state is State.OPEN:
             return False
-        return self._breaker.state is not State.OPEN and not self._quota.seconds_to_room()
+        return not self._quota.is_full(payer) and self._over_share(asker) is None
+
+    def has_room_behind(self, asker: Asker) -> bool:
+        """Whether what is in no hurry may go out now: nobody waits for his turn, and there is room."""
+        if self._turns.waiting or self._breaker.state is State.OPEN:
+            return False
+        return not self._quota.is_full(asker.payer) and not self._quota.over_share(asker.payer)
+
+    def ask_again(self, changed: bool) -> bool:
+        """Ask a service anew that refused the credentials, or that others were set for; whether it is.
+
+        changed: whether others were. One that is left alone for another reason stays so.
+        """
+        anew = changed or self._breaker.refused
+        if anew:
+            self._breaker.credentials_changed()
+        return anew
 
     def slice_of(self, budget: float) -> float:
         """How many of `budget` seconds a question may take."""
@@ -151,17 +136,31 @@ class Asking:
         """As the ledger has it."""
         return self._service.name
 
-    def trouble(self) -> Unknown | None:
-        """Why no question would go out now, whoever asks; None where one would."""
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
+        """Why nothing would go out now, whoever asks, or for this one; None where something would."""
         name = self.service_name
-        if self._breaker.refused:
-            return Unknown(
-                Trouble.REFUSED, f"{name} refuses the provider's credentials: set an API key in force"
-            )
         if self._breaker.state is State.OPEN:
+            if self._breaker.refused:
+                return Unknown(Trouble.REFUSED, _REFUSED.format(name, self._breaker.seconds_to_try() / 60))
             return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
         wait = self._quota.seconds_to_room()
-        return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s") if wait else None
+        if wait:
+            return self._spent(wait)
+        return None if asker is None else self.trouble_of(asker)
+
+    def trouble_of(self, asker: Asker) -> Unknown | None:
+        """Why no question of this guest would go out, where others' would; None where his would, too."""
+        over = self._quota.over_share(asker.payer)
+        return Unknown(Trouble.QUOTA, _OVER_SHARE.format(over)) if over else None
+
+    def _spent(self, wait: float) -> Unknown:
+        return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s")
+
+    def _over_share(self, asker: Asker) -> Unknown | None:
+        """As `trouble_of`, and counted."""
+        found = self.trouble_of(asker)
+        self.over_share += found is not None
+        return found
 
     async def ask(self, asker: Asker, subject: Subject, budget: float) -> Outcome:
         """Return what the service says, or why it says nothing, within the share of `budget` seconds.
@@ -174,16 +173,19 @@ class Asking:
         """As `ask`, within `seconds` of a slice that the caller has taken itself, for several questions."""
         if not seconds >= self._terms.shortest_seconds:  # so that a budget which is no number is none
             return Unknown(Trouble.TIMED_OUT, "too little time is left to ask KSN")
-        guest = (asker.scope, asker.guest)
-        if self._guests[guest] >= self._terms.per_guest:
+        payer = asker.payer
+        if self._open[payer] >= self._terms.per_guest:
             return Unknown(Trouble.BUSY, f"{asker.guest} has {self._terms.per_guest} questions open with KSN")
-        self._guests[guest] += 1
+        over = self._over_share(asker)
+        if over is not None:  # so that nobody joins a question which will not be sent
+            return over
+        self._open[payer] += 1
         try:
             return await self._wait(asker, subject, seconds)
         finally:
-            self._guests[guest] -= 1
-            if not self._guests[guest]:
-                del self._guests[guest]
+            self._open[payer] -= 1
+            if not self._open[payer]:
+                del self._open[payer]
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
         """Hand over content or statistics, within `seconds`; None where the service has taken them."""
@@ -196,8 +198,9 @@ class Asking:
     async def watch(self, asker: Asker, request: Request, seconds: float) -> Changes | Unknown:
         """Wait up to `seconds` for what a service tells of changes.
 
-        It counts for the quota and stands in the ledger like any request, but tells the breaker nothing: the
-        service is asked to take its time. While others leave it alone, so does this.
+        It stands in the ledger like any request. For the quota it has a count of its own, which nobody else
+        can use up, and it tells the breaker nothing: the service is asked to take its time. While others
+        leave it alone, so does this.
         """
         told = Changes(0)
 
@@ -259,7 +262,7 @@ class Asking:
     async def _fly(self, flight: _Flight, asker: Asker, subject: Subject) -> Outcome:
         """The life of one request; raises nothing but cancellation."""
         try:
-            async with self._slots:
+            async with self._turns.turn(asker.payer):
                 return await self._guarded(flight, asker, subject)
         except ReputationError as error:
             return Unknown(error.trouble, str(error))
@@ -288,7 +291,7 @@ class Asking:
         if request.call not in self._service.capabilities:
             return Unknown(Trouble.NOT_OFFERED, f"{name} does not take {request.call}")
         try:
-            async with nullcontext() if patient else self._slots:
+            async with nullcontext() if patient else self._turns.turn(asker.payer):
                 said = await self._through(flight, asker, request, exchange, patient)
                 return said if isinstance(said, Unknown) else None
         except ReputationError as error:
@@ -323,17 +326,16 @@ class Asking:
         """
         if not self.allows(asker):
             return _WITHDRAWN
-        name = self._service.name
+        name, quota = self._service.name, self._waits_quota if patient else self._quota
         permit = None if patient else self._breaker.begin()
         if permit is None and (not patient or self._breaker.state is State.OPEN):
             why = "it refused the credentials" if self._breaker.refused else "it failed lately"
             return Unknown(Trouble.PAUSED, f"{name} is left alone: {why}")
         end = End.ABANDONED
         try:
-            if not self._quota.take():
-                wait = self._quota.seconds_to_room()
-                return Unknown(Trouble.QUOTA, f"the quota of {name} is spent: there is room in {wait:.0f} s")
-            recorded = await self._record(Disclosure(name, asker, request))
+            if not quota.take(asker.payer):
+                return self._over_share(asker) or self._spent(quota.seconds_to_room(asker.payer))
+            recorded = await self._record(Disclosure(name, asker, request), quota)
             if isinstance(recorded, Unknown):
                 return recorded
             if not self.allows(asker):
@@ -344,12 +346,12 @@ class Asking:
             end = End.FAILED  # also where the driver breaks its word and raises something else
             reply = await self._noted(recorded, exchange)
             end = End.SERVED
-            self._quota.served()
+            quota.served()
             return reply
         except ReputationError as error:
             end = END_BY_TROUBLE.get(error.trouble, End.SERVED)
             if error.trouble is Trouble.QUOTA:
-                self._quota.spent()
+                quota.spent()
             raise
         except asyncio.CancelledError:
             end = End.ABANDONED
@@ -359,7 +361,7 @@ class Asking:
                 # How long a content is on its way says nothing of the service.
                 self._breaker.end(self._breaker.sending(permit) if request.part else permit, end)
 
-    async def _record(self, disclosure: Disclosure) -> int | Unknown:
+    async def _record(self, disclosure: Disclosure, quota: Quota) -> int | Unknown:
         """Have it written down; its number when that is done, and the request may go out."""
         number = None
         try:
@@ -371,7 +373,7 @@ class Asking:
             )
         finally:
             if number is None:
-                self._quota.give_back()
+                quota.give_back(disclosure.asker.payer)
 
     async def _noted(self, number: int, exchange: Exchange) -> Answer | None:
         """Do what was written down, and have noted how it ended, whatever that is."""

@@ -3,7 +3,7 @@
 Closed, everybody asks. After failures in a row, or too large a share of them among the last requests, it
 opens: nobody asks for a while, each time twice as long up to a bound. Then it is half open: one request is
 let through and decides. A slow answer counts as a failure, since callers cannot wait for such. A refused key
-opens it for good, until an administrator says that it was changed.
+opens it for long, since that seldom heals by itself; at once where an administrator says that it was changed.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ class BreakerTerms:
     """in_a_row: failures that open it. window, share: so does this share of the last `window` requests.
 
     slow_seconds: an answer that takes longer is a failure. pause_seconds, longest_pause_seconds: the first
-    and the longest time that it stays open.
+    and the longest time that it stays open. refused_pause_seconds: for how long after refused credentials.
     """
 
     in_a_row: int = 5
@@ -56,6 +56,7 @@ class BreakerTerms:
     slow_seconds: float = 0.5
     pause_seconds: float = 5.0
     longest_pause_seconds: float = 300.0
+    refused_pause_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Breaker:
         self._clock = clock
         self._state = State.CLOSED
         self._era = 0
+        self._key_since = 0  # the era in which the credentials were changed
         self._refused = False
         self._probing = False
         self._row = 0
@@ -85,14 +87,18 @@ class Breaker:
     @property
     def state(self) -> State:
         """Now; a pause that is over has made it half open."""
-        if self._state is State.OPEN and not self._refused and self._clock() >= self._opens_until:
+        if self._state is State.OPEN and self._clock() >= self._opens_until:
             self._change(State.HALF_OPEN)
         return self._state
 
     @property
     def refused(self) -> bool:
-        """Whether it stays open until `credentials_changed`."""
+        """Whether the credentials were refused, by the last that is known of the service."""
         return self._refused
+
+    def seconds_to_try(self) -> float:
+        """How long until a request goes out; 0 for now."""
+        return max(0.0, self._opens_until - self._clock()) if self.state is State.OPEN else 0.0
 
     def begin(self) -> Permit | None:
         """Ask for leave to send a request. It must come to an `end`."""
@@ -108,9 +114,9 @@ class Breaker:
 
     def end(self, permit: Permit, end: End) -> None:
         """Say how a request went."""
-        if end is End.REFUSED:
+        if end is End.REFUSED and permit.era >= self._key_since:
             self._refused = True
-            self._change(State.OPEN)
+            self._open(self._terms.refused_pause_seconds)
         elif permit.era != self._era:
             return
         elif end is End.ABANDONED:
@@ -121,13 +127,18 @@ class Breaker:
             self._served()
 
     def credentials_changed(self) -> None:
-        """Begin anew, closed: an administrator changed what was refused."""
+        """Begin anew, closed: an administrator changed what was refused, or the service's mind.
+
+        What was sent before, with other credentials, tells nothing any more.
+        """
         self._refused = False
         self._pause = self._terms.pause_seconds
         self._change(State.CLOSED)
+        self._key_since = self._era
 
     def _served(self) -> None:
         if self._state is State.HALF_OPEN:
+            self._refused = False
             self._pause = self._terms.pause_seconds
             self._change(State.CLOSED)
         self._row = 0
@@ -139,9 +150,13 @@ class Breaker:
         failed = self._state is State.HALF_OPEN or self._row >= self._terms.in_a_row
         full = len(self._last) == self._terms.window
         if failed or (full and sum(self._last) >= self._terms.share * self._terms.window):
-            self._opens_until = self._clock() + self._pause
+            self._refused = False
+            self._open(self._pause)
             self._pause = min(2 * self._pause, self._terms.longest_pause_seconds)
-            self._change(State.OPEN)
+
+    def _open(self, seconds: float) -> None:
+        self._opens_until = self._clock() + seconds
+        self._change(State.OPEN)
 
     def _change(self, state: State) -> None:
         self._state = state

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from appliance.ksn.asking import Asker, Outcome, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Outcome
 from appliance.ksn.network import Ksn
 from appliance.ksn.reputation import Trouble
 

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from appliance.domain.policy import Mode
-from appliance.ksn.asking import Asker, Asking, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Asking
 from appliance.ksn.reputation import Changes, Flip, Trouble
 from appliance.ksn.statement import changes_since
 

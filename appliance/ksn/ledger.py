@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from appliance.ksn.asking import Disclosure
+from appliance.ksn.asker import Disclosure
 from appliance.ksn.statement import disclosed
 
 MOST_WAITING: Final = 1024  # requests that wait for the disk
@@ -45,7 +45,7 @@ class _Waiting:
 
 
 class DisclosureLedger:
-    """Implements `asking.Ledger`. Lives on one event loop.
+    """Implements `asker.Ledger`. Lives on one event loop.
 
     entries: written since it was made. failing: why the last group was not written, "" where it was.
     """

@@ -17,7 +17,8 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
 from appliance.domain.participation import Participation, Reason
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asker, Asking, Outcome, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Asking, Outcome
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.participation import Participants, Reasons
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
@@ -41,6 +42,9 @@ class Verdicts(Protocol):
 
     def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:
         """What it says now of a digest of which something may be kept in the scopes; None: nothing."""
+
+    def found_nothing(self, scope: int, digest: bytes) -> bool:
+        """Whether no more is known of a digest in a scope than that engines found nothing."""
 
 
 class Ksn:
@@ -67,11 +71,14 @@ class Ksn:
             "flipped": 0,
         }
         self._learned, self._flipped = verdicts.learned, verdicts.flipped
+        self._found_nothing = verdicts.found_nothing
         self._clock = clock
         self._unknown: dict[tuple[int, bytes], float] = {}  # until when, in the order of being learnt
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_withdraw: list[Callable[[int], None]] = []  # told the scope
         self.on_flip: list[Callable[[Flip], None]] = []
+        self.on_answer: list[Callable[[Asker, Subject, Answer], None]] = []
+        self.on_unanswered: list[Callable[[int, bytes, Trouble], None]] = []  # told scope, digest and why
         asking.on_answer = self._on_answer
         asking.allows = participants.allows
 
@@ -161,11 +168,15 @@ class Ksn:
             outcome = await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), budget)
             if isinstance(outcome, Unknown):
                 self.counts["unanswered"] += 1
+                for told in self.on_unanswered:
+                    told(asker.scope, digest, outcome.why)
         finally:
             done()
 
     def _on_answer(self, asker: Asker, subject: Subject, answer: Answer) -> None:
         """Keep what a service said, whether or not somebody still waits for it."""
+        for told in self.on_answer:
+            told(asker, subject, answer)
         if subject.call is not Call.HASH or not self.takes_part(asker.scope):
             return
         digest, now = bytes.fromhex(subject.value), self._clock()
@@ -191,6 +202,11 @@ class Ksn:
             engine=ENGINE,
             category=answer.category,
         )
+
+    def is_open(self, scope: int, digest: bytes) -> bool:
+        """Whether engines found nothing in a content, and KSN's word on it is missing."""
+        known_here = digest in AT_HOME or self.is_unknown(scope, digest)
+        return not known_here and self._found_nothing(scope, digest)
 
     def is_unknown(self, scope: int, digest: bytes) -> bool:
         """Whether KSN said to a scope, a short while ago, that it does not know a digest."""

@@ -84,6 +84,7 @@ class OpenTip:
         self.name = name
         self.capabilities = frozenset(Call) - (set() if endpoint.ours else _OURS)
         self._endpoint = endpoint
+        self._key = endpoint.api_key
         self._base_url = _checked(endpoint).rstrip("/")
         self.tls = _tls(endpoint)
         self._session: aiohttp.ClientSession | None = None
@@ -106,6 +107,12 @@ class OpenTip:
         if status == _NOTHING:
             raise ReputationError(Trouble.NOT_OFFERED, f"{self.name} tells of no changes")
         return read_changes(body, lost=status == _GONE)
+
+    def use_key(self, key: str) -> bool:
+        """Ask with this key from the next request on; whether it is another one. Raises BadEndpoint."""
+        _check_key(key)
+        changed, self._key = key != self._key, key
+        return changed
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -142,11 +149,11 @@ class OpenTip:
         query = {place[6:]: value for place, value in places.items() if place.startswith("query ")}
         figures = {place[5:]: int(value) for place, value in places.items() if place.startswith("json ")}
         data: io.BytesIO | bytes | None = None
-        headers = {}
+        headers = {"x-api-key": self._key} if self._key else {}
         if request.part is not None:
-            data, headers = io.BytesIO(request.part.data), {CONTENT_TYPE: "application/octet-stream"}
+            data, headers[CONTENT_TYPE] = io.BytesIO(request.part.data), "application/octet-stream"
         elif figures:
-            data, headers = json.dumps(figures).encode(), {CONTENT_TYPE: "application/json"}
+            data, headers[CONTENT_TYPE] = json.dumps(figures).encode(), "application/json"
         async with self._open_session().request(
             "GET" if data is None else "POST",
             f"{self._base_url}/{_PATHS[request.call]}",
@@ -201,8 +208,6 @@ class OpenTip:
                 ACCEPT: "application/json",
                 ACCEPT_ENCODING: "identity",
             }
-            if self._endpoint.api_key:
-                headers["x-api-key"] = self._endpoint.api_key
             self._session = aiohttp.ClientSession(
                 headers=headers,
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=self.tls),
@@ -235,9 +240,13 @@ def _checked(endpoint: Endpoint) -> str:
         raise BadEndpoint(
             f"{endpoint.base_url[:200]!r} would send the API key in the clear: give an https:// URL"
         )
-    if not (endpoint.api_key.isascii() and endpoint.api_key.isprintable()):
-        raise BadEndpoint("the API key holds what is no printable ASCII: copy it anew")
+    _check_key(endpoint.api_key)
     return endpoint.base_url
+
+
+def _check_key(key: str) -> None:
+    if not (key.isascii() and key.isprintable()):
+        raise BadEndpoint("the API key holds what is no printable ASCII: copy it anew")
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:

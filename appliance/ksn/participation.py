@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, KsnType, Mode, Policy
-from appliance.ksn.asking import Asker
+from appliance.ksn.asker import Asker, Standing
 from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 
 Reasons = tuple[tuple[Reason, str], ...]
@@ -54,27 +54,31 @@ class Participants:
         """Whether KSN may be asked for a scope, and its answers seen there."""
         return self._consent(self._policies.get(scope)) is not None
 
-    def asker(self, guest: Guest) -> Asker | None:
+    def asker(self, guest: Guest, standing: Standing = Standing.GUEST) -> Asker | None:
         """On whose behalf and on which terms a guest's question goes out; None where it may not."""
         policy = self._policies.get(guest.scope)
         consent = self._consent(policy)
         if policy is None or consent is None:
             return None
         mode = min(policy.mode, self.terms.mode_limit)
-        return Asker(policy.scope, policy.tenant, guest.id, self.terms.type, mode, consent.version)
+        return Asker(policy.scope, policy.tenant, guest.id, self.terms.type, mode, consent.version, standing)
 
     def scopes(self) -> list[int]:
         """Those that take part, in order."""
         return [scope for scope in sorted(self._policies) if self.takes_part(scope)]
 
+    def scopes_by_tenant(self) -> dict[str, int]:
+        """Those of all policies, also of tenants that do not take part."""
+        return {policy.tenant: scope for scope, policy in self._policies.items()}
+
     def asker_for_all(self, actor: str) -> Asker | None:
         """On whose behalf something is asked that is for all who take part: the first of them."""
         scopes = self.scopes()
-        return self.asker(Guest(actor, scopes[0])) if scopes else None
+        return self.asker(Guest(actor, scopes[0]), Standing.HOUSE) if scopes else None
 
     def allows(self, asker: Asker) -> bool:
         """Whether what was begun on an asker's terms may still go out."""
-        return self.asker(Guest(asker.guest, asker.scope)) == asker
+        return self.asker(Guest(asker.guest, asker.scope), asker.standing) == asker
 
     def _consent(self, policy: Policy | None) -> Consent | None:
         """The decision by which a tenant takes part now; None where a gate is closed."""

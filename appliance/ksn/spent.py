@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from appliance.ksn.asker import Standing, payer_of
 from appliance.ksn.ledger import REQUEST
 from appliance.ksn.reputation import Call
 from appliance.ksn.statement import handed_over
 
 DAY: Final = 86_400.0
 MOST_ENTRIES: Final = 200_000  # about a second of reading
+
+_STANDINGS: Final = {Call.SUBMIT.value: Standing.CONTENT, Call.STATISTICS.value: Standing.HOUSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,18 @@ class Spent:
     service: str
     tenant: str
     guest: str
+    call: str
     digest: bytes = b""
     length: int = 0
+
+    def counts_for(self, service: str) -> bool:
+        """Whether it is of the quota of a service; waiting for changes has a count of its own."""
+        return self.service == service and self.call != Call.CHANGES
+
+    def payer(self, scopes: Mapping[str, int]) -> str:
+        """Whose share it took, as far as the ledger tells. scopes: by tenant."""
+        standing = _STANDINGS.get(self.call, Standing.GUEST)
+        return payer_of(scopes.get(self.tenant, 0), self.guest, standing)
 
 
 def last_day(newest: Iterable[Mapping[str, Any]], now: float) -> list[Spent]:
@@ -49,6 +62,8 @@ def last_day(newest: Iterable[Mapping[str, Any]], now: float) -> list[Spent]:
 
 
 def _spent(entry: Mapping[str, Any], age: float) -> Spent:
-    service, tenant, guest = (str(entry.get(name, "")) for name in ("service", "tenant", "guest"))
-    digest, length = handed_over(entry["fields"]) if entry.get("call") == Call.SUBMIT else (b"", 0)
-    return Spent(age, service, tenant, guest, digest, length)
+    service, tenant, guest, call = (
+        str(entry.get(name, "")) for name in ("service", "tenant", "guest", "call")
+    )
+    digest, length = handed_over(entry["fields"]) if call == Call.SUBMIT else (b"", 0)
+    return Spent(age, service, tenant, guest, call, digest, length)

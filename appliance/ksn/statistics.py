@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from typing import Final
 
 from appliance.domain.guest import Guest
-from appliance.ksn.asking import Unknown
+from appliance.ksn.asker import Standing, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Trouble
 from appliance.ksn.statement import statistics
@@ -85,7 +85,7 @@ class Statistics:
                 await self._report(scope, self._reported[scope])
 
     async def _report(self, scope: int, before: _Reported) -> None:
-        asker = self._participants.asker(Guest(SENDER, scope))
+        asker = self._participants.asker(Guest(SENDER, scope), Standing.HOUSE)
         now = _Reported(self._clock(), self._totals(scope))
         if asker is None or now.figures == before.figures:
             return

@@ -21,7 +21,7 @@ from appliance.domain.guest import Guest
 from appliance.domain.outcome import Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import NoAnswer, Verdict
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Part, Request, Trouble
@@ -38,8 +38,8 @@ _UNSENT = (Trouble.NOT_OFFERED, Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT
 class Sender(Protocol):
     """What hands over a request. `asking.Asking` is it."""
 
-    def trouble(self) -> Unknown | None:
-        """Why nothing would go out now; None where it would."""
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
+        """Why nothing would go out now, for whomever or for this one; None where it would."""
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
         """Hand it over, within `seconds`; None where the service took it."""
@@ -239,7 +239,7 @@ class Submitter:
 
     def _asker(self, guest: Guest) -> Asker | None:
         """On whose behalf content is handed over; None where it may not be."""
-        asker = self._participants.asker(guest)
+        asker = self._participants.asker(guest, Standing.CONTENT)
         return asker if asker is not None and asker.mode >= Mode.EXTENDED else None
 
     def _hold(self, scanned: Scanned) -> None:
@@ -309,7 +309,8 @@ class Submitter:
 
     async def _service_is_usable(self, held: _Held) -> bool:
         """Wait until something would go out, as long as it is worth waiting; not for one that is dropped."""
-        while not held.dropped and (trouble := self._asking.trouble()) is not None:
+        asker = self._asker(held.guest)
+        while not held.dropped and (trouble := self._asking.trouble(asker)) is not None:
             self.trouble = trouble.reason
             if self._clock() - held.taken.at >= self._terms.wait_seconds:
                 return False

@@ -14,7 +14,8 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
 from appliance.domain.policy import KsnType, Mode
 from appliance.domain.web import Matched, UrlAnswer, UrlOutcome
-from appliance.ksn.asking import Asker, Asking, Unknown
+from appliance.ksn.asker import Asker, Unknown
+from appliance.ksn.asking import Asking
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble

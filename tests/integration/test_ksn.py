@@ -1,11 +1,14 @@
 """KSN as a guest meets it: a real SVM, real streams, and a service over real HTTP that can go wrong."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from lightagent.v1 import verdict_pb2
 
+from appliance.config import BreakerSettings
+from appliance.control import SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.policy import DEFAULT_TENANT
 from appliance.rpc.ksn_views import PolicyChange
@@ -176,6 +179,42 @@ async def test_a_dead_service_is_left_alone(tmp_path: Path) -> None:
         status = ksn.control.ksn_status(DEFAULT_TENANT)
         assert status.breaker == "open"
         assert "left alone" in status.participation.reasons[0][1]
+
+
+async def test_a_refused_key_is_read_again_when_the_operator_says_so(tmp_path: Path) -> None:
+    """The status tells him what to do; after it KSN is asked with the key that stands in the file by then."""
+    key = tmp_path / "key"
+    key.write_text("old\n")
+
+    async def knows_the_new_one(connection: Connection) -> None:
+        good = connection.received.headers.get("x-api-key") == "new"
+        await (faults.answers() if good else faults.says(b"", 401))(connection)
+
+    async with ksn_svm(tmp_path, api_key_file=key) as ksn, RawGuest.connect(ksn.svm) as guest:
+        await ksn.accept()
+        ksn.service.act = knows_the_new_one
+        assert (await end_of_question(guest, digest_of(b"another"))).outcome == ASKED_FOR_CONTENT
+        await until(lambda: ksn.control.ksn_status(DEFAULT_TENANT).breaker == "open", "it is left alone")
+        assert "svm signatures reload" in ksn.control.ksn_status(DEFAULT_TENANT).participation.reasons[0][1]
+        assert await ask(guest, DIGEST) == ASKED_FOR_CONTENT
+        key.write_text("new\n")
+        await SvmControl(ksn.svm.parts, "1", unsandboxed=False, clock=time.time).reload()
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.reasons == ()
+        ended = await end_of_question(guest, digest_of(b"a third"))
+        assert ended.outcome == verdict_pb2.OUTCOME_MALICIOUS
+
+
+async def test_a_service_that_refused_by_itself_is_asked_again_after_long(tmp_path: Path) -> None:
+    """Nobody has changed anything; one request finds out."""
+    terms = BreakerSettings(refused_pause_seconds=0.2)
+    async with ksn_svm(tmp_path, breaker=terms) as ksn, RawGuest.connect(ksn.svm) as guest:
+        await ksn.accept()
+        ksn.service.act = faults.says(b"", 401)
+        assert (await end_of_question(guest, digest_of(b"another"))).outcome == ASKED_FOR_CONTENT
+        ksn.service.act = faults.answers()
+        await until(lambda: ksn.control.ksn_status(DEFAULT_TENANT).breaker == "half open", "it was long")
+        assert (await end_of_question(guest, DIGEST)).outcome == verdict_pb2.OUTCOME_MALICIOUS
+        assert ksn.control.ksn_status(DEFAULT_TENANT).breaker == "closed"
 
 
 async def test_an_answer_that_comes_late_is_kept_and_revokes_ours(tmp_path: Path) -> None:

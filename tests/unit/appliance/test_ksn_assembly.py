@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from appliance.config import KsnSettings
+from appliance.domain.guest import Guest
+from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
 from appliance.state.environment import StateEnvironment
+from tests.unit.appliance.ksn.test_participation import policy
 
 PRIVATE = KsnSettings(enabled=True, type="private", endpoint="https://ksn.example.com/api/v1/")
 
@@ -31,6 +34,10 @@ class Nobody:
 
     def flipped(self, *_what: Any) -> None:
         """See network.Verdicts."""
+
+    def found_nothing(self, scope: int, digest: bytes) -> bool:
+        """See network.Verdicts."""
+        return True
 
 
 def parts(environment: StateEnvironment, settings: KsnSettings) -> KsnParts:
@@ -86,6 +93,34 @@ def test_a_key_that_cannot_be_read_is_named(
         key.write_bytes(content)
     with pytest.raises(KsnUnusable, match=f"ksn.api_key_file: {key}.*{why}"):
         parts(environment, replace(PRIVATE, api_key_file=key))
+
+
+async def test_a_guest_is_told_that_it_has_used_its_share(environment: StateEnvironment) -> None:
+    """Another guest of the same tenant has something left."""
+    made = parts(environment, replace(PRIVATE, per_day=3, guest_share=0.5))
+    assert made.network is not None
+    made.participants.put(policy())
+    asker = made.participants.asker(Guest("uid-7.pid-1", 16))
+    assert asker is not None
+    assert made.network.asking._quota.take(asker.payer)
+    told = made.participation_of(Guest("uid-7.pid-2", 16))
+    assert (told.state, told.reasons[0][0]) == (KsnState.RESTRICTED, Reason.QUOTA_SPENT)
+    assert "its share of the day's quota" in told.reasons[0][1]
+    assert made.participation_of(Guest("uid-8.pid-1", 16)).reasons == ()
+    await made.network.close()
+
+
+async def test_the_key_can_be_read_again(environment: StateEnvironment, tmp_path: Path) -> None:
+    """From the file that the settings name."""
+    key = tmp_path / "key"
+    key.write_text("one\n")
+    made = parts(environment, replace(PRIVATE, api_key_file=key))
+    assert made.key is not None
+    assert made.network is not None
+    assert not (await made.key.renew()).changed
+    key.write_text("two\n")
+    assert (await made.key.renew()).changed
+    await made.network.close()
 
 
 def test_a_certificate_that_is_none_is_named(environment: StateEnvironment, tmp_path: Path) -> None:

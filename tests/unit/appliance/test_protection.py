@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +279,30 @@ async def test_others_are_told_of_a_content_while_it_is_at_hand(tmp_path: Path) 
         assert told == [(KEY, b"content", "g", answer)]
         assert svm.parts.spool.used_bytes == 0
         assert outcome(svm, DIGEST) == Disposition.NOT_DETECTED
+
+
+async def test_what_engines_found_nothing_in_is_told_from_all_else(tmp_path: Path) -> None:
+    """From what nobody knows, what KSN or an administrator has spoken of, and the word of other engines."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+
+        def found_nothing() -> bool:
+            return protection.found_nothing(DEFAULT_TENANT_SCOPE, DIGEST)
+
+        assert not found_nothing()
+        answer = await scan(svm, b"content")
+        assert isinstance(answer, Verdict)
+        assert found_nothing()
+        protection.override(DIGEST, Override(False, "why", "me", 1))
+        assert not found_nothing()
+        protection.override(DIGEST, None)
+        for other in (
+            replace(answer, generation=answer.generation ^ 1),
+            replace(answer, source=Source.KSN),
+            replace(answer, disposition=Disposition.MALICIOUS, threat="T", engine="e"),
+        ):
+            svm.parts.store.put(*KEY, other)
+            assert not found_nothing()
 
 
 async def test_a_forgotten_digest_is_asked_for_again(tmp_path: Path) -> None:

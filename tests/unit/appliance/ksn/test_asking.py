@@ -1,6 +1,7 @@
 """Asking without being in the way, against a local server that goes wrong as it is told to."""
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import AsyncIterator
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.asking import Asker, Asking, Disclosure, Outcome, Unknown
+from appliance.ksn.asker import Asker, Disclosure, Standing, Unknown
+from appliance.ksn.asking import Asking, Outcome
 from appliance.ksn.breaker import Breaker, BreakerTerms, State
 from appliance.ksn.opentip import Endpoint, OpenTip
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Answer, Call, Changes, Part, Request, Subject, Trouble
-from appliance.ksn.statement import disclosed, statistics, submission
+from appliance.ksn.statement import changes_since, disclosed, statistics, submission
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
 from tests.support.certificates import self_signed
@@ -29,6 +31,11 @@ SUBJECT = Subject(Call.HASH, "ab" * 32)
 PART = Part(bytes(32), 0, b"content")
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
+
+
+def made_up(name: str) -> Subject:
+    """A subject like no other."""
+    return Subject(Call.HASH, hashlib.sha256(name.encode()).hexdigest())
 
 
 @dataclass
@@ -221,6 +228,61 @@ async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
     assert "there is room in" in outcome.reason
 
 
+async def test_no_guest_spends_the_quota_for_all(bench: Bench) -> None:
+    """One user with many processes has one share; another guest, and an administrator, are answered."""
+    await bench.restart(quota=QuotaTerms(per_minute=0, per_day=4, share=0.5))
+    names = [f"uid-7.pid-{number}" for number in range(3)]
+    for name in names[:2]:
+        assert isinstance(await bench.ask(replace(ASKER, guest=name), made_up(name)), Answer)
+    greedy = replace(ASKER, guest=names[2])
+    assert not bench.asking.has_room(greedy)
+    outcome = await bench.ask(greedy, made_up("another"))
+    assert isinstance(outcome, Unknown)
+    assert (outcome.why, "its share of the day's quota" in outcome.reason) == (Trouble.QUOTA, True)
+    assert bench.asking.trouble_of(greedy) == outcome
+    assert bench.asking.over_share == 2
+    assert bench.asking.trouble() is None
+    assert isinstance(await bench.ask(replace(ASKER, guest="uid-8.pid-1")), Answer)
+    assert isinstance(await bench.ask(replace(OTHER, standing=Standing.HOUSE)), Answer)
+    assert len(bench.service.received) == len(bench.told) == 4
+
+
+async def test_contents_have_one_share_whosever_they_are(bench: Bench) -> None:
+    """Beside that of their guests; it is told when it is used, so that they can wait."""
+    await bench.restart(quota=QuotaTerms(per_minute=0, per_day=4, share=0.5))
+    request = submission(PART, Mode.EXTENDED)
+    senders = [
+        replace(ASKER, guest=guest, mode=Mode.EXTENDED, standing=Standing.CONTENT) for guest in ("a", "b")
+    ]
+    for sender in senders:
+        assert bench.asking.trouble(sender) is None
+        assert await bench.asking.send(sender, request, PATIENCE) is None
+    trouble = bench.asking.trouble(senders[0])
+    assert trouble is not None
+    assert trouble.why is Trouble.QUOTA
+    assert isinstance(await bench.ask(replace(ASKER, guest="a")), Answer)
+
+
+async def test_guests_take_turns_for_the_requests_under_way(bench: Bench) -> None:
+    """Who asks one question is not behind all that another has asked before."""
+    await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    proceed = asyncio.Event()
+
+    async def wait(connection: ksn.Connection) -> None:
+        await proceed.wait()
+        await ksn.answers()(connection)
+
+    bench.service.act = wait
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(bench.ask(subject=made_up(f"greedy {number}")))
+        await until(lambda: bench.service.received, "the first question arrives")
+        group.create_task(bench.ask(replace(ASKER, guest="modest")))
+        await until(lambda: bench.asking.under_way == 6, "all wait")
+        proceed.set()
+    assert [told.asker.guest for told in bench.told].index("modest") <= 2
+
+
 async def test_nothing_is_sent_that_could_not_be_recorded(bench: Bench) -> None:
     """The ledger fails: nothing arrives, the quota is not touched, the breaker stays closed."""
     await bench.restart(quota=QuotaTerms(per_minute=1))
@@ -393,6 +455,27 @@ class Broken:
         """Have nothing to close."""
 
 
+class Telling(Broken):
+    """A driver that tells of changes."""
+
+    async def changes(self, request: Request, seconds: float) -> Changes:
+        """Of none, up to a position."""
+        return Changes(7)
+
+
+async def test_waiting_for_changes_is_nobodys_to_prevent(bench: Bench) -> None:
+    """It has a count of its own: the questions' is spent, and it does not touch theirs."""
+    await bench.restart(quota=QuotaTerms(per_minute=1))
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    request = changes_since(0, 1, Mode.STANDARD)
+    house = replace(ASKER, standing=Standing.HOUSE)
+    assert isinstance(await bench.ask(), Answer)
+    assert await asking.watch(house, request, PATIENCE) == Changes(7)
+    again = await asking.watch(house, request, PATIENCE)
+    assert isinstance(again, Unknown)
+    assert again.why is Trouble.QUOTA
+
+
 async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:
     """It counts as a failure of the service."""
     asking = Asking(Broken(), bench.breaker, bench.quota, bench, AskingTerms())
@@ -463,6 +546,48 @@ async def test_whether_there_is_room_is_told_without_asking(bench: Bench) -> Non
     assert trouble is not None
     assert (trouble.why, bench.asking.breaker_state) == (Trouble.REFUSED, State.OPEN)
     assert not bench.asking.has_room(ASKER)
+
+
+async def test_a_service_that_refused_is_asked_again_when_told(bench: Bench) -> None:
+    """Also with the key that it refused; the sentence says what to do. One that failed stays left alone."""
+    bench.service.act = ksn.says(b"", 401)
+    await bench.why()
+    trouble = bench.asking.trouble()
+    assert trouble is not None
+    assert "svm signatures reload" in trouble.reason
+    assert "tried again in 60 min" in trouble.reason
+    bench.service.act = ksn.answers()
+    assert bench.asking.ask_again(changed=False)
+    assert isinstance(await bench.ask(), Answer)
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert not bench.asking.ask_again(changed=False)
+    assert await bench.why() is Trouble.PAUSED
+    assert bench.asking.ask_again(changed=True)
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_what_is_in_no_hurry_lets_others_go_first(bench: Bench) -> None:
+    """It has no room while somebody waits for his turn, its share is used or the service is left alone."""
+    later = replace(ASKER, standing=Standing.LATER)
+    await bench.restart(quota=QuotaTerms(per_minute=4), terms=AskingTerms(longest_seconds=SLOW, under_way=1))
+    bench.service.act = ksn.hangs
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.ask())
+        await until(lambda: bench.service.received, "one is asked")
+        assert bench.asking.has_room_behind(later)
+        group.create_task(bench.ask(subject=made_up("another")))
+        await until(lambda: bench.asking.under_way == 2, "one waits")
+        assert not bench.asking.has_room_behind(later)
+        bench.asking.withdraw(ASKER.scope)
+    bench.service.act = ksn.answers()
+    assert isinstance(await bench.ask(later), Answer)
+    assert not bench.asking.has_room_behind(later)
+    assert (bench.asking.has_room(OTHER), bench.asking.over_share) == (True, 0)
+    await bench.restart()
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert not bench.asking.has_room_behind(later)
 
 
 async def test_every_answer_is_told_whoever_still_waits(bench: Bench) -> None:

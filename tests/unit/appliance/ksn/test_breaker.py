@@ -9,7 +9,13 @@ from appliance.ksn.breaker import Breaker, BreakerTerms, End, Permit, State
 from tests.support.properties import patient
 
 TERMS = BreakerTerms(
-    in_a_row=3, window=10, share=0.5, slow_seconds=1, pause_seconds=5, longest_pause_seconds=15
+    in_a_row=3,
+    window=10,
+    share=0.5,
+    slow_seconds=1,
+    pause_seconds=5,
+    longest_pause_seconds=15,
+    refused_pause_seconds=1000,
 )
 
 
@@ -128,12 +134,47 @@ def test_an_abandoned_probe_makes_way_for_another() -> None:
 
 
 def test_a_refused_key_opens_it_until_told_otherwise() -> None:
-    """No pause ends it."""
+    """Everybody asks at once when the key was changed."""
     breaker, clock = made()
     requests(breaker, End.REFUSED)
-    clock.now += 1e9
+    clock.now += 900
     assert (state_of(breaker), breaker.refused, breaker.begin()) == (State.OPEN, True, None)
+    assert breaker.seconds_to_try() == 100
     breaker.credentials_changed()
+    assert (state_of(breaker), breaker.refused, breaker.seconds_to_try()) == (State.CLOSED, False, 0)
+
+
+def test_a_refused_key_is_tried_again_after_long() -> None:
+    """By one request each time, until the service takes it: then it was wrong by itself."""
+    breaker, clock = made()
+    requests(breaker, End.REFUSED)
+    for _ in range(2):
+        clock.now += 1000
+        probe = permitted(breaker)
+        assert breaker.begin() is None
+        breaker.end(probe, End.REFUSED)
+        assert state_of(breaker) is State.OPEN
+    clock.now += 1000
+    requests(breaker, End.SERVED)
+    assert (state_of(breaker), breaker.refused) == (State.CLOSED, False)
+
+
+def test_a_service_that_fails_when_it_is_tried_again_is_no_more_one_that_refuses() -> None:
+    """It is left alone for as short as after any failure."""
+    breaker, clock = made()
+    requests(breaker, End.REFUSED)
+    clock.now += 1000
+    requests(breaker, End.FAILED)
+    assert (breaker.refused, breaker.seconds_to_try()) == (False, 5)
+
+
+def test_what_was_sent_with_the_key_before_does_not_refuse_the_new_one() -> None:
+    """Its answer came after the key was changed."""
+    breaker, _ = made()
+    early = permitted(breaker)
+    requests(breaker, End.REFUSED)
+    breaker.credentials_changed()
+    breaker.end(early, End.REFUSED)
     assert (state_of(breaker), breaker.refused) == (State.CLOSED, False)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.ksn.asking import Unknown
+from appliance.ksn.asker import Unknown
 from appliance.ksn.checking import Place, check
 from appliance.ksn.reputation import Answer, Trouble
 from appliance.ksn.zones import Zone

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn import feed
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.feed import ChangeFeed
 from appliance.ksn.reputation import Call, Changes, Flip, Request, Trouble
 from appliance.ksn.zones import Zone

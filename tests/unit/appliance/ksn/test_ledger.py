@@ -11,7 +11,7 @@ import pytest
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn import ledger as ksn_ledger
-from appliance.ksn.asking import Asker, Disclosure
+from appliance.ksn.asker import Asker, Disclosure
 from appliance.ksn.ledger import NOT_SENT, DisclosureLedger, LedgerFailed
 from appliance.ksn.reputation import Call, Part, Subject
 from appliance.ksn.statement import disclosed, request_for, submission

@@ -9,7 +9,8 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.policy import Mode
 from appliance.domain.verdict import Verdict
-from appliance.ksn.asking import Asking, Unknown
+from appliance.ksn.asker import Unknown
+from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn
@@ -89,6 +90,10 @@ class Network:
         """Keep what is told."""
         self.flips.append(what)
 
+    def found_nothing(self, scope: int, digest: bytes) -> bool:
+        """Nothing else is known of anything."""
+        return True
+
     async def ask(self, digest: bytes = DIGEST) -> None:
         """Ask, and wait until it is over."""
         before = self.done
@@ -162,6 +167,27 @@ async def test_a_spent_quota_asks_nothing_and_is_said() -> None:
     await network.ask()
     assert not network.ksn.would_ask(GUEST, b"e" * 32)
     assert "quota is spent" in network.ksn.participation(16).reasons[0][1]
+
+
+async def test_what_got_no_answer_is_told_with_the_reason() -> None:
+    """So that it can be asked about later."""
+    network = Network(per_day=1)
+    told: list[object] = []
+    network.ksn.on_unanswered.append(lambda *what: told.append(what))
+    await network.ask()
+    assert told == []
+    await network.ask(b"e" * 32)
+    assert told == [(16, b"e" * 32, Trouble.QUOTA)]
+
+
+async def test_what_ksn_has_not_spoken_of_is_open() -> None:
+    """Not what it does not know, and not what everybody has."""
+    network = Network()
+    assert network.ksn.is_open(16, DIGEST)
+    assert not any(network.ksn.is_open(16, digest) for digest in AT_HOME)
+    network.service.answer = Answer(Zone.GREY)
+    await network.ask()
+    assert not network.ksn.is_open(16, DIGEST)
 
 
 async def test_who_may_not_ask_does_not() -> None:

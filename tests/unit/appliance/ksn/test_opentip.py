@@ -300,6 +300,28 @@ def test_an_endpoint_that_cannot_work_is_refused(endpoint: Endpoint, sentence: s
         OpenTip("x", endpoint)
 
 
+async def test_another_key_counts_from_the_next_request_on(service: MisbehavingKsn) -> None:
+    """No connection need end for it; none is sent where there is none any more."""
+    driver = OpenTip("stand-in", Endpoint(service.base_url, KEY))
+    said = []
+    for key in (KEY, "another-key", ""):
+        said.append(driver.use_key(key))
+        await driver.ask(HASH, PATIENCE)
+    await driver.close()
+    assert said == [False, True, True]
+    assert [each.headers.get("x-api-key") for each in service.received] == [KEY, "another-key", None]
+
+
+async def test_a_key_that_is_none_is_not_taken(service: MisbehavingKsn) -> None:
+    """The one before counts on."""
+    driver = OpenTip("stand-in", Endpoint(service.base_url, KEY))
+    with pytest.raises(BadEndpoint, match="printable ASCII"):
+        driver.use_key("key\r\nx: y")
+    await driver.ask(HASH, PATIENCE)
+    await driver.close()
+    assert service.received[0].headers["x-api-key"] == KEY
+
+
 def test_the_key_is_not_printed() -> None:
     """Nor the proxy, which may hold a password."""
     assert "secret" not in repr(Endpoint(api_key="secret", proxy="http://bob:secret@proxy:3128"))

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.ksn.asker import Standing
 from appliance.ksn.quota import DAY, MINUTE, Quota, QuotaTerms
 from tests.support.properties import patient
+
+HOUSE = Standing.HOUSE.value
 
 
 class Clock:
@@ -19,10 +22,10 @@ class Clock:
         return self.now
 
 
-def made(per_minute: int, per_day: int) -> tuple[Quota, Clock]:
+def made(per_minute: int, per_day: int, share: float = 1) -> tuple[Quota, Clock]:
     """A quota and its clock."""
     clock = Clock()
-    return Quota(QuotaTerms(per_minute, per_day, 60, 200), clock), clock
+    return Quota(QuotaTerms(per_minute, per_day, 60, 200, share), clock), clock
 
 
 def test_a_minute_is_full_and_has_room_again() -> None:
@@ -55,13 +58,20 @@ def test_zero_is_as_many_as_one_likes() -> None:
 
 
 def test_what_an_earlier_run_sent_counts() -> None:
-    """Until a minute and a day have passed since then."""
-    quota, clock = made(2, 3)
-    quota.restore([DAY - 100, 90, 50])
-    assert (quota.left_today(), quota.take()) == (0, False)
-    assert quota.seconds_to_room() == 100
-    clock.now += 100
-    assert (quota.take(), quota.left_today()) == (True, 0)
+    """Until a day has passed; of more than is allowed now the newest, which is all that there is room for."""
+    quota, clock = made(0, 10, share=0.2)
+    quota.restore([(DAY - 100 - number, "a") for number in range(20)])
+    assert (quota.left_today(), quota.take(HOUSE)) == (0, False)
+    assert quota.seconds_to_room(HOUSE) == 110
+    clock.now += 120
+    assert (quota.left_today(), quota.take("a"), quota.take("b")) == (10, True, True)
+
+
+def test_an_earlier_runs_share_is_used() -> None:
+    """By the same user, and by nobody else."""
+    quota, _ = made(0, 10, share=0.2)
+    quota.restore([(50, "a"), (40, "a")])
+    assert (quota.over_share("a"), quota.take("a"), quota.take("b")) == ("day", False, True)
 
 
 def test_what_was_not_sent_is_given_back() -> None:
@@ -70,6 +80,76 @@ def test_what_was_not_sent_is_given_back() -> None:
     assert quota.take()
     quota.give_back()
     assert quota.take()
+
+
+def test_no_guest_uses_more_than_its_share() -> None:
+    """Of a minute, and of a day; it is said which, others have room, and time gives it back."""
+    quota, clock = made(20, 24, 0.25)
+    assert [quota.take("a") for _ in range(6)] == [True] * 5 + [False]
+    assert (quota.over_share("a"), quota.over_share("b")) == ("minute", "")
+    assert quota.take("b")
+    clock.now += MINUTE
+    assert quota.take("a")
+    assert (quota.take("a"), quota.over_share("a")) == (False, "day")
+    assert quota.take("b")
+    clock.now += DAY
+    assert quota.take("a")
+
+
+def test_what_is_asked_later_has_a_quarter() -> None:
+    """However large a guest's share is."""
+    quota, _ = made(20, 0, 1)
+    assert [quota.take(Standing.LATER) for _ in range(6)] == [True] * 5 + [False]
+    assert quota.take("a")
+
+
+def test_the_least_share_is_one() -> None:
+    """Otherwise a small quota could not be used at all."""
+    quota, _ = made(1, 0, 0.01)
+    assert quota.take("a")
+
+
+def test_guests_leave_a_tenth_to_the_house() -> None:
+    """All together, also where each may use all; it says when there is room for them again."""
+    quota, clock = made(20, 0)
+    assert quota.take(HOUSE)
+    clock.now += 10
+    assert sum(quota.take(f"guest {number}") for number in range(30)) == 18
+    assert (quota.is_full("a"), quota.is_full(HOUSE)) == (True, False)
+    assert (quota.seconds_to_room("a"), quota.seconds_to_room(HOUSE)) == (MINUTE, 0)
+    assert [quota.take(HOUSE), quota.take(HOUSE)] == [True, False]
+    assert quota.seconds_to_room(HOUSE) == MINUTE - 10
+
+
+def test_what_is_given_back_is_his_who_took_it() -> None:
+    """Though another has taken something since."""
+    quota, _ = made(4, 0, 0.5)
+    for payer in ("a", "a", "b"):
+        assert quota.take(payer)
+    quota.give_back("a")
+    assert [quota.over_share(payer) for payer in "ab"] == ["", ""]
+    assert quota.take("a")
+    assert quota.take("b")
+    assert not quota.take("c")
+
+
+def test_nobody_is_remembered_who_has_used_nothing() -> None:
+    """However many have asked, and however many only look."""
+    quota, clock = made(1000, 0)
+    for number in range(100):
+        assert quota.take(f"guest {number}")
+        assert not quota.over_share(f"another {number}")
+    clock.now += MINUTE
+    assert not quota.is_full("a")
+    assert len(quota._minute._used) == 0
+
+
+def test_another_quota_has_a_count_of_its_own() -> None:
+    """On the same terms."""
+    quota, _ = made(1, 0)
+    other = quota.another()
+    assert quota.take()
+    assert [other.take(), other.take()] == [True, False]
 
 
 def test_a_service_that_has_enough_is_left_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn import spent
-from appliance.ksn.asking import Asker, Disclosure
+from appliance.ksn.asker import Asker, Disclosure, Standing
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.reputation import Call, Part, Request, Subject
 from appliance.ksn.spent import DAY, Spent, last_day
@@ -47,8 +47,8 @@ async def test_the_requests_of_the_last_day_are_found_the_oldest_first() -> None
     newest = await ledger_of((NOW - DAY, QUESTION), (NOW - DAY + 1, CONTENT), (NOW - 5, QUESTION))
     who = ("ksn.example", "acme", "vm-1")
     assert last_day(newest, NOW) == [
-        Spent(DAY - 1, *who, hashlib.sha256(b"whole").digest(), 3),
-        Spent(5.0, *who),
+        Spent(DAY - 1, *who, "submit", hashlib.sha256(b"whole").digest(), 3),
+        Spent(5.0, *who, "hash"),
     ]
 
 
@@ -63,6 +63,21 @@ async def test_no_more_entries_are_read_than_a_start_has_time_for(monkeypatch: p
     monkeypatch.setattr(spent, "MOST_ENTRIES", 2)
     newest = await ledger_of((NOW - 3, QUESTION), (NOW - 2, QUESTION), (NOW - 1, QUESTION))
     assert [each.age for each in last_day(newest, NOW)] == [1]
+
+
+def test_it_is_told_whose_share_a_request_took() -> None:
+    """As far as the ledger has it: that of the user, of what is handed over, or of the house."""
+    calls = ("hash", "submit", "statistics", "changes")
+    requests = [Spent(1.0, "ksn.example", "acme", "uid-7.pid-1.fd-2", call) for call in calls]
+    scopes = {"acme": 16}
+    asked = Asker(16, "acme", "uid-7.pid-9.fd-1", KsnType.PRIVATE, Mode.STANDARD, 1)
+    assert [request.payer(scopes) for request in requests[:3]] == [
+        asked.payer,
+        Standing.CONTENT,
+        Standing.HOUSE,
+    ]
+    assert [request.counts_for("ksn.example") for request in requests] == [True, True, True, False]
+    assert not requests[0].counts_for("another.example")
 
 
 def test_a_submission_that_does_not_say_what_it_was_is_not_passed_over() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.domain.policy import Decision, KsnType, Mode
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Request, Trouble
 from appliance.ksn.statistics import SENDER, Figures, Statistics
@@ -30,7 +30,7 @@ class Bench:
             self, capabilities, self.participants, lambda scope: self.done[scope], lambda: self.now
         )
 
-    def trouble(self) -> Unknown | None:
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
         """Nothing is in the way."""
         return None
 

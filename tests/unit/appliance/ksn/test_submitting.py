@@ -15,7 +15,7 @@ from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn import submitting
-from appliance.ksn.asking import Asker, Unknown
+from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Call, Part, Request, Trouble
 from appliance.ksn.spent import DAY, Spent
@@ -68,13 +68,15 @@ class Bench:
             lambda: self.now,
         )
 
-    def trouble(self) -> Unknown | None:
+    def trouble(self, asker: Asker | None = None) -> Unknown | None:
         """What the test wants to be in the way."""
+        assert asker is None or asker.standing is Standing.CONTENT
         return self.in_the_way
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
         """Keep it, and say what the test wants."""
         assert (request.call, request.mode) == (Call.SUBMIT, Mode.EXTENDED)
+        assert asker.standing is Standing.CONTENT
         assert request.part is not None
         assert dict(request.fields) == {"submitted digest": request.part.sha256.hex()}
         self.sent.append((asker, request.part))
@@ -279,7 +281,7 @@ async def test_a_restart_does_not_begin_the_day_anew(bench: Bench) -> None:
     bench.set_terms(daily_files=2)
     who = ("ksn.example", "acme", "vm-1")
     sent, digest = SCRIPT + b"sent", hashlib.sha256(SCRIPT + b"sent").digest()
-    bench.submitter.restore([Spent(DAY - 60, *who, digest, len(sent)), Spent(30, *who)])
+    bench.submitter.restore([Spent(DAY - 60, *who, "submit", digest, len(sent)), Spent(30, *who, "hash")])
     bench.offer(sent)
     bench.offer(SCRIPT + b"1")
     bench.offer(SCRIPT + b"2")
