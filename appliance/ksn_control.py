@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
-from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
+from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
 from appliance.ksn.asking import Asker, Outcome, Unknown
 from appliance.ksn.checking import Step, check
 from appliance.ksn.network import Ksn
@@ -65,9 +65,9 @@ class PolicyControl:
             self._close(tenant)
         return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
 
-    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
-        """The newest decisions."""
-        return self._parts.policies.consents(tenant, limit)
+    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+        """The newest decisions and changes."""
+        return self._parts.policies.history(tenant, limit)
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant."""

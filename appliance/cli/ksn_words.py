@@ -8,6 +8,9 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 from appliance.cli.times import iso, shown
 from appliance.domain.policy import DEFAULT_TENANT, TENANT_RULE, is_tenant
 
+TEXT_DIGITS = 16  # of the SHA-256 of a text, so many tell it from all others
+HISTORY_HEAD = ("no.", "time", "tenant", "who", "did", "type", "version", "text")
+
 _STATES = {"enabled": "enabled", "restricted": "enabled with restrictions", "off": "off"}
 
 
@@ -121,6 +124,41 @@ def consent_dict(consent: admin_pb2.Consent) -> dict[str, Any]:
         "version": consent.decision.version,
         "sha256": consent.decision.sha256.hex(),
     }
+
+
+def history_dict(entry: admin_pb2.HistoryEntry) -> dict[str, Any]:
+    """Return an entry of the history, for programs."""
+    kind = entry.WhichOneof("what")
+    if kind == "decision":
+        return {"kind": kind, **consent_dict(entry.decision)}
+    if kind == "settings":
+        change = entry.settings
+        return {
+            "kind": kind,
+            "number": change.number,
+            "at": iso(change.at.seconds),
+            "tenant": change.tenant,
+            "author": change.author,
+            "active": change.active,
+            "mode": mode_word(change.mode),
+        }
+    return {"kind": "unknown"}  # the SVM is newer than this program
+
+
+def history_row(entry: admin_pb2.HistoryEntry) -> tuple[object, ...]:
+    """Return an entry of the history as cells below HISTORY_HEAD."""
+    kind = entry.WhichOneof("what")
+    if kind is None:
+        return ("-", "-", "-", "-", "what only a newer svm knows: update this one", "-", "-", "-")
+    if kind == "decision":
+        said = entry.decision
+        did = decision_word(said)
+        text = said.decision.sha256.hex()[:TEXT_DIGITS]
+        about: tuple[object, ...] = (type_word(said.decision.type), said.decision.version, text)
+        return (said.number, shown(said.at.seconds), said.tenant, said.author, did, *about)
+    change = entry.settings
+    did = f"set: {'active' if change.active else 'not active'}, {mode_word(change.mode)} mode"
+    return (change.number, shown(change.at.seconds), change.tenant, change.author, did, "-", "-", "-")
 
 
 def _word(descriptor: Any, number: int) -> str:

@@ -18,18 +18,18 @@ from appliance.cli.console import (
 )
 from appliance.cli.ksn_statement import ShownStatement, statement_in_force
 from appliance.cli.ksn_words import (
-    consent_dict,
-    decision_word,
+    HISTORY_HEAD,
+    TEXT_DIGITS,
+    history_dict,
+    history_row,
     mode_word,
     policy_dict,
     policy_pairs,
     state_word,
     tenant_name,
-    type_word,
 )
-from appliance.cli.times import shown
 from appliance.domain.policy import DEFAULT_TENANT, Decision, Mode
-from appliance.rpc.ksn_admin import MAX_CONSENTS
+from appliance.rpc.ksn_admin import MAX_HISTORY
 from appliance.rpc.ksn_views import TYPE_NUMBERS
 
 _DESCRIPTION = """\
@@ -73,8 +73,9 @@ examples:
 {exit_codes()}"""
 
 _HISTORY_EPILOG = f"""\
-Every decision is kept for good: who decided, when, on which version, and the SHA-256 of the text
-that was shown. Without TENANT: those of all tenants.
+Everything is kept for good, in one count over all tenants: each decision, with its version and the
+first {TEXT_DIGITS} digits of the SHA-256 of the text that was shown, and each change of activity and mode, as
+they were after it. --json has all digits. Without TENANT: the history of all tenants.
 
 examples:
   svm policy history
@@ -104,10 +105,10 @@ def add(commands: Any) -> None:
     _add_tenant(change)
     _add_decision(change)
     change.add_argument("--active", choices=("yes", "no"), help="no: nothing is sent, whatever was accepted")
-    history = _add_verb(verbs, "history", "every decision that was made", _HISTORY_EPILOG, _history)
+    history = _add_verb(verbs, "history", "everything that was decided and set", _HISTORY_EPILOG, _history)
     history.add_argument("tenant", metavar="TENANT", nargs="?", type=tenant_name, help="default: all")
     history.add_argument(
-        "--limit", metavar="N", type=int, default=100, help=f"the newest N, at most {MAX_CONSENTS} (100)"
+        "--limit", metavar="N", type=int, default=100, help=f"the newest N, at most {MAX_HISTORY} (100)"
     )
     add_json_argument(history)
 
@@ -263,26 +264,14 @@ def _asked(text: ShownStatement, tenant: str, console: Console) -> Decision:
 
 
 def _history(args: argparse.Namespace, console: Console) -> int:
-    if not 1 <= args.limit <= MAX_CONSENTS:
-        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_CONSENTS}")
+    if not 1 <= args.limit <= MAX_HISTORY:
+        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_HISTORY}")
     with console.client(args) as client:
-        consents = client.consents(args.tenant or "", args.limit).consents
+        entries = client.history(args.tenant or "", args.limit).entries
     if args.json:
-        console.say_json([consent_dict(consent) for consent in consents])
-    elif not consents:
+        console.say_json([history_dict(entry) for entry in entries])
+    elif not entries:
         console.say("nothing was decided yet")
     else:
-        rows = [
-            (
-                shown(consent.at.seconds),
-                consent.tenant,
-                consent.author,
-                decision_word(consent),
-                type_word(consent.decision.type),
-                consent.decision.version,
-                consent.decision.sha256.hex(),
-            )
-            for consent in consents
-        ]
-        console.say(*table(("time", "tenant", "who", "did", "type", "version", "text"), rows))
+        console.say(*table(HISTORY_HEAD, map(history_row, entries)))
     return DONE

@@ -56,6 +56,21 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """How a policy was set at a time, its decisions aside. number, at, actor: as in Consent."""
+
+    number: int
+    at: float
+    tenant: str
+    actor: str
+    active: bool
+    mode: Mode
+
+
+HistoryEntry = Consent | SettingsChange
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One tenant's. scope: its part of the cache.
 

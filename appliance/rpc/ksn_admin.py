@@ -13,8 +13,8 @@ from appliance.domain.policy import (
     DEFAULT_TENANT,
     MAX_TENANT_BYTES,
     TENANT_RULE,
-    Consent,
     Decision,
+    HistoryEntry,
     Mode,
     is_tenant,
 )
@@ -32,14 +32,14 @@ from appliance.rpc.ksn_views import (
     PolicyView,
     StatementDecision,
     check_message,
-    consent_message,
+    history_message,
     ksn_status_reply,
     look_up_reply,
     policy_message,
 )
 
-DEFAULT_CONSENTS = 100
-MAX_CONSENTS = 1000
+DEFAULT_HISTORY = 100
+MAX_HISTORY = 1000
 
 _TYPES = {number: ksn_type for ksn_type, number in TYPE_NUMBERS.items()}
 _MODES: dict[int, Mode] = {int(mode): mode for mode in Mode}
@@ -61,8 +61,8 @@ class KsnControl(Protocol):
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Refused as for create_policy, and where there is none."""
 
-    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
-        """The newest `limit` decisions, the newest first. tenant: None for all."""
+    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+        """The newest `limit` decisions and changes of settings, the newest first. tenant: None for all."""
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant, which need not have a policy."""
@@ -122,15 +122,13 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
-    async def ListConsents(
-        self, request: admin_pb2.ListConsentsRequest, _author: str
-    ) -> admin_pb2.ListConsentsReply:
-        """Answer what was decided."""
+    async def ListHistory(
+        self, request: admin_pb2.ListHistoryRequest, _author: str
+    ) -> admin_pb2.ListHistoryReply:
+        """Answer what was decided and set."""
         tenant = _tenant(request.tenant) if request.tenant else None
-        consents = self._control.consents(
-            tenant, checked_limit(request.limit, DEFAULT_CONSENTS, MAX_CONSENTS)
-        )
-        return admin_pb2.ListConsentsReply(consents=map(consent_message, consents))
+        limit = checked_limit(request.limit, DEFAULT_HISTORY, MAX_HISTORY)
+        return admin_pb2.ListHistoryReply(entries=map(history_message, self._control.history(tenant, limit)))
 
     @answered
     async def GetKsnStatus(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import Participation
-from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.domain.policy import Consent, Decision, HistoryEntry, KsnType, Mode, Policy
 from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS
@@ -123,6 +123,22 @@ def consent_message(consent: Consent) -> admin_pb2.Consent:
             version=consent.version,
             sha256=bytes.fromhex(consent.sha256),
         ),
+    )
+
+
+def history_message(entry: HistoryEntry) -> admin_pb2.HistoryEntry:
+    """Return an entry of the history as a message."""
+    if isinstance(entry, Consent):
+        return admin_pb2.HistoryEntry(decision=consent_message(entry))
+    return admin_pb2.HistoryEntry(
+        settings=admin_pb2.SettingsChange(
+            number=entry.number,
+            at=timestamp(entry.at),
+            tenant=entry.tenant,
+            author=entry.actor,
+            active=entry.active,
+            mode=_mode_number(entry.mode),
+        )
     )
 
 

@@ -12,7 +12,7 @@ returns. Every value but the next scope ends with an xxh3_64 of the rest.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,11 @@ from appliance.domain.policy import (
     MAX_TENANT_BYTES,
     Consent,
     Decision,
+    HistoryEntry,
     KsnType,
     Mode,
     Policy,
+    SettingsChange,
     is_tenant,
 )
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
@@ -60,18 +62,6 @@ class PolicyChange:
     active: bool | None = None
     mode: Mode | None = None
     decided: Decided | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
-    """How a policy was set at a time, its decisions aside. number, at, actor: as in Consent."""
-
-    number: int
-    at: float
-    tenant: str
-    actor: str
-    active: bool
-    mode: Mode
 
 
 class PolicyStore:
@@ -138,25 +128,17 @@ class PolicyStore:
             self._keep(txn, policy)
         return policy
 
-    def consents(self, tenant: str | None, limit: int) -> list[Consent]:
-        """The newest `limit` decisions of a tenant, or of all, the newest first. Raises StateDamaged."""
-        found: list[Consent] = []
+    def history(self, tenant: str | None, limit: int) -> list[HistoryEntry]:
+        """The newest `limit` entries of a tenant, or of all, by number downwards. Raises StateDamaged."""
+        found: list[HistoryEntry] = []
         with self._environment.reading() as txn:
-            for number, fields in self._history(txn, _CONSENT, tenant):
+            cursor = txn.cursor(db=self._decisions_db)
+            for key, data in cursor.iterprev() if cursor.last() else ():
                 if len(found) >= limit:
                     break
-                found.append(_consent(number, fields))
-        return found
-
-    def changes(self, tenant: str | None, limit: int) -> list[SettingsChange]:
-        """The newest `limit` changes of what is no decision, the newest first. Raises StateDamaged."""
-        found: list[SettingsChange] = []
-        with self._environment.reading() as txn:
-            for number, fields in self._history(txn, _SETTINGS, tenant):
-                if len(found) >= limit:
-                    break
-                who = (number, fields["at"], fields["tenant"], fields["actor"])
-                found.append(SettingsChange(*who, fields["active"], Mode(fields["mode"])))
+                fields = unpacked(data, self._environment.path)
+                if tenant in (None, fields["tenant"]):
+                    found.append(_entry(int.from_bytes(key, "big"), fields))
         return found
 
     def text(self, sha256: str) -> str | None:
@@ -184,15 +166,6 @@ class PolicyStore:
         if data is None:
             raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
         return _consent(number, unpacked(data, self._environment.path))
-
-    def _history(
-        self, txn: lmdb.Transaction, kind: str, tenant: str | None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        cursor = txn.cursor(db=self._decisions_db)
-        for key, data in cursor.iterprev() if cursor.last() else ():
-            fields = unpacked(data, self._environment.path)
-            if fields["kind"] == kind and tenant in (None, fields["tenant"]):
-                yield int.from_bytes(key, "big"), fields
 
     def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
         """Enter a decision, and the text that it is about."""
@@ -238,6 +211,13 @@ class PolicyStore:
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope
+
+
+def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:
+    if fields["kind"] == _CONSENT:
+        return _consent(number, fields)
+    who = (number, fields["at"], fields["tenant"], fields["actor"])
+    return SettingsChange(*who, fields["active"], Mode(fields["mode"]))
 
 
 def _consent(number: int, fields: dict[str, Any]) -> Consent:

@@ -707,6 +707,74 @@ class Consent(_message.Message):
 Global___Consent: _TypeAlias = Consent  # noqa: Y015
 
 @_typing.final
+class SettingsChange(_message.Message):
+    """How a policy was set from a time on, its decisions aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Counts on together with those of decisions, over all tenants."""
+    tenant: _builtins.str
+    author: _builtins.str
+    """Who set it, by the connection."""
+    active: _builtins.bool
+    mode: _verdict_pb2.KsnMode.ValueType
+    """The widest mode that the tenant wanted."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
+        author: _builtins.str = ...,
+        active: _builtins.bool = ...,
+        mode: _verdict_pb2.KsnMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "at", b"at", "author", b"author", "mode", b"mode", "number", b"number", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettingsChange: _TypeAlias = SettingsChange  # noqa: Y015
+
+@_typing.final
+class HistoryEntry(_message.Message):
+    """One entry of the history of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision(self) -> Global___Consent: ...
+    @_builtins.property
+    def settings(self) -> Global___SettingsChange: ...
+    def __init__(
+        self,
+        *,
+        decision: Global___Consent | None = ...,
+        settings: Global___SettingsChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "settings", b"settings", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "settings", b"settings", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["decision", "settings"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___HistoryEntry: _TypeAlias = HistoryEntry  # noqa: Y015
+
+@_typing.final
 class ListPoliciesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -828,7 +896,7 @@ class PolicyReply(_message.Message):
 Global___PolicyReply: _TypeAlias = PolicyReply  # noqa: Y015
 
 @_typing.final
-class ListConsentsRequest(_message.Message):
+class ListHistoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_FIELD_NUMBER: _builtins.int
@@ -849,27 +917,29 @@ class ListConsentsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConsentsRequest: _TypeAlias = ListConsentsRequest  # noqa: Y015
+Global___ListHistoryRequest: _TypeAlias = ListHistoryRequest  # noqa: Y015
 
 @_typing.final
-class ListConsentsReply(_message.Message):
+class ListHistoryReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    CONSENTS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def consents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent]: ...
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryEntry]:
+        """Empty also where the tenant has no policy."""
+
     def __init__(
         self,
         *,
-        consents: _abc.Iterable[Global___Consent] | None = ...,
+        entries: _abc.Iterable[Global___HistoryEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConsentsReply: _TypeAlias = ListConsentsReply  # noqa: Y015
+Global___ListHistoryReply: _TypeAlias = ListHistoryReply  # noqa: Y015
 
 @_typing.final
 class GetKsnStatusRequest(_message.Message):

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
-from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
+from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
 from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
 from appliance.rpc.admin_calls import ControlRefused
@@ -35,8 +35,12 @@ async def test_a_policy_begins_with_a_decision(tmp_path: Path) -> None:
         await ksn.decline()
         (view,) = ksn.control.policies()
         assert view.participation.reasons[0][0] is Reason.NOT_ACCEPTED
-        decided = [consent.decision for consent in ksn.control.consents(DEFAULT_TENANT, 10)]
-        assert decided == [Decision.DECLINE, Decision.ACCEPT]
+        declined, began, accepted = ksn.control.history(DEFAULT_TENANT, 10)
+        assert isinstance(declined, Consent)
+        assert isinstance(accepted, Consent)
+        assert (declined.decision, accepted.decision) == (Decision.DECLINE, Decision.ACCEPT)
+        assert isinstance(began, SettingsChange)
+        assert (began.active, began.mode) == (True, Mode.STANDARD)
 
 
 @pytest.mark.parametrize("name", WRONG)

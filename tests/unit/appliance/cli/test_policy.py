@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.domain.policy import Decision, KsnType, Mode
+from appliance.domain.policy import Consent, Decision, KsnType, Mode
 from appliance.ksn.statement import shown_hash, shown_text, statement, version_in_force
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
 from tests.support.commands import Ran, svm
@@ -38,6 +38,13 @@ def typed(side: KsnSide, answers: str, *arguments: object) -> Ran:
 def changes(side: KsnSide) -> list[object]:
     """What the SVM was told to make or to change, without who did."""
     return [asked[1:-1] for asked in side.ksn.asked if asked[0] in {"create", "change"}]
+
+
+def decided(side: KsnSide) -> Consent:
+    """The first decision of all."""
+    entry = side.ksn.entries[0]
+    assert isinstance(entry, Consent)
+    return entry
 
 
 def test_on_a_terminal_the_statement_is_shown_and_asked_about(side: KsnSide) -> None:
@@ -72,8 +79,8 @@ def test_the_text_is_that_of_the_type_that_the_provider_has_set(side: KsnSide) -
     ran = typed(side, "accept\n", "create")
     text = statement(KsnType.PRIVATE, version_in_force(KsnType.PRIVATE)).text
     assert ran.out.startswith(text)
-    assert side.ksn.history[0].type is KsnType.PRIVATE
-    assert side.ksn.history[0].sha256 == shown_hash(text)
+    assert decided(side).type is KsnType.PRIVATE
+    assert decided(side).sha256 == shown_hash(text)
 
 
 def test_the_providers_own_text_is_shown_and_decided_on(side: KsnSide, tmp_path: Path) -> None:
@@ -84,7 +91,7 @@ def test_the_providers_own_text_is_shown_and_decided_on(side: KsnSide, tmp_path:
     ran = typed(side, "accept\n", "create", "--config", config)
     text = shown_text(KsnType.GLOBAL, IN_FORCE, "We are Example Ltd.")
     assert ran.out.startswith(text)
-    assert side.ksn.history[0].sha256 == shown_hash(text)
+    assert decided(side).sha256 == shown_hash(text)
 
 
 def test_a_version_that_this_svm_does_not_have_is_not_decided_on(side: KsnSide) -> None:
@@ -193,21 +200,42 @@ def test_policies_are_listed_and_shown(side: KsnSide) -> None:
     assert "tenant 'default' has no policy" in ran.err
 
 
-def test_the_history_has_every_decision(side: KsnSide) -> None:
-    """The newest first, of all tenants or of one, with who decided and on which text."""
+def test_the_history_has_every_decision_and_every_change(side: KsnSide) -> None:
+    """In one count, the newest first, of all tenants or of one, with who it was and on which text."""
     assert policy(side, "history").out == "nothing was decided yet\n"
     policy(side, "create", "acme", "--ksn", "decline")
     policy(side, "change", "acme", "--ksn", "accept", "--statement", IN_FORCE)
+    policy(side, "change", "acme", "--active", "no", "--mode", "extended")
     policy(side, "create", "other", "--ksn", "decline")
-    [other, accepted, declined] = policy(side, "history", "--json").json
-    assert (other["tenant"], other["decision"], other["number"]) == ("other", "decline", 3)
+    *others, changed, accepted, began, declined = policy(side, "history", "--json").json
+    assert [(entry["kind"], entry["number"]) for entry in others] == [("settings", 6), ("decision", 5)]
     assert accepted["author"].startswith(f"uid-{os.getuid()}.pid-")
     assert (accepted["at"], accepted["sha256"]) == ("2030-03-17T17:46:40Z", shown_hash(TEXT))
-    assert policy(side, "history", "acme", "--json").json == [accepted, declined]
-    assert policy(side, "history", "--limit", "1", "--json").json == [other]
-    text = policy(side, "history", "acme").out
-    assert "accepted  global        1  " in text
-    assert shown_hash(TEXT) in text
+    assert (declined["kind"], declined["decision"]) == ("decision", "decline")
+    assert changed == {
+        "kind": "settings",
+        "number": 4,
+        "at": "2030-03-17T17:46:40Z",
+        "tenant": "acme",
+        "author": changed["author"],
+        "active": False,
+        "mode": "extended",
+    }
+    assert (began["active"], began["mode"]) == (True, "standard")
+    assert policy(side, "history", "acme", "--json").json == [changed, accepted, began, declined]
+    assert policy(side, "history", "--limit", "1", "--json").json == others[:1]
+
+
+def test_the_history_can_be_read(side: KsnSide) -> None:
+    """A line for each entry; the text of a decision by the first digits of its SHA-256."""
+    policy(side, "create", "acme", "--ksn", "accept", "--statement", IN_FORCE)
+    policy(side, "change", "acme", "--active", "no", "--mode", "extended")
+    head, *lines = [line.split() for line in policy(side, "history").out.splitlines()]
+    assert head == ["no.", "time", "tenant", "who", "did", "type", "version", "text"]
+    assert [line[0] for line in lines] == ["3", "2", "1"]
+    assert lines[0][6:] == ["set:", "not", "active,", "extended", "mode", "-", "-", "-"]
+    assert lines[1][6:] == ["set:", "active,", "standard", "mode", "-", "-", "-"]
+    assert lines[2][6:] == ["accepted", "global", "1", shown_hash(TEXT)[:16]]
 
 
 def test_what_cannot_be_asked_is_refused_at_home(side: KsnSide) -> None:

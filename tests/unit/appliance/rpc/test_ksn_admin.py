@@ -10,7 +10,7 @@ import pytest
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
 from appliance.domain.policy import Decision, KsnType, Mode, is_tenant
-from appliance.rpc.ksn_admin import MAX_CONSENTS
+from appliance.rpc.ksn_admin import MAX_HISTORY
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
 from tests.support.admin_side_server import Caller, refused
 from tests.support.ksn_side_server import KsnSide, ksn_side
@@ -52,13 +52,13 @@ REQUESTS: dict[str, Any] = {
     "ListPolicies": admin_pb2.ListPoliciesRequest(),
     "CreatePolicy": create(),
     "ChangePolicy": admin_pb2.ChangePolicyRequest(tenant="acme", active=False),
-    "ListConsents": admin_pb2.ListConsentsRequest(),
+    "ListHistory": admin_pb2.ListHistoryRequest(),
     "GetKsnStatus": admin_pb2.GetKsnStatusRequest(),
     "CheckKsn": admin_pb2.CheckKsnRequest(tenant="acme"),
     "LookUp": admin_pb2.LookUpRequest(tenant="acme", sha256=DIGEST),
 }
 NO_TENANT_AT_ALL = {"ListPolicies"}
-NEEDS_NO_TENANT = {"ListConsents", "GetKsnStatus"}  # none is all of them, or the usual one
+NEEDS_NO_TENANT = {"ListHistory", "GetKsnStatus"}  # none is all of them, or the usual one
 BAD_NAMES = ["", "a" * 65, "a b", "a/b", "ä", "a\n", "a\0"]
 BADLY_NAMED = [
     (name, tenant)
@@ -180,13 +180,13 @@ def test_a_change_names_what_changes(side: KsnSide, caller: Caller) -> None:
         assert side.ksn.asked[-1][:3] == ("change", "acme", change)
 
 
-def test_consents_are_bounded(side: KsnSide, caller: Caller) -> None:
+def test_a_history_is_bounded(side: KsnSide, caller: Caller) -> None:
     """No tenant is all of them; 0 is the usual number; over the bound is refused."""
-    caller.call("ListConsents", admin_pb2.ListConsentsRequest())
-    caller.call("ListConsents", admin_pb2.ListConsentsRequest(tenant="acme", limit=MAX_CONSENTS))
-    assert side.ksn.asked == [("consents", None, 100), ("consents", "acme", MAX_CONSENTS)]
-    request = admin_pb2.ListConsentsRequest(limit=MAX_CONSENTS + 1)
-    assert "limit is 1001: ask for at most 1000" in bad(caller, "ListConsents", request)
+    caller.call("ListHistory", admin_pb2.ListHistoryRequest())
+    caller.call("ListHistory", admin_pb2.ListHistoryRequest(tenant="acme", limit=MAX_HISTORY))
+    assert side.ksn.asked == [("history", None, 100), ("history", "acme", MAX_HISTORY)]
+    request = admin_pb2.ListHistoryRequest(limit=MAX_HISTORY + 1)
+    assert "limit is 1001: ask for at most 1000" in bad(caller, "ListHistory", request)
 
 
 def test_the_status_without_a_tenant_is_that_of_the_usual_one(side: KsnSide, caller: Caller) -> None:

@@ -4,7 +4,7 @@ import pytest
 from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import KsnState, Participation, Reason
-from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy, SettingsChange
 from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS, Zone
@@ -15,6 +15,7 @@ from appliance.rpc.ksn_views import (
     PolicyView,
     check_message,
     consent_message,
+    history_message,
     ksn_status_reply,
     look_up_reply,
     participation_message,
@@ -72,6 +73,16 @@ def test_a_decision_is_shown_with_all_of_it() -> None:
     assert message.decision == admin_pb2.KsnDecision(
         accept=True, type=verdict_pb2.KSN_TYPE_PRIVATE, version=3, sha256=bytes.fromhex(SHA256)
     )
+
+
+def test_the_history_has_decisions_and_changes_of_settings() -> None:
+    """Each says of which kind it is."""
+    assert history_message(CONSENT) == admin_pb2.HistoryEntry(decision=consent_message(CONSENT))
+    message = history_message(SettingsChange(8, 6.5, "acme", "uid-0.pid-9", False, Mode.EXTENDED))
+    assert message.WhichOneof("what") == "settings"
+    change = message.settings
+    assert (change.number, change.at.seconds, change.tenant, change.author) == (8, 6, "acme", "uid-0.pid-9")
+    assert (change.active, change.mode) == (False, verdict_pb2.KSN_MODE_EXTENDED)
 
 
 def test_a_policy_has_its_decisions_and_what_follows() -> None:

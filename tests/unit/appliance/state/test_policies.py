@@ -9,7 +9,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from appliance.domain.policy import Decision, KsnType, Mode
+from appliance.domain.policy import Consent, Decision, KsnType, Mode, SettingsChange
 from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError
 from appliance.state.policies import Decided, PolicyChange, PolicyRefused, PolicyStore
 
@@ -25,6 +25,11 @@ def opened(directory: Path, now: float = 1000.0) -> Iterator[PolicyStore]:
     environment = StateEnvironment.open(directory)
     yield PolicyStore(environment, lambda: now)
     environment.close()
+
+
+def decisions(store: PolicyStore) -> list[Consent]:
+    """Those of the history, the newest first."""
+    return [entry for entry in store.history(None, 100) if isinstance(entry, Consent)]
 
 
 def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_a_second_policy_of_a_tenant_is_refused(tmp_path: Path) -> None:
         with pytest.raises(PolicyRefused, match="already"):
             store.create("default", Mode.EXTENDED, YES_TO_GLOBAL, "uid-1")
         assert store.policy("default") == made
-        assert [consent.decision for consent in store.consents(None, 10)] == [Decision.DECLINE]
+        assert [consent.decision for consent in decisions(store)] == [Decision.DECLINE]
         assert store.text(hashlib.sha256(YES_TO_GLOBAL.text.encode()).hexdigest()) is None
 
 
@@ -91,11 +96,11 @@ def test_the_latest_decision_counts_and_all_are_kept(tmp_path: Path) -> None:
         assert policy.accepted(KsnType.GLOBAL) is None
     with opened(tmp_path) as store:
         assert store.policy("default") == policy
-        assert [consent.actor for consent in store.consents(None, 10)] == ["four", "three", "two", "one"]
-        assert [consent.actor for consent in store.consents("default", 2)] == ["four", "three"]
-        assert store.consents("nobody", 10) == store.consents(None, 0) == []
-        numbers = [consent.number for consent in store.consents(None, 10)]
-        assert numbers == sorted(numbers, reverse=True)
+        assert [consent.actor for consent in decisions(store)] == ["four", "three", "two", "one"]
+        assert [entry.actor for entry in store.history("default", 2)] == ["four", "three"]
+        assert store.history("nobody", 10) == store.history(None, 0) == []
+        assert [entry.number for entry in store.history(None, 10)] == [6, 5, 4, 3, 2, 1]
+        assert [entry.number for entry in store.history("other", 10)] == [4, 3]
 
 
 def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
@@ -107,14 +112,14 @@ def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
         policy = store.change("default", PolicyChange(mode=Mode.EXTENDED), "four")
         assert (policy.active, policy.mode) == (False, Mode.EXTENDED)
         assert policy.accepted(KsnType.PRIVATE) is not None
-        found = [(change.actor, change.active, change.mode) for change in store.changes("default", 10)]
-        assert found == [
-            ("four", False, Mode.EXTENDED),
-            ("two", False, Mode.STANDARD),
-            ("one", True, Mode.STANDARD),
+        *changes, began = store.history("default", 10)
+        assert changes == [
+            SettingsChange(4, 1000.0, "default", "four", False, Mode.EXTENDED),
+            SettingsChange(3, 1000.0, "default", "two", False, Mode.STANDARD),
+            SettingsChange(2, 1000.0, "default", "one", True, Mode.STANDARD),
         ]
-        assert len(store.changes(None, 1)) == 1
-        assert len(store.consents(None, 10)) == 1
+        assert began == policy.decided[KsnType.PRIVATE]
+        assert store.history(None, 1) == changes[:1]
 
 
 def test_a_change_of_nobodys_policy_is_refused(tmp_path: Path) -> None:
@@ -130,7 +135,7 @@ def test_what_could_not_be_written_did_not_happen(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         store.create("default", Mode.STANDARD, YES, "me")
     with opened(tmp_path) as store:
-        assert (store.policies(), store.consents(None, 10)) == ([], [])
+        assert (store.policies(), store.history(None, 10)) == ([], [])
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
