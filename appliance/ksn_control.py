@@ -69,6 +69,16 @@ class PolicyControl:
         """The newest decisions and changes."""
         return self._parts.policies.history(tenant, limit)
 
+    def statement_text(self, beginning: str) -> str | None:
+        """A text that was decided on."""
+        try:
+            found = self._parts.policies.texts(beginning)
+        except StateError as error:
+            raise ControlRefused(str(error)) from error
+        if len(found) > 1:
+            raise ControlRefused(f"several texts begin with {beginning} in their SHA-256: give more digits")
+        return found[0] if found else None
+
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant."""
         parts, terms = self._parts, self._parts.participants.terms

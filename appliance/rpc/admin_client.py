@@ -109,6 +109,10 @@ class AdminClient:
         request = admin_pb2.ListHistoryRequest(tenant=tenant, limit=limit)
         return self._call(self._ksn.ListHistory, request)
 
+    def statement_text(self, sha256: str) -> admin_pb2.GetStatementTextReply:
+        """A text that somebody decided on. sha256: its first digits, or all."""
+        return self._call(self._ksn.GetStatementText, admin_pb2.GetStatementTextRequest(sha256=sha256))
+
     def ksn_status(self, tenant: str) -> admin_pb2.GetKsnStatusReply:
         """Whether and how KSN is used on a tenant's behalf."""
         return self._call(self._ksn.GetKsnStatus, admin_pb2.GetKsnStatusRequest(tenant=tenant))

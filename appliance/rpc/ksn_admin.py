@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
+from appliance.domain.digest import BEGINNING_RULE, is_beginning
 from appliance.domain.policy import (
     DEFAULT_TENANT,
     MAX_TENANT_BYTES,
@@ -36,6 +37,7 @@ from appliance.rpc.ksn_views import (
     ksn_status_reply,
     look_up_reply,
     policy_message,
+    text_reply,
 )
 
 DEFAULT_HISTORY = 100
@@ -63,6 +65,9 @@ class KsnControl(Protocol):
 
     def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
         """The newest `limit` decisions and changes of settings, the newest first. tenant: None for all."""
+
+    def statement_text(self, beginning: str) -> str | None:
+        """A text that was decided on, by the first digits of its SHA-256. Refused where several begin so."""
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant, which need not have a policy."""
@@ -131,6 +136,13 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         return admin_pb2.ListHistoryReply(entries=map(history_message, self._control.history(tenant, limit)))
 
     @answered
+    async def GetStatementText(
+        self, request: admin_pb2.GetStatementTextRequest, _author: str
+    ) -> admin_pb2.GetStatementTextReply:
+        """Answer a text that was decided on."""
+        return text_reply(self._control.statement_text(_beginning(request.sha256)))
+
+    @answered
     async def GetKsnStatus(
         self, request: admin_pb2.GetKsnStatusRequest, _author: str
     ) -> admin_pb2.GetKsnStatusReply:
@@ -159,6 +171,13 @@ def _tenant(name: str) -> str:
     if not is_tenant(name):
         raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
     return name
+
+
+def _beginning(sha256: str) -> str:
+    """Return the first digits of a SHA-256."""
+    if not is_beginning(sha256):
+        raise BadRequest(f"sha256 is {sha256[:80]!r}: {BEGINNING_RULE}")
+    return sha256
 
 
 def _web_resource(url: str) -> WebResource:

@@ -8,6 +8,7 @@ from appliance.domain.participation import Participation
 from appliance.domain.policy import Consent, Decision, HistoryEntry, KsnType, Mode, Policy
 from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
+from appliance.ksn.statement import shown_hash
 from appliance.ksn.zones import RULINGS
 from appliance.rpc.admin_views import timestamp
 
@@ -140,6 +141,13 @@ def history_message(entry: HistoryEntry) -> admin_pb2.HistoryEntry:
             mode=_mode_number(entry.mode),
         )
     )
+
+
+def text_reply(text: str | None) -> admin_pb2.GetStatementTextReply:
+    """Return the answer to GetStatementText."""
+    if text is None:
+        return admin_pb2.GetStatementTextReply()
+    return admin_pb2.GetStatementTextReply(known=True, sha256=bytes.fromhex(shown_hash(text)), text=text)
 
 
 def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:

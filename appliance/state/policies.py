@@ -141,17 +141,27 @@ class PolicyStore:
                     found.append(_entry(int.from_bytes(key, "big"), fields))
         return found
 
-    def text(self, sha256: str) -> str | None:
-        """The text that somebody was shown, by its SHA-256 in hexadecimal. Raises StateDamaged."""
-        try:
-            key = bytes.fromhex(sha256)
-        except ValueError:
-            return None
-        if len(key) != hashlib.sha256().digest_size:
-            return None
+    def texts(self, beginning: str) -> list[str]:
+        """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
+
+        beginning: hexadecimal digits in small letters.
+        """
+        found: list[str] = []
+        whole = beginning[: len(beginning) // 2 * 2]  # bytes, by which the table can be searched
         with self._environment.reading() as txn:
-            data = txn.get(key, db=self._texts_db)
-            return None if data is None else str(unpacked(data, self._environment.path)["text"])
+            cursor = txn.cursor(db=self._texts_db)
+            for key, data in cursor.iternext() if cursor.set_range(bytes.fromhex(whole)) else ():
+                if len(found) == 2 or not bytes(key).hex().startswith(whole):
+                    break
+                if bytes(key).hex().startswith(beginning):
+                    found.append(self._text(bytes(key), data))
+        return found
+
+    def _text(self, digest: bytes, data: bytes | memoryview) -> str:
+        text = str(unpacked(data, self._environment.path)["text"])
+        if hashlib.sha256(text.encode()).digest() != digest:
+            raise damaged(self._environment.path, "a text that was decided on is not what it was")
+        return text
 
     def _policy(self, txn: lmdb.Transaction, tenant: str) -> Policy | None:
         data = txn.get(tenant.encode(), db=self._policies_db)

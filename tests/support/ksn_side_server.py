@@ -56,6 +56,7 @@ class RememberingKsnControl:
     checks: list[Step] = field(default_factory=list)
     answer: LookUpView = field(default_factory=lambda: LookUpView(None, "KSN took too long"))
     asked: list[tuple[object, ...]] = field(default_factory=list)
+    text: str | None = None
     refusal: str = ""
 
     def policies(self) -> Sequence[PolicyView]:
@@ -89,6 +90,11 @@ class RememberingKsnControl:
         """The newest first."""
         self.asked.append(("history", tenant, limit))
         return [each for each in reversed(self.entries) if tenant in {None, each.tenant}][:limit]
+
+    def statement_text(self, beginning: str) -> str | None:
+        """As set."""
+        self._note("text", beginning)
+        return self.text
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """As set."""

@@ -942,6 +942,54 @@ class ListHistoryReply(_message.Message):
 Global___ListHistoryReply: _TypeAlias = ListHistoryReply  # noqa: Y015
 
 @_typing.final
+class GetStatementTextRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """Of the text, in hexadecimal: all 64 digits of it or the first ones, 8 at least, in small letters."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementTextRequest: _TypeAlias = GetStatementTextRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementTextReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    known: _builtins.bool
+    """False: nobody has ever decided on such a text."""
+    sha256: _builtins.bytes
+    """Of the UTF-8 bytes of the text, exactly 32 bytes."""
+    text: _builtins.str
+    """Less than 512 KiB: a Statement, and at most 256 KiB of the provider's."""
+    def __init__(
+        self,
+        *,
+        known: _builtins.bool = ...,
+        sha256: _builtins.bytes = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "sha256", b"sha256", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementTextReply: _TypeAlias = GetStatementTextReply  # noqa: Y015
+
+@_typing.final
 class GetKsnStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

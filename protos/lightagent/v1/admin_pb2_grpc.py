@@ -409,6 +409,11 @@ class KsnAdministrationStub:
                 request_serializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.FromString,
                 _registered_method=True)
+        self.GetStatementText = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/GetStatementText',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.FromString,
+                _registered_method=True)
         self.GetKsnStatus = channel.unary_unary(
                 '/lightagent.v1.KsnAdministration/GetKsnStatus',
                 request_serializer=lightagent_dot_v1_dot_admin__pb2.GetKsnStatusRequest.SerializeToString,
@@ -459,6 +464,14 @@ class KsnAdministrationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatementText(self, request, context):
+        """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+        FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetKsnStatus(self, request, context):
         """Whether and how KSN is used, for a tenant and as the provider has set it.
         """
@@ -503,6 +516,11 @@ def add_KsnAdministrationServicer_to_server(servicer, server):
                     servicer.ListHistory,
                     request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.SerializeToString,
+            ),
+            'GetStatementText': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatementText,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.SerializeToString,
             ),
             'GetKsnStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKsnStatus,
@@ -630,6 +648,33 @@ class KsnAdministration:
             '/lightagent.v1.KsnAdministration/ListHistory',
             lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.SerializeToString,
             lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatementText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/GetStatementText',
+            lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.FromString,
             options,
             channel_credentials,
             insecure,

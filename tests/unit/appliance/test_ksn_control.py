@@ -9,6 +9,7 @@ import pytest
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
+from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
 from appliance.rpc.admin_calls import ControlRefused
@@ -41,6 +42,39 @@ async def test_a_policy_begins_with_a_decision(tmp_path: Path) -> None:
         assert (declined.decision, accepted.decision) == (Decision.DECLINE, Decision.ACCEPT)
         assert isinstance(began, SettingsChange)
         assert (began.active, began.mode) == (True, Mode.STANDARD)
+
+
+async def test_the_text_of_a_past_decision_is_there(tmp_path: Path) -> None:
+    """With what the provider had added, after he has changed that and the SVM was started anew."""
+    addition, texts = tmp_path / "addition", []
+    for words in ("We keep it for a year.\n", "We keep it for ever.\n"):
+        addition.write_text(words)
+        async with ksn_svm(tmp_path / "svm", statement_addition_file=addition) as ksn:
+            texts.append(shown_text(KsnType.PRIVATE, version_in_force(KsnType.PRIVATE), words))
+            said = replace(decision(), sha256=shown_hash(texts[-1]))
+            if len(texts) == 1:
+                await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, said), ACTOR)
+            else:
+                await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=said), ACTOR)
+                for text in texts:
+                    assert ksn.control.statement_text(shown_hash(text)[:8]) == text
+                assert ksn.control.statement_text(decision().sha256) is None
+
+
+async def test_a_text_is_not_chosen_from_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks gives more digits; a file that is damaged is told as that."""
+    async with ksn_svm(tmp_path) as ksn:
+        policies = ksn.svm.parts.ksn.policies
+        monkeypatch.setattr(policies, "texts", lambda _beginning: ["one", "another"])
+        with pytest.raises(ControlRefused, match=r"several texts begin with c0ffee00 .*: give more digits"):
+            ksn.control.statement_text("c0ffee00")
+
+        def damaged(_beginning: str) -> list[str]:
+            raise StateError("it is damaged")
+
+        monkeypatch.setattr(policies, "texts", damaged)
+        with pytest.raises(ControlRefused, match="it is damaged"):
+            ksn.control.statement_text("c0ffee00")
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -1,5 +1,6 @@
 """The KsnAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,11 +54,12 @@ REQUESTS: dict[str, Any] = {
     "CreatePolicy": create(),
     "ChangePolicy": admin_pb2.ChangePolicyRequest(tenant="acme", active=False),
     "ListHistory": admin_pb2.ListHistoryRequest(),
+    "GetStatementText": admin_pb2.GetStatementTextRequest(sha256="d" * 8),
     "GetKsnStatus": admin_pb2.GetKsnStatusRequest(),
     "CheckKsn": admin_pb2.CheckKsnRequest(tenant="acme"),
     "LookUp": admin_pb2.LookUpRequest(tenant="acme", sha256=DIGEST),
 }
-NO_TENANT_AT_ALL = {"ListPolicies"}
+NO_TENANT_AT_ALL = {"ListPolicies", "GetStatementText"}
 NEEDS_NO_TENANT = {"ListHistory", "GetKsnStatus"}  # none is all of them, or the usual one
 BAD_NAMES = ["", "a" * 65, "a b", "a/b", "ä", "a\n", "a\0"]
 BADLY_NAMED = [
@@ -90,7 +92,7 @@ def test_everybody_with_a_ticket_is_answered(caller: Caller) -> None:
         assert caller.call(name, request) is not None
 
 
-@pytest.mark.parametrize("name", ["CreatePolicy", "ChangePolicy", "CheckKsn", "LookUp"])
+@pytest.mark.parametrize("name", ["CreatePolicy", "ChangePolicy", "GetStatementText", "CheckKsn", "LookUp"])
 def test_what_cannot_be_done_as_things_are_is_told(side: KsnSide, caller: Caller, name: str) -> None:
     """The control's sentence reaches who asked."""
     side.ksn.refusal = "it is locked"
@@ -187,6 +189,20 @@ def test_a_history_is_bounded(side: KsnSide, caller: Caller) -> None:
     assert side.ksn.asked == [("history", None, 100), ("history", "acme", MAX_HISTORY)]
     request = admin_pb2.ListHistoryRequest(limit=MAX_HISTORY + 1)
     assert "limit is 1001: ask for at most 1000" in bad(caller, "ListHistory", request)
+
+
+def test_a_text_is_named_by_how_its_sha256_begins(side: KsnSide, caller: Caller) -> None:
+    """The reply has all digits; what nobody has decided on is not known; what is no beginning is refused."""
+    request = admin_pb2.GetStatementTextRequest(sha256="c0ffee00")
+    assert caller.call("GetStatementText", request) == admin_pb2.GetStatementTextReply()
+    side.ksn.text = "What leaves: nothing.\n"
+    reply = caller.call("GetStatementText", request)
+    digest = hashlib.sha256(side.ksn.text.encode()).digest()
+    assert (reply.known, reply.sha256, reply.text) == (True, digest, side.ksn.text)
+    assert side.ksn.asked == [("text", "c0ffee00")] * 2
+    for sha256 in ("", "c0ffee0", "C0FFEE00", "c" * 65, "no digits"):
+        request = admin_pb2.GetStatementTextRequest(sha256=sha256)
+        assert "give the first 8 to 64 hexadecimal digits" in bad(caller, "GetStatementText", request)
 
 
 def test_the_status_without_a_tenant_is_that_of_the_usual_one(side: KsnSide, caller: Caller) -> None:

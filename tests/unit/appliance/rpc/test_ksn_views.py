@@ -1,5 +1,7 @@
 """Policies, consent and KSN as messages."""
 
+import hashlib
+
 import pytest
 from lightagent.v1 import admin_pb2, verdict_pb2
 
@@ -20,6 +22,7 @@ from appliance.rpc.ksn_views import (
     look_up_reply,
     participation_message,
     policy_message,
+    text_reply,
 )
 
 SHA256 = "ab" * 32
@@ -83,6 +86,13 @@ def test_the_history_has_decisions_and_changes_of_settings() -> None:
     change = message.settings
     assert (change.number, change.at.seconds, change.tenant, change.author) == (8, 6, "acme", "uid-0.pid-9")
     assert (change.active, change.mode) == (False, verdict_pb2.KSN_MODE_EXTENDED)
+
+
+def test_a_text_goes_with_its_digest() -> None:
+    """Of its UTF-8 bytes; no text is not known."""
+    reply = text_reply("Ä\n")
+    assert (reply.known, reply.text, reply.sha256) == (True, "Ä\n", hashlib.sha256("Ä\n".encode()).digest())
+    assert text_reply(None) == admin_pb2.GetStatementTextReply(known=False)
 
 
 def test_a_policy_has_its_decisions_and_what_follows() -> None:

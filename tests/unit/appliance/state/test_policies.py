@@ -4,13 +4,14 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
 import pytest
 
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, SettingsChange
-from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError
+from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed
 from appliance.state.policies import Decided, PolicyChange, PolicyRefused, PolicyStore
 
 TEXT = "What leaves: nothing.\n"
@@ -43,15 +44,15 @@ def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
         assert consent is not None
         assert (consent.at, consent.actor, consent.version) == (1000.0, "uid-0", 1)
         assert consent.sha256 == hashlib.sha256(TEXT.encode()).hexdigest()
-        assert store.text(consent.sha256) == TEXT
+        assert store.texts(consent.sha256) == [TEXT]
 
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
-    """A tenant, a text, and what could be neither."""
+    """A tenant, a text, and what could be no tenant."""
     with opened(tmp_path) as store:
         assert store.policies() == []
         assert [store.policy(name) for name in ("default", "", "a" * 600)] == [None] * 3
-        assert [store.text(digest) for digest in ("ab" * 32, "", "zz", "ab")] == [None] * 4
+        assert [store.texts(beginning) for beginning in ("ab" * 32, "ab", "a")] == [[]] * 3
 
 
 def test_a_second_policy_of_a_tenant_is_refused(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_second_policy_of_a_tenant_is_refused(tmp_path: Path) -> None:
             store.create("default", Mode.EXTENDED, YES_TO_GLOBAL, "uid-1")
         assert store.policy("default") == made
         assert [consent.decision for consent in decisions(store)] == [Decision.DECLINE]
-        assert store.text(hashlib.sha256(YES_TO_GLOBAL.text.encode()).hexdigest()) is None
+        assert store.texts(hashlib.sha256(YES_TO_GLOBAL.text.encode()).hexdigest()) == []
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, "a b", "a/b", "ä", "a\n", "\udcff"])
@@ -120,6 +121,34 @@ def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
         ]
         assert began == policy.decided[KsnType.PRIVATE]
         assert store.history(None, 1) == changes[:1]
+
+
+def test_a_text_is_found_by_how_its_sha256_begins(tmp_path: Path) -> None:
+    """An odd number of digits too; where several begin so, two of them show that."""
+    texts = [f"Text {number}.\n" for number in range(40)]
+    with opened(tmp_path) as store:
+        store.create("default", Mode.STANDARD, YES, "me")
+        for text in texts:
+            store.change("default", PolicyChange(decided=replace(YES, text=text)), "me")
+        for text in texts:
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            assert store.texts(digest[:8]) == store.texts(digest[:9]) == store.texts(digest) == [text]
+        by_first = [hashlib.sha256(text.encode()).hexdigest()[0] for text in (*texts, TEXT)]
+        counts = [len(store.texts(digit)) for digit in "0123456789abcdef"]
+        assert counts == [min(2, by_first.count(digit)) for digit in "0123456789abcdef"]
+
+
+def test_a_text_that_is_not_what_was_decided_on_is_damage(tmp_path: Path) -> None:
+    """Also where its checksum was made anew."""
+    digest = hashlib.sha256(TEXT.encode()).digest()
+    with opened(tmp_path) as store:
+        store.create("default", Mode.STANDARD, YES, "me")
+    with lmdb.open(os.fspath(tmp_path / FILE), subdir=False, max_dbs=16) as env:
+        texts = env.open_db(b"texts")
+        with env.begin(write=True, db=texts) as txn:
+            txn.put(digest, packed({"text": "What leaves: all of it.\n"}))
+    with opened(tmp_path) as store, pytest.raises(StateDamaged, match="not what it was"):
+        store.texts(digest.hex())
 
 
 def test_a_change_of_nobodys_policy_is_refused(tmp_path: Path) -> None:
