@@ -49,8 +49,11 @@ class PolicyControl:
         """Begin a policy, with its decision."""
         decided = self._decided(draft.decision)
         self._check_mode(draft.mode)
+        self._check_documents(draft.documents)
         store = self._parts.policies
-        return await self._change(lambda: store.create(draft.tenant, draft.mode, decided, actor))
+        return await self._change(
+            lambda: store.create(draft.tenant, draft.mode, decided, actor, draft.documents)
+        )
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Who declines is never refused."""
@@ -59,8 +62,11 @@ class PolicyControl:
             self._check_mode_change(change)
         if decision is not None and decision.decision is Decision.ACCEPT and "participation" in terms.locked:
             raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+        if change.documents and "documents" in terms.locked:
+            raise ControlRefused("the provider has locked documents (ksn.locked): they can be forbidden only")
+        self._check_documents(change.documents is True)
         decided = None if decision is None else self._decided(decision)
-        what = StoredChange(change.active, change.mode, decided)
+        what = StoredChange(change.active, change.mode, decided, change.documents)
         if _narrows(change):
             self._close(tenant)
         return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
@@ -95,6 +101,7 @@ class PolicyControl:
             terms.locked,
             "" if network is None else network.asking.breaker_state.value,
             None if network is None else network.asking.quota_left(),
+            terms.documents,
         )
 
     async def check_ksn(self, tenant: str) -> Sequence[Step]:
@@ -159,6 +166,12 @@ class PolicyControl:
             wanted, allowed = mode.name.lower(), limit.name.lower()
             raise ControlRefused(f"{wanted} mode is wider than the provider allows: choose {allowed}")
 
+    def _check_documents(self, documents: bool) -> None:
+        if documents and not self._parts.participants.terms.documents:
+            raise ControlRefused(
+                "the provider does not allow that documents are handed over (ksn.submit.documents): choose no"
+            )
+
     def _decided(self, decision: StatementDecision) -> Decided:
         """The decision with the text that it is about; ControlRefused where that is not in force.
 
@@ -199,7 +212,8 @@ class PolicyControl:
 def _narrows(change: PolicyChange) -> bool:
     """Whether less may leave after a change than before, or may perhaps."""
     declines = change.decision is not None and change.decision.decision is Decision.DECLINE
-    return declines or change.active is False or change.mode is Mode.STANDARD
+    takes_back = change.active is False or change.documents is False
+    return declines or takes_back or change.mode is Mode.STANDARD
 
 
 def _view_of(outcome: Outcome, subject: Subject) -> LookUpView:

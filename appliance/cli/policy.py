@@ -68,14 +68,15 @@ and those under way are cancelled.
 examples:
   svm policy change acme --ksn decline
   svm policy change acme --active no
+  svm policy change acme --documents no
   svm policy change acme --ksn accept --statement 2 --mode standard
 
 {exit_codes()}"""
 
 _HISTORY_EPILOG = f"""\
 Everything is kept for good, in one count over all tenants: each decision, with its version and the
-first {TEXT_DIGITS} digits of the SHA-256 of the text that was shown, and each change of activity and mode, as
-they were after it. --json has all digits. Without TENANT: the history of all tenants.
+first {TEXT_DIGITS} digits of the SHA-256 of the text that was shown, and each change of activity, mode and
+documents, as they were after it. --json has all digits. Without TENANT: the history of all tenants.
 
 examples:
   svm policy history
@@ -139,6 +140,11 @@ def _add_decision(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--statement", metavar="V", type=int, help="the version of it that was read")
     parser.add_argument("--mode", choices=list(_MODES), help="the widest mode that is wanted")
+    parser.add_argument(
+        "--documents",
+        choices=("yes", "no"),
+        help="whether documents in which a threat is found may be handed over in extended mode (no)",
+    )
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
@@ -188,6 +194,7 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     request = admin_pb2.CreatePolicyRequest(tenant=args.tenant, decision=decision)
     if args.mode:
         request.mode = _MODES[args.mode]
+    request.documents = args.documents == "yes"
     with console.client(args) as client:
         console.say(*pairs(policy_pairs(client.create_policy(request))))
     return DONE
@@ -199,10 +206,12 @@ def _change(args: argparse.Namespace, console: Console) -> int:
         request.active = args.active == "yes"
     if args.mode:
         request.mode = _MODES[args.mode]
-    named = bool(args.active or args.mode)
+    if args.documents:
+        request.documents = args.documents == "yes"
+    named = bool(args.active or args.mode or args.documents)
     decides = bool(args.ksn or args.statement is not None)  # a version alone is refused in time
     if not named and not decides and not console.talks():
-        raise CommandError("nothing is to change: give --ksn, --active or --mode")
+        raise CommandError("nothing is to change: give --ksn, --active, --mode or --documents")
     if decides or not named:
         request.decision.CopyFrom(_decision(args, console))
     with console.client(args) as client:

@@ -38,7 +38,7 @@ class Asker:
     """For whom a question is asked, and by which decision it may be.
 
     scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
-    of the Statement of that type which it accepted.
+    of the Statement of that type which it accepted. documents: whether those may be handed over.
     """
 
     scope: int
@@ -47,6 +47,7 @@ class Asker:
     type: KsnType
     mode: Mode
     statement: int
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         if not request.HasField("decision"):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
         mode = _mode(request.mode) if request.mode else Mode.STANDARD
-        draft = PolicyDraft(tenant, _decision(request.decision), mode)
+        draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
         view = await self._control.create_policy(draft, author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
@@ -120,9 +120,10 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
             active=request.active if request.HasField("active") else None,
             mode=_mode(request.mode) if request.HasField("mode") else None,
             decision=_decision(request.decision) if request.HasField("decision") else None,
+            documents=request.documents if request.HasField("documents") else None,
         )
         if change == PolicyChange():
-            raise BadRequest("nothing is to change: give active, mode or decision")
+            raise BadRequest("nothing is to change: give active, mode, documents or decision")
         view = await self._control.change_policy(tenant, change, author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 

@@ -30,11 +30,12 @@ class StatementDecision:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDraft:
-    """A policy that is to begin. mode: the widest that the tenant wants."""
+    """A policy that is to begin. mode: the widest that the tenant wants. documents: whether allowed."""
 
     tenant: str
     decision: StatementDecision
     mode: Mode = Mode.STANDARD
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class PolicyChange:
     active: bool | None = None
     mode: Mode | None = None
     decision: StatementDecision | None = None
+    documents: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class KsnStatusView:
 
     service: as the ledger has it. locked: settings that tenants may not change. breaker: "closed", "open"
     or "half open", "" while KSN is not enabled. quota_left: questions left today, None for no limit.
+    documents_allowed: whether tenants may allow that documents are handed over.
     """
 
     participation: Participation
@@ -71,6 +74,7 @@ class KsnStatusView:
     locked: tuple[str, ...] = ()
     breaker: str = ""
     quota_left: int | None = None
+    documents_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def participation_message(participation: Participation) -> verdict_pb2.KsnPartic
         sentences=[sentence for _, sentence in participation.reasons],
         statement_accepted=participation.accepted,
         statement_in_force=participation.in_force,
+        documents=participation.documents,
     )
 
 
@@ -108,6 +113,7 @@ def policy_message(view: PolicyView) -> admin_pb2.TenantPolicy:
         mode=_mode_number(policy.mode),
         decided=[consent_message(policy.decided[type_]) for type_ in sorted(policy.decided)],
         participation=participation_message(view.participation),
+        documents=policy.documents,
     )
 
 
@@ -139,6 +145,7 @@ def history_message(entry: HistoryEntry) -> admin_pb2.HistoryEntry:
             author=entry.actor,
             active=entry.active,
             mode=_mode_number(entry.mode),
+            documents=entry.documents,
         )
     )
 
@@ -162,6 +169,7 @@ def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:
         locked=view.locked,
         breaker=view.breaker,
         quota_left=view.quota_left,
+        documents_allowed=view.documents_allowed,
     )
 
 

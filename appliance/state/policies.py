@@ -1,19 +1,20 @@
 """What tenants have decided, and when: policies, and the complete history of how they came to be.
 
-    policies   tenant -> JSON {scope, active, mode, decided: {KSN type: number of the decision}}
+    policies   tenant -> JSON {scope, active, mode, documents, decided: {KSN type: number of the decision}}
     decisions  number as u64 big endian -> JSON {kind, at, tenant, actor, ...}
     texts      SHA-256 (32 bytes) -> JSON {text}: each text that was shown, once
     meta       "next scope" -> u32 little endian
 
 A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of
-the rest is of the kind "settings" and has active and mode as they were after it. Nothing of it is ever
-dropped, and a scope is never given away twice. One change is one transaction, on the disk when the call
-returns. Every value but the next scope ends with an xxh3_64 of the rest.
+the rest is of the kind "settings" and has active, mode and documents as they were after it. Where there is
+no documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped, and a
+scope is never given away twice. One change is one transaction, on the disk when the call returns. Every value
+but the next scope ends with an xxh3_64 of the rest.
 """
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lmdb
@@ -62,6 +63,7 @@ class PolicyChange:
     active: bool | None = None
     mode: Mode | None = None
     decided: Decided | None = None
+    documents: bool | None = None
 
 
 class PolicyStore:
@@ -89,10 +91,13 @@ class PolicyStore:
         with self._environment.reading() as txn:
             return self._policy(txn, tenant)
 
-    def create(self, tenant: str, mode: Mode, decided: Decided, actor: str) -> Policy:
+    def create(
+        self, tenant: str, mode: Mode, decided: Decided, actor: str, documents: bool = False
+    ) -> Policy:
         """Make an active policy, with the decision without which there is none. Raises PolicyRefused.
 
-        actor: who decided, by the connection. Raises StateError where it could not be written.
+        actor: who decided, by the connection. documents: whether they may be handed over. Raises StateError
+        where it could not be written.
         """
         if not is_tenant(tenant):
             raise PolicyRefused(
@@ -103,7 +108,8 @@ class PolicyStore:
             if self._policy(txn, tenant) is not None:
                 raise PolicyRefused(f"the tenant {tenant} has a policy already: change that one")
             consent = self._decide(txn, tenant, decided, actor)
-            policy = Policy(tenant, self._scope(txn, tenant), True, mode, {decided.type: consent})
+            scope = self._scope(txn, tenant)
+            policy = Policy(tenant, scope, True, mode, {decided.type: consent}, documents)
             self._set(txn, policy, actor)
             self._keep(txn, policy)
         return policy
@@ -122,8 +128,9 @@ class PolicyStore:
                 decided[change.decided.type] = self._decide(txn, tenant, change.decided, actor)
             active = old.active if change.active is None else change.active
             mode = old.mode if change.mode is None else change.mode
-            policy = Policy(tenant, old.scope, active, mode, decided)
-            if (active, mode) != (old.active, old.mode):
+            documents = old.documents if change.documents is None else change.documents
+            policy = Policy(tenant, old.scope, active, mode, decided, documents)
+            if policy != replace(old, decided=decided):
                 self._set(txn, policy, actor)
             self._keep(txn, policy)
         return policy
@@ -169,7 +176,8 @@ class PolicyStore:
             return None
         fields = unpacked(data, self._environment.path)
         decided = {KsnType(type_): self._decision(txn, number) for type_, number in fields["decided"].items()}
-        return Policy(tenant, fields["scope"], fields["active"], Mode(fields["mode"]), decided)
+        mode, documents = Mode(fields["mode"]), fields.get("documents", False)
+        return Policy(tenant, fields["scope"], fields["active"], mode, decided, documents)
 
     def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
         data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
@@ -196,7 +204,8 @@ class PolicyStore:
     def _set(self, txn: lmdb.Transaction, policy: Policy, actor: str) -> None:
         """Enter how a policy is set from now on."""
         fields = {"kind": _SETTINGS, "at": self._clock(), "tenant": policy.tenant, "actor": actor}
-        self._append(txn, {**fields, "active": policy.active, "mode": policy.mode})
+        now = {"active": policy.active, "mode": policy.mode, "documents": policy.documents}
+        self._append(txn, {**fields, **now})
 
     def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
         cursor = txn.cursor(db=self._decisions_db)
@@ -209,6 +218,7 @@ class PolicyStore:
             "scope": policy.scope,
             "active": policy.active,
             "mode": policy.mode,
+            "documents": policy.documents,
             "decided": {type_: consent.number for type_, consent in policy.decided.items()},
         }
         txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
@@ -227,7 +237,7 @@ def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:
     if fields["kind"] == _CONSENT:
         return _consent(number, fields)
     who = (number, fields["at"], fields["tenant"], fields["actor"])
-    return SettingsChange(*who, fields["active"], Mode(fields["mode"]))
+    return SettingsChange(*who, fields["active"], Mode(fields["mode"]), fields.get("documents", False))
 
 
 def _consent(number: int, fields: dict[str, Any]) -> Consent:

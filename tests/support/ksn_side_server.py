@@ -66,7 +66,9 @@ class RememberingKsnControl:
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Keep it."""
         self._note("create", draft, actor)
-        self.kept[draft.tenant] = PolicyView(Policy(draft.tenant, 16, mode=draft.mode), ON)
+        self.kept[draft.tenant] = PolicyView(
+            Policy(draft.tenant, 16, mode=draft.mode, documents=draft.documents), ON
+        )
         self._decide(draft.tenant, draft.decision, actor)
         self._set(draft.tenant, actor)
         return self.kept[draft.tenant]
@@ -77,8 +79,10 @@ class RememberingKsnControl:
         view = self.kept[tenant]
         policy = view.policy
         active = policy.active if change.active is None else change.active
+        documents = policy.documents if change.documents is None else change.documents
+        mode = change.mode or policy.mode
         self.kept[tenant] = replace(
-            view, policy=replace(policy, active=active, mode=change.mode or policy.mode)
+            view, policy=replace(policy, active=active, mode=mode, documents=documents)
         )
         if change.decision is not None:
             self._decide(tenant, change.decision, actor)
@@ -132,7 +136,8 @@ class RememberingKsnControl:
     def _set(self, tenant: str, actor: str) -> None:
         policy = self.kept[tenant].policy
         number = len(self.entries) + 1
-        self.entries.append(SettingsChange(number, NOON, tenant, actor, policy.active, policy.mode))
+        now = (policy.active, policy.mode, policy.documents)
+        self.entries.append(SettingsChange(number, NOON, tenant, actor, *now))
 
 
 class KsnSide(AdminSide):

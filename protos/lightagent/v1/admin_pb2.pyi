@@ -640,12 +640,15 @@ class TenantPolicy(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     DECIDED_FIELD_NUMBER: _builtins.int
     PARTICIPATION_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """1 to 64 bytes: letters, digits, ".", "_" and "-"."""
     scope: _builtins.int
     active: _builtins.bool
     mode: _verdict_pb2.KsnMode.ValueType
     """The widest mode that the tenant wants."""
+    documents: _builtins.bool
+    """Whether the tenant allows that documents are handed over; they are where the provider allows it too."""
     @_builtins.property
     def decided(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent]:
         """The latest decision on each type's Statement."""
@@ -661,10 +664,11 @@ class TenantPolicy(_message.Message):
         mode: _verdict_pb2.KsnMode.ValueType = ...,
         decided: _abc.Iterable[Global___Consent] | None = ...,
         participation: _verdict_pb2.KsnParticipation | None = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["participation", b"participation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decided", b"decided", "mode", b"mode", "participation", b"participation", "scope", b"scope", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decided", b"decided", "documents", b"documents", "mode", b"mode", "participation", b"participation", "scope", b"scope", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -718,6 +722,7 @@ class SettingsChange(_message.Message):
     AUTHOR_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Counts on together with those of decisions, over all tenants."""
     tenant: _builtins.str
@@ -726,6 +731,8 @@ class SettingsChange(_message.Message):
     active: _builtins.bool
     mode: _verdict_pb2.KsnMode.ValueType
     """The widest mode that the tenant wanted."""
+    documents: _builtins.bool
+    """Whether the tenant allowed that documents are handed over."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -737,10 +744,11 @@ class SettingsChange(_message.Message):
         author: _builtins.str = ...,
         active: _builtins.bool = ...,
         mode: _verdict_pb2.KsnMode.ValueType = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "at", b"at", "author", b"author", "mode", b"mode", "number", b"number", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "at", b"at", "author", b"author", "documents", b"documents", "mode", b"mode", "number", b"number", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -816,9 +824,12 @@ class CreatePolicyRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     mode: _verdict_pb2.KsnMode.ValueType
     """Unspecified: standard."""
+    documents: _builtins.bool
+    """Refused where the provider does not allow it."""
     @_builtins.property
     def decision(self) -> Global___KsnDecision:
         """Must be set."""
@@ -829,10 +840,11 @@ class CreatePolicyRequest(_message.Message):
         tenant: _builtins.str = ...,
         decision: Global___KsnDecision | None = ...,
         mode: _verdict_pb2.KsnMode.ValueType = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "documents", b"documents", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,10 +858,12 @@ class ChangePolicyRequest(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     active: _builtins.bool
     """What is absent stays as it is."""
     mode: _verdict_pb2.KsnMode.ValueType
+    documents: _builtins.bool
     @_builtins.property
     def decision(self) -> Global___KsnDecision: ...
     def __init__(
@@ -859,17 +873,22 @@ class ChangePolicyRequest(_message.Message):
         active: _builtins.bool | None = ...,
         mode: _verdict_pb2.KsnMode.ValueType | None = ...,
         decision: Global___KsnDecision | None = ...,
+        documents: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_mode", b"_mode", "active", b"active", "decision", b"decision", "mode", b"mode"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_documents", b"_documents", "_mode", b"_mode", "active", b"active", "decision", b"decision", "documents", b"documents", "mode", b"mode"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_mode", b"_mode", "active", b"active", "decision", b"decision", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_documents", b"_documents", "_mode", b"_mode", "active", b"active", "decision", b"decision", "documents", b"documents", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
+    _WhichOneofReturnType__documents: _TypeAlias = _typing.Literal["documents"]  # noqa: Y015
+    _WhichOneofArgType__documents: _TypeAlias = _typing.Literal["_documents", b"_documents"]  # noqa: Y015
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active) -> _WhichOneofReturnType__active | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__documents) -> _WhichOneofReturnType__documents | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mode) -> _WhichOneofReturnType__mode | None: ...
 
@@ -1022,6 +1041,7 @@ class GetKsnStatusReply(_message.Message):
     LOCKED_FIELD_NUMBER: _builtins.int
     BREAKER_FIELD_NUMBER: _builtins.int
     QUOTA_LEFT_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_ALLOWED_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """As the provider has set them."""
     type: _verdict_pb2.KsnType.ValueType
@@ -1032,6 +1052,8 @@ class GetKsnStatusReply(_message.Message):
     """The circuit breaker: "closed", "open" or "half open"; "" while KSN is not enabled."""
     quota_left: _builtins.int
     """Questions that are left of today's quota; absent: as many as one likes."""
+    documents_allowed: _builtins.bool
+    """Whether tenants may allow that documents are handed over."""
     @_builtins.property
     def participation(self) -> _verdict_pb2.KsnParticipation: ...
     @_builtins.property
@@ -1050,10 +1072,11 @@ class GetKsnStatusReply(_message.Message):
         locked: _abc.Iterable[_builtins.str] | None = ...,
         breaker: _builtins.str = ...,
         quota_left: _builtins.int | None = ...,
+        documents_allowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "participation", b"participation", "quota_left", b"quota_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "documents_allowed", b"documents_allowed", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quota_left: _TypeAlias = _typing.Literal["quota_left"]  # noqa: Y015
     _WhichOneofArgType__quota_left: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left"]  # noqa: Y015

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.config import KsnSettings
+from appliance.config import KsnSettings, SubmitSettings
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
 from appliance.state.environment import StateEnvironment
@@ -64,11 +64,13 @@ def test_what_the_provider_has_set_is_taken_over(tmp_path: Path) -> None:
             mode_limit="extended",
             share_between_tenants=True,
             locked=("mode",),
+            submit=SubmitSettings(documents=True),
             statement_addition_file=tmp_path / "addition",
         )
     )
     assert (terms.type, terms.mode_limit, terms.shared) == (KsnType.PRIVATE, Mode.EXTENDED, True)
-    assert terms.locked == ("mode",)
+    assert (terms.locked, terms.documents) == (("mode",), True)
+    assert not provider_terms(PRIVATE).documents
     assert "We keep it for a year." in terms.text
 
 

@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from appliance.config import SubmitSettings
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
@@ -107,6 +109,39 @@ async def test_what_the_provider_locked_stays(tmp_path: Path) -> None:
         await ksn.decline()
         with pytest.raises(ControlRefused, match="locked participation"):
             await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=decision()), ACTOR)
+
+
+async def test_documents_are_allowed_where_the_provider_allows_it(tmp_path: Path) -> None:
+    """Not unless the tenant says so, and no more when the provider has changed his mind."""
+    yes, no = PolicyChange(documents=True), PolicyChange(documents=False)
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        with pytest.raises(ControlRefused, match="the provider does not allow that documents"):
+            await ksn.accept(mode=Mode.EXTENDED, documents=True)
+        await ksn.accept(mode=Mode.EXTENDED)
+        with pytest.raises(ControlRefused, match="the provider does not allow that documents"):
+            await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+    allowed = SubmitSettings(documents=True)
+    async with ksn_svm(tmp_path, mode_limit="extended", submit=allowed) as ksn:
+        assert not ksn.control.ksn_status(DEFAULT_TENANT).participation.documents
+        view = await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+        assert (view.policy.documents, view.participation.documents) == (True, True)
+        view = await ksn.control.change_policy(DEFAULT_TENANT, no, ACTOR)
+        assert (view.policy.documents, view.participation.documents) == (False, False)
+        await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        (view,) = ksn.control.policies()
+        assert (view.policy.documents, view.participation.documents) == (True, False)
+
+
+async def test_documents_that_are_locked_can_be_forbidden_only(tmp_path: Path) -> None:
+    """A yes at the beginning counts; a no is never refused; no yes comes after it."""
+    settings: dict[str, Any] = {"locked": ("documents",), "submit": SubmitSettings(documents=True)}
+    async with ksn_svm(tmp_path, mode_limit="extended", **settings) as ksn:
+        await ksn.accept(mode=Mode.EXTENDED, documents=True)
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.documents
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=False), ACTOR)
+        with pytest.raises(ControlRefused, match="locked documents"):
+            await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=True), ACTOR)
 
 
 async def test_a_policy_that_is_there_or_not_there(tmp_path: Path) -> None:

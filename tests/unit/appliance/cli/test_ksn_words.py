@@ -51,6 +51,7 @@ def test_who_has_accepted_nothing_is_shown_what_is_in_force() -> None:
         ("because", "not accepted yet"),
         ("type", "-"),
         ("mode", "-"),
+        ("documents", "never leave"),
         ("Statement", "not accepted; version 2 is in force"),
     ]
     assert participation_dict(participation) == {
@@ -60,6 +61,7 @@ def test_who_has_accepted_nothing_is_shown_what_is_in_force() -> None:
         "reasons": [{"reason": "not_accepted", "sentence": "not accepted yet"}],
         "statement_accepted": 0,
         "statement_in_force": 2,
+        "documents": False,
     }
 
 

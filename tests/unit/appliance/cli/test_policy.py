@@ -166,11 +166,30 @@ def test_a_change_names_what_changes_and_decides_nothing_else(side: KsnSide) -> 
     ]
 
 
+def test_documents_are_allowed_and_forbidden_by_name(side: KsnSide) -> None:
+    """Not named they are not; each change of it is in the history, and it asks no question."""
+    policy(side, "create", "acme", "--ksn", "decline", "--documents", "yes")
+    assert typed(side, "accept\n", "change", "acme", "--documents", "no").code == 0
+    ran = policy(side, "change", "acme", "--documents", "yes", "--mode", "extended")
+    assert "wants at most  extended mode, with documents\n" in ran.out
+    assert "documents      never leave\n" in ran.out  # what the provider says to it is another matter
+    assert policy(side, "show", "acme", "--json").json["documents"] is True
+    assert changes(side)[1:] == [
+        ("acme", PolicyChange(documents=False)),
+        ("acme", PolicyChange(mode=Mode.EXTENDED, documents=True)),
+    ]
+    history = policy(side, "history", "--json").json
+    assert [entry["documents"] for entry in history if entry["kind"] == "settings"] == [True, False, True]
+
+
 def test_a_change_of_nothing_asks_anew_or_is_refused(side: KsnSide) -> None:
     """On a terminal it is about the decision; elsewhere it is about nothing."""
     policy(side, "create", "acme", "--ksn", "decline")
     ran = policy(side, "change", "acme")
-    assert (ran.code, ran.err) == (2, "svm: nothing is to change: give --ksn, --active or --mode\n")
+    assert (ran.code, ran.err) == (
+        2,
+        "svm: nothing is to change: give --ksn, --active, --mode or --documents\n",
+    )
     ran = typed(side, "accept\n", "change", "acme")
     assert (ran.code, ran.err) == (0, "")
     assert changes(side)[1:] == [("acme", PolicyChange(decision=ACCEPTED))]
@@ -192,9 +211,10 @@ def test_policies_are_listed_and_shown(side: KsnSide) -> None:
     shown = policy(side, "show", "acme", "--json").json
     assert policy(side, "list", "--json").json == [shown]
     assert (shown["tenant"], shown["active"], shown["mode"]) == ("acme", True, "standard")
+    assert shown["documents"] is False
     assert shown["decided"][0]["decision"] == "accept"
     assert shown["participation"]["state"] == "enabled"
-    assert "wants at most  standard mode\n" in policy(side, "show", "acme").out
+    assert "wants at most  standard mode, no documents\n" in policy(side, "show", "acme").out
     ran = policy(side, "show")
     assert (ran.code, ran.out) == (1, "")
     assert "tenant 'default' has no policy" in ran.err
@@ -220,6 +240,7 @@ def test_the_history_has_every_decision_and_every_change(side: KsnSide) -> None:
         "author": changed["author"],
         "active": False,
         "mode": "extended",
+        "documents": False,
     }
     assert (began["active"], began["mode"]) == (True, "standard")
     assert policy(side, "history", "acme", "--json").json == [changed, accepted, began, declined]
@@ -230,12 +251,12 @@ def test_the_history_can_be_read(side: KsnSide) -> None:
     """A line for each entry; the text of a decision by the first digits of its SHA-256."""
     policy(side, "create", "acme", "--ksn", "accept", "--statement", IN_FORCE)
     policy(side, "change", "acme", "--active", "no", "--mode", "extended")
-    head, *lines = [line.split() for line in policy(side, "history").out.splitlines()]
-    assert head == ["no.", "time", "tenant", "who", "did", "type", "version", "text"]
-    assert [line[0] for line in lines] == ["3", "2", "1"]
-    assert lines[0][6:] == ["set:", "not", "active,", "extended", "mode", "-", "-", "-"]
-    assert lines[1][6:] == ["set:", "active,", "standard", "mode", "-", "-", "-"]
-    assert lines[2][6:] == ["accepted", "global", "1", shown_hash(TEXT)[:16]]
+    head, *lines = policy(side, "history").out.splitlines()
+    assert head.split() == ["no.", "time", "tenant", "who", "did", "type", "version", "text"]
+    assert [line.split()[0] for line in lines] == ["3", "2", "1"]
+    assert "  set: not active, extended mode, no documents  -" in lines[0]
+    assert "  set: active, standard mode, no documents      -" in lines[1]
+    assert lines[2].split()[6:] == ["accepted", "global", "1", shown_hash(TEXT)[:16]]
 
 
 def test_what_cannot_be_asked_is_refused_at_home(side: KsnSide) -> None:

@@ -158,6 +158,14 @@ def test_a_decision_that_is_not_whole_is_refused(
     assert side.ksn.asked == []
 
 
+def test_documents_are_allowed_where_that_is_said(side: KsnSide, caller: Caller) -> None:
+    """The control is told so, and the reply has it."""
+    request = create()
+    request.documents = True
+    assert caller.call("CreatePolicy", request).policy.documents
+    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, Mode.STANDARD, documents=True)
+
+
 def test_a_mode_that_nobody_knows_is_refused(caller: Caller) -> None:
     """A newer client's mode is not taken for a narrower one."""
     request: Any = create()
@@ -176,6 +184,7 @@ def test_a_change_names_what_changes(side: KsnSide, caller: Caller) -> None:
     for request, change in (
         (admin_pb2.ChangePolicyRequest(tenant="acme", active=False), PolicyChange(active=False)),
         (admin_pb2.ChangePolicyRequest(tenant="acme", mode=extended), PolicyChange(mode=Mode.EXTENDED)),
+        (admin_pb2.ChangePolicyRequest(tenant="acme", documents=False), PolicyChange(documents=False)),
         (admin_pb2.ChangePolicyRequest(tenant="acme", decision=ACCEPT), PolicyChange(decision=ACCEPTED)),
     ):
         caller.call("ChangePolicy", request)

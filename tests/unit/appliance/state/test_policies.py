@@ -11,7 +11,7 @@ import lmdb
 import pytest
 
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, SettingsChange
-from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed
+from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
 from appliance.state.policies import Decided, PolicyChange, PolicyRefused, PolicyStore
 
 TEXT = "What leaves: nothing.\n"
@@ -149,6 +149,43 @@ def test_a_text_that_is_not_what_was_decided_on_is_damage(tmp_path: Path) -> Non
             txn.put(digest, packed({"text": "What leaves: all of it.\n"}))
     with opened(tmp_path) as store, pytest.raises(StateDamaged, match="not what it was"):
         store.texts(digest.hex())
+
+
+def test_whether_documents_are_allowed_is_kept(tmp_path: Path) -> None:
+    """Not unless somebody said so; each change stands in the history."""
+    with opened(tmp_path) as store:
+        assert not store.create("default", Mode.EXTENDED, YES, "one").documents
+        assert store.create("other", Mode.EXTENDED, YES, "one", documents=True).documents
+        assert store.change("default", PolicyChange(documents=True), "two").documents
+        store.change("default", PolicyChange(documents=True), "three")
+        store.change("default", PolicyChange(active=False), "four")
+    with opened(tmp_path) as store:
+        assert [policy.documents for policy in store.policies()] == [True, True]
+        assert not store.change("default", PolicyChange(documents=False), "five").documents
+        found = [
+            (entry.actor, entry.documents)
+            for entry in store.history("default", 10)
+            if isinstance(entry, SettingsChange)
+        ]
+        assert found == [("five", False), ("four", True), ("two", True), ("one", False)]
+
+
+def test_where_an_earlier_version_wrote_nothing_of_documents_none_are_allowed(tmp_path: Path) -> None:
+    """In a policy and in the history."""
+    with opened(tmp_path) as store:
+        store.create("default", Mode.EXTENDED, YES, "me", documents=True)
+    with lmdb.open(os.fspath(tmp_path / FILE), subdir=False, max_dbs=16) as env:
+        policies, decisions_db = env.open_db(b"policies"), env.open_db(b"decisions")
+        with env.begin(write=True) as txn:
+            for table, key in ((policies, b"default"), (decisions_db, (2).to_bytes(8, "big"))):
+                fields = unpacked(txn.get(key, db=table) or b"", tmp_path)
+                assert fields.pop("documents") is True
+                txn.put(key, packed(fields), db=table)
+    with opened(tmp_path) as store:
+        (policy,) = store.policies()
+        (change, _) = store.history(None, 10)
+        assert isinstance(change, SettingsChange)
+        assert (policy.documents, change.documents) == (False, False)
 
 
 def test_a_change_of_nobodys_policy_is_refused(tmp_path: Path) -> None:
