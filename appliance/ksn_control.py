@@ -48,12 +48,10 @@ class PolicyControl:
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy, with its decision."""
         decided = self._decided(draft.decision)
-        self._check_mode(draft.mode)
+        mode = self._first_mode(draft.mode)
         self._check_documents(draft.documents)
-        store = self._parts.policies
-        return await self._change(
-            lambda: store.create(draft.tenant, draft.mode, decided, actor, draft.documents)
-        )
+        create = self._parts.policies.create
+        return await self._change(lambda: create(draft.tenant, mode, decided, actor, draft.documents))
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Who declines is never refused."""
@@ -61,7 +59,7 @@ class PolicyControl:
         if change.mode is not None:
             self._check_mode_change(change)
         if decision is not None and decision.decision is Decision.ACCEPT and "participation" in terms.locked:
-            raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+            self._check_participation(tenant)
         if change.documents and "documents" in terms.locked:
             raise ControlRefused("the provider has locked documents (ksn.locked): they can be forbidden only")
         self._check_documents(change.documents is True)
@@ -151,12 +149,29 @@ class PolicyControl:
         if self._parts.network is not None:
             self._parts.network.withdraw(policy.scope)
 
+    def _check_participation(self, tenant: str) -> None:
+        """ControlRefused for one that would begin to take part. Who does may accept a newer text."""
+        policy = self._parts.policies.policy(tenant)
+        if policy is not None and policy.accepted(self._parts.participants.terms.type) is None:
+            raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+
+    def _first_mode(self, wanted: Mode | None) -> Mode:
+        """The mode in which a policy begins; ControlRefused where that may not be the one that is wanted."""
+        terms = self._parts.participants.terms
+        if "mode" not in terms.locked:
+            self._check_mode(wanted or Mode.STANDARD)
+            return wanted or Mode.STANDARD
+        if wanted not in (None, terms.mode_limit):
+            raise ControlRefused(
+                "the provider has locked the mode (ksn.locked): a policy begins in "
+                f"{terms.mode_limit.name.lower()} mode, and in no other"
+            )
+        return terms.mode_limit
+
     def _check_mode_change(self, change: PolicyChange) -> None:
         if "mode" in self._parts.participants.terms.locked:
             also = "" if change.decision is None else "; nothing was changed: give the decision alone"
-            raise ControlRefused(
-                f"the provider has locked the mode (ksn.locked): only he can change it{also}"
-            )
+            raise ControlRefused(f"the provider has locked the mode (ksn.locked): it stays as it is{also}")
         assert change.mode is not None
         self._check_mode(change.mode)
 

@@ -25,6 +25,7 @@ from appliance.cli.ksn_words import (
     mode_word,
     policy_dict,
     policy_pairs,
+    settings_words,
     state_word,
     tenant_name,
 )
@@ -52,6 +53,8 @@ _SHOW_EPILOG = f"""example:
 _CREATE_EPILOG = f"""\
 On a terminal it shows the Statement and asks. Elsewhere the decision is given: --ksn accept with
 the version of the Statement that was read, or --ksn decline. Without a decision there is no policy.
+Without --mode it begins in standard mode; or in the one that the provider has set for all, where he
+has locked the mode (svm ksn status). Which it is, is said before the question and printed after it.
 
 examples:
   svm policy create
@@ -190,11 +193,14 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     with console.client(args) as client:
         if _policy(client.policies(), args.tenant) is not None:
             raise CommandError(f"tenant {args.tenant!r} has a policy: see `svm policy change`")
-    decision = _decision(args, console)
-    request = admin_pb2.CreatePolicyRequest(tenant=args.tenant, decision=decision)
-    if args.mode:
-        request.mode = _MODES[args.mode]
-    request.documents = args.documents == "yes"
+        status = client.ksn_status(args.tenant)
+    # Named in any case: it begins in the mode that is said before the decision, or not at all.
+    mode = _MODES[args.mode] if args.mode else _first_mode(status)
+    wanted = admin_pb2.TenantPolicy(tenant=args.tenant, mode=mode, documents=args.documents == "yes")
+    decision = _decision(args, status, wanted, console)
+    request = admin_pb2.CreatePolicyRequest(
+        tenant=args.tenant, decision=decision, mode=mode, documents=wanted.documents
+    )
     with console.client(args) as client:
         console.say(*pairs(policy_pairs(client.create_policy(request))))
     return DONE
@@ -213,26 +219,53 @@ def _change(args: argparse.Namespace, console: Console) -> int:
     if not named and not decides and not console.talks():
         raise CommandError("nothing is to change: give --ksn, --active, --mode or --documents")
     if decides or not named:
-        request.decision.CopyFrom(_decision(args, console))
+        with console.client(args) as client:
+            status = client.ksn_status(args.tenant)
+            # Not for who declines by name: nothing that cannot be read may stand in his way.
+            wanted = admin_pb2.TenantPolicy() if args.ksn else _policy(client.policies(), args.tenant)
+        if wanted is None:
+            raise CommandError(f"tenant {args.tenant!r} has no policy: begin one with `svm policy create`")
+        request.decision.CopyFrom(_decision(args, status, _changed(wanted, request), console))
     with console.client(args) as client:
         console.say(*pairs(policy_pairs(client.change_policy(request))))
     return DONE
 
 
-def _decision(args: argparse.Namespace, console: Console) -> admin_pb2.KsnDecision:
-    """Return the decision that the arguments give, or that a person makes. Raises CommandError for none."""
+def _first_mode(status: admin_pb2.GetKsnStatusReply) -> verdict_pb2.KsnMode.ValueType:
+    """Return the mode in which a policy begins where none is named."""
+    return status.mode_limit if "mode" in status.locked else verdict_pb2.KSN_MODE_STANDARD
+
+
+def _changed(
+    policy: admin_pb2.TenantPolicy, request: admin_pb2.ChangePolicyRequest
+) -> admin_pb2.TenantPolicy:
+    """Return a policy with the settings that a change gives it."""
+    if request.HasField("mode"):
+        policy.mode = request.mode
+    if request.HasField("documents"):
+        policy.documents = request.documents
+    return policy
+
+
+def _decision(
+    args: argparse.Namespace,
+    status: admin_pb2.GetKsnStatusReply,
+    wanted: admin_pb2.TenantPolicy,
+    console: Console,
+) -> admin_pb2.KsnDecision:
+    """Return the decision that the arguments give, or that a person makes. Raises CommandError for none.
+
+    status: of the SVM. wanted: how the policy is to be set, which a person is told.
+    """
     if args.ksn is None and args.statement is not None:
         raise CommandError("--statement counts only with --ksn: give --ksn accept, or --ksn decline")
-    # Not one connection for all of it: a person reads for as long as he likes.
-    with console.client(args) as client:
-        status = client.ksn_status(args.tenant)
     if args.ksn == Decision.DECLINE and args.statement is None:
         # No text is needed for that, and none that cannot be read may stand in the way.
         version = status.participation.statement_in_force or 1
         return admin_pb2.KsnDecision(accept=False, type=status.type, version=version, sha256=_NO_TEXT)
     text = statement_in_force(status, args, console)
     if args.ksn is None:
-        word = _asked(text, args.tenant, console)
+        word = _asked(text, _manner(status, wanted), args.tenant, console)
     else:
         word = Decision(args.ksn)
         _check_version(text, word, args.statement)
@@ -255,14 +288,23 @@ def _check_version(text: ShownStatement, word: Decision, given: int | None) -> N
     )
 
 
-def _asked(text: ShownStatement, tenant: str, console: Console) -> Decision:
-    """Show the Statement and ask until there is a decision."""
+def _manner(status: admin_pb2.GetKsnStatusReply, wanted: admin_pb2.TenantPolicy) -> str:
+    """Return the sentence that says how a tenant takes part that accepts."""
+    mode = min(wanted.mode, status.mode_limit)
+    documents = wanted.documents and status.documents_allowed and mode == verdict_pb2.KSN_MODE_EXTENDED
+    locked = "; the provider has locked the mode" if "mode" in status.locked else ""
+    return f"To accept is to take part in {settings_words(mode, documents)}{locked}."
+
+
+def _asked(text: ShownStatement, manner: str, tenant: str, console: Console) -> Decision:
+    """Show the Statement, say how the tenant takes part then, and ask until there is a decision."""
     if not console.talks():
         raise CommandError(
             "there is no terminal to ask on, and no decision on the KSN Statement: read it with "
             f"`svm ksn statement show`, then give --ksn accept --statement {text.version}, or --ksn decline"
         )
     console.out.write(f"{text.text}\n")
+    console.say(manner)
     try:
         while True:
             answer = console.ask(f'Tenant {tenant}: type "accept" or "decline":')

@@ -58,7 +58,10 @@ class KsnControl(Protocol):
         """Every tenant's, by name."""
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
-        """Begin a policy. Refused where there is one, or the decision is not about the text in force."""
+        """Begin a policy. Refused where there is one, or the decision is not about the text in force.
+
+        Without a mode it begins in standard mode, or in the provider's where he has locked it.
+        """
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Refused as for create_policy, and where there is none."""
@@ -105,7 +108,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         tenant = _tenant(request.tenant)
         if not request.HasField("decision"):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
-        mode = _mode(request.mode) if request.mode else Mode.STANDARD
+        mode = _mode(request.mode) if request.mode else None
         draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
         view = await self._control.create_policy(draft, author)
         return admin_pb2.PolicyReply(policy=policy_message(view))

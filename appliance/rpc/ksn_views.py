@@ -30,11 +30,14 @@ class StatementDecision:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDraft:
-    """A policy that is to begin. mode: the widest that the tenant wants. documents: whether allowed."""
+    """A policy that is to begin. mode: the widest that the tenant wants, None where it names none.
+
+    documents: whether it allows that they are handed over.
+    """
 
     tenant: str
     decision: StatementDecision
-    mode: Mode = Mode.STANDARD
+    mode: Mode | None = None
     documents: bool = False
 
 

@@ -67,7 +67,7 @@ class RememberingKsnControl:
         """Keep it."""
         self._note("create", draft, actor)
         self.kept[draft.tenant] = PolicyView(
-            Policy(draft.tenant, 16, mode=draft.mode, documents=draft.documents), ON
+            Policy(draft.tenant, 16, mode=draft.mode or Mode.STANDARD, documents=draft.documents), ON
         )
         self._decide(draft.tenant, draft.decision, actor)
         self._set(draft.tenant, actor)

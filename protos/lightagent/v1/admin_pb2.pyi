@@ -827,7 +827,7 @@ class CreatePolicyRequest(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     mode: _verdict_pb2.KsnMode.ValueType
-    """Unspecified: standard."""
+    """Unspecified: standard; where the provider has locked the mode his limit, and every other one is refused."""
     documents: _builtins.bool
     """Refused where the provider does not allow it."""
     @_builtins.property

@@ -111,6 +111,55 @@ async def test_what_the_provider_locked_stays(tmp_path: Path) -> None:
             await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=decision()), ACTOR)
 
 
+async def test_a_policy_begins_in_the_mode_that_is_locked(tmp_path: Path) -> None:
+    """Named or not; another one is refused, the narrower too."""
+    async with ksn_svm(tmp_path, mode_limit="extended", locked=("mode",)) as ksn:
+        with pytest.raises(ControlRefused, match=r"locked the mode .*: a policy begins in extended mode"):
+            await ksn.accept(mode=Mode.STANDARD)
+        assert ksn.control.policies() == []
+        view = await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
+        assert (view.policy.mode, view.participation.mode) == (Mode.EXTENDED, Mode.EXTENDED)
+        await ksn.accept("another", mode=Mode.EXTENDED)
+    async with ksn_svm(tmp_path / "standard", locked=("mode",)) as ksn:
+        with pytest.raises(ControlRefused, match=r"locked the mode .*: a policy begins in standard mode"):
+            await ksn.accept(mode=Mode.EXTENDED)
+
+
+async def test_a_policy_without_a_mode_begins_in_standard_mode(tmp_path: Path) -> None:
+    """However wide the provider's limit is, as long as he has not locked it."""
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        view = await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
+        assert view.policy.mode is Mode.STANDARD
+
+
+async def test_a_policy_from_before_the_lock_keeps_its_mode(tmp_path: Path) -> None:
+    """A lock widens nothing that somebody accepted in a narrower mode."""
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        await ksn.accept(mode=Mode.STANDARD)
+    async with ksn_svm(tmp_path, mode_limit="extended", locked=("mode",)) as ksn:
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.mode is Mode.STANDARD
+
+
+async def test_a_locked_participation_begins_with_the_first_decision_only(tmp_path: Path) -> None:
+    """Either is possible then; who takes part may accept a newer text, who does not may not begin."""
+    addition = tmp_path / "addition"
+    settings: dict[str, Any] = {"locked": ("participation",)}
+    async with ksn_svm(tmp_path, **settings) as ksn:
+        await ksn.accept()
+        declined = PolicyDraft("another", decision(Decision.DECLINE))
+        await ksn.control.create_policy(declined, ACTOR)
+        with pytest.raises(ControlRefused, match="locked participation"):
+            await ksn.control.change_policy("another", PolicyChange(decision=decision()), ACTOR)
+        with pytest.raises(ControlRefused, match="has no policy: create one"):
+            await ksn.control.change_policy("nobody", PolicyChange(decision=decision()), ACTOR)
+    addition.write_text("We keep it for a year.\n")
+    async with ksn_svm(tmp_path, statement_addition_file=addition, **settings) as ksn:
+        newer = shown_text(KsnType.PRIVATE, version_in_force(KsnType.PRIVATE), addition.read_text())
+        said = PolicyChange(decision=replace(decision(), sha256=shown_hash(newer)))
+        view = await ksn.control.change_policy(DEFAULT_TENANT, said, ACTOR)
+        assert view.participation.state is KsnState.ENABLED
+
+
 async def test_documents_are_allowed_where_the_provider_allows_it(tmp_path: Path) -> None:
     """Not unless the tenant says so, and no more when the provider has changed his mind."""
     yes, no = PolicyChange(documents=True), PolicyChange(documents=False)

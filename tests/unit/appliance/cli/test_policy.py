@@ -53,13 +53,54 @@ def test_on_a_terminal_the_statement_is_shown_and_asked_about(side: KsnSide) -> 
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(TEXT)
     assert ran.out.count('Tenant default: type "accept" or "decline":') == 3
-    assert changes(side) == [(PolicyDraft("default", ACCEPTED),)]
+    said = ran.out.removeprefix(TEXT).splitlines()[1]
+    assert said == "To accept is to take part in standard mode, no documents."
+    assert changes(side) == [(PolicyDraft("default", ACCEPTED, Mode.STANDARD),)]
+
+
+def test_a_locked_mode_is_said_before_the_question(side: KsnSide) -> None:
+    """The policy begins in the provider's mode, which nobody has named, and in no other than was said."""
+    side.ksn.status = replace(side.ksn.status, locked=("mode",))
+    ran = typed(side, "accept\n", "create")
+    manner = "To accept is to take part in extended mode, no documents; the provider has locked the mode.\n"
+    assert ran.out.index(manner) < ran.out.index('type "accept" or "decline"')
+    assert "wants at most  extended mode, no documents\n" in ran.out
+    assert policy(side, "create", "acme", "--ksn", "decline", "--mode", "standard").code == 0
+    assert changes(side) == [
+        (PolicyDraft("default", ACCEPTED, Mode.EXTENDED),),
+        (PolicyDraft("acme", replace(DECLINED, sha256="00" * 32), Mode.STANDARD),),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed", "said"),
+    [
+        (Mode.EXTENDED, True, "extended mode, with documents."),
+        (Mode.EXTENDED, False, "extended mode, no documents."),
+        (Mode.STANDARD, True, "standard mode, no documents."),
+    ],
+)
+def test_who_decides_anew_is_told_how_he_takes_part(
+    side: KsnSide, limit: Mode, allowed: bool, said: str
+) -> None:
+    """In the mode of his policy and of this change, as far as the provider allows it."""
+    side.ksn.status = replace(side.ksn.status, mode_limit=limit, documents_allowed=allowed)
+    policy(side, "create", "acme", "--ksn", "decline", "--mode", "extended", "--documents", "yes")
+    ran = typed(side, "accept\n", "change", "acme")
+    assert f"To accept is to take part in {said}\n" in ran.out
+
+
+def test_who_has_no_policy_to_change_is_told_before_he_reads(side: KsnSide) -> None:
+    """The Statement is not shown for nothing."""
+    ran = typed(side, "accept\n", "change", "acme")
+    assert (ran.code, ran.out) == (2, "")
+    assert "tenant 'acme' has no policy: begin one with `svm policy create`" in ran.err
 
 
 def test_who_declines_has_a_policy_without_ksn(side: KsnSide) -> None:
     """A decline is a decision, and stands in the history like one."""
     assert typed(side, "decline\n", "create", "acme").code == 0
-    assert changes(side) == [(PolicyDraft("acme", DECLINED),)]
+    assert changes(side) == [(PolicyDraft("acme", DECLINED, Mode.STANDARD),)]
 
 
 @pytest.mark.parametrize("answers", ["", "yes\n", "acc"])
@@ -118,7 +159,7 @@ def test_a_decision_can_be_given_with_the_version_that_was_read(side: KsnSide) -
     assert policy(side, "create", "other", "--ksn", "decline").code == 0
     assert changes(side) == [
         (PolicyDraft("acme", ACCEPTED, Mode.EXTENDED),),
-        (PolicyDraft("other", replace(DECLINED, sha256="00" * 32)),),
+        (PolicyDraft("other", replace(DECLINED, sha256="00" * 32), Mode.STANDARD),),
     ]
 
 

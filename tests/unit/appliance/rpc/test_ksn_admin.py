@@ -119,13 +119,13 @@ def test_a_tenant_has_a_name_of_one_to_64_letters() -> None:
 
 
 def test_a_policy_begins_with_a_decision(side: KsnSide, caller: Caller) -> None:
-    """Without one there is no policy; with one it reaches the control with who made it, in standard mode."""
+    """Without one there is no policy; with one it reaches the control with who made it, and no mode."""
     request = admin_pb2.CreatePolicyRequest(tenant="acme")
     assert "begins with a decision" in bad(caller, "CreatePolicy", request)
     assert side.ksn.asked == []
     reply = caller.call("CreatePolicy", create())
     [(what, draft, actor)] = side.ksn.asked
-    assert (what, draft) == ("create", PolicyDraft("acme", ACCEPTED, Mode.STANDARD))
+    assert (what, draft) == ("create", PolicyDraft("acme", ACCEPTED, None))
     assert str(actor).startswith(f"uid-{os.getuid()}.pid-{os.getpid()}")
     assert reply.policy.tenant == "acme"
     assert reply.policy.decided[0].decision == ACCEPT
@@ -163,12 +163,15 @@ def test_documents_are_allowed_where_that_is_said(side: KsnSide, caller: Caller)
     request = create()
     request.documents = True
     assert caller.call("CreatePolicy", request).policy.documents
-    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, Mode.STANDARD, documents=True)
+    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, documents=True)
 
 
-def test_a_mode_that_nobody_knows_is_refused(caller: Caller) -> None:
+def test_a_mode_that_nobody_knows_is_refused(side: KsnSide, caller: Caller) -> None:
     """A newer client's mode is not taken for a narrower one."""
     request: Any = create()
+    request.mode = verdict_pb2.KSN_MODE_EXTENDED
+    caller.call("CreatePolicy", request)
+    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, Mode.EXTENDED)
     request.mode = UNKNOWN
     assert "mode is 99: give KSN_MODE_STANDARD or KSN_MODE_EXTENDED" in bad(caller, "CreatePolicy", request)
     for number in (0, UNKNOWN):
