@@ -177,8 +177,8 @@ class BreakerSettings:
 class SubmitSettings:
     """What of the contents is handed over in extended mode, and how much of it.
 
-    documents: whether they ever are. part_mib: of a file over max_file_mib, 0 for nothing of it. daily_mib,
-    daily_files: in 24 hours, all tenants together. queue: contents that wait.
+    documents: whether tenants may allow that theirs are. part_mib: of a file over max_file_mib, 0 for nothing
+    of it. daily_mib, daily_files: in 24 hours, all tenants together. queue: contents that wait.
     """
 
     after_detection: bool = True
@@ -219,7 +219,7 @@ class KsnSettings:
     certificate_key_file: Annotated[Path | None, PathOrNothing()] = None
     proxy: Annotated[str, ProxyOrNothing()] = field(default="", repr=False)  # may hold a password
     share_between_tenants: bool = False
-    locked: Annotated[tuple[str, ...], Choice("mode", "participation")] = ()
+    locked: Annotated[tuple[str, ...], Choice("mode", "participation", "documents")] = ()
     statement_addition_file: Annotated[Path | None, PathOrNothing()] = None
     budget_share: Annotated[float, Range(0.05, 0.9)] = 0.5
     longest_seconds: Annotated[float, Range(0.1, 60)] = 2.0

@@ -118,6 +118,7 @@ def provider_terms(settings: KsnSettings) -> ProviderTerms:
         settings.share_between_tenants,
         addition,
         settings.locked,
+        settings.submit.documents,
     )
 
 
@@ -180,7 +181,6 @@ def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
     terms = SubmitTerms(
         settings.after_detection,
         settings.unknown_executables,
-        settings.documents,
         settings.max_file_mib << 20,
         settings.part_mib << 20,
         settings.daily_mib << 20,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
-from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, Mode, Policy
+from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.asking import Outcome
 from appliance.ksn.checking import Step, check
@@ -49,9 +49,10 @@ class PolicyControl:
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy, with its decision."""
         decided = self._decided(draft.decision)
-        self._check_mode(draft.mode)
-        store = self._parts.policies
-        return await self._change(lambda: store.create(draft.tenant, draft.mode, decided, actor))
+        mode = self._first_mode(draft.mode)
+        self._check_documents(draft.documents)
+        create = self._parts.policies.create
+        return await self._change(lambda: create(draft.tenant, mode, decided, actor, draft.documents))
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Who declines is never refused."""
@@ -59,16 +60,29 @@ class PolicyControl:
         if change.mode is not None:
             self._check_mode_change(change)
         if decision is not None and decision.decision is Decision.ACCEPT and "participation" in terms.locked:
-            raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+            self._check_participation(tenant)
+        if change.documents and "documents" in terms.locked:
+            raise ControlRefused("the provider has locked documents (ksn.locked): they can be forbidden only")
+        self._check_documents(change.documents is True)
         decided = None if decision is None else self._decided(decision)
-        what = StoredChange(change.active, change.mode, decided)
+        what = StoredChange(change.active, change.mode, decided, change.documents)
         if _narrows(change):
             self._close(tenant)
         return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
 
-    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
-        """The newest decisions."""
-        return self._parts.policies.consents(tenant, limit)
+    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+        """The newest decisions and changes."""
+        return self._parts.policies.history(tenant, limit)
+
+    def statement_text(self, beginning: str) -> str | None:
+        """A text that was decided on."""
+        try:
+            found = self._parts.policies.texts(beginning)
+        except StateError as error:
+            raise ControlRefused(str(error)) from error
+        if len(found) > 1:
+            raise ControlRefused(f"several texts begin with {beginning} in their SHA-256: give more digits")
+        return found[0] if found else None
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant."""
@@ -86,6 +100,7 @@ class PolicyControl:
             terms.locked,
             "" if network is None else network.asking.breaker_state.value,
             None if network is None else network.asking.quota_left(),
+            terms.documents,
         )
 
     async def check_ksn(self, tenant: str) -> Sequence[Step]:
@@ -135,12 +150,29 @@ class PolicyControl:
         if self._parts.network is not None:
             self._parts.network.withdraw(policy.scope)
 
+    def _check_participation(self, tenant: str) -> None:
+        """ControlRefused for one that would begin to take part. Who does may accept a newer text."""
+        policy = self._parts.policies.policy(tenant)
+        if policy is not None and policy.accepted(self._parts.participants.terms.type) is None:
+            raise ControlRefused("the provider has locked participation (ksn.locked): it can be ended only")
+
+    def _first_mode(self, wanted: Mode | None) -> Mode:
+        """The mode in which a policy begins; ControlRefused where that may not be the one that is wanted."""
+        terms = self._parts.participants.terms
+        if "mode" not in terms.locked:
+            self._check_mode(wanted or Mode.STANDARD)
+            return wanted or Mode.STANDARD
+        if wanted not in (None, terms.mode_limit):
+            raise ControlRefused(
+                "the provider has locked the mode (ksn.locked): a policy begins in "
+                f"{terms.mode_limit.name.lower()} mode, and in no other"
+            )
+        return terms.mode_limit
+
     def _check_mode_change(self, change: PolicyChange) -> None:
         if "mode" in self._parts.participants.terms.locked:
             also = "" if change.decision is None else "; nothing was changed: give the decision alone"
-            raise ControlRefused(
-                f"the provider has locked the mode (ksn.locked): only he can change it{also}"
-            )
+            raise ControlRefused(f"the provider has locked the mode (ksn.locked): it stays as it is{also}")
         assert change.mode is not None
         self._check_mode(change.mode)
 
@@ -149,6 +181,12 @@ class PolicyControl:
         if mode > limit:
             wanted, allowed = mode.name.lower(), limit.name.lower()
             raise ControlRefused(f"{wanted} mode is wider than the provider allows: choose {allowed}")
+
+    def _check_documents(self, documents: bool) -> None:
+        if documents and not self._parts.participants.terms.documents:
+            raise ControlRefused(
+                "the provider does not allow that documents are handed over (ksn.submit.documents): choose no"
+            )
 
     def _decided(self, decision: StatementDecision) -> Decided:
         """The decision with the text that it is about; ControlRefused where that is not in force.
@@ -190,7 +228,8 @@ class PolicyControl:
 def _narrows(change: PolicyChange) -> bool:
     """Whether less may leave after a change than before, or may perhaps."""
     declines = change.decision is not None and change.decision.decision is Decision.DECLINE
-    return declines or change.active is False or change.mode is Mode.STANDARD
+    takes_back = change.active is False or change.documents is False
+    return declines or takes_back or change.mode is Mode.STANDARD
 
 
 def _view_of(outcome: Outcome, subject: Subject) -> LookUpView:

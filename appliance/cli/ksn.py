@@ -112,6 +112,7 @@ def _provider_pairs(status: admin_pb2.GetKsnStatusReply) -> list[tuple[str, obje
             "answers",
             "shared by those who take part" if status.shared_between_tenants else "each tenant's own",
         ),
+        ("documents", "allowed, of tenants that allow it too" if status.documents_allowed else "never leave"),
         ("locked", ", ".join(status.locked) or "nothing"),
     ]
     return [*rows, ("breaker", status.breaker), ("quota", quota)] if status.enabled else rows
@@ -126,6 +127,7 @@ def _status_dict(tenant: str, status: admin_pb2.GetKsnStatusReply) -> dict[str, 
         "mode_limit": mode_word(status.mode_limit),
         "service": status.service,
         "shared_between_tenants": status.shared_between_tenants,
+        "documents_allowed": status.documents_allowed,
         "locked": list(status.locked),
         "breaker": status.breaker or None,
         "quota_left": status.quota_left if status.HasField("quota_left") else None,

@@ -8,6 +8,7 @@ from typing import Any
 from appliance.cli.console import DONE, CommandError, Console, exit_codes, table
 from appliance.domain.digest import BadDigest, parse_digest
 from appliance.domain.policy import Mode
+from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.reputation import Call, Request, Subject
 from appliance.ksn.statement import HEADERS, disclosed, fields_of, request_for
 from appliance.ksn.weburl import BadUrl, WebResource, parse_url
@@ -19,7 +20,9 @@ needs no SVM."""
 
 _EPILOG = f"""\
 What is printed leaves only where the tenant takes part, and only when the SVM has no answer at
-hand. An address is asked about line by line until KSN knows one.
+hand. In extended mode programs and scripts can be handed over; documents only if a threat was found
+in them, and provider and tenant both allow it (svm policy change --documents yes); anything else
+never is. An address is asked about line by line until KSN knows one.
 
 examples:
   svm ksn preview setup.exe
@@ -28,6 +31,14 @@ examples:
 {exit_codes()}"""
 
 Line = tuple[str, str, str]  # call, field, value
+
+# Kinds of files that can be handed over, with what is to be said of it.
+_NOTES = {
+    Kind.EXECUTABLE: "",
+    Kind.DOCUMENT: "it is a document: it is submitted only if a threat was found in it, and both the tenant "
+    "(svm policy change --documents yes) and the provider (ksn.submit.documents) allow that",
+}
+_NEVER = "it is neither a program nor a document: it is submitted in no mode"
 
 
 def add(verbs: Any) -> None:
@@ -45,7 +56,9 @@ def _preview(args: argparse.Namespace, console: Console) -> int:
     if digest is not None:
         shown, note = {mode: _of_digest(digest, mode) for mode in Mode}, ""
     elif "://" not in subject and _is_file(subject):
-        shown, note = {mode: _of_file(Path(subject), mode) for mode in Mode}, ""
+        kind = _file_kind(Path(subject))
+        shown = {mode: _of_file(Path(subject), kind, mode) for mode in Mode}
+        note = _NOTES.get(kind, _NEVER)
     else:
         web = _as_web(subject)
         shown = {mode: _of_web(web, mode) for mode in Mode}
@@ -67,6 +80,12 @@ def file_digest(path: Path) -> bytes:
         raise CommandError(f"{str(path)[:200]!r} is neither 64 hexadecimal digits nor a file that is here")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def _file_kind(path: Path) -> Kind:
+    """Return the kind of a file as the SVM would see it. Raises OSError."""
+    with path.open("rb") as file:
+        return kind_of(file.read(HEAD_BYTES))
 
 
 def _as_digest(text: str) -> bytes | None:
@@ -100,9 +119,11 @@ def _of_digest(digest: bytes, mode: Mode) -> list[Line]:
     return _lines(request_for(Subject(Call.HASH, digest.hex()), mode))
 
 
-def _of_file(path: Path, mode: Mode) -> list[Line]:
-    """Return what its digest leads to, and where the mode has it the file being submitted."""
+def _of_file(path: Path, kind: Kind, mode: Mode) -> list[Line]:
+    """Return what its digest leads to, and where mode and kind have it the file being submitted."""
     digest = file_digest(path)
+    if kind not in _NOTES:
+        return _of_digest(digest, mode)
     values = {
         "submitted digest": digest.hex(),
         "content": f"the file or a part of it, {path.stat().st_size:,} bytes at most",

@@ -7,9 +7,10 @@ from typing import Any
 
 from lightagent.v1 import admin_pb2
 
-from appliance.cli.console import DONE, CommandError, Console, exit_codes
+from appliance.cli.console import DONE, NO, CommandError, Console, exit_codes
 from appliance.cli.ksn_words import type_word
 from appliance.config import load
+from appliance.domain.digest import BEGINNING_RULE, MIN_BEGINNING, is_beginning
 from appliance.domain.policy import KsnType
 from appliance.ksn.statement import (
     NoStatement,
@@ -21,19 +22,21 @@ from appliance.ksn.statement import (
 
 _DESCRIPTION = """\
 Prints the KSN Statement: what this program sends to the Kaspersky Security Network (KSN), field
-by field, to whom, and how long it is kept. It works without a running SVM."""
+by field, to whom, and how long it is kept. But for --text it works without a running SVM."""
 
 _EPILOG = f"""\
 Without --type it is that of the type in the settings, without --version the version in force; the
 provider's own text stands below it, where the settings name one. The SHA-256 of what is printed is
-the one that `svm policy history` shows with a decision on it.
+the one that `svm policy history` shows with a decision on it. With --text it is the text of such a
+decision, to the letter, also where the provider's own has changed since; the SVM keeps each.
 
 examples:
   svm ksn statement show
   svm ksn statement show --type private --version 1
+  svm ksn statement show --text 9f86d081884c7d65
   svm ksn statement show | sha256sum
 
-{exit_codes()}"""
+{exit_codes("--text: nobody has decided on such a text")}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,42 @@ def add(verbs: Any) -> None:
     )
     show.add_argument("--type", choices=list(map(str, KsnType)), help="of this type of KSN")
     show.add_argument("--version", metavar="V", type=int, help="this version, also an earlier one")
+    show.add_argument(
+        "--text",
+        metavar="SHA256",
+        help=f"what somebody decided on; its first {MIN_BEGINNING} digits may do",
+    )
+    show.add_argument(
+        "--socket", metavar="PATH", help="--text: the SVM's administration socket (KVMLA_ADMIN_SOCKET)"
+    )
     show.add_argument("--config", metavar="FILE", type=Path, help="the SVM's settings (KVMLA_CONFIG)")
     show.set_defaults(run=_show)
 
 
 def _show(args: argparse.Namespace, console: Console) -> int:
+    return _show_program(args, console) if args.text is None else _show_decided(args, console)
+
+
+def _show_decided(args: argparse.Namespace, console: Console) -> int:
+    """Print a text that the SVM has kept."""
+    if args.type or args.version is not None:
+        raise CommandError("--text names a text of its own: give it without --type and --version")
+    beginning = args.text.lower()
+    if not is_beginning(beginning):
+        raise CommandError(f"--text is {args.text[:80]!r}: {BEGINNING_RULE}")
+    with console.client(args) as client:
+        reply = client.statement_text(beginning)
+    if not reply.known:
+        console.complain(
+            f"nobody has decided on a text whose SHA-256 begins with {beginning}: see `svm policy history`"
+        )
+        return NO
+    console.out.write(reply.text)
+    return DONE
+
+
+def _show_program(args: argparse.Namespace, console: Console) -> int:
+    """Print a text that this program has."""
     settings = load(args.config, console.environ).ksn
     ksn_type = KsnType(args.type or settings.type)
     in_force = version_in_force(ksn_type)

@@ -8,6 +8,9 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 from appliance.cli.times import iso, shown
 from appliance.domain.policy import DEFAULT_TENANT, TENANT_RULE, is_tenant
 
+TEXT_DIGITS = 16  # of the SHA-256 of a text, so many tell it from all others
+HISTORY_HEAD = ("no.", "time", "tenant", "who", "did", "type", "version", "text")
+
 _STATES = {"enabled": "enabled", "restricted": "enabled with restrictions", "off": "off"}
 
 
@@ -39,6 +42,11 @@ def mode_word(number: int) -> str:
     return _word(verdict_pb2.KsnMode.DESCRIPTOR, number)
 
 
+def settings_words(mode: int, documents: bool) -> str:
+    """Return "extended mode, with documents", or "standard mode, no documents"."""
+    return f"{mode_word(mode)} mode, {'with' if documents else 'no'} documents"
+
+
 def state_word(participation: verdict_pb2.KsnParticipation) -> str:
     """Return "enabled", "enabled with restrictions" or "off"."""
     word = _word(verdict_pb2.KsnState.DESCRIPTOR, participation.state)
@@ -59,6 +67,7 @@ def participation_pairs(participation: verdict_pb2.KsnParticipation) -> list[tup
         *(("because", sentence) for sentence in participation.sentences),
         ("type", type_word(participation.type) or "-"),
         ("mode", mode_word(participation.mode) or "-"),
+        ("documents", "leave where a threat is found" if participation.documents else "never leave"),
         ("Statement", f"{took}; version {in_force} is in force" if in_force else took),
     ]
 
@@ -76,6 +85,7 @@ def participation_dict(participation: verdict_pb2.KsnParticipation) -> dict[str,
         ],
         "statement_accepted": participation.statement_accepted,
         "statement_in_force": participation.statement_in_force,
+        "documents": participation.documents,
     }
 
 
@@ -84,7 +94,7 @@ def policy_pairs(policy: admin_pb2.TenantPolicy) -> list[tuple[str, object]]:
     return [
         ("tenant", policy.tenant),
         ("active", "yes" if policy.active else "no"),
-        ("wants at most", f"{mode_word(policy.mode)} mode"),
+        ("wants at most", settings_words(policy.mode, policy.documents)),
         *(
             (
                 f"{type_word(consent.decision.type)} KSN",
@@ -104,6 +114,7 @@ def policy_dict(policy: admin_pb2.TenantPolicy) -> dict[str, Any]:
         "scope": policy.scope,
         "active": policy.active,
         "mode": mode_word(policy.mode),
+        "documents": policy.documents,
         "decided": [consent_dict(consent) for consent in policy.decided],
         "participation": participation_dict(policy.participation),
     }
@@ -121,6 +132,43 @@ def consent_dict(consent: admin_pb2.Consent) -> dict[str, Any]:
         "version": consent.decision.version,
         "sha256": consent.decision.sha256.hex(),
     }
+
+
+def history_dict(entry: admin_pb2.HistoryEntry) -> dict[str, Any]:
+    """Return an entry of the history, for programs."""
+    kind = entry.WhichOneof("what")
+    if kind == "decision":
+        return {"kind": kind, **consent_dict(entry.decision)}
+    if kind == "settings":
+        change = entry.settings
+        return {
+            "kind": kind,
+            "number": change.number,
+            "at": iso(change.at.seconds),
+            "tenant": change.tenant,
+            "author": change.author,
+            "active": change.active,
+            "mode": mode_word(change.mode),
+            "documents": change.documents,
+        }
+    return {"kind": "unknown"}  # the SVM is newer than this program
+
+
+def history_row(entry: admin_pb2.HistoryEntry) -> tuple[object, ...]:
+    """Return an entry of the history as cells below HISTORY_HEAD."""
+    kind = entry.WhichOneof("what")
+    if kind is None:
+        return ("-", "-", "-", "-", "what only a newer svm knows: update this one", "-", "-", "-")
+    if kind == "decision":
+        said = entry.decision
+        did = decision_word(said)
+        text = said.decision.sha256.hex()[:TEXT_DIGITS]
+        about: tuple[object, ...] = (type_word(said.decision.type), said.decision.version, text)
+        return (said.number, shown(said.at.seconds), said.tenant, said.author, did, *about)
+    change = entry.settings
+    settings = settings_words(change.mode, change.documents)
+    did = f"set: {'active' if change.active else 'not active'}, {settings}"
+    return (change.number, shown(change.at.seconds), change.tenant, change.author, did, "-", "-", "-")
 
 
 def _word(descriptor: Any, number: int) -> str:

@@ -18,18 +18,19 @@ from appliance.cli.console import (
 )
 from appliance.cli.ksn_statement import ShownStatement, statement_in_force
 from appliance.cli.ksn_words import (
-    consent_dict,
-    decision_word,
+    HISTORY_HEAD,
+    TEXT_DIGITS,
+    history_dict,
+    history_row,
     mode_word,
     policy_dict,
     policy_pairs,
+    settings_words,
     state_word,
     tenant_name,
-    type_word,
 )
-from appliance.cli.times import shown
 from appliance.domain.policy import DEFAULT_TENANT, Decision, Mode
-from appliance.rpc.ksn_admin import MAX_CONSENTS
+from appliance.rpc.ksn_admin import MAX_HISTORY
 from appliance.rpc.ksn_views import TYPE_NUMBERS
 
 _DESCRIPTION = """\
@@ -52,6 +53,8 @@ _SHOW_EPILOG = f"""example:
 _CREATE_EPILOG = f"""\
 On a terminal it shows the Statement and asks. Elsewhere the decision is given: --ksn accept with
 the version of the Statement that was read, or --ksn decline. Without a decision there is no policy.
+Without --mode it begins in standard mode; or in the one that the provider has set for all, where he
+has locked the mode (svm ksn status). Which it is, is said before the question and printed after it.
 
 examples:
   svm policy create
@@ -68,13 +71,15 @@ and those under way are cancelled.
 examples:
   svm policy change acme --ksn decline
   svm policy change acme --active no
+  svm policy change acme --documents no
   svm policy change acme --ksn accept --statement 2 --mode standard
 
 {exit_codes()}"""
 
 _HISTORY_EPILOG = f"""\
-Every decision is kept for good: who decided, when, on which version, and the SHA-256 of the text
-that was shown. Without TENANT: those of all tenants.
+Everything is kept for good, in one count over all tenants: each decision, with its version and the
+first {TEXT_DIGITS} digits of the SHA-256 of the text that was shown, and each change of activity, mode and
+documents, as they were after it. --json has all digits. Without TENANT: the history of all tenants.
 
 examples:
   svm policy history
@@ -104,10 +109,10 @@ def add(commands: Any) -> None:
     _add_tenant(change)
     _add_decision(change)
     change.add_argument("--active", choices=("yes", "no"), help="no: nothing is sent, whatever was accepted")
-    history = _add_verb(verbs, "history", "every decision that was made", _HISTORY_EPILOG, _history)
+    history = _add_verb(verbs, "history", "everything that was decided and set", _HISTORY_EPILOG, _history)
     history.add_argument("tenant", metavar="TENANT", nargs="?", type=tenant_name, help="default: all")
     history.add_argument(
-        "--limit", metavar="N", type=int, default=100, help=f"the newest N, at most {MAX_CONSENTS} (100)"
+        "--limit", metavar="N", type=int, default=100, help=f"the newest N, at most {MAX_HISTORY} (100)"
     )
     add_json_argument(history)
 
@@ -138,6 +143,11 @@ def _add_decision(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--statement", metavar="V", type=int, help="the version of it that was read")
     parser.add_argument("--mode", choices=list(_MODES), help="the widest mode that is wanted")
+    parser.add_argument(
+        "--documents",
+        choices=("yes", "no"),
+        help="whether documents in which a threat is found may be handed over in extended mode (no)",
+    )
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
@@ -183,10 +193,14 @@ def _create(args: argparse.Namespace, console: Console) -> int:
     with console.client(args) as client:
         if _policy(client.policies(), args.tenant) is not None:
             raise CommandError(f"tenant {args.tenant!r} has a policy: see `svm policy change`")
-    decision = _decision(args, console)
-    request = admin_pb2.CreatePolicyRequest(tenant=args.tenant, decision=decision)
-    if args.mode:
-        request.mode = _MODES[args.mode]
+        status = client.ksn_status(args.tenant)
+    # Named in any case: it begins in the mode that is said before the decision, or not at all.
+    mode = _MODES[args.mode] if args.mode else _first_mode(status)
+    wanted = admin_pb2.TenantPolicy(tenant=args.tenant, mode=mode, documents=args.documents == "yes")
+    decision = _decision(args, status, wanted, console)
+    request = admin_pb2.CreatePolicyRequest(
+        tenant=args.tenant, decision=decision, mode=mode, documents=wanted.documents
+    )
     with console.client(args) as client:
         console.say(*pairs(policy_pairs(client.create_policy(request))))
     return DONE
@@ -198,31 +212,60 @@ def _change(args: argparse.Namespace, console: Console) -> int:
         request.active = args.active == "yes"
     if args.mode:
         request.mode = _MODES[args.mode]
-    named = bool(args.active or args.mode)
+    if args.documents:
+        request.documents = args.documents == "yes"
+    named = bool(args.active or args.mode or args.documents)
     decides = bool(args.ksn or args.statement is not None)  # a version alone is refused in time
     if not named and not decides and not console.talks():
-        raise CommandError("nothing is to change: give --ksn, --active or --mode")
+        raise CommandError("nothing is to change: give --ksn, --active, --mode or --documents")
     if decides or not named:
-        request.decision.CopyFrom(_decision(args, console))
+        with console.client(args) as client:
+            status = client.ksn_status(args.tenant)
+            # Not for who declines by name: nothing that cannot be read may stand in his way.
+            wanted = admin_pb2.TenantPolicy() if args.ksn else _policy(client.policies(), args.tenant)
+        if wanted is None:
+            raise CommandError(f"tenant {args.tenant!r} has no policy: begin one with `svm policy create`")
+        request.decision.CopyFrom(_decision(args, status, _changed(wanted, request), console))
     with console.client(args) as client:
         console.say(*pairs(policy_pairs(client.change_policy(request))))
     return DONE
 
 
-def _decision(args: argparse.Namespace, console: Console) -> admin_pb2.KsnDecision:
-    """Return the decision that the arguments give, or that a person makes. Raises CommandError for none."""
+def _first_mode(status: admin_pb2.GetKsnStatusReply) -> verdict_pb2.KsnMode.ValueType:
+    """Return the mode in which a policy begins where none is named."""
+    return status.mode_limit if "mode" in status.locked else verdict_pb2.KSN_MODE_STANDARD
+
+
+def _changed(
+    policy: admin_pb2.TenantPolicy, request: admin_pb2.ChangePolicyRequest
+) -> admin_pb2.TenantPolicy:
+    """Return a policy with the settings that a change gives it."""
+    if request.HasField("mode"):
+        policy.mode = request.mode
+    if request.HasField("documents"):
+        policy.documents = request.documents
+    return policy
+
+
+def _decision(
+    args: argparse.Namespace,
+    status: admin_pb2.GetKsnStatusReply,
+    wanted: admin_pb2.TenantPolicy,
+    console: Console,
+) -> admin_pb2.KsnDecision:
+    """Return the decision that the arguments give, or that a person makes. Raises CommandError for none.
+
+    status: of the SVM. wanted: how the policy is to be set, which a person is told.
+    """
     if args.ksn is None and args.statement is not None:
         raise CommandError("--statement counts only with --ksn: give --ksn accept, or --ksn decline")
-    # Not one connection for all of it: a person reads for as long as he likes.
-    with console.client(args) as client:
-        status = client.ksn_status(args.tenant)
     if args.ksn == Decision.DECLINE and args.statement is None:
         # No text is needed for that, and none that cannot be read may stand in the way.
         version = status.participation.statement_in_force or 1
         return admin_pb2.KsnDecision(accept=False, type=status.type, version=version, sha256=_NO_TEXT)
     text = statement_in_force(status, args, console)
     if args.ksn is None:
-        word = _asked(text, args.tenant, console)
+        word = _asked(text, _manner(status, wanted), args.tenant, console)
     else:
         word = Decision(args.ksn)
         _check_version(text, word, args.statement)
@@ -245,14 +288,23 @@ def _check_version(text: ShownStatement, word: Decision, given: int | None) -> N
     )
 
 
-def _asked(text: ShownStatement, tenant: str, console: Console) -> Decision:
-    """Show the Statement and ask until there is a decision."""
+def _manner(status: admin_pb2.GetKsnStatusReply, wanted: admin_pb2.TenantPolicy) -> str:
+    """Return the sentence that says how a tenant takes part that accepts."""
+    mode = min(wanted.mode, status.mode_limit)
+    documents = wanted.documents and status.documents_allowed and mode == verdict_pb2.KSN_MODE_EXTENDED
+    locked = "; the provider has locked the mode" if "mode" in status.locked else ""
+    return f"To accept is to take part in {settings_words(mode, documents)}{locked}."
+
+
+def _asked(text: ShownStatement, manner: str, tenant: str, console: Console) -> Decision:
+    """Show the Statement, say how the tenant takes part then, and ask until there is a decision."""
     if not console.talks():
         raise CommandError(
             "there is no terminal to ask on, and no decision on the KSN Statement: read it with "
             f"`svm ksn statement show`, then give --ksn accept --statement {text.version}, or --ksn decline"
         )
     console.out.write(f"{text.text}\n")
+    console.say(manner)
     try:
         while True:
             answer = console.ask(f'Tenant {tenant}: type "accept" or "decline":')
@@ -263,26 +315,14 @@ def _asked(text: ShownStatement, tenant: str, console: Console) -> Decision:
 
 
 def _history(args: argparse.Namespace, console: Console) -> int:
-    if not 1 <= args.limit <= MAX_CONSENTS:
-        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_CONSENTS}")
+    if not 1 <= args.limit <= MAX_HISTORY:
+        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_HISTORY}")
     with console.client(args) as client:
-        consents = client.consents(args.tenant or "", args.limit).consents
+        entries = client.history(args.tenant or "", args.limit).entries
     if args.json:
-        console.say_json([consent_dict(consent) for consent in consents])
-    elif not consents:
+        console.say_json([history_dict(entry) for entry in entries])
+    elif not entries:
         console.say("nothing was decided yet")
     else:
-        rows = [
-            (
-                shown(consent.at.seconds),
-                consent.tenant,
-                consent.author,
-                decision_word(consent),
-                type_word(consent.decision.type),
-                consent.decision.version,
-                consent.decision.sha256.hex(),
-            )
-            for consent in consents
-        ]
-        console.say(*table(("time", "tenant", "who", "did", "type", "version", "text"), rows))
+        console.say(*table(HISTORY_HEAD, map(history_row, entries)))
     return DONE

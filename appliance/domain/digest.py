@@ -1,6 +1,11 @@
 """The SHA-256 of a file's whole content: 32 bytes, the only identity a verdict hangs on."""
 
+import re
+
 DIGEST_BYTES = 32
+MIN_BEGINNING = 8
+BEGINNING_RULE = f"give the first {MIN_BEGINNING} to {2 * DIGEST_BYTES} hexadecimal digits of a SHA-256"
+_BEGINNING = re.compile(rf"[0-9a-f]{{{MIN_BEGINNING},{2 * DIGEST_BYTES}}}")
 
 
 class BadDigest(ValueError):
@@ -18,3 +23,8 @@ def parse_digest(text: str) -> bytes:
             f"{text[:80]!r} is not a SHA-256: give 64 hexadecimal digits, as `sha256sum FILE` prints them"
         )
     return digest
+
+
+def is_beginning(text: str) -> bool:
+    """Whether a text can be the beginning of a digest, in small letters: see BEGINNING_RULE."""
+    return _BEGINNING.fullmatch(text) is not None

@@ -44,6 +44,7 @@ class Participation:
     type, mode: those in force, None where the provider has not enabled KSN. reasons: each with a sentence
     for people, the most important first, none where it is enabled. accepted: the version of the Statement
     under which the tenant takes part, 0 for none. in_force: the version that is to be accepted now.
+    documents: whether those in which a threat was found are handed over.
     """
 
     state: KsnState
@@ -52,6 +53,7 @@ class Participation:
     reasons: tuple[tuple[Reason, str], ...] = ()
     accepted: int = 0
     in_force: int = 0
+    documents: bool = False
 
 
 class Reputation(Protocol):

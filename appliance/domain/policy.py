@@ -56,11 +56,28 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """How a policy was set at a time, its decisions aside. number, at, actor: as in Consent."""
+
+    number: int
+    at: float
+    tenant: str
+    actor: str
+    active: bool
+    mode: Mode
+    documents: bool = False
+
+
+HistoryEntry = Consent | SettingsChange
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One tenant's. scope: its part of the cache.
 
     mode: the widest in which the tenant wants to take part; the provider's limit may be narrower.
-    decided: the latest decision on the Statement of each type, where there was one.
+    decided: the latest decision on the Statement of each type, where there was one. documents: whether the
+    tenant allows that documents are handed over for analysis; the provider has to allow it as well.
     """
 
     tenant: str
@@ -68,6 +85,7 @@ class Policy:
     active: bool = True
     mode: Mode = Mode.STANDARD
     decided: Mapping[KsnType, Consent] = field(default_factory=dict)
+    documents: bool = False
 
     def accepted(self, type_: KsnType) -> Consent | None:
         """The decision by which the tenant takes part in a type of KSN, None where it does not.

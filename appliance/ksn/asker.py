@@ -28,7 +28,8 @@ class Asker:
     """For whom a question is asked, and by which decision it may be.
 
     scope: the tenant's part of the cache. type, mode: in which the tenant takes part. statement: the version
-    of the Statement of that type which it accepted. standing: what shares bind it.
+    of the Statement of that type which it accepted. documents: whether those may be handed over. standing:
+    what shares bind it.
     """
 
     scope: int
@@ -37,6 +38,7 @@ class Asker:
     type: KsnType
     mode: Mode
     statement: int
+    documents: bool = False
     standing: Standing = Standing.GUEST
 
     @property

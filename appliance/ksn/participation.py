@@ -22,7 +22,8 @@ class ProviderTerms:
     """What the provider has set.
 
     shared: whether tenants that take part see each other's KSN answers. addition: the provider's own part
-    of the text that tenants decide on. locked: what tenants may not change: "mode", "participation".
+    of the text that tenants decide on. locked: what tenants may not change: "mode", "participation",
+    "documents". documents: whether tenants may allow that documents are handed over.
     """
 
     enabled: bool
@@ -31,6 +32,7 @@ class ProviderTerms:
     shared: bool = False
     addition: str = ""
     locked: tuple[str, ...] = ()
+    documents: bool = False
 
     @property
     def text(self) -> str:
@@ -60,8 +62,16 @@ class Participants:
         consent = self._consent(policy)
         if policy is None or consent is None:
             return None
-        mode = min(policy.mode, self.terms.mode_limit)
-        return Asker(policy.scope, policy.tenant, guest.id, self.terms.type, mode, consent.version, standing)
+        return Asker(
+            policy.scope,
+            policy.tenant,
+            guest.id,
+            self.terms.type,
+            min(policy.mode, self.terms.mode_limit),
+            consent.version,
+            self._documents(policy),
+            standing,
+        )
 
     def scopes(self) -> list[int]:
         """Those that take part, in order."""
@@ -86,6 +96,11 @@ class Participants:
             return None
         return policy.accepted(self.terms.type)
 
+    def _documents(self, policy: Policy) -> bool:
+        """Whether the documents of a tenant that takes part may be handed over: both have to say so."""
+        extended = min(policy.mode, self.terms.mode_limit) >= Mode.EXTENDED
+        return extended and policy.documents and self.terms.documents
+
     def participation(self, scope: int, troubles: Reasons = ()) -> Participation:
         """How a scope takes part. troubles: of the service, as they are now."""
         policy = self._policies.get(scope)
@@ -109,7 +124,8 @@ class Participants:
             )
             reasons.append((Reason.NEWER_STATEMENT, newer))
         state = KsnState.RESTRICTED if reasons else KsnState.ENABLED
-        return Participation(state, terms.type, mode, tuple(reasons), version, in_force)
+        documents = self._documents(policy)
+        return Participation(state, terms.type, mode, tuple(reasons), version, in_force, documents)
 
     def _closed(self, policy: Policy | None) -> tuple[Reason, str] | None:
         """Which gate is closed, the provider's first."""

@@ -1,10 +1,12 @@
 """Hands over content for analysis, in extended mode: what was scanned here and KSN does not know.
 
 A content is offered when its scan is over, while it is still at hand. Whether it is wanted is decided at
-once, by rules: the engines' own verdict, the kind by the first bytes, the size, the budget of the day. What
+once, by rules: the engines' own verdict, the kind by the first bytes, the size, the budget of the day. No
+document is wanted of a tenant that did not allow it, or where the provider does not. What
 is wanted is held in memory within a bound, a whole file as a descriptor of its own on the same sealed memory,
 of a larger one a copy of its beginning, and sent in the background, one at a time. Just before, it is asked
-again whether the tenant takes part and how. No digest is sent twice within a day, nor while it is remembered.
+again whether the tenant takes part and how, and whether with documents. No digest is sent twice within a
+day, nor while it is remembered.
 
 A scan neither waits for any of this nor fails by it. While the service is left alone or the quota is spent,
 what is held waits; not for good, and is then dropped.
@@ -56,7 +58,6 @@ class SubmitTerms:
 
     after_detection: bool = True
     unknown_executables: bool = True
-    documents: bool = False
     max_file_bytes: int = 32 << 20
     part_bytes: int = 1 << 20
     daily_bytes: int = 100 << 20
@@ -126,13 +127,17 @@ class DailyBudget:
 
 @dataclass(eq=False, slots=True)
 class _Held:
-    """A content that waits. fd: its own, of what is to be sent. length: of that. dropped: not to be sent."""
+    """A content that waits. fd: its own, of what is to be sent. length: of that. dropped: not to be sent.
+
+    document: whether it is one, and may leave as such only.
+    """
 
     guest: Guest
     digest: bytes
     length: int
     fd: int
     taken: Taken
+    document: bool
     dropped: bool = field(default=False)
 
     async def read(self) -> bytes:
@@ -192,8 +197,9 @@ class Submitter:
     def offer(self, scanned: Scanned) -> None:
         """Take up a content if it is wanted. Does not wait, and raises nothing for what a content can be."""
         try:
-            if not self._closed and self._is_wanted(scanned):
-                self._hold(scanned)
+            kind = None if self._closed else self._wanted(scanned)
+            if kind is not None:
+                self._hold(scanned, kind)
         except OSError as error:  # no descriptor or no memory to be had
             self._fail(f"a content could not be held: {error.strerror}")
 
@@ -222,27 +228,31 @@ class Submitter:
         while self._queue:
             self._let_go(self._queue.popleft())
 
-    def _is_wanted(self, scanned: Scanned) -> bool:
-        """Whether the rules, the tenant's mode and what KSN said have it be sent. Raises OSError."""
+    def _wanted(self, scanned: Scanned) -> Kind | None:
+        """Return its kind where the rules, the tenant and what KSN said have it be sent. Raises OSError."""
         verdict, digest = scanned.answer, scanned.digest
         if not isinstance(verdict, Verdict) or verdict.source is not Source.ENGINE:
-            return False  # also where an administrator has decided: then it is known, to him
+            return None  # also where an administrator has decided: then it is known, to him
         if self._asker(scanned.guest) is None or digest in self._remembered:
-            return False
+            return None
         if not self._unknown(scanned.guest.scope, digest):
-            return False  # known there, or not asked, and nothing is handed over unasked
+            return None  # known there, or not asked, and nothing is handed over unasked
         terms, found = self._terms, verdict.disposition.is_detection
         if not (terms.after_detection if found else terms.unknown_executables):
-            return False
+            return None
         kind = kind_of(os.pread(scanned.fd, HEAD_BYTES, 0))
-        return kind is Kind.EXECUTABLE or (kind is Kind.DOCUMENT and found and terms.documents)
+        if kind is Kind.DOCUMENT and found and self._asker(scanned.guest, document=True) is not None:
+            return kind
+        return kind if kind is Kind.EXECUTABLE else None
 
-    def _asker(self, guest: Guest) -> Asker | None:
-        """On whose behalf content is handed over; None where it may not be."""
+    def _asker(self, guest: Guest, document: bool = False) -> Asker | None:
+        """On whose behalf a content is handed over, or a document; None where it may not be."""
         asker = self._participants.asker(guest, Standing.CONTENT)
-        return asker if asker is not None and asker.mode >= Mode.EXTENDED else None
+        if asker is None or asker.mode < Mode.EXTENDED or (document and not asker.documents):
+            return None
+        return asker
 
-    def _hold(self, scanned: Scanned) -> None:
+    def _hold(self, scanned: Scanned, kind: Kind) -> None:
         """Keep what is to be sent, where there is room and budget for it. Raises OSError."""
         terms, whole = self._terms, scanned.size <= self._terms.max_file_bytes
         length = scanned.size if whole else terms.part_bytes
@@ -261,7 +271,8 @@ class Submitter:
             self._budget.give_back(taken)
             raise
         self._held_bytes += length
-        self._queue.append(_Held(scanned.guest, scanned.digest, length, fd, taken))
+        document = kind is Kind.DOCUMENT
+        self._queue.append(_Held(scanned.guest, scanned.digest, length, fd, taken, document))
         self.counts["queued"] += 1
         self._remember(scanned.digest)
         if self._sending is None or self._sending.done():
@@ -290,7 +301,7 @@ class Submitter:
             self._not_sent(held)
             return
         data = await held.read()
-        asker = None if held.dropped else self._asker(held.guest)
+        asker = None if held.dropped else self._asker(held.guest, held.document)
         if asker is None:
             self._withdrawn(held)
             return

@@ -104,10 +104,14 @@ class AdminClient:
         """Change a tenant's policy; durable and in force on return."""
         return self._call(self._ksn.ChangePolicy, request).policy
 
-    def consents(self, tenant: str, limit: int) -> admin_pb2.ListConsentsReply:
-        """Decisions on Statements, the newest first. tenant: "" for every one."""
-        request = admin_pb2.ListConsentsRequest(tenant=tenant, limit=limit)
-        return self._call(self._ksn.ListConsents, request)
+    def history(self, tenant: str, limit: int) -> admin_pb2.ListHistoryReply:
+        """Decisions on Statements and changes of settings, the newest first. tenant: "" for every one."""
+        request = admin_pb2.ListHistoryRequest(tenant=tenant, limit=limit)
+        return self._call(self._ksn.ListHistory, request)
+
+    def statement_text(self, sha256: str) -> admin_pb2.GetStatementTextReply:
+        """A text that somebody decided on. sha256: its first digits, or all."""
+        return self._call(self._ksn.GetStatementText, admin_pb2.GetStatementTextRequest(sha256=sha256))
 
     def ksn_status(self, tenant: str) -> admin_pb2.GetKsnStatusReply:
         """Whether and how KSN is used on a tenant's behalf."""

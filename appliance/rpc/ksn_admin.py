@@ -9,12 +9,13 @@ from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
+from appliance.domain.digest import BEGINNING_RULE, is_beginning
 from appliance.domain.policy import (
     DEFAULT_TENANT,
     MAX_TENANT_BYTES,
     TENANT_RULE,
-    Consent,
     Decision,
+    HistoryEntry,
     Mode,
     is_tenant,
 )
@@ -32,14 +33,15 @@ from appliance.rpc.ksn_views import (
     PolicyView,
     StatementDecision,
     check_message,
-    consent_message,
+    history_message,
     ksn_status_reply,
     look_up_reply,
     policy_message,
+    text_reply,
 )
 
-DEFAULT_CONSENTS = 100
-MAX_CONSENTS = 1000
+DEFAULT_HISTORY = 100
+MAX_HISTORY = 1000
 
 _TYPES = {number: ksn_type for ksn_type, number in TYPE_NUMBERS.items()}
 _MODES: dict[int, Mode] = {int(mode): mode for mode in Mode}
@@ -56,13 +58,19 @@ class KsnControl(Protocol):
         """Every tenant's, by name."""
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
-        """Begin a policy. Refused where there is one, or the decision is not about the text in force."""
+        """Begin a policy. Refused where there is one, or the decision is not about the text in force.
+
+        Without a mode it begins in standard mode, or in the provider's where he has locked it.
+        """
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Refused as for create_policy, and where there is none."""
 
-    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
-        """The newest `limit` decisions, the newest first. tenant: None for all."""
+    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+        """The newest `limit` decisions and changes of settings, the newest first. tenant: None for all."""
+
+    def statement_text(self, beginning: str) -> str | None:
+        """A text that was decided on, by the first digits of its SHA-256. Refused where several begin so."""
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant, which need not have a policy."""
@@ -100,8 +108,8 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         tenant = _tenant(request.tenant)
         if not request.HasField("decision"):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
-        mode = _mode(request.mode) if request.mode else Mode.STANDARD
-        draft = PolicyDraft(tenant, _decision(request.decision), mode)
+        mode = _mode(request.mode) if request.mode else None
+        draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
         view = await self._control.create_policy(draft, author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
@@ -115,22 +123,28 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
             active=request.active if request.HasField("active") else None,
             mode=_mode(request.mode) if request.HasField("mode") else None,
             decision=_decision(request.decision) if request.HasField("decision") else None,
+            documents=request.documents if request.HasField("documents") else None,
         )
         if change == PolicyChange():
-            raise BadRequest("nothing is to change: give active, mode or decision")
+            raise BadRequest("nothing is to change: give active, mode, documents or decision")
         view = await self._control.change_policy(tenant, change, author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
-    async def ListConsents(
-        self, request: admin_pb2.ListConsentsRequest, _author: str
-    ) -> admin_pb2.ListConsentsReply:
-        """Answer what was decided."""
+    async def ListHistory(
+        self, request: admin_pb2.ListHistoryRequest, _author: str
+    ) -> admin_pb2.ListHistoryReply:
+        """Answer what was decided and set."""
         tenant = _tenant(request.tenant) if request.tenant else None
-        consents = self._control.consents(
-            tenant, checked_limit(request.limit, DEFAULT_CONSENTS, MAX_CONSENTS)
-        )
-        return admin_pb2.ListConsentsReply(consents=map(consent_message, consents))
+        limit = checked_limit(request.limit, DEFAULT_HISTORY, MAX_HISTORY)
+        return admin_pb2.ListHistoryReply(entries=map(history_message, self._control.history(tenant, limit)))
+
+    @answered
+    async def GetStatementText(
+        self, request: admin_pb2.GetStatementTextRequest, _author: str
+    ) -> admin_pb2.GetStatementTextReply:
+        """Answer a text that was decided on."""
+        return text_reply(self._control.statement_text(_beginning(request.sha256)))
 
     @answered
     async def GetKsnStatus(
@@ -161,6 +175,13 @@ def _tenant(name: str) -> str:
     if not is_tenant(name):
         raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
     return name
+
+
+def _beginning(sha256: str) -> str:
+    """Return the first digits of a SHA-256."""
+    if not is_beginning(sha256):
+        raise BadRequest(f"sha256 is {sha256[:80]!r}: {BEGINNING_RULE}")
+    return sha256
 
 
 def _web_resource(url: str) -> WebResource:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import Participation
-from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.domain.policy import Consent, Decision, HistoryEntry, KsnType, Mode, Policy
 from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
+from appliance.ksn.statement import shown_hash
 from appliance.ksn.zones import RULINGS
 from appliance.rpc.admin_views import timestamp
 
@@ -29,11 +30,15 @@ class StatementDecision:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDraft:
-    """A policy that is to begin. mode: the widest that the tenant wants."""
+    """A policy that is to begin. mode: the widest that the tenant wants, None where it names none.
+
+    documents: whether it allows that they are handed over.
+    """
 
     tenant: str
     decision: StatementDecision
-    mode: Mode = Mode.STANDARD
+    mode: Mode | None = None
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class PolicyChange:
     active: bool | None = None
     mode: Mode | None = None
     decision: StatementDecision | None = None
+    documents: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class KsnStatusView:
 
     service: as the ledger has it. locked: settings that tenants may not change. breaker: "closed", "open"
     or "half open", "" while KSN is not enabled. quota_left: questions left today, None for no limit.
+    documents_allowed: whether tenants may allow that documents are handed over.
     """
 
     participation: Participation
@@ -70,6 +77,7 @@ class KsnStatusView:
     locked: tuple[str, ...] = ()
     breaker: str = ""
     quota_left: int | None = None
+    documents_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ def participation_message(participation: Participation) -> verdict_pb2.KsnPartic
         sentences=[sentence for _, sentence in participation.reasons],
         statement_accepted=participation.accepted,
         statement_in_force=participation.in_force,
+        documents=participation.documents,
     )
 
 
@@ -107,6 +116,7 @@ def policy_message(view: PolicyView) -> admin_pb2.TenantPolicy:
         mode=_mode_number(policy.mode),
         decided=[consent_message(policy.decided[type_]) for type_ in sorted(policy.decided)],
         participation=participation_message(view.participation),
+        documents=policy.documents,
     )
 
 
@@ -126,6 +136,30 @@ def consent_message(consent: Consent) -> admin_pb2.Consent:
     )
 
 
+def history_message(entry: HistoryEntry) -> admin_pb2.HistoryEntry:
+    """Return an entry of the history as a message."""
+    if isinstance(entry, Consent):
+        return admin_pb2.HistoryEntry(decision=consent_message(entry))
+    return admin_pb2.HistoryEntry(
+        settings=admin_pb2.SettingsChange(
+            number=entry.number,
+            at=timestamp(entry.at),
+            tenant=entry.tenant,
+            author=entry.actor,
+            active=entry.active,
+            mode=_mode_number(entry.mode),
+            documents=entry.documents,
+        )
+    )
+
+
+def text_reply(text: str | None) -> admin_pb2.GetStatementTextReply:
+    """Return the answer to GetStatementText."""
+    if text is None:
+        return admin_pb2.GetStatementTextReply()
+    return admin_pb2.GetStatementTextReply(known=True, sha256=bytes.fromhex(shown_hash(text)), text=text)
+
+
 def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:
     """Return the answer to GetKsnStatus."""
     return admin_pb2.GetKsnStatusReply(
@@ -138,6 +172,7 @@ def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:
         locked=view.locked,
         breaker=view.breaker,
         quota_left=view.quota_left,
+        documents_allowed=view.documents_allowed,
     )
 
 

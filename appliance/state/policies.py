@@ -1,19 +1,20 @@
 """What tenants have decided, and when: policies, and the complete history of how they came to be.
 
-    policies   tenant -> JSON {scope, active, mode, decided: {KSN type: number of the decision}}
+    policies   tenant -> JSON {scope, active, mode, documents, decided: {KSN type: number of the decision}}
     decisions  number as u64 big endian -> JSON {kind, at, tenant, actor, ...}
     texts      SHA-256 (32 bytes) -> JSON {text}: each text that was shown, once
     meta       "next scope" -> u32 little endian
 
 A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of
-the rest is of the kind "settings" and has active and mode as they were after it. Nothing of it is ever
-dropped, and a scope is never given away twice. One change is one transaction, on the disk when the call
-returns. Every value but the next scope ends with an xxh3_64 of the rest.
+the rest is of the kind "settings" and has active, mode and documents as they were after it. Where there is
+no documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped, and a
+scope is never given away twice. One change is one transaction, on the disk when the call returns. Every value
+but the next scope ends with an xxh3_64 of the rest.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lmdb
@@ -24,9 +25,11 @@ from appliance.domain.policy import (
     MAX_TENANT_BYTES,
     Consent,
     Decision,
+    HistoryEntry,
     KsnType,
     Mode,
     Policy,
+    SettingsChange,
     is_tenant,
 )
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
@@ -60,18 +63,7 @@ class PolicyChange:
     active: bool | None = None
     mode: Mode | None = None
     decided: Decided | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
-    """How a policy was set at a time, its decisions aside. number, at, actor: as in Consent."""
-
-    number: int
-    at: float
-    tenant: str
-    actor: str
-    active: bool
-    mode: Mode
+    documents: bool | None = None
 
 
 class PolicyStore:
@@ -99,10 +91,13 @@ class PolicyStore:
         with self._environment.reading() as txn:
             return self._policy(txn, tenant)
 
-    def create(self, tenant: str, mode: Mode, decided: Decided, actor: str) -> Policy:
+    def create(
+        self, tenant: str, mode: Mode, decided: Decided, actor: str, documents: bool = False
+    ) -> Policy:
         """Make an active policy, with the decision without which there is none. Raises PolicyRefused.
 
-        actor: who decided, by the connection. Raises StateError where it could not be written.
+        actor: who decided, by the connection. documents: whether they may be handed over. Raises StateError
+        where it could not be written.
         """
         if not is_tenant(tenant):
             raise PolicyRefused(
@@ -113,7 +108,8 @@ class PolicyStore:
             if self._policy(txn, tenant) is not None:
                 raise PolicyRefused(f"the tenant {tenant} has a policy already: change that one")
             consent = self._decide(txn, tenant, decided, actor)
-            policy = Policy(tenant, self._scope(txn, tenant), True, mode, {decided.type: consent})
+            scope = self._scope(txn, tenant)
+            policy = Policy(tenant, scope, True, mode, {decided.type: consent}, documents)
             self._set(txn, policy, actor)
             self._keep(txn, policy)
         return policy
@@ -132,44 +128,47 @@ class PolicyStore:
                 decided[change.decided.type] = self._decide(txn, tenant, change.decided, actor)
             active = old.active if change.active is None else change.active
             mode = old.mode if change.mode is None else change.mode
-            policy = Policy(tenant, old.scope, active, mode, decided)
-            if (active, mode) != (old.active, old.mode):
+            documents = old.documents if change.documents is None else change.documents
+            policy = Policy(tenant, old.scope, active, mode, decided, documents)
+            if policy != replace(old, decided=decided):
                 self._set(txn, policy, actor)
             self._keep(txn, policy)
         return policy
 
-    def consents(self, tenant: str | None, limit: int) -> list[Consent]:
-        """The newest `limit` decisions of a tenant, or of all, the newest first. Raises StateDamaged."""
-        found: list[Consent] = []
+    def history(self, tenant: str | None, limit: int) -> list[HistoryEntry]:
+        """The newest `limit` entries of a tenant, or of all, by number downwards. Raises StateDamaged."""
+        found: list[HistoryEntry] = []
         with self._environment.reading() as txn:
-            for number, fields in self._history(txn, _CONSENT, tenant):
+            cursor = txn.cursor(db=self._decisions_db)
+            for key, data in cursor.iterprev() if cursor.last() else ():
                 if len(found) >= limit:
                     break
-                found.append(_consent(number, fields))
+                fields = unpacked(data, self._environment.path)
+                if tenant in (None, fields["tenant"]):
+                    found.append(_entry(int.from_bytes(key, "big"), fields))
         return found
 
-    def changes(self, tenant: str | None, limit: int) -> list[SettingsChange]:
-        """The newest `limit` changes of what is no decision, the newest first. Raises StateDamaged."""
-        found: list[SettingsChange] = []
+    def texts(self, beginning: str) -> list[str]:
+        """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
+
+        beginning: hexadecimal digits in small letters.
+        """
+        found: list[str] = []
+        whole = beginning[: len(beginning) // 2 * 2]  # bytes, by which the table can be searched
         with self._environment.reading() as txn:
-            for number, fields in self._history(txn, _SETTINGS, tenant):
-                if len(found) >= limit:
+            cursor = txn.cursor(db=self._texts_db)
+            for key, data in cursor.iternext() if cursor.set_range(bytes.fromhex(whole)) else ():
+                if len(found) == 2 or not bytes(key).hex().startswith(whole):
                     break
-                who = (number, fields["at"], fields["tenant"], fields["actor"])
-                found.append(SettingsChange(*who, fields["active"], Mode(fields["mode"])))
+                if bytes(key).hex().startswith(beginning):
+                    found.append(self._text(bytes(key), data))
         return found
 
-    def text(self, sha256: str) -> str | None:
-        """The text that somebody was shown, by its SHA-256 in hexadecimal. Raises StateDamaged."""
-        try:
-            key = bytes.fromhex(sha256)
-        except ValueError:
-            return None
-        if len(key) != hashlib.sha256().digest_size:
-            return None
-        with self._environment.reading() as txn:
-            data = txn.get(key, db=self._texts_db)
-            return None if data is None else str(unpacked(data, self._environment.path)["text"])
+    def _text(self, digest: bytes, data: bytes | memoryview) -> str:
+        text = str(unpacked(data, self._environment.path)["text"])
+        if hashlib.sha256(text.encode()).digest() != digest:
+            raise damaged(self._environment.path, "a text that was decided on is not what it was")
+        return text
 
     def _policy(self, txn: lmdb.Transaction, tenant: str) -> Policy | None:
         data = txn.get(tenant.encode(), db=self._policies_db)
@@ -177,22 +176,14 @@ class PolicyStore:
             return None
         fields = unpacked(data, self._environment.path)
         decided = {KsnType(type_): self._decision(txn, number) for type_, number in fields["decided"].items()}
-        return Policy(tenant, fields["scope"], fields["active"], Mode(fields["mode"]), decided)
+        mode, documents = Mode(fields["mode"]), fields.get("documents", False)
+        return Policy(tenant, fields["scope"], fields["active"], mode, decided, documents)
 
     def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
         data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
         if data is None:
             raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
         return _consent(number, unpacked(data, self._environment.path))
-
-    def _history(
-        self, txn: lmdb.Transaction, kind: str, tenant: str | None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        cursor = txn.cursor(db=self._decisions_db)
-        for key, data in cursor.iterprev() if cursor.last() else ():
-            fields = unpacked(data, self._environment.path)
-            if fields["kind"] == kind and tenant in (None, fields["tenant"]):
-                yield int.from_bytes(key, "big"), fields
 
     def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
         """Enter a decision, and the text that it is about."""
@@ -213,7 +204,8 @@ class PolicyStore:
     def _set(self, txn: lmdb.Transaction, policy: Policy, actor: str) -> None:
         """Enter how a policy is set from now on."""
         fields = {"kind": _SETTINGS, "at": self._clock(), "tenant": policy.tenant, "actor": actor}
-        self._append(txn, {**fields, "active": policy.active, "mode": policy.mode})
+        now = {"active": policy.active, "mode": policy.mode, "documents": policy.documents}
+        self._append(txn, {**fields, **now})
 
     def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
         cursor = txn.cursor(db=self._decisions_db)
@@ -226,6 +218,7 @@ class PolicyStore:
             "scope": policy.scope,
             "active": policy.active,
             "mode": policy.mode,
+            "documents": policy.documents,
             "decided": {type_: consent.number for type_, consent in policy.decided.items()},
         }
         txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
@@ -238,6 +231,13 @@ class PolicyStore:
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope
+
+
+def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:
+    if fields["kind"] == _CONSENT:
+        return _consent(number, fields)
+    who = (number, fields["at"], fields["tenant"], fields["actor"])
+    return SettingsChange(*who, fields["active"], Mode(fields["mode"]), fields.get("documents", False))
 
 
 def _consent(number: int, fields: dict[str, Any]) -> Consent:

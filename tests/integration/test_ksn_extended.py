@@ -15,8 +15,9 @@ from appliance.ksn.submitting import Submitter
 from appliance.ksn_control import PolicyControl
 from appliance.private_ksn.store import Store
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
+from tests.support import archives, private_ksn
 from tests.support import misbehaving_ksn as faults
-from tests.support import private_ksn
+from tests.support.contents import EICAR
 from tests.support.ksn import ACTOR, KsnSvm, decision, ksn_svm, misbehaving_ksn
 from tests.support.misbehaving_ksn import Connection, Fault, Received
 from tests.support.svm import DEADLINE, RawGuest, Svm, chunk, digest_of, running_svm, say, until
@@ -56,6 +57,12 @@ def submitter(svm: Svm) -> Submitter:
 def reporter(svm: Svm) -> Statistics | None:
     """The SVM's, where it has one."""
     return svm.parts.ksn.statistics
+
+
+def document(number: int) -> bytes:
+    """A document that holds the test file; each number gives another one."""
+    members = {"[Content_Types].xml": b"%d" % number, "word/embeddings/eicar.com": EICAR}
+    return archives.zipped(members)
 
 
 async def at_rest(ksn: KsnSvm) -> None:
@@ -180,6 +187,32 @@ async def test_withdrawing_ends_what_is_being_handed_over(tmp_path: Path, narrow
         assert (len(handed_over(ksn)), submitter(ksn.svm).counts["withdrawn"]) == (1, 3)
         assert [entry.get("result") for entry in await ksn.ledger()][-1] == "cancelled"
         assert len([entry for entry in await ksn.ledger() if entry.get("call") == "submit"]) == 1
+
+
+async def test_a_document_leaves_only_while_its_tenant_says_so(tmp_path: Path) -> None:
+    """Not before, and not after: what waits is dropped then, and what is being sent ends."""
+    submit = SubmitSettings(documents=True)
+    async with (
+        ksn_svm(tmp_path, mode_limit="extended", submit=submit) as ksn,
+        RawGuest.connect(ksn.svm) as guest,
+    ):
+        await ksn.accept(mode=Mode.EXTENDED)
+        ksn.service.act = knows_nothing()
+        assert await scan(guest, document(0)) == verdict_pb2.OUTCOME_MALICIOUS
+        await at_rest(ksn)
+        assert handed_over(ksn) == []
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=True), ACTOR)
+        await scan(guest, document(1))
+        await until(lambda: submitter(ksn.svm).counts["sent"] == 1, "it is handed over")
+        assert [received.body for received in handed_over(ksn)] == [document(1)]
+        ksn.service.act = knows_nothing(faults.hangs)
+        for number in (2, 3):
+            await scan(guest, document(number))
+        await until(lambda: len(handed_over(ksn)) == 2, "one is being handed over")
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=False), ACTOR)
+        await at_rest(ksn)
+        assert (len(handed_over(ksn)), submitter(ksn.svm).counts["withdrawn"]) == (2, 2)
+        assert [entry.get("result") for entry in await ksn.ledger()][-1] == "cancelled"
 
 
 FAULTS: dict[str, tuple[Fault, str]] = {

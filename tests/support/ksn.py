@@ -32,9 +32,11 @@ class KsnSvm:
     service: MisbehavingKsn
     control: PolicyControl
 
-    async def accept(self, tenant: str = DEFAULT_TENANT, mode: Mode = Mode.STANDARD) -> None:
+    async def accept(
+        self, tenant: str = DEFAULT_TENANT, mode: Mode = Mode.STANDARD, documents: bool = False
+    ) -> None:
         """Begin a tenant's policy by accepting."""
-        await self.control.create_policy(PolicyDraft(tenant, decision(), mode), ACTOR)
+        await self.control.create_policy(PolicyDraft(tenant, decision(), mode, documents), ACTOR)
 
     async def decline(self, tenant: str = DEFAULT_TENANT) -> None:
         """Take part no more."""

@@ -16,7 +16,7 @@ from lightagent.v1 import admin_pb2_grpc
 from appliance.cli.console import Console
 from appliance.cli.program import run
 from appliance.domain.participation import KsnState, Participation, Reason
-from appliance.domain.policy import Consent, KsnType, Mode, Policy
+from appliance.domain.policy import Consent, HistoryEntry, KsnType, Mode, Policy, SettingsChange
 from appliance.ksn.checking import Step
 from appliance.ksn.statement import version_in_force
 from appliance.ksn.weburl import WebResource
@@ -49,13 +49,14 @@ class RememberingKsnControl:
     """
 
     kept: dict[str, PolicyView] = field(default_factory=dict)
-    history: list[Consent] = field(default_factory=list)
+    entries: list[HistoryEntry] = field(default_factory=list)
     status: KsnStatusView = field(
         default_factory=lambda: KsnStatusView(OFF, True, KsnType.GLOBAL, Mode.EXTENDED, "opentip")
     )
     checks: list[Step] = field(default_factory=list)
     answer: LookUpView = field(default_factory=lambda: LookUpView(None, "KSN took too long"))
     asked: list[tuple[object, ...]] = field(default_factory=list)
+    text: str | None = None
     refusal: str = ""
 
     def policies(self) -> Sequence[PolicyView]:
@@ -65,8 +66,11 @@ class RememberingKsnControl:
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Keep it."""
         self._note("create", draft, actor)
-        self.kept[draft.tenant] = PolicyView(Policy(draft.tenant, 16, mode=draft.mode), ON)
+        self.kept[draft.tenant] = PolicyView(
+            Policy(draft.tenant, 16, mode=draft.mode or Mode.STANDARD, documents=draft.documents), ON
+        )
         self._decide(draft.tenant, draft.decision, actor)
+        self._set(draft.tenant, actor)
         return self.kept[draft.tenant]
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
@@ -75,17 +79,26 @@ class RememberingKsnControl:
         view = self.kept[tenant]
         policy = view.policy
         active = policy.active if change.active is None else change.active
+        documents = policy.documents if change.documents is None else change.documents
+        mode = change.mode or policy.mode
         self.kept[tenant] = replace(
-            view, policy=replace(policy, active=active, mode=change.mode or policy.mode)
+            view, policy=replace(policy, active=active, mode=mode, documents=documents)
         )
         if change.decision is not None:
             self._decide(tenant, change.decision, actor)
+        if change != PolicyChange(decision=change.decision):
+            self._set(tenant, actor)
         return self.kept[tenant]
 
-    def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
+    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
         """The newest first."""
-        self.asked.append(("consents", tenant, limit))
-        return [each for each in reversed(self.history) if tenant in {None, each.tenant}][:limit]
+        self.asked.append(("history", tenant, limit))
+        return [each for each in reversed(self.entries) if tenant in {None, each.tenant}][:limit]
+
+    def statement_text(self, beginning: str) -> str | None:
+        """As set."""
+        self._note("text", beginning)
+        return self.text
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """As set."""
@@ -113,12 +126,18 @@ class RememberingKsnControl:
             raise ControlRefused(self.refusal)
 
     def _decide(self, tenant: str, said: StatementDecision, actor: str) -> None:
-        number = len(self.history) + 1
+        number = len(self.entries) + 1
         consent = Consent(number, NOON, tenant, actor, said.decision, said.type, said.version, said.sha256)
-        self.history.append(consent)
+        self.entries.append(consent)
         view = self.kept[tenant]
         decided = {**view.policy.decided, said.type: consent}
         self.kept[tenant] = replace(view, policy=replace(view.policy, decided=decided))
+
+    def _set(self, tenant: str, actor: str) -> None:
+        policy = self.kept[tenant].policy
+        number = len(self.entries) + 1
+        now = (policy.active, policy.mode, policy.documents)
+        self.entries.append(SettingsChange(number, NOON, tenant, actor, *now))
 
 
 class KsnSide(AdminSide):

@@ -640,12 +640,15 @@ class TenantPolicy(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     DECIDED_FIELD_NUMBER: _builtins.int
     PARTICIPATION_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """1 to 64 bytes: letters, digits, ".", "_" and "-"."""
     scope: _builtins.int
     active: _builtins.bool
     mode: _verdict_pb2.KsnMode.ValueType
     """The widest mode that the tenant wants."""
+    documents: _builtins.bool
+    """Whether the tenant allows that documents are handed over; they are where the provider allows it too."""
     @_builtins.property
     def decided(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent]:
         """The latest decision on each type's Statement."""
@@ -661,10 +664,11 @@ class TenantPolicy(_message.Message):
         mode: _verdict_pb2.KsnMode.ValueType = ...,
         decided: _abc.Iterable[Global___Consent] | None = ...,
         participation: _verdict_pb2.KsnParticipation | None = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["participation", b"participation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decided", b"decided", "mode", b"mode", "participation", b"participation", "scope", b"scope", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "decided", b"decided", "documents", b"documents", "mode", b"mode", "participation", b"participation", "scope", b"scope", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,6 +709,78 @@ class Consent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Consent: _TypeAlias = Consent  # noqa: Y015
+
+@_typing.final
+class SettingsChange(_message.Message):
+    """How a policy was set from a time on, its decisions aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Counts on together with those of decisions, over all tenants."""
+    tenant: _builtins.str
+    author: _builtins.str
+    """Who set it, by the connection."""
+    active: _builtins.bool
+    mode: _verdict_pb2.KsnMode.ValueType
+    """The widest mode that the tenant wanted."""
+    documents: _builtins.bool
+    """Whether the tenant allowed that documents are handed over."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
+        author: _builtins.str = ...,
+        active: _builtins.bool = ...,
+        mode: _verdict_pb2.KsnMode.ValueType = ...,
+        documents: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "at", b"at", "author", b"author", "documents", b"documents", "mode", b"mode", "number", b"number", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettingsChange: _TypeAlias = SettingsChange  # noqa: Y015
+
+@_typing.final
+class HistoryEntry(_message.Message):
+    """One entry of the history of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decision(self) -> Global___Consent: ...
+    @_builtins.property
+    def settings(self) -> Global___SettingsChange: ...
+    def __init__(
+        self,
+        *,
+        decision: Global___Consent | None = ...,
+        settings: Global___SettingsChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "settings", b"settings", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "settings", b"settings", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["decision", "settings"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___HistoryEntry: _TypeAlias = HistoryEntry  # noqa: Y015
 
 @_typing.final
 class ListPoliciesRequest(_message.Message):
@@ -748,9 +824,12 @@ class CreatePolicyRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     mode: _verdict_pb2.KsnMode.ValueType
-    """Unspecified: standard."""
+    """Unspecified: standard; where the provider has locked the mode his limit, and every other one is refused."""
+    documents: _builtins.bool
+    """Refused where the provider does not allow it."""
     @_builtins.property
     def decision(self) -> Global___KsnDecision:
         """Must be set."""
@@ -761,10 +840,11 @@ class CreatePolicyRequest(_message.Message):
         tenant: _builtins.str = ...,
         decision: Global___KsnDecision | None = ...,
         mode: _verdict_pb2.KsnMode.ValueType = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "documents", b"documents", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -778,10 +858,12 @@ class ChangePolicyRequest(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     active: _builtins.bool
     """What is absent stays as it is."""
     mode: _verdict_pb2.KsnMode.ValueType
+    documents: _builtins.bool
     @_builtins.property
     def decision(self) -> Global___KsnDecision: ...
     def __init__(
@@ -791,17 +873,22 @@ class ChangePolicyRequest(_message.Message):
         active: _builtins.bool | None = ...,
         mode: _verdict_pb2.KsnMode.ValueType | None = ...,
         decision: Global___KsnDecision | None = ...,
+        documents: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_mode", b"_mode", "active", b"active", "decision", b"decision", "mode", b"mode"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_documents", b"_documents", "_mode", b"_mode", "active", b"active", "decision", b"decision", "documents", b"documents", "mode", b"mode"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_mode", b"_mode", "active", b"active", "decision", b"decision", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_documents", b"_documents", "_mode", b"_mode", "active", b"active", "decision", b"decision", "documents", b"documents", "mode", b"mode", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
+    _WhichOneofReturnType__documents: _TypeAlias = _typing.Literal["documents"]  # noqa: Y015
+    _WhichOneofArgType__documents: _TypeAlias = _typing.Literal["_documents", b"_documents"]  # noqa: Y015
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active) -> _WhichOneofReturnType__active | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__documents) -> _WhichOneofReturnType__documents | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mode) -> _WhichOneofReturnType__mode | None: ...
 
@@ -828,7 +915,7 @@ class PolicyReply(_message.Message):
 Global___PolicyReply: _TypeAlias = PolicyReply  # noqa: Y015
 
 @_typing.final
-class ListConsentsRequest(_message.Message):
+class ListHistoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_FIELD_NUMBER: _builtins.int
@@ -849,27 +936,77 @@ class ListConsentsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConsentsRequest: _TypeAlias = ListConsentsRequest  # noqa: Y015
+Global___ListHistoryRequest: _TypeAlias = ListHistoryRequest  # noqa: Y015
 
 @_typing.final
-class ListConsentsReply(_message.Message):
+class ListHistoryReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    CONSENTS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def consents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent]: ...
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryEntry]:
+        """Empty also where the tenant has no policy."""
+
     def __init__(
         self,
         *,
-        consents: _abc.Iterable[Global___Consent] | None = ...,
+        entries: _abc.Iterable[Global___HistoryEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListConsentsReply: _TypeAlias = ListConsentsReply  # noqa: Y015
+Global___ListHistoryReply: _TypeAlias = ListHistoryReply  # noqa: Y015
+
+@_typing.final
+class GetStatementTextRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """Of the text, in hexadecimal: all 64 digits of it or the first ones, 8 at least, in small letters."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementTextRequest: _TypeAlias = GetStatementTextRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementTextReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    known: _builtins.bool
+    """False: nobody has ever decided on such a text."""
+    sha256: _builtins.bytes
+    """Of the UTF-8 bytes of the text, exactly 32 bytes."""
+    text: _builtins.str
+    """Less than 512 KiB: a Statement, and at most 256 KiB of the provider's."""
+    def __init__(
+        self,
+        *,
+        known: _builtins.bool = ...,
+        sha256: _builtins.bytes = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "sha256", b"sha256", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatementTextReply: _TypeAlias = GetStatementTextReply  # noqa: Y015
 
 @_typing.final
 class GetKsnStatusRequest(_message.Message):
@@ -904,6 +1041,7 @@ class GetKsnStatusReply(_message.Message):
     LOCKED_FIELD_NUMBER: _builtins.int
     BREAKER_FIELD_NUMBER: _builtins.int
     QUOTA_LEFT_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_ALLOWED_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """As the provider has set them."""
     type: _verdict_pb2.KsnType.ValueType
@@ -914,6 +1052,8 @@ class GetKsnStatusReply(_message.Message):
     """The circuit breaker: "closed", "open" or "half open"; "" while KSN is not enabled."""
     quota_left: _builtins.int
     """Questions that are left of today's quota; absent: as many as one likes."""
+    documents_allowed: _builtins.bool
+    """Whether tenants may allow that documents are handed over."""
     @_builtins.property
     def participation(self) -> _verdict_pb2.KsnParticipation: ...
     @_builtins.property
@@ -932,10 +1072,11 @@ class GetKsnStatusReply(_message.Message):
         locked: _abc.Iterable[_builtins.str] | None = ...,
         breaker: _builtins.str = ...,
         quota_left: _builtins.int | None = ...,
+        documents_allowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "participation", b"participation", "quota_left", b"quota_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "documents_allowed", b"documents_allowed", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quota_left: _TypeAlias = _typing.Literal["quota_left"]  # noqa: Y015
     _WhichOneofArgType__quota_left: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left"]  # noqa: Y015

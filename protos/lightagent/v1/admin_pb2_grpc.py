@@ -404,10 +404,15 @@ class KsnAdministrationStub:
                 request_serializer=lightagent_dot_v1_dot_admin__pb2.ChangePolicyRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.FromString,
                 _registered_method=True)
-        self.ListConsents = channel.unary_unary(
-                '/lightagent.v1.KsnAdministration/ListConsents',
-                request_serializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
-                response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.FromString,
+        self.ListHistory = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/ListHistory',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.FromString,
+                _registered_method=True)
+        self.GetStatementText = channel.unary_unary(
+                '/lightagent.v1.KsnAdministration/GetStatementText',
+                request_serializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.FromString,
                 _registered_method=True)
         self.GetKsnStatus = channel.unary_unary(
                 '/lightagent.v1.KsnAdministration/GetKsnStatus',
@@ -452,8 +457,16 @@ class KsnAdministrationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListConsents(self, request, context):
-        """Every decision that was ever made, the newest first.
+    def ListHistory(self, request, context):
+        """Every decision and every change of settings that was ever made, by number, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatementText(self, request, context):
+        """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+        FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -499,10 +512,15 @@ def add_KsnAdministrationServicer_to_server(servicer, server):
                     request_deserializer=lightagent_dot_v1_dot_admin__pb2.ChangePolicyRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_admin__pb2.PolicyReply.SerializeToString,
             ),
-            'ListConsents': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListConsents,
-                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.FromString,
-                    response_serializer=lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.SerializeToString,
+            'ListHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHistory,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.SerializeToString,
+            ),
+            'GetStatementText': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatementText,
+                    request_deserializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.SerializeToString,
             ),
             'GetKsnStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKsnStatus,
@@ -614,7 +632,7 @@ class KsnAdministration:
             _registered_method=True)
 
     @staticmethod
-    def ListConsents(request,
+    def ListHistory(request,
             target,
             options=(),
             channel_credentials=None,
@@ -627,9 +645,36 @@ class KsnAdministration:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/lightagent.v1.KsnAdministration/ListConsents',
-            lightagent_dot_v1_dot_admin__pb2.ListConsentsRequest.SerializeToString,
-            lightagent_dot_v1_dot_admin__pb2.ListConsentsReply.FromString,
+            '/lightagent.v1.KsnAdministration/ListHistory',
+            lightagent_dot_v1_dot_admin__pb2.ListHistoryRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.ListHistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatementText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.KsnAdministration/GetStatementText',
+            lightagent_dot_v1_dot_admin__pb2.GetStatementTextRequest.SerializeToString,
+            lightagent_dot_v1_dot_admin__pb2.GetStatementTextReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -165,8 +165,12 @@ class KsnAdministrationStub:
     """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
     ChangePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]
     """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
-    ListConsents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsReply]
-    """Every decision that was ever made, the newest first."""
+    ListHistory: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListHistoryRequest, _admin_pb2.ListHistoryReply]
+    """Every decision and every change of settings that was ever made, by number, the newest first."""
+    GetStatementText: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatementTextRequest, _admin_pb2.GetStatementTextReply]
+    """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+    FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
+    """
     GetKsnStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]
     """Whether and how KSN is used, for a tenant and as the provider has set it."""
     CheckKsn: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]
@@ -189,8 +193,12 @@ class KsnAdministrationAsyncStub(KsnAdministrationStub):
     """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
     ChangePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]  # type: ignore[assignment]
     """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
-    ListConsents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConsentsRequest, _admin_pb2.ListConsentsReply]  # type: ignore[assignment]
-    """Every decision that was ever made, the newest first."""
+    ListHistory: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListHistoryRequest, _admin_pb2.ListHistoryReply]  # type: ignore[assignment]
+    """Every decision and every change of settings that was ever made, by number, the newest first."""
+    GetStatementText: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatementTextRequest, _admin_pb2.GetStatementTextReply]  # type: ignore[assignment]
+    """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+    FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
+    """
     GetKsnStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]  # type: ignore[assignment]
     """Whether and how KSN is used, for a tenant and as the provider has set it."""
     CheckKsn: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]  # type: ignore[assignment]
@@ -230,12 +238,22 @@ class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
         """Changes a policy. In force when it returns: no request starts on the old terms, those under way are cancelled."""
 
     @_abc_1.abstractmethod
-    def ListConsents(
+    def ListHistory(
         self,
-        request: _admin_pb2.ListConsentsRequest,
+        request: _admin_pb2.ListHistoryRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.ListConsentsReply, _abc.Awaitable[_admin_pb2.ListConsentsReply]]:
-        """Every decision that was ever made, the newest first."""
+    ) -> _typing.Union[_admin_pb2.ListHistoryReply, _abc.Awaitable[_admin_pb2.ListHistoryReply]]:
+        """Every decision and every change of settings that was ever made, by number, the newest first."""
+
+    @_abc_1.abstractmethod
+    def GetStatementText(
+        self,
+        request: _admin_pb2.GetStatementTextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetStatementTextReply, _abc.Awaitable[_admin_pb2.GetStatementTextReply]]:
+        """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+        FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
+        """
 
     @_abc_1.abstractmethod
     def GetKsnStatus(

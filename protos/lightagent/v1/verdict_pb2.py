@@ -24,31 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blightagent/v1/verdict.proto\x12\rlightagent.v1\"\x9f\x01\n\x06\x44\x65tail\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.lightagent.v1.Source\x12\r\n\x05lease\x18\x07 \x01(\x06\x12\x0e\n\x06reason\x18\x08 \x01(\t\"|\n\x07Settled\x12\r\n\x05index\x18\x01 \x01(\r\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12%\n\x06\x64\x65tail\x18\x03 \x01(\x0b\x32\x15.lightagent.v1.Detail\x12\x12\n\ngeneration\x18\x04 \x01(\x06\"\xfc\x01\n\x10KsnParticipation\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.lightagent.v1.KsnState\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.KsnType\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.lightagent.v1.KsnMode\x12)\n\x07reasons\x18\x04 \x03(\x0e\x32\x18.lightagent.v1.KsnReason\x12\x11\n\tsentences\x18\x05 \x03(\t\x12\x1a\n\x12statement_accepted\x18\x06 \x01(\r\x12\x1a\n\x12statement_in_force\x18\x07 \x01(\r*\xbb\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_MALICIOUS\x10\x01\x12\x16\n\x12OUTCOME_SUSPICIOUS\x10\x02\x12\x11\n\rOUTCOME_CLEAN\x10\x03\x12\x18\n\x14OUTCOME_NOT_DETECTED\x10\x04\x12\x15\n\x11OUTCOME_TOO_LARGE\x10\n\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x0b\x12\x18\n\x14OUTCOME_ENGINE_ERROR\x10\x0c\x12\x15\n\x11OUTCOME_ENCRYPTED\x10\r\x12\x16\n\x12OUTCOME_OVERLOADED\x10\x0e\x12\x13\n\x0fOUTCOME_CHANGED\x10\x0f\x12\x1a\n\x16OUTCOME_CONTENT_NEEDED\x10\x14\x12\x13\n\x0fOUTCOME_PENDING\x10\x15*P\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n\x11PURPOSE_ON_ACCESS\x10\x01\x12\x15\n\x11PURPOSE_ON_DEMAND\x10\x02*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_ENGINE\x10\x01\x12\x0e\n\nSOURCE_KSN\x10\x02\x12\x13\n\x0fSOURCE_OVERRIDE\x10\x03\x12\x0f\n\x0bSOURCE_LIST\x10\x04*N\n\x07KsnType\x12\x18\n\x14KSN_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fKSN_TYPE_GLOBAL\x10\x01\x12\x14\n\x10KSN_TYPE_PRIVATE\x10\x02*Q\n\x07KsnMode\x12\x18\n\x14KSN_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11KSN_MODE_STANDARD\x10\x01\x12\x15\n\x11KSN_MODE_EXTENDED\x10\x02*i\n\x08KsnState\x12\x19\n\x15KSN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11KSN_STATE_ENABLED\x10\x01\x12\x18\n\x14KSN_STATE_RESTRICTED\x10\x02\x12\x11\n\rKSN_STATE_OFF\x10\x03*\xca\x02\n\tKsnReason\x12\x1a\n\x16KSN_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cKSN_REASON_PROVIDER_DISABLED\x10\x01\x12\x18\n\x14KSN_REASON_NO_POLICY\x10\x02\x12\x1b\n\x17KSN_REASON_NOT_ACCEPTED\x10\x03\x12\x1e\n\x1aKSN_REASON_POLICY_INACTIVE\x10\x04\x12\x1a\n\x16KSN_REASON_UNREACHABLE\x10\x05\x12\x16\n\x12KSN_REASON_REFUSED\x10\x06\x12\x1a\n\x16KSN_REASON_QUOTA_SPENT\x10\x07\x12\x1b\n\x17KSN_REASON_NOT_RECORDED\x10\x08\x12\x1b\n\x17KSN_REASON_MODE_LIMITED\x10\t\x12\x1e\n\x1aKSN_REASON_NEWER_STATEMENT\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blightagent/v1/verdict.proto\x12\rlightagent.v1\"\x9f\x01\n\x06\x44\x65tail\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12%\n\x06source\x18\x06 \x01(\x0e\x32\x15.lightagent.v1.Source\x12\r\n\x05lease\x18\x07 \x01(\x06\x12\x0e\n\x06reason\x18\x08 \x01(\t\"|\n\x07Settled\x12\r\n\x05index\x18\x01 \x01(\r\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12%\n\x06\x64\x65tail\x18\x03 \x01(\x0b\x32\x15.lightagent.v1.Detail\x12\x12\n\ngeneration\x18\x04 \x01(\x06\"\x8f\x02\n\x10KsnParticipation\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.lightagent.v1.KsnState\x12$\n\x04type\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.KsnType\x12$\n\x04mode\x18\x03 \x01(\x0e\x32\x16.lightagent.v1.KsnMode\x12)\n\x07reasons\x18\x04 \x03(\x0e\x32\x18.lightagent.v1.KsnReason\x12\x11\n\tsentences\x18\x05 \x03(\t\x12\x1a\n\x12statement_accepted\x18\x06 \x01(\r\x12\x1a\n\x12statement_in_force\x18\x07 \x01(\r\x12\x11\n\tdocuments\x18\x08 \x01(\x08*\xbb\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_MALICIOUS\x10\x01\x12\x16\n\x12OUTCOME_SUSPICIOUS\x10\x02\x12\x11\n\rOUTCOME_CLEAN\x10\x03\x12\x18\n\x14OUTCOME_NOT_DETECTED\x10\x04\x12\x15\n\x11OUTCOME_TOO_LARGE\x10\n\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x0b\x12\x18\n\x14OUTCOME_ENGINE_ERROR\x10\x0c\x12\x15\n\x11OUTCOME_ENCRYPTED\x10\r\x12\x16\n\x12OUTCOME_OVERLOADED\x10\x0e\x12\x13\n\x0fOUTCOME_CHANGED\x10\x0f\x12\x1a\n\x16OUTCOME_CONTENT_NEEDED\x10\x14\x12\x13\n\x0fOUTCOME_PENDING\x10\x15*P\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n\x11PURPOSE_ON_ACCESS\x10\x01\x12\x15\n\x11PURPOSE_ON_DEMAND\x10\x02*i\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rSOURCE_ENGINE\x10\x01\x12\x0e\n\nSOURCE_KSN\x10\x02\x12\x13\n\x0fSOURCE_OVERRIDE\x10\x03\x12\x0f\n\x0bSOURCE_LIST\x10\x04*N\n\x07KsnType\x12\x18\n\x14KSN_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fKSN_TYPE_GLOBAL\x10\x01\x12\x14\n\x10KSN_TYPE_PRIVATE\x10\x02*Q\n\x07KsnMode\x12\x18\n\x14KSN_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11KSN_MODE_STANDARD\x10\x01\x12\x15\n\x11KSN_MODE_EXTENDED\x10\x02*i\n\x08KsnState\x12\x19\n\x15KSN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11KSN_STATE_ENABLED\x10\x01\x12\x18\n\x14KSN_STATE_RESTRICTED\x10\x02\x12\x11\n\rKSN_STATE_OFF\x10\x03*\xca\x02\n\tKsnReason\x12\x1a\n\x16KSN_REASON_UNSPECIFIED\x10\x00\x12 \n\x1cKSN_REASON_PROVIDER_DISABLED\x10\x01\x12\x18\n\x14KSN_REASON_NO_POLICY\x10\x02\x12\x1b\n\x17KSN_REASON_NOT_ACCEPTED\x10\x03\x12\x1e\n\x1aKSN_REASON_POLICY_INACTIVE\x10\x04\x12\x1a\n\x16KSN_REASON_UNREACHABLE\x10\x05\x12\x16\n\x12KSN_REASON_REFUSED\x10\x06\x12\x1a\n\x16KSN_REASON_QUOTA_SPENT\x10\x07\x12\x1b\n\x17KSN_REASON_NOT_RECORDED\x10\x08\x12\x1b\n\x17KSN_REASON_MODE_LIMITED\x10\t\x12\x1e\n\x1aKSN_REASON_NEWER_STATEMENT\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.verdict_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=590
-  _globals['_OUTCOME']._serialized_end=905
-  _globals['_PURPOSE']._serialized_start=907
-  _globals['_PURPOSE']._serialized_end=987
-  _globals['_SOURCE']._serialized_start=989
-  _globals['_SOURCE']._serialized_end=1094
-  _globals['_KSNTYPE']._serialized_start=1096
-  _globals['_KSNTYPE']._serialized_end=1174
-  _globals['_KSNMODE']._serialized_start=1176
-  _globals['_KSNMODE']._serialized_end=1257
-  _globals['_KSNSTATE']._serialized_start=1259
-  _globals['_KSNSTATE']._serialized_end=1364
-  _globals['_KSNREASON']._serialized_start=1367
-  _globals['_KSNREASON']._serialized_end=1697
+  _globals['_OUTCOME']._serialized_start=609
+  _globals['_OUTCOME']._serialized_end=924
+  _globals['_PURPOSE']._serialized_start=926
+  _globals['_PURPOSE']._serialized_end=1006
+  _globals['_SOURCE']._serialized_start=1008
+  _globals['_SOURCE']._serialized_end=1113
+  _globals['_KSNTYPE']._serialized_start=1115
+  _globals['_KSNTYPE']._serialized_end=1193
+  _globals['_KSNMODE']._serialized_start=1195
+  _globals['_KSNMODE']._serialized_end=1276
+  _globals['_KSNSTATE']._serialized_start=1278
+  _globals['_KSNSTATE']._serialized_end=1383
+  _globals['_KSNREASON']._serialized_start=1386
+  _globals['_KSNREASON']._serialized_end=1716
   _globals['_DETAIL']._serialized_start=47
   _globals['_DETAIL']._serialized_end=206
   _globals['_SETTLED']._serialized_start=208
   _globals['_SETTLED']._serialized_end=332
   _globals['_KSNPARTICIPATION']._serialized_start=335
-  _globals['_KSNPARTICIPATION']._serialized_end=587
+  _globals['_KSNPARTICIPATION']._serialized_end=606
 # @@protoc_insertion_point(module_scope)

@@ -380,6 +380,7 @@ class KsnParticipation(_message.Message):
     SENTENCES_FIELD_NUMBER: _builtins.int
     STATEMENT_ACCEPTED_FIELD_NUMBER: _builtins.int
     STATEMENT_IN_FORCE_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     state: Global___KsnState.ValueType
     type: Global___KsnType.ValueType
     """Those in force; unspecified where the provider has not enabled KSN."""
@@ -388,6 +389,10 @@ class KsnParticipation(_message.Message):
     """The version of the Statement under which the tenant takes part, 0 for none."""
     statement_in_force: _builtins.int
     """The version that is in force for the type."""
+    documents: _builtins.bool
+    """Whether documents in which a threat was found are handed over for analysis: in extended mode, where tenant and
+    provider both say so.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___KsnReason.ValueType]:
         """The most important first; empty where it is enabled."""
@@ -406,10 +411,11 @@ class KsnParticipation(_message.Message):
         sentences: _abc.Iterable[_builtins.str] | None = ...,
         statement_accepted: _builtins.int = ...,
         statement_in_force: _builtins.int = ...,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "reasons", b"reasons", "sentences", b"sentences", "state", b"state", "statement_accepted", b"statement_accepted", "statement_in_force", b"statement_in_force", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "mode", b"mode", "reasons", b"reasons", "sentences", b"sentences", "state", b"state", "statement_accepted", b"statement_accepted", "statement_in_force", b"statement_in_force", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

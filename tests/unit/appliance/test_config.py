@@ -237,7 +237,7 @@ def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
         certificate_file = "/etc/svm/ksn.pem"
         certificate_key_file = "/etc/svm/ksn-key.pem"
         proxy = "http://svm:secret@proxy:3128"
-        locked = ["mode", "participation"]
+        locked = ["mode", "participation", "documents"]
         per_day = 0
         breaker = {in_a_row = 3}
         """
@@ -250,7 +250,7 @@ def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
         Path("/etc/svm/ksn.pem"),
         Path("/etc/svm/ksn-key.pem"),
     )
-    assert ksn.locked == ("mode", "participation")
+    assert ksn.locked == ("mode", "participation", "documents")
     assert (ksn.per_day, ksn.breaker.in_a_row, ksn.breaker.slow_seconds) == (0, 3, 0.5)
     assert ksn.proxy.endswith("@proxy:3128")
     assert "secret" not in repr(ksn)
@@ -287,7 +287,7 @@ def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
         ('[ksn]\ntype = "both"', ":2: ksn.type: 'both' is not allowed: give one of global, private"),
         (
             "[ksn]\nlocked = ['type']",
-            ":2: ksn.locked: 'type' is not allowed: give one of mode, participation",
+            ":2: ksn.locked: 'type' is not allowed: give one of mode, participation, documents",
         ),
         ("[ksn]\nbudget_share = 1", ":2: ksn.budget_share: 1 is out of range: give 0.05 to 0.9"),
         ("[ksn]\nca_file = 'ca.pem'", ":2: ksn.ca_file: 'ca.pem' is not an absolute path: begin it with /"),

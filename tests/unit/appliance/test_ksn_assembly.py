@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from appliance.config import KsnSettings
+from appliance.config import KsnSettings, SubmitSettings
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import KsnType, Mode
@@ -71,11 +71,13 @@ def test_what_the_provider_has_set_is_taken_over(tmp_path: Path) -> None:
             mode_limit="extended",
             share_between_tenants=True,
             locked=("mode",),
+            submit=SubmitSettings(documents=True),
             statement_addition_file=tmp_path / "addition",
         )
     )
     assert (terms.type, terms.mode_limit, terms.shared) == (KsnType.PRIVATE, Mode.EXTENDED, True)
-    assert terms.locked == ("mode",)
+    assert (terms.locked, terms.documents) == (("mode",), True)
+    assert not provider_terms(PRIVATE).documents
     assert "We keep it for a year." in terms.text
 
 

@@ -3,12 +3,15 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from appliance.config import SubmitSettings
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
-from appliance.domain.policy import DEFAULT_TENANT, Decision, KsnType, Mode
+from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
+from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
 from appliance.rpc.admin_calls import ControlRefused
@@ -35,8 +38,45 @@ async def test_a_policy_begins_with_a_decision(tmp_path: Path) -> None:
         await ksn.decline()
         (view,) = ksn.control.policies()
         assert view.participation.reasons[0][0] is Reason.NOT_ACCEPTED
-        decided = [consent.decision for consent in ksn.control.consents(DEFAULT_TENANT, 10)]
-        assert decided == [Decision.DECLINE, Decision.ACCEPT]
+        declined, began, accepted = ksn.control.history(DEFAULT_TENANT, 10)
+        assert isinstance(declined, Consent)
+        assert isinstance(accepted, Consent)
+        assert (declined.decision, accepted.decision) == (Decision.DECLINE, Decision.ACCEPT)
+        assert isinstance(began, SettingsChange)
+        assert (began.active, began.mode) == (True, Mode.STANDARD)
+
+
+async def test_the_text_of_a_past_decision_is_there(tmp_path: Path) -> None:
+    """With what the provider had added, after he has changed that and the SVM was started anew."""
+    addition, texts = tmp_path / "addition", []
+    for words in ("We keep it for a year.\n", "We keep it for ever.\n"):
+        addition.write_text(words)
+        async with ksn_svm(tmp_path / "svm", statement_addition_file=addition) as ksn:
+            texts.append(shown_text(KsnType.PRIVATE, version_in_force(KsnType.PRIVATE), words))
+            said = replace(decision(), sha256=shown_hash(texts[-1]))
+            if len(texts) == 1:
+                await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, said), ACTOR)
+            else:
+                await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=said), ACTOR)
+                for text in texts:
+                    assert ksn.control.statement_text(shown_hash(text)[:8]) == text
+                assert ksn.control.statement_text(decision().sha256) is None
+
+
+async def test_a_text_is_not_chosen_from_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks gives more digits; a file that is damaged is told as that."""
+    async with ksn_svm(tmp_path) as ksn:
+        policies = ksn.svm.parts.ksn.policies
+        monkeypatch.setattr(policies, "texts", lambda _beginning: ["one", "another"])
+        with pytest.raises(ControlRefused, match=r"several texts begin with c0ffee00 .*: give more digits"):
+            ksn.control.statement_text("c0ffee00")
+
+        def damaged(_beginning: str) -> list[str]:
+            raise StateError("it is damaged")
+
+        monkeypatch.setattr(policies, "texts", damaged)
+        with pytest.raises(ControlRefused, match="it is damaged"):
+            ksn.control.statement_text("c0ffee00")
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -69,6 +109,88 @@ async def test_what_the_provider_locked_stays(tmp_path: Path) -> None:
         await ksn.decline()
         with pytest.raises(ControlRefused, match="locked participation"):
             await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=decision()), ACTOR)
+
+
+async def test_a_policy_begins_in_the_mode_that_is_locked(tmp_path: Path) -> None:
+    """Named or not; another one is refused, the narrower too."""
+    async with ksn_svm(tmp_path, mode_limit="extended", locked=("mode",)) as ksn:
+        with pytest.raises(ControlRefused, match=r"locked the mode .*: a policy begins in extended mode"):
+            await ksn.accept(mode=Mode.STANDARD)
+        assert ksn.control.policies() == []
+        view = await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
+        assert (view.policy.mode, view.participation.mode) == (Mode.EXTENDED, Mode.EXTENDED)
+        await ksn.accept("another", mode=Mode.EXTENDED)
+    async with ksn_svm(tmp_path / "standard", locked=("mode",)) as ksn:
+        with pytest.raises(ControlRefused, match=r"locked the mode .*: a policy begins in standard mode"):
+            await ksn.accept(mode=Mode.EXTENDED)
+
+
+async def test_a_policy_without_a_mode_begins_in_standard_mode(tmp_path: Path) -> None:
+    """However wide the provider's limit is, as long as he has not locked it."""
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        view = await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
+        assert view.policy.mode is Mode.STANDARD
+
+
+async def test_a_policy_from_before_the_lock_keeps_its_mode(tmp_path: Path) -> None:
+    """A lock widens nothing that somebody accepted in a narrower mode."""
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        await ksn.accept(mode=Mode.STANDARD)
+    async with ksn_svm(tmp_path, mode_limit="extended", locked=("mode",)) as ksn:
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.mode is Mode.STANDARD
+
+
+async def test_a_locked_participation_begins_with_the_first_decision_only(tmp_path: Path) -> None:
+    """Either is possible then; who takes part may accept a newer text, who does not may not begin."""
+    addition = tmp_path / "addition"
+    settings: dict[str, Any] = {"locked": ("participation",)}
+    async with ksn_svm(tmp_path, **settings) as ksn:
+        await ksn.accept()
+        declined = PolicyDraft("another", decision(Decision.DECLINE))
+        await ksn.control.create_policy(declined, ACTOR)
+        with pytest.raises(ControlRefused, match="locked participation"):
+            await ksn.control.change_policy("another", PolicyChange(decision=decision()), ACTOR)
+        with pytest.raises(ControlRefused, match="has no policy: create one"):
+            await ksn.control.change_policy("nobody", PolicyChange(decision=decision()), ACTOR)
+    addition.write_text("We keep it for a year.\n")
+    async with ksn_svm(tmp_path, statement_addition_file=addition, **settings) as ksn:
+        newer = shown_text(KsnType.PRIVATE, version_in_force(KsnType.PRIVATE), addition.read_text())
+        said = PolicyChange(decision=replace(decision(), sha256=shown_hash(newer)))
+        view = await ksn.control.change_policy(DEFAULT_TENANT, said, ACTOR)
+        assert view.participation.state is KsnState.ENABLED
+
+
+async def test_documents_are_allowed_where_the_provider_allows_it(tmp_path: Path) -> None:
+    """Not unless the tenant says so, and no more when the provider has changed his mind."""
+    yes, no = PolicyChange(documents=True), PolicyChange(documents=False)
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        with pytest.raises(ControlRefused, match="the provider does not allow that documents"):
+            await ksn.accept(mode=Mode.EXTENDED, documents=True)
+        await ksn.accept(mode=Mode.EXTENDED)
+        with pytest.raises(ControlRefused, match="the provider does not allow that documents"):
+            await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+    allowed = SubmitSettings(documents=True)
+    async with ksn_svm(tmp_path, mode_limit="extended", submit=allowed) as ksn:
+        assert not ksn.control.ksn_status(DEFAULT_TENANT).participation.documents
+        view = await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+        assert (view.policy.documents, view.participation.documents) == (True, True)
+        view = await ksn.control.change_policy(DEFAULT_TENANT, no, ACTOR)
+        assert (view.policy.documents, view.participation.documents) == (False, False)
+        await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
+        (view,) = ksn.control.policies()
+        assert (view.policy.documents, view.participation.documents) == (True, False)
+
+
+async def test_documents_that_are_locked_can_be_forbidden_only(tmp_path: Path) -> None:
+    """A yes at the beginning counts; a no is never refused; no yes comes after it."""
+    settings: dict[str, Any] = {"locked": ("documents",), "submit": SubmitSettings(documents=True)}
+    async with ksn_svm(tmp_path, mode_limit="extended", **settings) as ksn:
+        await ksn.accept(mode=Mode.EXTENDED, documents=True)
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.documents
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=False), ACTOR)
+        with pytest.raises(ControlRefused, match="locked documents"):
+            await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(documents=True), ACTOR)
 
 
 async def test_a_policy_that_is_there_or_not_there(tmp_path: Path) -> None:

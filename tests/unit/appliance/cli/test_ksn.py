@@ -51,7 +51,7 @@ def test_a_status_says_why_ksn_is_off(side: KsnSide) -> None:
 def test_a_status_has_every_restriction_and_what_the_provider_has_set(side: KsnSide) -> None:
     """In the words of people; restricted is in use."""
     side.ksn.status = KsnStatusView(
-        RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own", True, ("mode",), "half open", 0
+        RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own", True, ("mode",), "half open", 0, True
     )
     ran = ksn(side, "status")
     assert ran.code == 0
@@ -65,6 +65,7 @@ def test_a_status_has_every_restriction_and_what_the_provider_has_set(side: KsnS
         "provider    has enabled KSN",
         "mode limit  extended",
         "answers     shared by those who take part",
+        "documents   allowed, of tenants that allow it too",
         "locked      mode",
         "breaker     half open",
         "quota       0 questions left today",
@@ -83,7 +84,8 @@ def test_a_status_for_programs_tells_no_limit_from_nothing_left(side: KsnSide) -
         "sentence": "the quota is spent",
     }
     side.ksn.status = replace(side.ksn.status, participation=ON, quota_left=None)
-    assert ksn(side, "status", "--json").json["quota_left"] is None
+    status = ksn(side, "status", "--json").json
+    assert (status["quota_left"], status["documents_allowed"]) == (None, False)
     assert "quota       no limit" in ksn(side, "status").out
 
 

@@ -44,8 +44,9 @@ def test_a_digest_is_asked_about_in_each_mode() -> None:
 def test_a_file_leaves_in_extended_mode_alone(tmp_path: Path) -> None:
     """In standard mode it is its digest; its name is in neither."""
     path = tmp_path / "secret-name.bin"
-    path.write_bytes(b"x" * 1234)
-    ran, digest = preview(path), hashlib.sha256(b"x" * 1234).hexdigest()
+    content = b"#!" + b"x" * 1232
+    path.write_bytes(content)
+    ran, digest = preview(path), hashlib.sha256(content).hexdigest()
     assert lines(ran, "standard") == [["hash", f"digest  {digest}"]]
     extended = [" ".join(" ".join(line).split()) for line in lines(ran, "extended")]
     assert extended == [
@@ -55,6 +56,26 @@ def test_a_file_leaves_in_extended_mode_alone(tmp_path: Path) -> None:
         f"result analysed digest {digest}",
     ]
     assert "secret-name" not in ran.out
+
+
+def test_a_document_is_said_to_need_the_word_of_both(tmp_path: Path) -> None:
+    """What would leave is shown, and under which conditions alone."""
+    path = tmp_path / "letter.pdf"
+    path.write_bytes(b"%PDF-1.7")
+    ran = preview(path)
+    assert [line[0] for line in lines(ran, "extended")] == ["hash", "submit", "submit", "result"]
+    assert (
+        "only if a threat was found in it, and both the tenant (svm policy change --documents yes)" in ran.out
+    )
+
+
+def test_what_is_neither_program_nor_document_is_not_submitted(tmp_path: Path) -> None:
+    """An archive, a picture: in extended mode too no more than its digest leaves."""
+    path = tmp_path / "letters.zip"
+    path.write_bytes(b"PK\x03\x04")
+    ran = preview(path)
+    assert [line[0] for line in lines(ran, "extended")] == ["hash"]
+    assert "it is submitted in no mode" in ran.out
 
 
 def test_an_address_is_shown_as_it_would_leave() -> None:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from appliance.domain.policy import KsnType
 from appliance.ksn.statement import statement, version_in_force
 from tests.support.commands import Ran, svm
+from tests.support.ksn_side_server import ksn_side
 
 
 def show(*arguments: object) -> Ran:
@@ -61,3 +64,39 @@ def test_a_providers_text_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.startswith(f"svm: {addition}: ")
         assert said in ran.err
+
+
+def test_what_somebody_decided_on_is_printed_to_the_letter(tmp_path: Path) -> None:
+    """As the SVM has kept it, by the first digits of its SHA-256 in either case."""
+    with ksn_side(tmp_path) as side:
+        side.ksn.text = "What leaves: nothing.\n\nFrom the provider:\nTruly.\n"
+        ran = show("--text", "C0FFEE00", "--socket", side.path)
+        assert (ran.code, ran.out, ran.err) == (0, side.ksn.text, "")
+        assert side.ksn.asked == [("text", "c0ffee00")]
+
+
+def test_a_text_that_nobody_decided_on_is_told(tmp_path: Path) -> None:
+    """With exit code 1, and where to look; one that is named by too little is refused."""
+    with ksn_side(tmp_path) as side:
+        ran = show("--text", "c0ffee00", "--socket", side.path)
+        assert (ran.code, ran.out) == (1, "")
+        assert "nobody has decided on a text whose SHA-256 begins with c0ffee00: see `svm policy" in ran.err
+        side.ksn.refusal = "several texts begin so"
+        ran = show("--text", "c0ffee00", "--socket", side.path)
+        assert (ran.code, ran.err) == (2, "svm: several texts begin so\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("c0ffee0",), "--text is 'c0ffee0': give the first 8 to 64 hexadecimal digits of a SHA-256"),
+        (("c0ffee0g",), "--text is 'c0ffee0g'"),
+        (("c0ffee00", "--version", "1"), "give it without --type and --version"),
+        (("c0ffee00", "--type", "global"), "give it without --type and --version"),
+    ],
+)
+def test_a_text_is_named_by_its_digest_alone(arguments: tuple[str, ...], said: str) -> None:
+    """Nobody is asked about what names none, or two."""
+    ran = show("--text", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err

@@ -7,6 +7,8 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.cli.ksn_words import (
     consent_dict,
+    history_dict,
+    history_row,
     mode_word,
     participation_dict,
     participation_pairs,
@@ -49,6 +51,7 @@ def test_who_has_accepted_nothing_is_shown_what_is_in_force() -> None:
         ("because", "not accepted yet"),
         ("type", "-"),
         ("mode", "-"),
+        ("documents", "never leave"),
         ("Statement", "not accepted; version 2 is in force"),
     ]
     assert participation_dict(participation) == {
@@ -58,6 +61,7 @@ def test_who_has_accepted_nothing_is_shown_what_is_in_force() -> None:
         "reasons": [{"reason": "not_accepted", "sentence": "not accepted yet"}],
         "statement_accepted": 0,
         "statement_in_force": 2,
+        "documents": False,
     }
 
 
@@ -72,6 +76,13 @@ def test_a_decline_is_shown_as_one() -> None:
     shown = dict(policy_pairs(admin_pb2.TenantPolicy(tenant="acme", decided=[consent])))
     assert shown["global KSN"] == "declined version 1 on 1970-01-01 00:00:00 UTC by uid-0"
     assert shown["active"] == "no"
+
+
+def test_what_a_newer_svm_keeps_in_its_history_is_not_taken_for_something_else() -> None:
+    """For people and for programs."""
+    entry = admin_pb2.HistoryEntry()
+    assert history_dict(entry) == {"kind": "unknown"}
+    assert "what only a newer svm knows: update this one" in history_row(entry)
 
 
 def test_a_tenants_name_is_checked_where_it_is_typed() -> None:

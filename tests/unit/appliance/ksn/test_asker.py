@@ -8,7 +8,7 @@ from appliance.ksn.asker import Asker, Standing
 
 def asker(guest: str, scope: int = 16, standing: Standing = Standing.GUEST) -> Asker:
     """On behalf of this guest."""
-    return Asker(scope, "tenant", guest, KsnType.PRIVATE, Mode.STANDARD, 1, standing)
+    return Asker(scope, "tenant", guest, KsnType.PRIVATE, Mode.STANDARD, 1, standing=standing)
 
 
 @pytest.mark.parametrize(

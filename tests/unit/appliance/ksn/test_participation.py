@@ -37,6 +37,21 @@ def test_who_accepted_takes_part() -> None:
     assert participants.takes_part(16)
 
 
+@pytest.mark.parametrize("tenant", [True, False])
+@pytest.mark.parametrize("provider", [True, False])
+def test_documents_need_the_word_of_both(tenant: bool, provider: bool) -> None:
+    """And extended mode; what is begun with them does not go out when either takes that back."""
+    terms = replace(TERMS, mode_limit=Mode.EXTENDED, documents=provider)
+    participants = Participants(terms, [policy(mode=Mode.EXTENDED, documents=tenant)])
+    asker = participants.asker(GUEST)
+    assert asker is not None
+    assert asker.documents == participants.participation(16).documents == (tenant and provider)
+    participants.put(policy(mode=Mode.EXTENDED, documents=False))
+    assert participants.allows(asker) == (not asker.documents)
+    participants.put(policy(mode=Mode.STANDARD, documents=True))
+    assert not participants.participation(16).documents
+
+
 CLOSED = {
     "provider": (replace(TERMS, enabled=False), policy(), Reason.PROVIDER_DISABLED),
     "no policy": (TERMS, policy(scope=99), Reason.NO_POLICY),

@@ -1,6 +1,7 @@
 """Tests of appliance/ksn/submitting.py; with a real service in tests/integration/test_ksn_extended.py."""
 
 import asyncio
+import gc
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ from tests.unit.appliance.ksn.test_participation import TERMS, consent, policy
 
 GUEST = Guest("g", 16)
 OTHER = Guest("h", 17)
-EXTENDED = replace(TERMS, mode_limit=Mode.EXTENDED)
+EXTENDED = replace(TERMS, mode_limit=Mode.EXTENDED, documents=True)
 SCRIPT = b"#!/bin/sh\nexit 0\n"
 PDF = b"%PDF-1.7\n"
 CLEAR = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 0)
@@ -113,6 +114,7 @@ def descriptors() -> int:
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     """A bench; whatever happened, no descriptor is left open."""
+    gc.collect()  # what other tests have left would be closed meanwhile
     before = descriptors()
     made = Bench()
     yield made
@@ -180,9 +182,10 @@ RULES: dict[str, tuple[bytes, Verdict | NoAnswer, dict[str, bool], bool]] = {
 
 @pytest.mark.parametrize("name", RULES)
 async def test_the_rules_decide_what_is_handed_over(bench: Bench, name: str) -> None:
-    """By kind, by what the engines said, by the provider's settings."""
+    """By kind, by what the engines said, by what provider and tenant have set."""
     content, answer, terms, wanted = RULES[name]
-    bench.set_terms(**terms)
+    bench.participants = policies(documents=terms.get("documents", False))
+    bench.set_terms(**{setting: value for setting, value in terms.items() if setting != "documents"})
     bench.offer(content, answer)
     assert await bench.contents() == [content] * wanted
 
@@ -214,6 +217,42 @@ async def test_nothing_is_handed_over_without_extended_mode(bench: Bench, partic
     bench.set_terms()
     bench.offer()
     assert (await bench.contents(), bench.count("queued")) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "participants",
+    [
+        policies(documents=False),
+        Participants(replace(EXTENDED, documents=False), [policy(mode=Mode.EXTENDED, documents=True)]),
+        Participants(replace(EXTENDED, mode_limit=Mode.STANDARD), [policy(documents=True)]),
+    ],
+    ids=["tenant", "provider", "mode"],
+)
+async def test_a_document_is_handed_over_only_where_both_allow_it(
+    bench: Bench, participants: Participants
+) -> None:
+    """Whoever says no; of another tenant, which says yes, it is."""
+    bench.participants = participants
+    bench.set_terms()
+    bench.offer(PDF, FOUND)
+    assert (await bench.contents(), bench.count("queued")) == ([], 0)
+    bench.participants.put(policy(tenant="another", scope=17, mode=Mode.EXTENDED, documents=True))
+    bench.offer(PDF, FOUND, OTHER)
+    both = participants.terms.documents and participants.terms.mode_limit is Mode.EXTENDED
+    assert await bench.contents() == [PDF] * both
+
+
+async def test_a_document_that_waits_is_not_sent_once_its_tenant_says_no(bench: Bench) -> None:
+    """It is asked again right before sending, whether or not anybody was told; programs still are."""
+    bench.participants = policies(documents=True)
+    bench.set_terms(daily_files=2)
+    bench.offer(PDF, FOUND)
+    bench.offer()
+    bench.participants.put(policy(mode=Mode.EXTENDED, documents=False))
+    assert (await bench.contents(), bench.count("withdrawn")) == ([SCRIPT], 1)
+    bench.participants.put(policy(mode=Mode.EXTENDED, documents=True))
+    bench.offer(PDF, FOUND)
+    assert await bench.contents() == [SCRIPT, PDF]
 
 
 async def test_a_digest_is_handed_over_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The KsnAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
 from appliance.domain.policy import Decision, KsnType, Mode, is_tenant
-from appliance.rpc.ksn_admin import MAX_CONSENTS
+from appliance.rpc.ksn_admin import MAX_HISTORY
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft, StatementDecision
 from tests.support.admin_side_server import Caller, refused
 from tests.support.ksn_side_server import KsnSide, ksn_side
@@ -52,13 +53,14 @@ REQUESTS: dict[str, Any] = {
     "ListPolicies": admin_pb2.ListPoliciesRequest(),
     "CreatePolicy": create(),
     "ChangePolicy": admin_pb2.ChangePolicyRequest(tenant="acme", active=False),
-    "ListConsents": admin_pb2.ListConsentsRequest(),
+    "ListHistory": admin_pb2.ListHistoryRequest(),
+    "GetStatementText": admin_pb2.GetStatementTextRequest(sha256="d" * 8),
     "GetKsnStatus": admin_pb2.GetKsnStatusRequest(),
     "CheckKsn": admin_pb2.CheckKsnRequest(tenant="acme"),
     "LookUp": admin_pb2.LookUpRequest(tenant="acme", sha256=DIGEST),
 }
-NO_TENANT_AT_ALL = {"ListPolicies"}
-NEEDS_NO_TENANT = {"ListConsents", "GetKsnStatus"}  # none is all of them, or the usual one
+NO_TENANT_AT_ALL = {"ListPolicies", "GetStatementText"}
+NEEDS_NO_TENANT = {"ListHistory", "GetKsnStatus"}  # none is all of them, or the usual one
 BAD_NAMES = ["", "a" * 65, "a b", "a/b", "ä", "a\n", "a\0"]
 BADLY_NAMED = [
     (name, tenant)
@@ -90,7 +92,7 @@ def test_everybody_with_a_ticket_is_answered(caller: Caller) -> None:
         assert caller.call(name, request) is not None
 
 
-@pytest.mark.parametrize("name", ["CreatePolicy", "ChangePolicy", "CheckKsn", "LookUp"])
+@pytest.mark.parametrize("name", ["CreatePolicy", "ChangePolicy", "GetStatementText", "CheckKsn", "LookUp"])
 def test_what_cannot_be_done_as_things_are_is_told(side: KsnSide, caller: Caller, name: str) -> None:
     """The control's sentence reaches who asked."""
     side.ksn.refusal = "it is locked"
@@ -117,13 +119,13 @@ def test_a_tenant_has_a_name_of_one_to_64_letters() -> None:
 
 
 def test_a_policy_begins_with_a_decision(side: KsnSide, caller: Caller) -> None:
-    """Without one there is no policy; with one it reaches the control with who made it, in standard mode."""
+    """Without one there is no policy; with one it reaches the control with who made it, and no mode."""
     request = admin_pb2.CreatePolicyRequest(tenant="acme")
     assert "begins with a decision" in bad(caller, "CreatePolicy", request)
     assert side.ksn.asked == []
     reply = caller.call("CreatePolicy", create())
     [(what, draft, actor)] = side.ksn.asked
-    assert (what, draft) == ("create", PolicyDraft("acme", ACCEPTED, Mode.STANDARD))
+    assert (what, draft) == ("create", PolicyDraft("acme", ACCEPTED, None))
     assert str(actor).startswith(f"uid-{os.getuid()}.pid-{os.getpid()}")
     assert reply.policy.tenant == "acme"
     assert reply.policy.decided[0].decision == ACCEPT
@@ -156,9 +158,20 @@ def test_a_decision_that_is_not_whole_is_refused(
     assert side.ksn.asked == []
 
 
-def test_a_mode_that_nobody_knows_is_refused(caller: Caller) -> None:
+def test_documents_are_allowed_where_that_is_said(side: KsnSide, caller: Caller) -> None:
+    """The control is told so, and the reply has it."""
+    request = create()
+    request.documents = True
+    assert caller.call("CreatePolicy", request).policy.documents
+    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, documents=True)
+
+
+def test_a_mode_that_nobody_knows_is_refused(side: KsnSide, caller: Caller) -> None:
     """A newer client's mode is not taken for a narrower one."""
     request: Any = create()
+    request.mode = verdict_pb2.KSN_MODE_EXTENDED
+    caller.call("CreatePolicy", request)
+    assert side.ksn.asked[0][1] == PolicyDraft("acme", ACCEPTED, Mode.EXTENDED)
     request.mode = UNKNOWN
     assert "mode is 99: give KSN_MODE_STANDARD or KSN_MODE_EXTENDED" in bad(caller, "CreatePolicy", request)
     for number in (0, UNKNOWN):
@@ -174,19 +187,34 @@ def test_a_change_names_what_changes(side: KsnSide, caller: Caller) -> None:
     for request, change in (
         (admin_pb2.ChangePolicyRequest(tenant="acme", active=False), PolicyChange(active=False)),
         (admin_pb2.ChangePolicyRequest(tenant="acme", mode=extended), PolicyChange(mode=Mode.EXTENDED)),
+        (admin_pb2.ChangePolicyRequest(tenant="acme", documents=False), PolicyChange(documents=False)),
         (admin_pb2.ChangePolicyRequest(tenant="acme", decision=ACCEPT), PolicyChange(decision=ACCEPTED)),
     ):
         caller.call("ChangePolicy", request)
         assert side.ksn.asked[-1][:3] == ("change", "acme", change)
 
 
-def test_consents_are_bounded(side: KsnSide, caller: Caller) -> None:
+def test_a_history_is_bounded(side: KsnSide, caller: Caller) -> None:
     """No tenant is all of them; 0 is the usual number; over the bound is refused."""
-    caller.call("ListConsents", admin_pb2.ListConsentsRequest())
-    caller.call("ListConsents", admin_pb2.ListConsentsRequest(tenant="acme", limit=MAX_CONSENTS))
-    assert side.ksn.asked == [("consents", None, 100), ("consents", "acme", MAX_CONSENTS)]
-    request = admin_pb2.ListConsentsRequest(limit=MAX_CONSENTS + 1)
-    assert "limit is 1001: ask for at most 1000" in bad(caller, "ListConsents", request)
+    caller.call("ListHistory", admin_pb2.ListHistoryRequest())
+    caller.call("ListHistory", admin_pb2.ListHistoryRequest(tenant="acme", limit=MAX_HISTORY))
+    assert side.ksn.asked == [("history", None, 100), ("history", "acme", MAX_HISTORY)]
+    request = admin_pb2.ListHistoryRequest(limit=MAX_HISTORY + 1)
+    assert "limit is 1001: ask for at most 1000" in bad(caller, "ListHistory", request)
+
+
+def test_a_text_is_named_by_how_its_sha256_begins(side: KsnSide, caller: Caller) -> None:
+    """The reply has all digits; what nobody has decided on is not known; what is no beginning is refused."""
+    request = admin_pb2.GetStatementTextRequest(sha256="c0ffee00")
+    assert caller.call("GetStatementText", request) == admin_pb2.GetStatementTextReply()
+    side.ksn.text = "What leaves: nothing.\n"
+    reply = caller.call("GetStatementText", request)
+    digest = hashlib.sha256(side.ksn.text.encode()).digest()
+    assert (reply.known, reply.sha256, reply.text) == (True, digest, side.ksn.text)
+    assert side.ksn.asked == [("text", "c0ffee00")] * 2
+    for sha256 in ("", "c0ffee0", "C0FFEE00", "c" * 65, "no digits"):
+        request = admin_pb2.GetStatementTextRequest(sha256=sha256)
+        assert "give the first 8 to 64 hexadecimal digits" in bad(caller, "GetStatementText", request)
 
 
 def test_the_status_without_a_tenant_is_that_of_the_usual_one(side: KsnSide, caller: Caller) -> None:

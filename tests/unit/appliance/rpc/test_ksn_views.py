@@ -1,10 +1,12 @@
 """Policies, consent and KSN as messages."""
 
+import hashlib
+
 import pytest
 from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import KsnState, Participation, Reason
-from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy
+from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy, SettingsChange
 from appliance.ksn.checking import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS, Zone
@@ -15,10 +17,12 @@ from appliance.rpc.ksn_views import (
     PolicyView,
     check_message,
     consent_message,
+    history_message,
     ksn_status_reply,
     look_up_reply,
     participation_message,
     policy_message,
+    text_reply,
 )
 
 SHA256 = "ab" * 32
@@ -30,6 +34,7 @@ RESTRICTED = Participation(
     ((Reason.QUOTA_SPENT, "the quota is spent"), (Reason.MODE_LIMITED, "narrower")),
     2,
     3,
+    True,
 )
 
 
@@ -52,6 +57,7 @@ def test_participation_tells_each_reason_with_its_sentence() -> None:
     ]
     assert list(message.sentences) == ["the quota is spent", "narrower"]
     assert (message.statement_accepted, message.statement_in_force) == (2, 3)
+    assert message.documents
 
 
 def test_no_type_and_mode_are_in_force_where_the_provider_has_not_enabled_ksn() -> None:
@@ -74,12 +80,29 @@ def test_a_decision_is_shown_with_all_of_it() -> None:
     )
 
 
+def test_the_history_has_decisions_and_changes_of_settings() -> None:
+    """Each says of which kind it is."""
+    assert history_message(CONSENT) == admin_pb2.HistoryEntry(decision=consent_message(CONSENT))
+    message = history_message(SettingsChange(8, 6.5, "acme", "uid-0.pid-9", False, Mode.EXTENDED, True))
+    assert message.WhichOneof("what") == "settings"
+    change = message.settings
+    assert (change.number, change.at.seconds, change.tenant, change.author) == (8, 6, "acme", "uid-0.pid-9")
+    assert (change.active, change.mode, change.documents) == (False, verdict_pb2.KSN_MODE_EXTENDED, True)
+
+
+def test_a_text_goes_with_its_digest() -> None:
+    """Of its UTF-8 bytes; no text is not known."""
+    reply = text_reply("Ä\n")
+    assert (reply.known, reply.text, reply.sha256) == (True, "Ä\n", hashlib.sha256("Ä\n".encode()).digest())
+    assert text_reply(None) == admin_pb2.GetStatementTextReply(known=False)
+
+
 def test_a_policy_has_its_decisions_and_what_follows() -> None:
     """One decision for each type that one was made on."""
-    policy = Policy("acme", 17, False, Mode.EXTENDED, {KsnType.PRIVATE: CONSENT})
+    policy = Policy("acme", 17, False, Mode.EXTENDED, {KsnType.PRIVATE: CONSENT}, documents=True)
     message = policy_message(PolicyView(policy, RESTRICTED))
     assert (message.tenant, message.scope, message.active) == ("acme", 17, False)
-    assert message.mode == verdict_pb2.KSN_MODE_EXTENDED
+    assert (message.mode, message.documents) == (verdict_pb2.KSN_MODE_EXTENDED, True)
     assert list(message.decided) == [consent_message(CONSENT)]
     assert message.participation == participation_message(RESTRICTED)
 
@@ -87,13 +110,14 @@ def test_a_policy_has_its_decisions_and_what_follows() -> None:
 def test_a_status_has_what_the_provider_has_set() -> None:
     """No limit is not the same as nothing left."""
     view = KsnStatusView(
-        RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own", True, ("mode",), "half open", 0
+        RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own", True, ("mode",), "half open", 0, True
     )
     reply = ksn_status_reply(view)
     assert (reply.enabled, reply.service, reply.shared_between_tenants) == (True, "own", True)
     assert (reply.type, reply.mode_limit) == (verdict_pb2.KSN_TYPE_PRIVATE, verdict_pb2.KSN_MODE_EXTENDED)
     assert (list(reply.locked), reply.breaker) == (["mode"], "half open")
     assert reply.HasField("quota_left")
+    assert reply.documents_allowed
     unlimited = KsnStatusView(RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own")
     assert not ksn_status_reply(unlimited).HasField("quota_left")
 
