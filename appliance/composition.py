@@ -119,10 +119,11 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     protection.overrides.load(state.overrides())
     sessions = Sessions(limits.max_guests, time.time)
     protection.on_changed.append(sessions.tell_revoked)
-    ksn = assemble(settings.ksn, state.environment, protection, partial(_done, protection))
+    ksn = assemble(settings.ksn, state.environment, protection, store.page, partial(_done, protection))
     if ksn.network is not None:
         stack.push_async_callback(ksn.network.close)
         protection.reputation = ksn.network
+        ksn.network.on_forget += [sessions.tell_generation, _tell_missed]
     if ksn.submitter is not None:
         stack.push_async_callback(ksn.submitter.close)  # before the network is
         protection.on_scanned.append(partial(_offer, ksn.submitter))
@@ -131,6 +132,13 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
+
+
+def _tell_missed() -> None:
+    log.warning(
+        "changes of KSN were missed",
+        done="what KSN said before counts no more; what engines found nothing in is asked about anew",
+    )
 
 
 def _done(protection: Protection) -> Figures:
@@ -290,6 +298,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             group.create_task(_follow(parts.ksn)),
+            group.create_task(_relearn(parts.ksn)),
             group.create_task(_ask_later(parts.ksn)),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
@@ -305,6 +314,15 @@ async def _follow(ksn: KsnParts) -> None:
             await ksn.feed.run()
     except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
         log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
+
+
+async def _relearn(ksn: KsnParts) -> None:
+    """Have asked anew what engines found nothing in, after changes of KSN were missed."""
+    try:
+        if ksn.relearning is not None:
+            await ksn.relearning.run()
+    except Exception as error:  # a fault of this program in what nobody waits for must not end the SVM
+        log.error("what KSN changed unheard is not asked anew", why=f"{type(error).__name__}: {error}")
 
 
 async def _ask_later(ksn: KsnParts) -> None:

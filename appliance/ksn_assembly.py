@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
+from appliance.ksn.epochs import Epochs
 from appliance.ksn.feed import ChangeFeed
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
@@ -23,6 +24,7 @@ from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
+from appliance.ksn.relearning import Page, Relearning
 from appliance.ksn.reputation import Call
 from appliance.ksn.spent import last_day
 from appliance.ksn.statement import NoStatement, read_addition
@@ -63,6 +65,7 @@ class KsnParts:
     statistics: Statistics | None = None
     key: ApiKey | None = None
     later: Later | None = None
+    relearning: Relearning | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -126,11 +129,12 @@ def assemble(
     settings: KsnSettings,
     environment: StateEnvironment,
     verdicts: Verdicts,
+    page: Callable[[int, bytes, int], Page],
     done: Callable[[], Figures] = Figures,
 ) -> KsnParts:
     """Return the parts. Connects to nothing. Raises KsnUnusable, and StateError.
 
-    done: what was checked and found so far for all guests.
+    page: the verdicts of a scope, some at a time. done: what was checked and found so far for all guests.
     """
     policies, ledger = PolicyStore(environment, time.time), LedgerStore(environment)
     positions = PositionStore(environment)
@@ -159,10 +163,13 @@ def assemble(
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
     _restore(ledger, quota, service.name, participants, submitter)
     later = _later(network)
+    relearning = _relearning(network, later, page, positions, feed)
     totals = _totals(network, later, done)
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
     key = ApiKey(settings.api_key_file, service, asking.ask_again)
-    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later)
+    return KsnParts(
+        policies, participants, network, place, feed, submitter, statistics, key, later, relearning
+    )
 
 
 def _restore(
@@ -201,6 +208,37 @@ def _later(network: Ksn) -> Later:
     return later
 
 
+def _relearning(
+    network: Ksn,
+    later: Later,
+    page: Callable[[int, bytes, int], Page],
+    positions: PositionStore,
+    feed: ChangeFeed | None,
+) -> Relearning:
+    """Return what has KSN asked anew after changes were missed; it goes on where an earlier run ended."""
+    service = network.asking.service_name
+    begun = f"relearning from {service}"
+    relearning = Relearning(later, network.scopes, page, _keeping(positions, begun))
+    epoch = f"epoch of {service}"
+    epochs = Epochs(network, positions.get(epoch) or 0, _keeping(positions, epoch))
+    network.on_forget.append(relearning.begin)
+    if positions.get(begun):
+        relearning.begin()
+    if feed is not None:
+        feed.on_lost = epochs.lost
+    return relearning
+
+
+def _keeping(positions: PositionStore, name: str) -> Callable[[int], Awaitable[None]]:
+    """Return what keeps a number under a name; where that fails, a restart does something once more."""
+
+    async def keep(position: int) -> None:
+        with suppress(StateError):
+            await asyncio.to_thread(positions.set, name, position)
+
+    return keep
+
+
 def _totals(network: Ksn, later: Later, done: Callable[[], Figures]) -> Callable[[int], Figures]:
     """Return what tells how much was done for a scope."""
 
@@ -227,6 +265,7 @@ def assemble_web(ksn: KsnParts, lists: UrlLists, valid_for_seconds: float) -> We
     web = Web(lists, ksn.participants, asking, WebTerms(valid_for_seconds), clocks)
     if network is not None:
         network.on_flip.append(web.flip)
+        network.on_forget.append(web.forget)
     return web
 
 
@@ -268,15 +307,10 @@ def _breaker_terms(settings: BreakerSettings) -> BreakerTerms:
 
 def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
     """Return what follows the changes of a service; each has a position of its own."""
-
-    async def keep(position: int) -> None:
-        with suppress(StateError):  # then it is heard again after a restart
-            await asyncio.to_thread(positions.set, place.base_url, position)
-
     return ChangeFeed(
         network.asking,
         lambda: network.participants.asker_for_all("svm"),
         network.flip,
         lambda: positions.get(place.base_url),
-        keep,
+        _keeping(positions, place.base_url),
     )

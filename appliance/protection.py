@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from appliance.domain.content import ContentLabel
+from appliance.domain.generation import told
 from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
@@ -95,7 +96,7 @@ class Protection:
         self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
         self._changes: deque[Key] = deque(maxlen=_REMEMBERED)  # of KSN's word
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
-        self._judged_in = (0, 0)  # generation and hour
+        self._judged_in = (0, 0, 0)  # generation, KSN's epoch and hour
         self._commit: asyncio.TimerHandle | None = None
 
     @property
@@ -103,10 +104,12 @@ class Protection:
         """The generation that verdicts are made with now."""
         return self._scanner.generation
 
-    # -- what is known -----------------------------------------------------------------------
+    def told_generation(self, generation: int = 0) -> int:
+        """A generation as guests know it, or that in use."""
+        return told(generation or self.generation, self._epoch())
 
     def known(self, guest: Guest, digests: Sequence[bytes]) -> Known:
-        """What the cache says of each digest. Runs inline: little more than the reading itself.
+        """What the cache says of each digest. Inline: little more than the reading itself.
 
         A cache holds few distinct records, so each is judged once. A digest of a wrong length is a MISS.
         """
@@ -138,7 +141,7 @@ class Protection:
 
     def _judgements(self, takes_part: bool) -> Judged:
         """What records mean in the generation and the hour that it is."""
-        present = (self.generation, int(self._clock() // _HOUR))
+        present = (self.generation, self._epoch(), int(self._clock() // _HOUR))
         judged = self._judged.get(takes_part)
         if judged is None or self._judged_in != present or len(judged) > _MOST_JUDGED:
             self._judged = {
@@ -173,6 +176,9 @@ class Protection:
             return verdicts
         return _merged(self._store.lookup(PUBLIC_SCOPE, digests), verdicts)
 
+    def _epoch(self) -> int:
+        return 0 if self.reputation is None else self.reputation.epoch
+
     def _takes_part(self, scope: int) -> bool:
         return self.reputation is not None and self.reputation.takes_part(scope)
 
@@ -183,7 +189,9 @@ class Protection:
 
     def _judge(self, verdict: Verdict | None, takes_part: bool) -> int:
         """The outcome to answer with; MISS for KSN's word to others, and where other engines spoke."""
-        if verdict is None or (verdict.source is Source.KSN and not takes_part):
+        if verdict is None:
+            return MISS
+        if verdict.source is Source.KSN and (not takes_part or verdict.generation != self._epoch()):
             return MISS
         if verdict.source is Source.ENGINE and verdict.generation != self._scanner.generation:
             return MISS
@@ -323,9 +331,9 @@ class Protection:
                 self._no_scans.set()
 
     def _tell_scanned(self, key: Key, content: SpoolFile, answer: Answer) -> None:
-        for told in self.on_scanned:
+        for tell in self.on_scanned:
             with suppress(Exception):  # whatever others do with a content is no reason to fail its scan
-                told(key, content, answer)
+                tell(key, content, answer)
 
     def _conclude(self, key: Key, result: ScanResult) -> Answer:
         """Turn a scan's result into a verdict and store it, or into the reason why there is none."""
@@ -361,7 +369,7 @@ class Protection:
         if verdict.disposition is not Disposition.NOT_DETECTED or not self._takes_part(key[0]):
             return False
         before = self._store.lookup(key[0], [key[1]])[0]
-        return before is not None and before.source is Source.KSN
+        return before is not None and before.source is Source.KSN and self.is_current(before)
 
     def _commit_soon(self) -> None:
         if self._commit is None:

@@ -177,6 +177,7 @@ def _reply_text(digest: bytes, reply: admin_pb2.GetVerdictReply) -> list[str]:
 
 def _verdict_pairs(verdict: admin_pb2.StoredVerdict) -> list[tuple[str, object]]:
     detail = verdict.detail
+    by_engine = detail.source == verdict_pb2.SOURCE_ENGINE
     state = "current" if verdict.current else "of other signatures than those in use: it is scanned anew"
     rows = [
         ("verdict", _outcome(verdict.outcome)),
@@ -185,7 +186,8 @@ def _verdict_pairs(verdict: admin_pb2.StoredVerdict) -> list[tuple[str, object]]
         ("engine", detail.engine),
         ("category", detail.category),
         ("source", _source(detail.source)),
-        ("generation", f"{verdict.generation:016x}, {state}" if verdict.generation else ""),
+        ("generation", f"{verdict.generation:016x}, {state}" if by_engine else ""),
+        ("counts", "" if by_engine or verdict.current else "no: changes at KSN were missed since"),
         ("stored", f"{shown(verdict.stored.seconds)}, to the hour"),
         ("expires", shown(verdict.expires.seconds) if verdict.HasField("expires") else ""),
         ("scope", str(verdict.scope) if verdict.scope else "public"),

@@ -6,6 +6,7 @@ The same content gives the same number: rolling a signature set back revives its
 from collections.abc import Callable, Iterable
 
 MASK = (1 << 64) - 1
+_ODD = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio: neighbours become far apart
 
 
 def combine(parts: Iterable[tuple[str, str, int]], fingerprint: Callable[[bytes], int]) -> int:
@@ -16,3 +17,11 @@ def combine(parts: Iterable[tuple[str, str, int]], fingerprint: Callable[[bytes]
     """
     lines = sorted(f"{engine}\0{version}\0{content & MASK:016x}\n" for engine, version, content in parts)
     return fingerprint("".join(lines).encode()) or 1
+
+
+def told(generation: int, epoch: int) -> int:
+    """What guests are told as the generation, never 0: another one where KSN's word has to be heard anew.
+
+    epoch: how often that was so, 0 for never.
+    """
+    return (generation ^ (epoch * _ODD & MASK)) or 1

@@ -63,6 +63,10 @@ class Reputation(Protocol):
     def shared(self) -> bool:
         """Whether those who take part see each other's answers."""
 
+    @property
+    def epoch(self) -> int:
+        """How often everything that it had said had to be heard anew; what it said before counts no more."""
+
     def takes_part(self, scope: int) -> bool:
         """Whether its answers may be seen in a scope."""
 

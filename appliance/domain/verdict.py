@@ -26,7 +26,7 @@ class Detection:
 class Verdict:
     """An entry of the cache.
 
-    generation: the one it was made with, 0 where none applies (KSN, overrides, lists).
+    generation: the one it was made with, 0 where none applies (overrides, lists); of KSN's word the epoch.
     stored_at, expires_at: seconds since the epoch, to the hour; expires_at 0: no time limit.
     """
 

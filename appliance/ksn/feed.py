@@ -2,7 +2,7 @@
 
 One request at a time waits at the service, on behalf of the first of those who take part; when that one
 withdraws, it ends, and the next is on behalf of another. How far was heard is kept, so a restart misses
-nothing. Where the service keeps no changes as old as that, what is kept here ends by its own time.
+nothing. Where the service keeps no changes as old as that, nothing that was learnt from it counts any more.
 """
 
 import asyncio
@@ -22,11 +22,15 @@ _IDLE_SECONDS: Final = 1.0  # while nobody takes part
 _FROM_NOW: Final = (1 << 53) - 1  # a position that was never given: the service says which is the last
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 class ChangeFeed:
     """Follows one service.
 
     heard: changes so far. lost: how often some were missed. trouble: what is in the way, "" while it works.
-    position: up to which was heard, None before the first time.
+    position: up to which was heard, None before the first time. on_lost: to be done when some were missed.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class ChangeFeed:
         self.heard = 0
         self.lost = 0
         self.trouble = ""
+        self.on_lost: Callable[[], Awaitable[None]] = _nothing
         self._asking = asking
         self._asker = asker
         self._flipped = flipped
@@ -72,7 +77,9 @@ class ChangeFeed:
         for flip in told.flips:
             self._flipped(flip)
         self.heard += len(told.flips)
-        self.lost += told.lost and self.position is not None
+        if told.lost and self.position is not None:
+            self.lost += 1
+            await self.on_lost()
         if told.position != self.position:
             self.position = told.position
             await self._keep(told.position)

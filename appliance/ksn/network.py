@@ -77,6 +77,8 @@ class Ksn:
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_withdraw: list[Callable[[int], None]] = []  # told the scope
         self.on_flip: list[Callable[[Flip], None]] = []
+        self.on_forget: list[Callable[[], None]] = []
+        self.epoch = 0
         self.on_answer: list[Callable[[Asker, Subject, Answer], None]] = []
         self.on_unanswered: list[Callable[[int, bytes, Trouble], None]] = []  # told scope, digest and why
         asking.on_answer = self._on_answer
@@ -146,6 +148,13 @@ class Ksn:
         self.counts["flipped"] += 1
         self._flipped(scopes, digest, verdict)
 
+    def forget(self, epoch: int) -> None:
+        """Let nothing count any more that was learnt in an earlier epoch: changes were missed since."""
+        self.epoch = epoch
+        self._unknown.clear()
+        for told in self.on_forget:
+            told()
+
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant that takes part no more, or on other terms."""
         for told in self.on_withdraw:
@@ -195,7 +204,7 @@ class Ksn:
         return Verdict(
             disposition,
             Source.KSN,
-            0,
+            self.epoch,
             int(now // _HOUR) * _HOUR,
             int(now + keep_seconds(answer.zone, random.random)),
             threat=answer.threat or (f"KSN.{answer.zone}" if disposition.is_detection else ""),

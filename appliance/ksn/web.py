@@ -100,6 +100,10 @@ class Web:
         for scope in (*self._participants.scopes(), KSN_SHARED_SCOPE):
             self._kept.pop((scope, Subject(flip.call, value, query)), None)
 
+    def forget(self) -> None:
+        """Let nothing count any more that KSN said."""
+        self._kept.clear()
+
     def __len__(self) -> int:
         """How many of KSN's answers are kept."""
         return len(self._kept)

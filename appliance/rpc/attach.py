@@ -106,7 +106,7 @@ async def _speak(voice: _Voice, session: Session, protection: Protection, limits
             await voice.say(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=some)))
         if session.generation_moved:
             session.generation_moved = False
-            change = guest_pb2.GenerationChange(generation=protection.generation)
+            change = guest_pb2.GenerationChange(generation=protection.told_generation())
             await voice.say(guest_pb2.AttachReply(generation=change))
         if not session.revoked:
             await session.news.wait()

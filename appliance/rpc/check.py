@@ -99,7 +99,7 @@ class CheckCall:
             request_id=request.request_id,
             outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
             details=[details[index] for index in sorted(details)] if details else None,
-            generation=self._protection.generation,
+            generation=self._protection.told_generation(),
             valid_for=self._keep_for(known.notable.values()) if known.notable else self._valid_for,
         )
 
@@ -210,13 +210,13 @@ class CheckCall:
 
     async def _send_late(self, late: list[Late]) -> None:
         by_request: defaultdict[int, list[verdict_pb2.Settled]] = defaultdict(list)
-        generation = self._protection.generation
+        generation = self._protection.told_generation()
         valid_for = self._keep_for(word for _, _, word in late if not isinstance(word, int))
         for request_id, index, word in late:
             if isinstance(word, int):
                 entry = wire.asked_for_content(index, word)
             else:
-                entry = wire.settled(index, word, generation)
+                entry = wire.settled(index, word, self._protection.told_generation)
             by_request[request_id].append(entry)
         for request_id, entries in by_request.items():
             reply = guest_pb2.CheckReply(

@@ -1,9 +1,11 @@
 """Domain values as messages of the wire, and the bounds that the wire promises."""
 
+from collections.abc import Callable
+
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import verdict_pb2
 
-from appliance.domain.outcome import Open
+from appliance.domain.outcome import Open, Source
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
 
 MAX_CHUNK_BYTES = 768 * 1024  # with the headers of many small files still under MAX_MESSAGE_BYTES
@@ -54,14 +56,19 @@ def detail_of(index: int, answer: Answer) -> verdict_pb2.Detail | None:
     return verdict_detail(index, answer) if answer.threat or answer.category else None
 
 
-def settled(index: int, answer: Answer, generation: int) -> verdict_pb2.Settled:
-    """An index that is answered for good. generation: the present one, for verdicts that hang on none."""
+def settled(index: int, answer: Answer, told: Callable[[int], int]) -> verdict_pb2.Settled:
+    """An index that is answered for good. told: a generation as guests know it; of 0, the present one."""
     return verdict_pb2.Settled(
         index=index,
         outcome=outcome_of(answer),
         detail=detail_of(index, answer),
-        generation=0 if isinstance(answer, NoAnswer) else answer.generation or generation,
+        generation=0 if isinstance(answer, NoAnswer) else told(_generation_of(answer)),
     )
+
+
+def _generation_of(answer: Verdict) -> int:
+    """The generation that a verdict hangs on, 0 for none."""
+    return answer.generation if answer.source is Source.ENGINE else 0
 
 
 def asked_for_content(index: int, lease: int) -> verdict_pb2.Settled:

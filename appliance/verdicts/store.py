@@ -23,6 +23,7 @@ from appliance.verdicts.decoded import MOST, Decoded, is_damaged
 from appliance.verdicts.environment import DAMAGED_FILE, Environment, StoreError
 from appliance.verdicts.eviction import Worth, choose, expendable, worth
 from appliance.verdicts.judged import Judged
+from appliance.verdicts.paging import Page, page
 from appliance.verdicts.stats import StoreStats, read_stats
 
 __all__ = ["StoreError", "StoreStats", "VerdictStore", "read_stats"]
@@ -123,6 +124,11 @@ class VerdictStore:
                     self._counts["damaged_records"] += 1
                     self.delete(scope, digest)
         return verdicts
+
+    def page(self, scope: int, start: bytes, count: int) -> Page:
+        """See paging.page. What waits to be written is written first."""
+        self.flush()
+        return page(self._environment, self.decode, _prefix(scope), start, count)
 
     def is_empty(self, scope: int) -> bool:
         """Whether nothing was ever stored in the scope; True spares a lookup there."""
@@ -363,8 +369,6 @@ class VerdictStore:
             window.append((key, Worth.DAMAGED if value is Worth.ENDED and is_damaged(data) else value))
         decoded.damaged = False
         return window, entries[count][0] if len(entries) > count else b""
-
-    # -- trouble -----------------------------------------------------------------------------
 
     def _on_error(self, error: lmdb.Error) -> None:
         """LMDB cannot read or write: begin anew where the file is damaged, else serve from memory."""

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from lightagent.v1 import verdict_pb2
 
 from appliance.config import KsnSettings
 from appliance.domain.policy import DEFAULT_TENANT, Decision
 from appliance.ksn_control import PolicyControl
+from appliance.private_ksn import flips as private_ksn_flips
 from appliance.private_ksn.reputation import Zone
 from appliance.private_ksn.store import Store
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
@@ -124,3 +126,29 @@ async def test_who_takes_part_no_more_hears_no_more(tmp_path: Path) -> None:
 
 def _results(store: LedgerStore) -> list[str]:
     return [entry.payload["result"] for entry in store.entries() if entry.payload["kind"] == "result"]
+
+
+async def test_after_changes_were_missed_nothing_that_was_learnt_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What KSN vouched for and what it did not know are asked about anew; guests hear that theirs is void."""
+    passed = b"innocent so far"
+    other = digest_of(passed)
+    async with flipping(tmp_path) as flips, RawGuest.connect(flips.svm) as guest:
+        flips.say(Zone.GREEN)
+        await flips.heard(1)
+        asked = await guest.ask(DIGEST)
+        assert (await guest.answer(asked.request_id)).outcome == verdict_pb2.OUTCOME_CLEAN
+        asked = await guest.ask(other)
+        lease = (await guest.answer(asked.request_id)).detail.lease
+        assert (await guest.send(lease, passed)).outcome == verdict_pb2.OUTCOME_NOT_DETECTED
+        monkeypatch.setattr(private_ksn_flips, "KEPT_CHANGES", 1)  # an import that changes more than are kept
+        private_ksn.feed(flips.store, "feed", {DIGEST.hex(): Zone.RED, other.hex(): Zone.RED})
+        flips.served.service.look_for_changes()
+        told = await asyncio.wait_for(guest.attach.read(), 30)
+        assert told.generation.generation not in (0, guest.generation)
+        asked = await guest.ask(DIGEST)
+        assert (await guest.answer(asked.request_id)).outcome == verdict_pb2.OUTCOME_MALICIOUS
+        revocation = await asyncio.wait_for(guest.attach.read(), 30)
+        assert list(revocation.revocation.sha256) == [other]
+        assert (await guest.ask(other)).outcomes[0] == verdict_pb2.OUTCOME_MALICIOUS

@@ -42,7 +42,7 @@ class Nobody:
 
 def parts(environment: StateEnvironment, settings: KsnSettings) -> KsnParts:
     """The parts."""
-    return assemble(settings, environment, Nobody())
+    return assemble(settings, environment, Nobody(), lambda _scope, _start, _count: ((), None))
 
 
 def test_nothing_is_put_together_where_ksn_is_not_enabled(environment: StateEnvironment) -> None:

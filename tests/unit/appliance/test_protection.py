@@ -329,6 +329,7 @@ class Known:
     def __init__(self, shared: bool = False) -> None:
         """shared: whether those who take part see each other's answers."""
         self.shared = shared
+        self.epoch = 0
         self.where = {DEFAULT_TENANT_SCOPE}
         self.asked: list[tuple[str, bytes, float]] = []
         self.done: list[Callable[[], None]] = []

@@ -17,23 +17,28 @@ def test_the_numbers_of_the_domain_are_those_of_the_wire() -> None:
     assert {**sources, "SOURCE_UNSPECIFIED": 0} == dict(verdict_pb2.Source.items())
 
 
+def told(generation: int) -> int:
+    """A generation as guests know it."""
+    return 1000 + (generation or 9)
+
+
 def test_a_detection_carries_its_detail() -> None:
     """Threat, engine, member and source go along."""
-    settled = wire.settled(3, BAD, 9)
+    settled = wire.settled(3, BAD, told)
     assert (settled.index, settled.outcome) == (3, verdict_pb2.OUTCOME_MALICIOUS)
     assert (settled.detail.threat, settled.detail.engine, settled.detail.member) == ("T", "yara", "a!b")
-    assert settled.generation == BAD.generation
+    assert settled.generation == told(BAD.generation)
 
 
 def test_a_verdict_that_hangs_on_no_generation_counts_for_the_present_one() -> None:
     """What an administrator said is kept by guests like any other verdict."""
     allowed = Verdict(Disposition.CLEAN, Source.OVERRIDE, 0, 0)
-    assert wire.settled(0, allowed, 9).generation == 9
+    assert wire.settled(0, allowed, told).generation == told(0)
 
 
 def test_an_unanswered_end_may_not_be_kept() -> None:
     """It carries a reason and no generation that it would count for."""
-    settled = wire.settled(0, NoAnswer(Unanswered.TIMED_OUT, "too slow"), 9)
+    settled = wire.settled(0, NoAnswer(Unanswered.TIMED_OUT, "too slow"), told)
     assert settled.generation == 0
     assert settled.detail.reason == "too slow"
 
