@@ -5,10 +5,11 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, guest_pb2
@@ -297,9 +298,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
-            group.create_task(_follow(parts.ksn)),
-            group.create_task(_relearn(parts.ksn)),
-            group.create_task(_ask_later(parts.ksn)),
+            *map(group.create_task, _beside(parts.ksn)),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield
@@ -307,40 +306,29 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             task.cancel()
 
 
-async def _follow(ksn: KsnParts) -> None:
-    """Hear which reputations changed, where the service tells."""
+def _beside(ksn: KsnParts) -> list[Coroutine[Any, Any, None]]:
+    """What is done for KSN beside answering guests; a fault of this program in it must not end the SVM."""
+    parts = {
+        "changes of KSN are followed no more": ksn.feed,
+        "what KSN changed unheard is not asked anew": ksn.relearning,
+        "results of KSN are not asked for any more": ksn.results,
+        "nothing is asked of KSN later any more": ksn.later,
+    }
+    return [_apart(sentence, part.run) for sentence, part in parts.items() if part is not None]
+
+
+async def _apart(sentence: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do something, and write a line where this program fails in it."""
     try:
-        if ksn.feed is not None:
-            await ksn.feed.run()
-    except Exception as error:  # a fault of this program in hearing KSN must not end the SVM
-        log.error("changes of KSN are followed no more", why=f"{type(error).__name__}: {error}")
-
-
-async def _relearn(ksn: KsnParts) -> None:
-    """Have asked anew what engines found nothing in, after changes of KSN were missed."""
-    try:
-        if ksn.relearning is not None:
-            await ksn.relearning.run()
-    except Exception as error:  # a fault of this program in what nobody waits for must not end the SVM
-        log.error("what KSN changed unheard is not asked anew", why=f"{type(error).__name__}: {error}")
-
-
-async def _ask_later(ksn: KsnParts) -> None:
-    """Ask about what was scanned while KSN gave no answer."""
-    try:
-        if ksn.later is not None:
-            await ksn.later.run()
-    except Exception as error:  # a fault of this program in what nobody waits for must not end the SVM
-        log.error("nothing is asked of KSN later any more", why=f"{type(error).__name__}: {error}")
+        await work()
+    except Exception as error:
+        log.error("part of KSN failed", so=sentence, why=f"{type(error).__name__}: {error}")
 
 
 async def _report(ksn: KsnParts) -> None:
     """Tell the service how much was done, where it takes that."""
-    try:
-        if ksn.statistics is not None:
-            await ksn.statistics.report()
-    except Exception as error:  # a fault of this program in reporting must not end the SVM
-        log.error("usage statistics were not sent", why=f"{type(error).__name__}: {error}")
+    if ksn.statistics is not None:
+        await _apart("usage statistics were not sent", ksn.statistics.report)
 
 
 async def _flush_ledger(ksn: KsnParts) -> None:

@@ -26,6 +26,7 @@ from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.relearning import Page, Relearning
 from appliance.ksn.reputation import Call
+from appliance.ksn.results import Results
 from appliance.ksn.spent import last_day
 from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
@@ -66,6 +67,7 @@ class KsnParts:
     key: ApiKey | None = None
     later: Later | None = None
     relearning: Relearning | None = None
+    results: Results | None = None
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -89,10 +91,12 @@ class KsnParts:
             return {}
         left, submitter = network.asking.quota_left(), self.submitter
         submitted = {} if submitter is None else submitter.counts
+        results = {} if self.results is None else self.results.counts
         later = {} if self.later is None else {**self.later.counts, "waiting": len(self.later)}
         return {
             **{f"ksn_{name}": float(count) for name, count in network.counts.items()},
             **{f"ksn_submit_{name}": float(count) for name, count in submitted.items()},
+            **{f"ksn_results_{name}": float(count) for name, count in results.items()},
             **{f"ksn_later_{name}": float(count) for name, count in later.items()},
             "ksn_over_share": network.asking.over_share,
             "ksn_under_way": network.asking.under_way,
@@ -161,6 +165,7 @@ def assemble(
     feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
+    results = None if submitter is None else _results(network, submitter)
     _restore(ledger, quota, service.name, participants, submitter)
     later = _later(network)
     relearning = _relearning(network, later, page, positions, feed)
@@ -168,7 +173,7 @@ def assemble(
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
     key = ApiKey(settings.api_key_file, service, asking.ask_again)
     return KsnParts(
-        policies, participants, network, place, feed, submitter, statistics, key, later, relearning
+        policies, participants, network, place, feed, submitter, statistics, key, later, relearning, results
     )
 
 
@@ -197,6 +202,14 @@ def _submitter(network: Ksn, settings: SubmitSettings) -> Submitter:
     submitter = Submitter(network.asking, network.participants, network.is_unknown, terms, time.monotonic)
     network.on_withdraw.append(submitter.withdraw)
     return submitter
+
+
+def _results(network: Ksn, submitter: Submitter) -> Results:
+    """Return what asks what became of what was handed over; it hears of consent that is withdrawn."""
+    results = Results(network.asking, network.participants, time.monotonic)
+    submitter.on_sent = results.sent
+    network.on_withdraw.append(results.withdraw)
+    return results
 
 
 def _later(network: Ksn) -> Later:

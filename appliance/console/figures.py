@@ -114,6 +114,8 @@ FIGURES = {
     "ksn_later_answered": Figure("counter", "Answers to those"),
     "ksn_later_dropped": Figure("counter", "Digests of them that were dropped for want of room"),
     "ksn_later_waiting": Figure("gauge", "Digests that wait to be asked about later"),
+    "ksn_results_asked": Figure("counter", "Times that it was asked what became of content"),
+    "ksn_results_decided": Figure("counter", "Answers to that which decided something"),
     "ksn_submit_queued": Figure("counter", "Contents that were put into the queue for analysis"),
     "ksn_submit_sent": Figure("counter", "Contents, or parts of them, that were handed over"),
     "ksn_submit_sent_bytes": Figure("counter", "Bytes of them"),

@@ -186,7 +186,7 @@ class Ksn:
         """Keep what a service said, whether or not somebody still waits for it."""
         for told in self.on_answer:
             told(asker, subject, answer)
-        if subject.call is not Call.HASH or not self.takes_part(asker.scope):
+        if subject.call not in (Call.HASH, Call.RESULT) or not self.takes_part(asker.scope):
             return
         digest, now = bytes.fromhex(subject.value), self._clock()
         if RULINGS[answer.zone].disposition is None:

@@ -160,7 +160,7 @@ class Submitter:
     """Decides, holds and sends. Lives on one event loop.
 
     counts: contents that were queued, sent (and their bytes), and that were not sent, by why. trouble: what
-    is or was last in the way, a sentence for people, "" for nothing.
+    is or was last in the way, a sentence for people, "" for nothing. on_sent: told what the service took.
     """
 
     def __init__(
@@ -176,6 +176,7 @@ class Submitter:
             ("queued", "sent", "sent_bytes", "over_budget", "no_room", "withdrawn", "failed"), 0
         )
         self.trouble = ""
+        self.on_sent: Callable[[Guest, bytes], None] = lambda _guest, _digest: None
         self._asking = asking
         self._participants = participants
         self._unknown = unknown
@@ -311,6 +312,7 @@ class Submitter:
         if said is None:
             self.counts["sent"] += 1
             self.counts["sent_bytes"] += held.length
+            self.on_sent(held.guest, held.digest)
             self.trouble = ""
         elif said.why is Trouble.WITHDRAWN:
             self.counts["withdrawn"] += 1

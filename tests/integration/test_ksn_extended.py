@@ -10,6 +10,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config import BreakerSettings, KsnSettings, StatisticsSettings, SubmitSettings
 from appliance.domain.policy import DEFAULT_TENANT, Mode
+from appliance.ksn import results
 from appliance.ksn.statistics import Statistics
 from appliance.ksn.submitting import Submitter
 from appliance.ksn_control import PolicyControl
@@ -113,6 +114,27 @@ async def test_an_unknown_script_is_handed_over_and_the_ledger_has_it(tmp_path: 
         content = f"sha256 {digest}, offset 0, length {len(SCRIPT)}"
         assert request["fields"] == {"submitted digest": digest, "content": content}
         assert (request["tenant"], request["mode"]) == (DEFAULT_TENANT, "extended")
+
+
+async def test_what_an_analysis_finds_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result is asked for; what nobody knew when it was handed over is revoked."""
+    monkeypatch.setattr(results, "WAITS", (0.2, 0.2, 0.2))
+
+    async def act(connection: Connection) -> None:
+        found = {"Zone": "Red", "Status": "complete", "DetectionsInfo": [{"DetectionName": "Found.Late"}]}
+        is_result = connection.received.path.endswith("getresult/file")
+        await (faults.answers(found) if is_result else knows_nothing())(connection)
+
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn, RawGuest.connect(ksn.svm) as guest:
+        await ksn.accept(mode=Mode.EXTENDED)
+        ksn.service.act = act
+        assert await scan(guest, SCRIPT) == verdict_pb2.OUTCOME_NOT_DETECTED
+        revocation = await asyncio.wait_for(guest.attach.read(), DEADLINE)
+        assert list(revocation.revocation.sha256) == [digest_of(SCRIPT)]
+        reply = await guest.ask(digest_of(SCRIPT))
+        assert reply.details[0].threat == "Found.Late"
+        calls = [entry["call"] for entry in await ksn.ledger() if entry["kind"] == "request"]
+        assert calls == ["hash", "submit", "result"]
 
 
 async def test_a_restart_does_not_begin_the_day_anew(tmp_path: Path) -> None:
