@@ -11,6 +11,7 @@ from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.asking import Outcome
+from appliance.ksn.at_home import AT_HOME, SENTENCE
 from appliance.ksn.checking import Step, check
 from appliance.ksn.network import Ksn
 from appliance.ksn.reputation import Call, Subject
@@ -112,6 +113,8 @@ class PolicyControl:
     async def look_up(self, tenant: str, digest: bytes) -> LookUpView:
         """Ask about a digest on behalf of a tenant."""
         network, asker = self._asker(tenant, "svm ksn lookup")
+        if digest in AT_HOME:
+            raise ControlRefused(f"nothing was sent: {SENTENCE}")
         outcome = await network.look_up(asker, digest, LOOK_UP_SECONDS)
         return _view_of(outcome, Subject(Call.HASH, digest.hex()))
 

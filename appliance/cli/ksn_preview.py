@@ -2,15 +2,18 @@
 
 import argparse
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.cli.console import DONE, CommandError, Console, exit_codes, table
+from appliance.config import SubmitSettings, load
 from appliance.domain.digest import BadDigest, parse_digest
 from appliance.domain.policy import Mode
+from appliance.ksn.at_home import AT_HOME, SENTENCE
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
-from appliance.ksn.reputation import Call, Request, Subject
-from appliance.ksn.statement import HEADERS, disclosed, fields_of, request_for
+from appliance.ksn.reputation import Call, Part, Request, Subject
+from appliance.ksn.statement import HEADERS, disclosed, fields_of, request_for, submission
 from appliance.ksn.weburl import BadUrl, WebResource, parse_url
 
 _DESCRIPTION = """\
@@ -32,12 +35,12 @@ examples:
 
 Line = tuple[str, str, str]  # call, field, value
 
-# Kinds of files that can be handed over, with what is to be said of it.
-_NOTES = {
-    Kind.EXECUTABLE: "",
-    Kind.DOCUMENT: "it is a document: it is submitted only if a threat was found in it, and both the tenant "
-    "(svm policy change --documents yes) and the provider (ksn.submit.documents) allow that",
-}
+_DOCUMENT = (
+    "it is a document: it is submitted only if a threat was found in it, and the tenant allows it "
+    "(svm policy change --documents yes)"
+)
+_NO_DOCUMENT = "it is a document: the provider has none submitted (ksn.submit.documents)"
+_LOCAL = "this host is known in its own network only: a service outside cannot know it"
 _NEVER = "it is neither a program nor a document: it is submitted in no mode"
 
 
@@ -47,6 +50,7 @@ def add(verbs: Any) -> None:
         "preview", help="what would be sent; sends nothing", description=_DESCRIPTION, epilog=_EPILOG
     )
     parser.add_argument("subject", metavar="FILE|DIGEST|URL")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the SVM's settings (KVMLA_CONFIG)")
     parser.set_defaults(run=_preview)
 
 
@@ -56,17 +60,15 @@ def _preview(args: argparse.Namespace, console: Console) -> int:
     if digest is not None:
         shown, note = {mode: _of_digest(digest, mode) for mode in Mode}, ""
     elif "://" not in subject and _is_file(subject):
-        kind = _file_kind(Path(subject))
-        shown = {mode: _of_file(Path(subject), kind, mode) for mode in Mode}
-        note = _NOTES.get(kind, _NEVER)
+        file = _look(Path(subject), load(args.config, console.environ).ksn.submit)
+        digest, note = file.digest, file.note
+        shown = {mode: _of_file(file, mode) for mode in Mode}
     else:
         web = _as_web(subject)
         shown = {mode: _of_web(web, mode) for mode in Mode}
-        note = (
-            ""
-            if web.public
-            else "this host is known in its own network only: a service outside cannot know it"
-        )
+        note = "" if web.public else _LOCAL
+    if digest in AT_HOME:
+        shown, note = {mode: [] for mode in Mode}, SENTENCE
     for mode in Mode:
         console.say(f"in {mode.name.lower()} mode:", *table(("call", "field", "value"), shown[mode]), "")
     console.say(f"with each request go the headers {', '.join(HEADERS)}", *filter(None, [note]))
@@ -82,10 +84,29 @@ def file_digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _file_kind(path: Path) -> Kind:
-    """Return the kind of a file as the SVM would see it. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as the SVM would see it. part: what would be handed over of it, None for nothing."""
+
+    digest: bytes
+    part: Part | None
+    note: str
+
+
+def _look(path: Path, settings: SubmitSettings) -> _File:
+    """Return what would become of a file. Raises CommandError or OSError."""
+    digest = file_digest(path)
     with path.open("rb") as file:
-        return kind_of(file.read(HEAD_BYTES))
+        kind = kind_of(file.read(HEAD_BYTES))
+        if kind is Kind.DOCUMENT and not settings.documents:
+            return _File(digest, None, _NO_DOCUMENT)
+        if kind not in (Kind.EXECUTABLE, Kind.DOCUMENT):
+            return _File(digest, None, _NEVER)
+        file.seek(0)
+        whole = path.stat().st_size <= settings.max_file_mib << 20
+        data = file.read(settings.max_file_mib << 20 if whole else settings.part_mib << 20)
+    note = _DOCUMENT if kind is Kind.DOCUMENT else ""
+    return _File(digest, Part(digest, 0, data) if data else None, note)
 
 
 def _as_digest(text: str) -> bytes | None:
@@ -119,20 +140,12 @@ def _of_digest(digest: bytes, mode: Mode) -> list[Line]:
     return _lines(request_for(Subject(Call.HASH, digest.hex()), mode))
 
 
-def _of_file(path: Path, kind: Kind, mode: Mode) -> list[Line]:
-    """Return what its digest leads to, and where mode and kind have it the file being submitted."""
-    digest = file_digest(path)
-    if kind not in _NOTES:
-        return _of_digest(digest, mode)
-    values = {
-        "submitted digest": digest.hex(),
-        "content": f"the file or a part of it, {path.stat().st_size:,} bytes at most",
-    }
-    lines = _of_digest(digest, mode)
-    for field in fields_of(Call.SUBMIT, mode):
-        lines.append((str(Call.SUBMIT), field.name, values[field.name]))
-    if fields_of(Call.RESULT, mode):
-        lines += _lines(request_for(Subject(Call.RESULT, digest.hex()), mode))
+def _of_file(file: _File, mode: Mode) -> list[Line]:
+    """Return what its digest leads to, and where the mode has it the file being submitted."""
+    lines = _of_digest(file.digest, mode)
+    if file.part is not None and fields_of(Call.SUBMIT, mode):
+        lines += _lines(submission(file.part, mode))
+        lines += _lines(request_for(Subject(Call.RESULT, file.digest.hex()), mode))
     return lines
 
 

@@ -7,7 +7,6 @@ with the quota spent costs no more than one without KSN.
 """
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
@@ -19,6 +18,7 @@ from appliance.domain.participation import Participation, Reason
 from appliance.domain.verdict import Verdict
 from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.asking import Asking, Outcome
+from appliance.ksn.at_home import AT_HOME
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.participation import Participants, Reasons
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
@@ -27,11 +27,6 @@ from appliance.ksn.zones import RULINGS, keep_seconds
 ENGINE: Final = "ksn"  # as in Verdict.engine
 MOST_UNKNOWN: Final = 32_768  # digests of which it is remembered that KSN does not know them
 _HOUR: Final = 3600
-# Contents that every system holds; asking about them tells nothing to anybody.
-AT_HOME: Final = frozenset(
-    hashlib.sha256(content).digest()
-    for content in (b"", b"\n", b"\r\n", b" ", b"\0", b"0", b"0\n", b"1", b"1\n")
-)
 
 
 class Verdicts(Protocol):

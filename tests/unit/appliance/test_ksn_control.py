@@ -1,6 +1,7 @@
 """Tests of appliance/ksn_control.py, over a real SVM and a service of the test's own."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -292,3 +293,12 @@ async def test_an_address_is_asked_about_step_by_step(tmp_path: Path) -> None:
         view = await ksn.control.look_up_url(DEFAULT_TENANT, resource)
         assert view.answer is not None
         assert (view.answer.zone, view.asked) == (Zone.NOT_FOUND, "domain example.com")
+
+
+async def test_what_every_system_holds_is_not_looked_up(tmp_path: Path) -> None:
+    """The empty file tells nothing to anybody, and nothing is sent."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+        with pytest.raises(ControlRefused, match="every system holds this content"):
+            await ksn.control.look_up(DEFAULT_TENANT, hashlib.sha256(b"").digest())
+        assert await ksn.ledger() == []

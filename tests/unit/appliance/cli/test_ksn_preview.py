@@ -22,9 +22,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", forbidden)
 
 
-def preview(subject: object) -> Ran:
+def preview(*words: object) -> Ran:
     """Run `svm ksn preview`."""
-    return svm("ksn", "preview", subject)
+    return svm("ksn", "preview", *words)
 
 
 def lines(ran: Ran, mode: str) -> list[list[str]]:
@@ -52,21 +52,44 @@ def test_a_file_leaves_in_extended_mode_alone(tmp_path: Path) -> None:
     assert extended == [
         f"hash digest {digest}",
         f"submit submitted digest {digest}",
-        "submit content the file or a part of it, 1,234 bytes at most",
+        f"submit content sha256 {digest}, offset 0, length 1234",
         f"result analysed digest {digest}",
     ]
     assert "secret-name" not in ran.out
 
 
+def test_of_a_large_file_its_part_is_shown(tmp_path: Path) -> None:
+    """As the provider has set it: the content by digest, offset and length of what would leave."""
+    path, config = tmp_path / "large.sh", tmp_path / "svm.toml"
+    path.write_bytes(b"#!" + b"x" * (3 << 20))
+    config.write_text("[ksn.submit]\nmax_file_mib = 2\npart_mib = 1\n")
+    ran = preview(path, "--config", config)
+    part = hashlib.sha256(b"#!" + b"x" * ((1 << 20) - 2)).hexdigest()
+    shown = [" ".join(line) for line in lines(ran, "extended")]
+    assert f"submit content           sha256 {part}, offset 0, length 1048576" in shown
+
+
 def test_a_document_is_said_to_need_the_word_of_both(tmp_path: Path) -> None:
-    """What would leave is shown, and under which conditions alone."""
-    path = tmp_path / "letter.pdf"
+    """Where the provider has none submitted it is not shown; else with the conditions."""
+    path, config = tmp_path / "letter.pdf", tmp_path / "svm.toml"
     path.write_bytes(b"%PDF-1.7")
     ran = preview(path)
+    assert [line[0] for line in lines(ran, "extended")] == ["hash"]
+    assert "the provider has none submitted (ksn.submit.documents)" in ran.out
+    config.write_text("[ksn.submit]\ndocuments = true\n")
+    ran = preview(path, "--config", config)
     assert [line[0] for line in lines(ran, "extended")] == ["hash", "submit", "submit", "result"]
-    assert (
-        "only if a threat was found in it, and both the tenant (svm policy change --documents yes)" in ran.out
-    )
+    assert "and the tenant allows it (svm policy change --documents yes)" in ran.out
+
+
+def test_what_every_system_holds_is_never_asked_about(tmp_path: Path) -> None:
+    """The empty file, by name or by digest."""
+    path = tmp_path / "empty"
+    path.touch()
+    for subject in (path, hashlib.sha256(b"").hexdigest()):
+        ran = preview(subject)
+        assert lines(ran, "standard") == lines(ran, "extended") == []
+        assert "every system holds this content: KSN is never asked about it" in ran.out
 
 
 def test_what_is_neither_program_nor_document_is_not_submitted(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from appliance.domain.policy import Mode
 from appliance.domain.verdict import Verdict
 from appliance.ksn.asker import Unknown
 from appliance.ksn.asking import Asking
+from appliance.ksn.at_home import AT_HOME
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.ledger import DisclosureLedger
-from appliance.ksn.network import AT_HOME, MOST_UNKNOWN, Ksn
+from appliance.ksn.network import MOST_UNKNOWN, Ksn
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Answer, Call, Changes, Flip, Request, Trouble
