@@ -203,6 +203,8 @@ class OpenTip:
         if self._closed:
             raise ReputationError(Trouble.UNREACHABLE, f"{self.name} is asked no more: the program ends")
         if self._session is None:
+            # aiohttp tells a proxy these, too, in the clear, before the tunnel stands: nothing may be among
+            # them that is not for everybody. The key goes with each request.
             headers: dict[str, str] = {
                 USER_AGENT: "kvm-light-agent",
                 ACCEPT: "application/json",
@@ -239,6 +241,11 @@ def _checked(endpoint: Endpoint) -> str:
     if parts.scheme == "http" and host not in _HOME:
         raise BadEndpoint(
             f"{endpoint.base_url[:200]!r} would send the API key in the clear: give an https:// URL"
+        )
+    if parts.scheme == "http" and endpoint.proxy is not None:
+        raise BadEndpoint(
+            f"{endpoint.base_url[:200]!r} would send the API key to the proxy in the clear: give an https:// "
+            "URL, or no proxy"
         )
     _check_key(endpoint.api_key)
     return endpoint.base_url
