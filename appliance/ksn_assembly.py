@@ -1,6 +1,7 @@
 """Puts KSN together from the settings: the gate always, the rest only where the provider has enabled it."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,11 +17,12 @@ from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.checking import Place
-from appliance.ksn.feed import ChangeFeed
+from appliance.ksn.feed import ChangeFeed, Timing
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
+from appliance.ksn.pacing import Pace, PaceTerms
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
 from appliance.ksn.reputation import Call
@@ -161,8 +163,24 @@ def assemble(
     later = _later(network)
     totals = _totals(network, later, done)
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
-    key = ApiKey(settings.api_key_file, service, asking.ask_again)
+    key = ApiKey(settings.api_key_file, service, _ask_again(asking, feed, statistics))
     return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later)
+
+
+def _ask_again(
+    asking: Asking, feed: ChangeFeed | None, statistics: Statistics | None
+) -> Callable[[bool], bool]:
+    """Return what has everything tried again that a service had refused, or had not."""
+
+    def ask_again(changed: bool) -> bool:
+        again = asking.ask_again(changed)
+        if feed is not None:
+            feed.ask_again()
+        if statistics is not None:
+            statistics.ask_again()
+        return again
+
+    return ask_again
 
 
 def _restore(
@@ -279,4 +297,5 @@ def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
         network.flip,
         lambda: positions.get(place.base_url),
         keep,
+        Timing(Pace(PaceTerms(), time.monotonic, random.random), time.monotonic),
     )

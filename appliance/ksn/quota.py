@@ -135,10 +135,6 @@ class Quota:
             self._minute.take(now - age, payer)
             self._day.take(now - age, payer)
 
-    def another(self) -> "Quota":
-        """Return one on the same terms with a count of its own."""
-        return Quota(self._terms, self._clock)
-
     def seconds_to_room(self, payer: str = _ANYBODY) -> float:
         """How long until a request may go out, but for his share; 0 for now."""
         now = self._clock()

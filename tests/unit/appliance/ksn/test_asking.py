@@ -27,7 +27,9 @@ from tests.support.scanning import until
 
 ASKER = Asker(16, "default", "guest", KsnType.PRIVATE, Mode.STANDARD, 1)
 OTHER = replace(ASKER, scope=17, tenant="another", guest="other")
+HOUSE = replace(ASKER, standing=Standing.HOUSE)
 SUBJECT = Subject(Call.HASH, "ab" * 32)
+CHANGES = changes_since(0, 1, Mode.STANDARD)
 PART = Part(bytes(32), 0, b"content")
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
@@ -369,7 +371,7 @@ async def test_no_request_goes_out_after_consent_was_withdrawn(bench: Bench) -> 
             return await asyncio.Future[int]()
 
     slow = Slow()
-    bench.asking._ledger = slow
+    bench.asking._recorded._ledger = slow
     async with asyncio.TaskGroup() as group:
         asked = [
             group.create_task(bench.why(subject=Subject(Call.DOMAIN, name)))
@@ -463,17 +465,32 @@ class Telling(Broken):
         return Changes(7)
 
 
-async def test_waiting_for_changes_is_nobodys_to_prevent(bench: Bench) -> None:
-    """It has a count of its own: the questions' is spent, and it does not touch theirs."""
-    await bench.restart(quota=QuotaTerms(per_minute=1))
+async def test_waiting_for_changes_is_not_of_the_quota(bench: Bench) -> None:
+    """That is for questions: it goes out when their quota is spent, and takes none of it."""
+    await bench.restart(quota=QuotaTerms(per_minute=2, per_day=2))
     asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
-    request = changes_since(0, 1, Mode.STANDARD)
-    house = replace(ASKER, standing=Standing.HOUSE)
+    for _ in range(3):
+        assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+    assert asking.quota_left() == 2
     assert isinstance(await bench.ask(), Answer)
-    assert await asking.watch(house, request, PATIENCE) == Changes(7)
-    again = await asking.watch(house, request, PATIENCE)
-    assert isinstance(again, Unknown)
-    assert again.why is Trouble.QUOTA
+    assert await bench.why() is Trouble.QUOTA
+    assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+
+
+async def test_waiting_for_changes_goes_on_where_a_service_failed(bench: Bench) -> None:
+    """So what flips is heard as soon as it does well again; not where the credentials were refused."""
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert await bench.why() is Trouble.PAUSED
+    assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+    await bench.restart()
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.act = ksn.says(b"", 401)
+    await bench.why()
+    refused = await asking.watch(HOUSE, CHANGES, PATIENCE)
+    assert isinstance(refused, Unknown)
+    assert refused.why is Trouble.PAUSED
 
 
 async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:

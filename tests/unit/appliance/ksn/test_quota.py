@@ -144,14 +144,6 @@ def test_nobody_is_remembered_who_has_used_nothing() -> None:
     assert len(quota._minute._used) == 0
 
 
-def test_another_quota_has_a_count_of_its_own() -> None:
-    """On the same terms."""
-    quota, _ = made(1, 0)
-    other = quota.another()
-    assert quota.take()
-    assert [other.take(), other.take()] == [True, False]
-
-
 def test_a_service_that_has_enough_is_left_alone() -> None:
     """Longer each time up to a bound; the answer of one that serves again shortens it."""
     quota, clock = made(0, 0)
