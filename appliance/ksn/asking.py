@@ -23,6 +23,7 @@ from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, Permit, State
 from appliance.ksn.quota import AskingTerms, Quota
 from appliance.ksn.recorded import WITHDRAWN, Exchange, Recorded
 from appliance.ksn.reputation import (
+    BESIDE_QUESTIONS,
     Answer,
     Call,
     Changes,
@@ -136,16 +137,19 @@ class Asking:
         """As the ledger has it."""
         return self._service.name
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
-        """Why nothing would go out now, whoever asks, or for this one; None where something would."""
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
+        """Why nothing would go out now, whoever asks, or for this one; None where something would.
+
+        call: what would; what is handed over may be turned away where questions are answered.
+        """
         name = self.service_name
         if self._breaker.state is State.OPEN:
             if self._breaker.refused:
                 return Unknown(Trouble.REFUSED, _REFUSED.format(name, self._breaker.seconds_to_try() / 60))
             return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
-        wait = self._quota.seconds_to_room()
-        if wait:
-            return self._spent(wait)
+        away, wait = self._turned_away(call), self._quota.seconds_to_room()
+        if away is not None or wait:
+            return away or self._spent(wait)
         return None if asker is None else self.trouble_of(asker)
 
     def trouble_of(self, asker: Asker) -> Unknown | None:
@@ -155,6 +159,13 @@ class Asking:
 
     def _spent(self, wait: float) -> Unknown:
         return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s")
+
+    def _turned_away(self, call: Call) -> Unknown | None:
+        """Why a call does not go out that the service turned away a while ago."""
+        wait = self._quota.seconds_turned_away(call)
+        what = f"turns {call} away for now" if call in BESIDE_QUESTIONS else "says that the quota is spent"
+        said = f"{self.service_name} {what}: it is tried again in {wait:.0f} s"
+        return Unknown(Trouble.QUOTA, said) if wait else None
 
     def _over_share(self, asker: Asker) -> Unknown | None:
         """As `trouble_of`, and counted."""
@@ -315,11 +326,10 @@ class Asking:
         self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange
     ) -> Answer | Unknown | None:
         """Send a request if breaker and quota let it through, and tell both how it went."""
-        if not self.allows(asker):
-            return WITHDRAWN
+        why_not = self._why_not(asker, request)
+        if why_not is not None:
+            return why_not
         if _is_patient(request):
-            if self._breaker.refused and self._breaker.state is State.OPEN:
-                return self._left_alone()
             return await self._recorded.exchange(asker, request, exchange, lambda: self.allows(asker))
         flight.permit = self._breaker.begin()
         if flight.permit is None:
@@ -331,12 +341,12 @@ class Asking:
             reply = await self._exchange(flight, asker, request, exchange)
             if flight.sent:
                 end = End.SERVED
-                self._quota.served()
+                self._quota.served(request.call)
             return reply
         except ReputationError as error:
             end = END_BY_TROUBLE.get(error.trouble, End.SERVED)
             if error.trouble is Trouble.QUOTA:
-                self._quota.spent()
+                self._quota.spent(request.call)
             raise
         except Exception:  # the driver breaks its word
             end = End.FAILED
@@ -362,6 +372,15 @@ class Asking:
         finally:
             if not flight.sent:
                 self._quota.give_back(asker.payer)
+
+    def _why_not(self, asker: Asker, request: Request) -> Unknown | None:
+        """Why a request does not go out, as far as that is known before it takes part of the quota."""
+        if not self.allows(asker):
+            return WITHDRAWN
+        if _is_patient(request):
+            refused = self._breaker.refused and self._breaker.state is State.OPEN
+            return self._left_alone() if refused else None
+        return self._turned_away(request.call)
 
     def _left_alone(self) -> Unknown:
         why = "it refused the credentials" if self._breaker.refused else "it failed lately"

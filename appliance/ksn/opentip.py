@@ -21,7 +21,15 @@ import aiohttp
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT
 
 from appliance.ksn.opentip_json import read_answer, read_changes
-from appliance.ksn.reputation import Answer, Call, Changes, ReputationError, Request, Trouble
+from appliance.ksn.reputation import (
+    BESIDE_QUESTIONS,
+    Answer,
+    Call,
+    Changes,
+    ReputationError,
+    Request,
+    Trouble,
+)
 from appliance.ksn.statement import placed
 from appliance.ksn.zones import Zone
 
@@ -42,6 +50,7 @@ _PATHS = {
 }
 _NOTHING, _GONE = 404, 410  # 410: changes that the service keeps no more
 _OURS = {Call.STATISTICS, Call.CHANGES}
+_TURNED_AWAY = {403, 429, 507}  # 507: for want of room
 _HOME = {"localhost", "127.0.0.1", "::1"}
 
 _STATUSES = {
@@ -178,6 +187,8 @@ class OpenTip:
             if response.content_type != "application/json" or response.headers.get("Content-Encoding"):
                 raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is not plain JSON")
             return
+        if status in _TURNED_AWAY and call in BESIDE_QUESTIONS:
+            raise ReputationError(Trouble.QUOTA, f"{self.name} turns {call} away for now (HTTP {status})")
         if status >= 500:
             raise ReputationError(Trouble.UNREACHABLE, f"{self.name} cannot serve now (HTTP {status})")
         if 300 <= status < 400:

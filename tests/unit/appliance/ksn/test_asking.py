@@ -220,6 +220,40 @@ async def test_a_spent_quota_in_the_middle_pauses_everybody(bench: Bench) -> Non
     assert bench.breaker.state is State.CLOSED
 
 
+@pytest.mark.parametrize("status", [403, 429, 507])
+async def test_what_is_handed_over_is_turned_away_by_itself(bench: Bench, status: int) -> None:
+    """The service has no room for contents: none is sent for a while, and questions go on as before."""
+    extended, request = replace(ASKER, mode=Mode.EXTENDED), submission(PART, Mode.EXTENDED)
+    bench.service.act = ksn.says(b"", status)
+    first = await bench.asking.send(extended, request, PATIENCE)
+    bench.service.act = ksn.answers()
+    second = await bench.asking.send(extended, request, PATIENCE)
+    for said in (first, second):
+        assert said is not None
+        assert said.why is Trouble.QUOTA
+        assert "turns submit away for now" in said.reason
+    assert len(bench.service.received) == 1
+    assert isinstance(await bench.ask(), Answer)
+    assert bench.asking.trouble() is None
+    trouble = bench.asking.trouble(extended, Call.SUBMIT)
+    assert trouble is not None
+    assert "it is tried again in 60 s" in trouble.reason
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_a_change_poll_that_is_turned_away_is_in_nobodys_way(bench: Bench) -> None:
+    """Too many wait at the service: questions go on, and the feed decides when it asks again."""
+    endpoint = Endpoint(bench.service.base_url, "key", ours=True)
+    asking = Asking(OpenTip("stand-in", endpoint), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.changes = 403
+    for _ in range(2):
+        said = await asking.watch(HOUSE, CHANGES, PATIENCE)
+        assert isinstance(said, Unknown)
+        assert (said.why, "turns changes away" in said.reason) == (Trouble.QUOTA, True)
+    assert isinstance(await asking.ask(ASKER, SUBJECT, PATIENCE), Answer)
+    await asking.close()
+
+
 async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
     """What one has used another has not, and it says when there is room."""
     await bench.restart(quota=QuotaTerms(per_minute=1))

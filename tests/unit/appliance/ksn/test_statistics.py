@@ -30,7 +30,7 @@ class Bench:
             self, capabilities, self.participants, lambda scope: self.done[scope], lambda: self.now
         )
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
         """Nothing is in the way."""
         return None
 

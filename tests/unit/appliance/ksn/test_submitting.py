@@ -69,8 +69,9 @@ class Bench:
             lambda: self.now,
         )
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
-        """What the test wants to be in the way."""
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
+        """What the test wants to be in the way of what is handed over."""
+        assert call is Call.SUBMIT
         assert asker is None or asker.standing is Standing.CONTENT
         return self.in_the_way
 
