@@ -16,7 +16,6 @@ from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
-from appliance.ksn.checking import Place
 from appliance.ksn.feed import ChangeFeed, Timing
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
@@ -25,6 +24,7 @@ from appliance.ksn.network import Ksn, Verdicts
 from appliance.ksn.pacing import Pace, PaceTerms
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
+from appliance.ksn.reaching import Place
 from appliance.ksn.reputation import Call
 from appliance.ksn.spent import last_day
 from appliance.ksn.statement import NoStatement, read_addition
@@ -271,7 +271,7 @@ def _service(settings: KsnSettings) -> tuple["OpenTip", Place]:
     except BadEndpoint as error:
         raise KsnUnusable(f"ksn: {error}") from error
     tls = service.tls if endpoint.base_url.startswith("https:") else None
-    return service, Place(endpoint.base_url, tls, proxied=endpoint.proxy is not None)
+    return service, Place(endpoint.base_url, tls, endpoint.proxy)
 
 
 def _breaker_terms(settings: BreakerSettings) -> BreakerTerms:

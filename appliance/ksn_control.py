@@ -11,8 +11,9 @@ from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.asking import Outcome
-from appliance.ksn.checking import Step, check
+from appliance.ksn.checking import check
 from appliance.ksn.network import Ksn
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Call, Subject
 from appliance.ksn.statement import shown_hash, version_in_force
 from appliance.ksn.web import look_up, may_ask

@@ -42,8 +42,9 @@ _STATUS_EPILOG = f"""examples:
 {exit_codes("KSN is off for the tenant; the reason is shown")}"""
 
 _CHECK_EPILOG = f"""\
-It asks KSN about one digest that everybody knows, on behalf of the tenant; the question stands in
-the disclosure ledger.
+It asks KSN about one digest that everybody knows, on behalf of the tenant, also while KSN is left
+alone; the question stands in the disclosure ledger. Then it tries the way there: the proxy where
+one is set, the service's name, the connection and its TLS.
 
 example:
   svm ksn check
@@ -151,7 +152,7 @@ def _look_up(args: argparse.Namespace, console: Console) -> int:
         else:
             reply = client.look_up(args.tenant, digest)
     if not reply.zone:
-        raise CommandError(reply.why_not or "KSN gave no answer: see `svm ksn check`")
+        raise CommandError(f"{reply.why_not or 'KSN gave no answer'}; `svm ksn check` tries it step by step")
     outcome = verdict_pb2.Outcome.DESCRIPTOR.values_by_number.get(reply.outcome)
     means = outcome.name.removeprefix("OUTCOME_") if outcome and reply.outcome else ""
     about, _, of = reply.asked.partition(" ")

@@ -119,6 +119,10 @@ class Asking:
             self._breaker.credentials_changed()
         return anew
 
+    def try_now(self) -> None:
+        """Let the next question find out whether a service does well again that is left alone."""
+        self._breaker.try_now()
+
     def slice_of(self, budget: float) -> float:
         """How many of `budget` seconds a question may take."""
         return min(budget * self._terms.share, self._terms.longest_seconds)

@@ -142,8 +142,15 @@ class OpenTip:
             raise ReputationError(
                 Trouble.TIMED_OUT, f"{self.name} did not answer in {seconds:.1f} s"
             ) from None
-        except aiohttp.ClientConnectorCertificateError:
-            sentence = f"{self.name} shows a certificate that is not trusted: set its CA file"
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", "") or "it names another host"
+            sentence = f"{self.name} shows a certificate that is not trusted ({why}): see ksn.ca_file"
+            raise ReputationError(Trouble.UNREACHABLE, sentence) from None
+        except aiohttp.ClientHttpProxyError as error:
+            sentence = f"the proxy does not let through to {self.name} (HTTP {error.status}): see ksn.proxy"
+            raise ReputationError(Trouble.UNREACHABLE, sentence) from None
+        except aiohttp.ClientProxyConnectionError:
+            sentence = f"the proxy on the way to {self.name} cannot be reached: see ksn.proxy"
             raise ReputationError(Trouble.UNREACHABLE, sentence) from None
         except aiohttp.ClientResponseError:
             raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is no HTTP") from None
@@ -151,7 +158,7 @@ class OpenTip:
             raise ReputationError(Trouble.MALFORMED, f"{self.name} broke off in its answer") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # By its kind only: its text may hold the URL that was asked about, or the proxy's password.
-            sentence = f"{self.name} cannot be reached ({type(error).__name__}): see `svm ksn check`"
+            sentence = f"{self.name} cannot be reached ({type(error).__name__}): see ksn.endpoint"
             raise ReputationError(Trouble.UNREACHABLE, sentence) from None
 
     async def _send(self, request: Request, places: dict[str, str], seconds: float) -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import Participation
 from appliance.domain.policy import Consent, Decision, HistoryEntry, KsnType, Mode, Policy
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.statement import shown_hash
 from appliance.ksn.zones import RULINGS

@@ -1133,7 +1133,7 @@ class KsnCheck(_message.Message):
     GOOD_FIELD_NUMBER: _builtins.int
     SAID_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """"name", "TLS", "credentials", "known digest" or "quota"."""
+    """"proxy", "name", "TLS", "credentials", "known digest" or "quota"."""
     good: _builtins.bool
     said: _builtins.str
     def __init__(

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import Zone
 from appliance.rpc.ksn_views import KsnStatusView, LookUpView
@@ -150,9 +150,10 @@ def test_a_file_is_hashed_at_home(side: KsnSide, tmp_path: Path) -> None:
 
 
 def test_no_answer_is_told_with_its_reason(side: KsnSide) -> None:
-    """One line and exit code 2."""
+    """One line that says where to look further, and exit code 2."""
     ran = ksn(side, "lookup", DIGEST.hex())
-    assert (ran.code, ran.out, ran.err) == (2, "", "svm: KSN took too long\n")
+    said = "svm: KSN took too long; `svm ksn check` tries it step by step\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", said)
 
 
 def test_what_is_neither_digest_nor_file_is_not_asked_about(side: KsnSide, tmp_path: Path) -> None:

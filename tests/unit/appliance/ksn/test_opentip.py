@@ -258,6 +258,33 @@ async def test_a_proxy_is_told_where_to_and_nothing_else(tmp_path: Path) -> None
         }
 
 
+async def test_what_is_wrong_with_a_proxy_is_not_said_of_the_service() -> None:
+    """One that is dead, and one that wants a password."""
+    endpoint = Endpoint("https://ksn.example/", KEY, proxy="http://svm:secret@127.0.0.1:1")
+    async with connect_proxy(407) as wanting:
+        for proxy, sentence in (
+            (endpoint.proxy, "the proxy on the way to stand-in cannot be reached"),
+            (wanting.url, r"the proxy does not let through to stand-in \(HTTP 407\)"),
+        ):
+            driver = OpenTip("stand-in", dataclasses.replace(endpoint, proxy=proxy))
+            with pytest.raises(ReputationError, match=sentence) as caught:
+                await driver.ask(HASH, PATIENCE)
+            assert caught.value.trouble is Trouble.UNREACHABLE
+            assert "secret" not in str(caught.value)
+            await driver.close()
+
+
+async def test_a_certificates_own_words_are_kept(tmp_path: Path) -> None:
+    """What it lacks is seen in the sentence."""
+    shown, service = self_signed(tmp_path, "shown"), MisbehavingKsn()
+    await service.start(shown.server())
+    driver = OpenTip("stand-in", Endpoint(service.base_url, KEY))
+    with pytest.raises(ReputationError, match=r"not trusted \(self-signed certificate\): see ksn.ca_file"):
+        await driver.ask(HASH, PATIENCE)
+    await driver.close()
+    await service.stop()
+
+
 async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
     """The CA file vouches for the service; without it, or with another's, nothing is sent."""
     own, other = self_signed(tmp_path, "own"), self_signed(tmp_path, "other")

@@ -7,7 +7,7 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy, SettingsChange
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS, Zone
 from appliance.rpc.ksn_views import (
