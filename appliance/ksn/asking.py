@@ -349,7 +349,7 @@ class Asking:
             return reply
         except ReputationError as error:
             end = END_BY_TROUBLE.get(error.trouble, End.SERVED)
-            if error.trouble is Trouble.QUOTA:
+            if error.trouble in {Trouble.QUOTA, Trouble.NOT_OFFERED}:  # the latter of what is no question
                 self._quota.spent(request.call)
             raise
         except Exception:  # the driver breaks its word

@@ -34,7 +34,7 @@ MOST_REMEMBERED: Final = 32_768  # digests of which it is remembered that they w
 HELD_BYTES: Final = 64 << 20  # of all contents that wait, or of one that is larger
 _CHUNK: Final = 1 << 20  # read at a time, so that nobody waits for a large content to be copied
 # Ends after which it is certain that nothing has left.
-_UNSENT = (Trouble.NOT_OFFERED, Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT_RECORDED)
+_UNSENT = (Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT_RECORDED)
 
 
 class Sender(Protocol):

@@ -220,18 +220,18 @@ async def test_a_spent_quota_in_the_middle_pauses_everybody(bench: Bench) -> Non
     assert bench.breaker.state is State.CLOSED
 
 
-@pytest.mark.parametrize("status", [403, 429, 507])
+@pytest.mark.parametrize("status", [403, 404, 429, 507])
 async def test_what_is_handed_over_is_turned_away_by_itself(bench: Bench, status: int) -> None:
-    """The service has no room for contents: none is sent for a while, and questions go on as before."""
+    """The service takes no contents, or has no room: none is sent for a while, and questions go on."""
     extended, request = replace(ASKER, mode=Mode.EXTENDED), submission(PART, Mode.EXTENDED)
     bench.service.act = ksn.says(b"", status)
     first = await bench.asking.send(extended, request, PATIENCE)
     bench.service.act = ksn.answers()
     second = await bench.asking.send(extended, request, PATIENCE)
-    for said in (first, second):
-        assert said is not None
-        assert said.why is Trouble.QUOTA
-        assert "turns submit away for now" in said.reason
+    assert first is not None
+    assert first.why is (Trouble.NOT_OFFERED if status == 404 else Trouble.QUOTA)
+    assert second is not None
+    assert (second.why, "turns submit away for now" in second.reason) == (Trouble.QUOTA, True)
     assert len(bench.service.received) == 1
     assert isinstance(await bench.ask(), Answer)
     assert bench.asking.trouble() is None

@@ -384,7 +384,7 @@ ENDS = {
     "taken": (None, 0, 1),
     "paused": (PAUSED, 1, 2),
     "not recorded": (Unknown(Trouble.NOT_RECORDED, "the ledger failed"), 1, 2),
-    "not offered": (Unknown(Trouble.NOT_OFFERED, "it takes no files"), 1, 2),
+    "not offered": (Unknown(Trouble.NOT_OFFERED, "it takes no files"), 1, 1),
     "timed out": (Unknown(Trouble.TIMED_OUT, "no answer"), 1, 1),
     "too large": (Unknown(Trouble.TOO_LARGE, "too large"), 1, 1),
     "withdrawn": (Unknown(Trouble.WITHDRAWN, "no more"), 0, 1),
