@@ -54,7 +54,10 @@ _FOR_GUESTS = {
 
 @dataclass(frozen=True, slots=True)
 class KsnParts:
-    """policies, participants: who takes part. network: None where the provider has not enabled KSN."""
+    """policies, participants: who takes part. network: None where the provider has not enabled KSN.
+
+    capabilities: of the service, as its driver states them.
+    """
 
     policies: PolicyStore
     participants: Participants
@@ -65,6 +68,7 @@ class KsnParts:
     statistics: Statistics | None = None
     key: ApiKey | None = None
     later: Later | None = None
+    capabilities: frozenset[Call] = frozenset()
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -156,15 +160,15 @@ def assemble(
         ),
     )
     network = Ksn(asking, written, participants, verdicts, time.time)
-    feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
+    feed = _feed(network, place, positions) if Call.CHANGES in takes else None
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
     _restore(ledger, quota, service.name, participants, submitter)
     later = _later(network)
     totals = _totals(network, later, done)
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
     key = ApiKey(settings.api_key_file, service, _ask_again(asking, feed, statistics))
-    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later)
+    return KsnParts(policies, participants, network, place, feed, submitter, statistics, key, later, takes)
 
 
 def _ask_again(

@@ -116,7 +116,14 @@ def _provider_pairs(status: admin_pb2.GetKsnStatusReply) -> list[tuple[str, obje
         ("documents", "allowed, of tenants that allow it too" if status.documents_allowed else "never leave"),
         ("locked", ", ".join(status.locked) or "nothing"),
     ]
-    return [*rows, ("breaker", status.breaker), ("quota", quota)] if status.enabled else rows
+    if not status.enabled:
+        return rows
+    service: list[tuple[str, object]] = [
+        ("takes", ", ".join(status.takes)),
+        ("breaker", status.breaker),
+        ("quota", quota),
+    ]
+    return [*rows, *service, *(("not sent", f"{notice.call}: {notice.said}") for notice in status.notices)]
 
 
 def _status_dict(tenant: str, status: admin_pb2.GetKsnStatusReply) -> dict[str, Any]:
@@ -132,6 +139,8 @@ def _status_dict(tenant: str, status: admin_pb2.GetKsnStatusReply) -> dict[str, 
         "locked": list(status.locked),
         "breaker": status.breaker or None,
         "quota_left": status.quota_left if status.HasField("quota_left") else None,
+        "takes": list(status.takes),
+        "not_sent": [{"call": notice.call, "said": notice.said} for notice in status.notices],
     }
 
 

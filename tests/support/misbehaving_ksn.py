@@ -159,7 +159,8 @@ class MisbehavingKsn:
             while not writer.is_closing():
                 received = await _read(reader)
                 if received.path.endswith("/changes"):
-                    await Connection(received, writer, self._ended).reply(self.changes)
+                    none = b'{"sequence": 0, "more": false, "changes": []}'
+                    await Connection(received, writer, self._ended).reply(self.changes, none)
                     continue
                 self.received.append(received)
                 self.open += 1

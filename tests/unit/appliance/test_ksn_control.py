@@ -226,6 +226,26 @@ async def test_the_status_says_what_is_set_and_what_is_in_force(tmp_path: Path) 
         assert (status.breaker, status.quota_left) == ("closed", 5)
 
 
+async def test_the_status_says_that_changes_are_not_followed(tmp_path: Path) -> None:
+    """As soon as the service has turned out to tell of none, and until a reload finds that it does."""
+    async with ksn_svm(tmp_path) as ksn:
+        status = ksn.control.ksn_status(DEFAULT_TENANT)
+        assert ("changes" in status.takes, status.notices) == (True, ())
+        await ksn.accept()
+        await until(lambda: bool(ksn.control.ksn_status(DEFAULT_TENANT).notices), "it has been asked")
+        status = ksn.control.ksn_status(DEFAULT_TENANT)
+        ((call, said),) = status.notices
+        assert (call, "changes" in status.takes) == ("changes", False)
+        assert said.startswith("they are not followed: ")
+        assert "tells of no changes; it is asked again after an hour" in said
+        ksn.service.changes = 200
+        key = ksn.svm.parts.ksn.key
+        assert key is not None
+        await key.renew()
+        await until(lambda: not ksn.control.ksn_status(DEFAULT_TENANT).notices, "it is asked again")
+        assert "changes" in ksn.control.ksn_status(DEFAULT_TENANT).takes
+
+
 async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
     """Each step says how it went."""
     async with ksn_svm(tmp_path, per_day=5) as ksn:
