@@ -28,6 +28,7 @@ from appliance.ksn.statistics import Figures
 from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
+from appliance.ksn_log import tell_of
 from appliance.protection import Ageing, Key, Protection
 from appliance.reloading import reload_all, reload_lists
 from appliance.rpc import wire
@@ -245,6 +246,7 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
             throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
 
     parts.sessions.on_breach.append(breach)
+    tell_of(parts.ksn, log)
 
 
 def _catch_signals(parts: Parts) -> asyncio.Event:

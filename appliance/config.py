@@ -382,6 +382,9 @@ def _ksn_problems(ksn: KsnSettings) -> list[Problem]:
     if ksn.enabled and ksn.type == "global" and ksn.api_key_file is None:
         what = "ksn.api_key_file: the global KSN answers only who has a key; give the file that holds yours"
         problems.append(Problem(("ksn", "api_key_file"), what, ("ksn", "enabled")))
+    if ksn.proxy and ksn.endpoint.startswith("http:"):
+        what = "ksn.proxy: would be sent the API key in the clear; give an https:// endpoint, or no proxy"
+        problems.append(Problem(("ksn", "proxy"), what, ("ksn", "endpoint")))
     return problems
 
 

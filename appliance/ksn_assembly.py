@@ -1,6 +1,7 @@
 """Puts KSN together from the settings: the gate always, the rest only where the provider has enabled it."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,15 +16,16 @@ from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
 from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
-from appliance.ksn.checking import Place
 from appliance.ksn.epochs import Epochs
-from appliance.ksn.feed import ChangeFeed
+from appliance.ksn.feed import ChangeFeed, Timing
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
+from appliance.ksn.pacing import Pace, PaceTerms
 from appliance.ksn.participation import Participants, ProviderTerms
 from appliance.ksn.quota import AskingTerms, Quota, QuotaTerms
+from appliance.ksn.reaching import Place
 from appliance.ksn.relearning import Page, Relearning
 from appliance.ksn.reputation import Call
 from appliance.ksn.results import Results
@@ -55,7 +57,10 @@ _FOR_GUESTS = {
 
 @dataclass(frozen=True, slots=True)
 class KsnParts:
-    """policies, participants: who takes part. network: None where the provider has not enabled KSN."""
+    """policies, participants: who takes part. network: None where the provider has not enabled KSN.
+
+    capabilities: of the service, as its driver states them.
+    """
 
     policies: PolicyStore
     participants: Participants
@@ -68,6 +73,7 @@ class KsnParts:
     later: Later | None = None
     relearning: Relearning | None = None
     results: Results | None = None
+    capabilities: frozenset[Call] = frozenset()
 
     def participation(self, scope: int) -> Participation:
         """How a scope takes part now."""
@@ -162,8 +168,8 @@ def assemble(
         ),
     )
     network = Ksn(asking, written, participants, verdicts, time.time)
-    feed = _feed(network, place, positions) if Call.CHANGES in service.capabilities else None
     takes = service.capabilities
+    feed = _feed(network, place, positions) if Call.CHANGES in takes else None
     submitter = _submitter(network, settings.submit) if Call.SUBMIT in takes else None
     results = None if submitter is None else _results(network, submitter)
     _restore(ledger, quota, service.name, participants, submitter)
@@ -171,10 +177,37 @@ def assemble(
     relearning = _relearning(network, later, page, positions, feed)
     totals = _totals(network, later, done)
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
-    key = ApiKey(settings.api_key_file, service, asking.ask_again)
+    key = ApiKey(settings.api_key_file, service, _ask_again(asking, feed, statistics))
     return KsnParts(
-        policies, participants, network, place, feed, submitter, statistics, key, later, relearning, results
+        policies,
+        participants,
+        network,
+        place,
+        feed,
+        submitter,
+        statistics,
+        key,
+        later,
+        relearning,
+        results,
+        takes,
     )
+
+
+def _ask_again(
+    asking: Asking, feed: ChangeFeed | None, statistics: Statistics | None
+) -> Callable[[bool], bool]:
+    """Return what has everything tried again that a service had refused, or had not."""
+
+    def ask_again(changed: bool) -> bool:
+        again = asking.ask_again(changed)
+        if feed is not None:
+            feed.ask_again()
+        if statistics is not None:
+            statistics.ask_again()
+        return again
+
+    return ask_again
 
 
 def _restore(
@@ -305,7 +338,7 @@ def _service(settings: KsnSettings) -> tuple["OpenTip", Place]:
     except BadEndpoint as error:
         raise KsnUnusable(f"ksn: {error}") from error
     tls = service.tls if endpoint.base_url.startswith("https:") else None
-    return service, Place(endpoint.base_url, tls, proxied=endpoint.proxy is not None)
+    return service, Place(endpoint.base_url, tls, endpoint.proxy)
 
 
 def _breaker_terms(settings: BreakerSettings) -> BreakerTerms:
@@ -326,4 +359,5 @@ def _feed(network: Ksn, place: Place, positions: PositionStore) -> ChangeFeed:
         network.flip,
         lambda: positions.get(place.base_url),
         _keeping(positions, place.base_url),
+        Timing(Pace(PaceTerms(), time.monotonic, random.random), time.monotonic),
     )

@@ -12,13 +12,15 @@ from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.asking import Outcome
 from appliance.ksn.at_home import AT_HOME, SENTENCE
-from appliance.ksn.checking import Step, check
+from appliance.ksn.checking import check
 from appliance.ksn.network import Ksn
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Call, Subject
 from appliance.ksn.statement import shown_hash, version_in_force
 from appliance.ksn.web import look_up, may_ask
 from appliance.ksn.weburl import WebResource
 from appliance.ksn_assembly import KsnParts
+from appliance.ksn_taken import notices, taken
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import (
     KsnStatusView,
@@ -102,6 +104,8 @@ class PolicyControl:
             "" if network is None else network.asking.breaker_state.value,
             None if network is None else network.asking.quota_left(),
             terms.documents,
+            tuple(call.value for call in taken(parts)),
+            tuple((notice.call.value, notice.said) for notice in notices(parts)),
         )
 
     async def check_ksn(self, tenant: str) -> Sequence[Step]:

@@ -42,8 +42,9 @@ _STATUS_EPILOG = f"""examples:
 {exit_codes("KSN is off for the tenant; the reason is shown")}"""
 
 _CHECK_EPILOG = f"""\
-It asks KSN about one digest that everybody knows, on behalf of the tenant; the question stands in
-the disclosure ledger.
+It asks KSN about one digest that everybody knows, on behalf of the tenant, also while KSN is left
+alone; the question stands in the disclosure ledger. Then it tries the way there: the proxy where
+one is set, the service's name, the connection and its TLS.
 
 example:
   svm ksn check
@@ -115,7 +116,14 @@ def _provider_pairs(status: admin_pb2.GetKsnStatusReply) -> list[tuple[str, obje
         ("documents", "allowed, of tenants that allow it too" if status.documents_allowed else "never leave"),
         ("locked", ", ".join(status.locked) or "nothing"),
     ]
-    return [*rows, ("breaker", status.breaker), ("quota", quota)] if status.enabled else rows
+    if not status.enabled:
+        return rows
+    service: list[tuple[str, object]] = [
+        ("takes", ", ".join(status.takes)),
+        ("breaker", status.breaker),
+        ("quota", quota),
+    ]
+    return [*rows, *service, *(("not sent", f"{notice.call}: {notice.said}") for notice in status.notices)]
 
 
 def _status_dict(tenant: str, status: admin_pb2.GetKsnStatusReply) -> dict[str, Any]:
@@ -131,6 +139,8 @@ def _status_dict(tenant: str, status: admin_pb2.GetKsnStatusReply) -> dict[str, 
         "locked": list(status.locked),
         "breaker": status.breaker or None,
         "quota_left": status.quota_left if status.HasField("quota_left") else None,
+        "takes": list(status.takes),
+        "not_sent": [{"call": notice.call, "said": notice.said} for notice in status.notices],
     }
 
 
@@ -151,7 +161,7 @@ def _look_up(args: argparse.Namespace, console: Console) -> int:
         else:
             reply = client.look_up(args.tenant, digest)
     if not reply.zone:
-        raise CommandError(reply.why_not or "KSN gave no answer: see `svm ksn check`")
+        raise CommandError(f"{reply.why_not or 'KSN gave no answer'}; `svm ksn check` tries it step by step")
     outcome = verdict_pb2.Outcome.DESCRIPTOR.values_by_number.get(reply.outcome)
     means = outcome.name.removeprefix("OUTCOME_") if outcome and reply.outcome else ""
     about, _, of = reply.asked.partition(" ")

@@ -14,11 +14,13 @@ In the order that a question passes:
 - `submitting` hands over content in extended mode; `kinds` says what kind a content is
 - `statistics` reports how much was done, at intervals
 - `later`      asks about what was scanned while KSN gave no answer
-- `feed`       hears which reputations changed, from a service that tells
+- `feed`       hears which reputations changed, from a service that tells; `pacing` says how often it asks
+- `obstacle`   what is in the way of those that work all the time, told when it comes and goes
 - `ledger`     written down before anything leaves, many at a time
-- `checking`   tries a service step by step, for `svm ksn check`
+- `checking`   tries a service step by step, for `svm ksn check`; `reaching` tries the way to it
 - `asker`      who asks, and what leaves on his behalf
 - `asking`     never in the way: a slice of the budget, bounds, single flight, the ledger told before
+- `recorded`   nothing leaves before it stands in the ledger; how it ended is noted after
 - `breaker`    when a service is left alone
 - `api_key`    by which the provider is known to a service, read again when he says so
 - `quota`      how much may be asked, and by whom

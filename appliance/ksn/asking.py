@@ -13,16 +13,19 @@ who waits. When consent is withdrawn, `withdraw` ends all of the tenant's: none 
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 from appliance.domain.policy import Mode
-from appliance.ksn.asker import Asker, Disclosure, Ledger, Unknown
-from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, State
+from appliance.ksn.asker import Asker, Ledger, Unknown
+from appliance.ksn.breaker import END_BY_TROUBLE, Breaker, End, Permit, State
 from appliance.ksn.quota import AskingTerms, Quota
+from appliance.ksn.recorded import WITHDRAWN, Exchange, Recorded
 from appliance.ksn.reputation import (
+    BESIDE_QUESTIONS,
     Answer,
+    Call,
     Changes,
     ReputationError,
     ReputationService,
@@ -34,26 +37,25 @@ from appliance.ksn.statement import request_for
 from appliance.ksn.turns import Turns
 
 Outcome = Answer | Unknown
-Exchange = Callable[[], Coroutine[Any, Any, Answer | None]]  # with a service; None: it took what it was sent
-
 _Key = tuple[int, Mode, Subject]
 
-TAKEN = "taken"  # the result, in the ledger, of what was handed over
-CANCELLED = "cancelled"  # the result, in the ledger, of what we ended ourselves
 _REFUSED = (
     "{} refuses the provider's credentials: put an API key in force into ksn.api_key_file, then "
     "`svm signatures reload`; without that it is tried again in {:.0f} min"
 )
 _OVER_SHARE = "this guest has used its share of the {}'s quota: what is left of it is for others"
-_WITHDRAWN = Unknown(Trouble.WITHDRAWN, "the tenant takes part in KSN no more")
 
 
 class _Flight:
-    """A subject that is asked about. waiting: how many wait. sent: whether the request has gone out."""
+    """A subject that is asked about. waiting: how many wait. sent: whether the request has gone out.
+
+    permit: the breaker's leave for it, if it needs one.
+    """
 
     task: asyncio.Task[Any]
     waiting = 0
     sent = False
+    permit: Permit | None = None
 
 
 class Asking:
@@ -79,9 +81,8 @@ class Asking:
         self._service = service
         self._breaker = breaker
         self._quota = quota
-        self._ledger = ledger
+        self._recorded = Recorded(service.name, ledger)
         self._terms = terms
-        self._waits_quota = quota.another()
         self._turns = Turns(terms.under_way)
         self._flights: dict[_Key, _Flight] = {}
         self._sendings: dict[asyncio.Task[Any], int] = {}  # what is done for one tenant alone
@@ -118,6 +119,10 @@ class Asking:
             self._breaker.credentials_changed()
         return anew
 
+    def try_now(self) -> None:
+        """Let the next question find out whether a service does well again that is left alone."""
+        self._breaker.try_now()
+
     def slice_of(self, budget: float) -> float:
         """How many of `budget` seconds a question may take."""
         return min(budget * self._terms.share, self._terms.longest_seconds)
@@ -136,16 +141,19 @@ class Asking:
         """As the ledger has it."""
         return self._service.name
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
-        """Why nothing would go out now, whoever asks, or for this one; None where something would."""
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
+        """Why nothing would go out now, whoever asks, or for this one; None where something would.
+
+        call: what would; what is handed over may be turned away where questions are answered.
+        """
         name = self.service_name
         if self._breaker.state is State.OPEN:
             if self._breaker.refused:
                 return Unknown(Trouble.REFUSED, _REFUSED.format(name, self._breaker.seconds_to_try() / 60))
             return Unknown(Trouble.PAUSED, f"{name} failed lately and is left alone for a while")
-        wait = self._quota.seconds_to_room()
-        if wait:
-            return self._spent(wait)
+        away, wait = self._turned_away(call), self._quota.seconds_to_room()
+        if away is not None or wait:
+            return away or self._spent(wait)
         return None if asker is None else self.trouble_of(asker)
 
     def trouble_of(self, asker: Asker) -> Unknown | None:
@@ -155,6 +163,13 @@ class Asking:
 
     def _spent(self, wait: float) -> Unknown:
         return Unknown(Trouble.QUOTA, f"the quota is spent: there is room in {wait:.0f} s")
+
+    def _turned_away(self, call: Call) -> Unknown | None:
+        """Why a call does not go out that the service turned away a while ago."""
+        wait = self._quota.seconds_turned_away(call)
+        what = f"turns {call} away for now" if call in BESIDE_QUESTIONS else "says that the quota is spent"
+        said = f"{self.service_name} {what}: it is tried again in {wait:.0f} s"
+        return Unknown(Trouble.QUOTA, said) if wait else None
 
     def _over_share(self, asker: Asker) -> Unknown | None:
         """As `trouble_of`, and counted."""
@@ -198,9 +213,10 @@ class Asking:
     async def watch(self, asker: Asker, request: Request, seconds: float) -> Changes | Unknown:
         """Wait up to `seconds` for what a service tells of changes.
 
-        It stands in the ledger like any request. For the quota it has a count of its own, which nobody else
-        can use up, and it tells the breaker nothing: the service is asked to take its time. While others
-        leave it alone, so does this.
+        It stands in the ledger like any request. It is not of the quota, which is for questions, and tells
+        the breaker nothing: the service is asked to take its time. It goes out also while others leave a
+        service alone that failed, to hear at once when that does well again; not where the credentials were
+        refused. How often it is called is the caller's affair.
         """
         told = Changes(0)
 
@@ -208,7 +224,7 @@ class Asking:
             nonlocal told
             told = await self._service.changes(request, seconds)
 
-        return await self._alone(asker, request, wait, patient=True) or told
+        return await self._alone(asker, request, wait) or told
 
     def withdraw(self, scope: int) -> None:
         """End what is under way for a tenant; who waits is told. The caller lets nobody ask any more."""
@@ -243,7 +259,7 @@ class Asking:
         if not done:
             return Unknown(Trouble.TIMED_OUT, f"{self._service.name} did not answer in {seconds:.2f} s")
         if flight.task.cancelled():
-            return _WITHDRAWN
+            return WITHDRAWN
         outcome: Outcome = flight.task.result()
         return outcome
 
@@ -269,30 +285,28 @@ class Asking:
         except Exception as error:  # a fault of this program must not fail a scan
             return Unknown(Trouble.FAULT, f"asking {self._service.name} failed ({type(error).__name__})")
 
-    async def _alone(
-        self, asker: Asker, request: Request, exchange: Exchange, patient: bool = False
-    ) -> Unknown | None:
+    async def _alone(self, asker: Asker, request: Request, exchange: Exchange) -> Unknown | None:
         """Do something for one tenant that nobody shares, until it is withdrawn; None when it was done."""
         flight = _Flight()
-        task = asyncio.get_running_loop().create_task(self._carry(flight, asker, request, exchange, patient))
+        task = asyncio.get_running_loop().create_task(self._carry(flight, asker, request, exchange))
         self._sendings[task] = asker.scope
         task.add_done_callback(lambda task: self._sendings.pop(task, None))
         try:
             await asyncio.wait({task})
         finally:
             task.cancel()
-        return _WITHDRAWN if task.cancelled() else task.result()
+        return WITHDRAWN if task.cancelled() else task.result()
 
     async def _carry(
-        self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange, patient: bool
+        self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange
     ) -> Unknown | None:
         """The life of that; raises nothing but cancellation."""
         name = self._service.name
         if request.call not in self._service.capabilities:
             return Unknown(Trouble.NOT_OFFERED, f"{name} does not take {request.call}")
         try:
-            async with nullcontext() if patient else self._turns.turn(asker.payer):
-                said = await self._through(flight, asker, request, exchange, patient)
+            async with nullcontext() if _is_patient(request) else self._turns.turn(asker.payer):
+                said = await self._through(flight, asker, request, exchange)
                 return said if isinstance(said, Unknown) else None
         except ReputationError as error:
             return Unknown(error.trouble, str(error))
@@ -313,80 +327,70 @@ class Asking:
         return answer
 
     async def _through(
-        self,
-        flight: _Flight,
-        asker: Asker,
-        request: Request,
-        exchange: Exchange,
-        patient: bool = False,
+        self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange
     ) -> Answer | Unknown | None:
-        """Send a request if breaker and quota let it through, and tell both how it went.
-
-        patient: how it went tells nothing of the service.
-        """
-        if not self.allows(asker):
-            return _WITHDRAWN
-        name, quota = self._service.name, self._waits_quota if patient else self._quota
-        permit = None if patient else self._breaker.begin()
-        if permit is None and (not patient or self._breaker.state is State.OPEN):
-            why = "it refused the credentials" if self._breaker.refused else "it failed lately"
-            return Unknown(Trouble.PAUSED, f"{name} is left alone: {why}")
+        """Send a request if breaker and quota let it through, and tell both how it went."""
+        why_not = self._why_not(asker, request)
+        if why_not is not None:
+            return why_not
+        if _is_patient(request):
+            return await self._recorded.exchange(asker, request, exchange, lambda: self.allows(asker))
+        flight.permit = self._breaker.begin()
+        if flight.permit is None:
+            return self._left_alone()
         end = End.ABANDONED
         try:
-            if not quota.take(asker.payer):
-                return self._over_share(asker) or self._spent(quota.seconds_to_room(asker.payer))
-            recorded = await self._record(Disclosure(name, asker, request), quota)
-            if isinstance(recorded, Unknown):
-                return recorded
-            if not self.allows(asker):
-                self._ledger.after(recorded, CANCELLED)
-                return _WITHDRAWN
-            flight.sent = True
-            permit = self._breaker.sending(permit) if permit is not None else None
-            end = End.FAILED  # also where the driver breaks its word and raises something else
-            reply = await self._noted(recorded, exchange)
-            end = End.SERVED
-            quota.served()
+            if not self._quota.take(asker.payer):
+                return self._over_share(asker) or self._spent(self._quota.seconds_to_room(asker.payer))
+            reply = await self._exchange(flight, asker, request, exchange)
+            if flight.sent:
+                end = End.SERVED
+                self._quota.served(request.call)
             return reply
         except ReputationError as error:
             end = END_BY_TROUBLE.get(error.trouble, End.SERVED)
-            if error.trouble is Trouble.QUOTA:
-                quota.spent()
+            if error.trouble in {Trouble.QUOTA, Trouble.NOT_OFFERED}:  # the latter of what is no question
+                self._quota.spent(request.call)
             raise
-        except asyncio.CancelledError:
-            end = End.ABANDONED
+        except Exception:  # the driver breaks its word
+            end = End.FAILED
             raise
         finally:
-            if permit is not None:
-                # How long a content is on its way says nothing of the service.
-                self._breaker.end(self._breaker.sending(permit) if request.part else permit, end)
+            # How long a content is on its way says nothing of the service.
+            permit = self._breaker.sending(flight.permit) if request.part else flight.permit
+            self._breaker.end(permit, end)
 
-    async def _record(self, disclosure: Disclosure, quota: Quota) -> int | Unknown:
-        """Have it written down; its number when that is done, and the request may go out."""
-        number = None
-        try:
-            number = await self._ledger.before(disclosure)
-            return number
-        except Exception as error:
-            return Unknown(
-                Trouble.NOT_RECORDED, f"nothing was sent: the ledger failed ({type(error).__name__})"
-            )
-        finally:
-            if number is None:
-                quota.give_back(disclosure.asker.payer)
+    async def _exchange(
+        self, flight: _Flight, asker: Asker, request: Request, exchange: Exchange
+    ) -> Answer | Unknown | None:
+        """Do what the quota has been taken for; it is given back where nothing was sent."""
 
-    async def _noted(self, number: int, exchange: Exchange) -> Answer | None:
-        """Do what was written down, and have noted how it ended, whatever that is."""
-        result = Trouble.FAULT.value
+        def may_go() -> bool:
+            flight.sent = self.allows(asker)
+            if flight.permit is not None:
+                flight.permit = self._breaker.sending(flight.permit)
+            return flight.sent
+
         try:
-            reply = await exchange()
-            result = reply.zone.value if isinstance(reply, Answer) else TAKEN
-            return reply
-        except ReputationError as error:
-            result = error.trouble.value
-            raise
-        except asyncio.CancelledError:
-            result = CANCELLED
-            raise
+            return await self._recorded.exchange(asker, request, exchange, may_go)
         finally:
-            self._ledger.after(number, result)
+            if not flight.sent:
+                self._quota.give_back(asker.payer)
+
+    def _why_not(self, asker: Asker, request: Request) -> Unknown | None:
+        """Why a request does not go out, as far as that is known before it takes part of the quota."""
+        if not self.allows(asker):
+            return WITHDRAWN
+        if _is_patient(request):
+            refused = self._breaker.refused and self._breaker.state is State.OPEN
+            return self._left_alone() if refused else None
+        return self._turned_away(request.call)
+
+    def _left_alone(self) -> Unknown:
+        why = "it refused the credentials" if self._breaker.refused else "it failed lately"
+        return Unknown(Trouble.PAUSED, f"{self._service.name} is left alone: {why}")
+
+
+def _is_patient(request: Request) -> bool:
+    """Whether it waits at the service: it is not of the quota, and how it went tells the breaker nothing."""
+    return request.call is Call.CHANGES

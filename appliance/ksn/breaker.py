@@ -136,6 +136,11 @@ class Breaker:
         self._change(State.CLOSED)
         self._key_since = self._era
 
+    def try_now(self) -> None:
+        """Have one request find out before the pause is over: an administrator wants to know."""
+        if self.state is State.OPEN:
+            self._change(State.HALF_OPEN)
+
     def _served(self) -> None:
         if self._state is State.HALF_OPEN:
             self._refused = False

@@ -21,7 +21,15 @@ import aiohttp
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT
 
 from appliance.ksn.opentip_json import read_answer, read_changes
-from appliance.ksn.reputation import Answer, Call, Changes, ReputationError, Request, Trouble
+from appliance.ksn.reputation import (
+    BESIDE_QUESTIONS,
+    Answer,
+    Call,
+    Changes,
+    ReputationError,
+    Request,
+    Trouble,
+)
 from appliance.ksn.statement import placed
 from appliance.ksn.zones import Zone
 
@@ -42,6 +50,7 @@ _PATHS = {
 }
 _NOTHING, _GONE = 404, 410  # 410: changes that the service keeps no more
 _OURS = {Call.STATISTICS, Call.CHANGES}
+_TURNED_AWAY = {403, 429, 507}  # 507: for want of room
 _HOME = {"localhost", "127.0.0.1", "::1"}
 
 _STATUSES = {
@@ -133,8 +142,15 @@ class OpenTip:
             raise ReputationError(
                 Trouble.TIMED_OUT, f"{self.name} did not answer in {seconds:.1f} s"
             ) from None
-        except aiohttp.ClientConnectorCertificateError:
-            sentence = f"{self.name} shows a certificate that is not trusted: set its CA file"
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = getattr(error.certificate_error, "verify_message", "") or "it names another host"
+            sentence = f"{self.name} shows a certificate that is not trusted ({why}): see ksn.ca_file"
+            raise ReputationError(Trouble.UNREACHABLE, sentence) from None
+        except aiohttp.ClientHttpProxyError as error:
+            sentence = f"the proxy does not let through to {self.name} (HTTP {error.status}): see ksn.proxy"
+            raise ReputationError(Trouble.UNREACHABLE, sentence) from None
+        except aiohttp.ClientProxyConnectionError:
+            sentence = f"the proxy on the way to {self.name} cannot be reached: see ksn.proxy"
             raise ReputationError(Trouble.UNREACHABLE, sentence) from None
         except aiohttp.ClientResponseError:
             raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is no HTTP") from None
@@ -142,7 +158,7 @@ class OpenTip:
             raise ReputationError(Trouble.MALFORMED, f"{self.name} broke off in its answer") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # By its kind only: its text may hold the URL that was asked about, or the proxy's password.
-            sentence = f"{self.name} cannot be reached ({type(error).__name__}): see `svm ksn check`"
+            sentence = f"{self.name} cannot be reached ({type(error).__name__}): see ksn.endpoint"
             raise ReputationError(Trouble.UNREACHABLE, sentence) from None
 
     async def _send(self, request: Request, places: dict[str, str], seconds: float) -> tuple[int, bytes]:
@@ -178,6 +194,8 @@ class OpenTip:
             if response.content_type != "application/json" or response.headers.get("Content-Encoding"):
                 raise ReputationError(Trouble.MALFORMED, f"{self.name} answers with what is not plain JSON")
             return
+        if status in _TURNED_AWAY and call in BESIDE_QUESTIONS:
+            raise ReputationError(Trouble.QUOTA, f"{self.name} turns {call} away for now (HTTP {status})")
         if status >= 500:
             raise ReputationError(Trouble.UNREACHABLE, f"{self.name} cannot serve now (HTTP {status})")
         if 300 <= status < 400:
@@ -203,6 +221,8 @@ class OpenTip:
         if self._closed:
             raise ReputationError(Trouble.UNREACHABLE, f"{self.name} is asked no more: the program ends")
         if self._session is None:
+            # aiohttp tells a proxy these, too, in the clear, before the tunnel stands: nothing may be among
+            # them that is not for everybody. The key goes with each request.
             headers: dict[str, str] = {
                 USER_AGENT: "kvm-light-agent",
                 ACCEPT: "application/json",
@@ -239,6 +259,11 @@ def _checked(endpoint: Endpoint) -> str:
     if parts.scheme == "http" and host not in _HOME:
         raise BadEndpoint(
             f"{endpoint.base_url[:200]!r} would send the API key in the clear: give an https:// URL"
+        )
+    if parts.scheme == "http" and endpoint.proxy is not None:
+        raise BadEndpoint(
+            f"{endpoint.base_url[:200]!r} would send the API key to the proxy in the clear: give an https:// "
+            "URL, or no proxy"
         )
     _check_key(endpoint.api_key)
     return endpoint.base_url

@@ -2,7 +2,8 @@
 
 The services document neither their quotas nor when there is room again, so both are settings, counted here
 over any minute and any day, not over those of a calendar. A service that says that its quota is spent is left
-alone for a while, each time twice as long up to a bound.
+alone for a while, each time twice as long up to a bound. Where it says so of what is handed over, that waits:
+it may have no room for contents, and answer questions all the same.
 
 No guest can spend it for everybody: each may use a share of any minute and any day, what is asked later a
 quarter, and a tenth of both is kept for the house, which is the SVM itself and its administrator.
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from appliance.ksn.asker import Standing
+from appliance.ksn.reputation import BESIDE_QUESTIONS, Call
 
 MINUTE = 60.0
 DAY = 86_400.0
@@ -116,17 +118,38 @@ class _Window:
             del self._used[payer]
 
 
+class _Pause:
+    """How long a service is left alone that turned something away."""
+
+    def __init__(self, terms: QuotaTerms, clock: Callable[[], float]) -> None:
+        self._terms = terms
+        self._clock = clock
+        self._next = terms.pause_seconds
+        self.until = 0.0
+
+    def begin(self) -> None:
+        """Note that something was turned away; said many times at once, it is once."""
+        now = self._clock()
+        if now >= self.until:
+            self.until = now + self._next
+            self._next = min(2 * self._next, self._terms.longest_pause_seconds)
+
+    def served(self) -> None:
+        """Note an answer: the next pause is short again. Late ones do not end a pause."""
+        if self._clock() >= self.until:
+            self._next = self._terms.pause_seconds
+
+
 class Quota:
     """What is left of the quota of one service. payer: as `Asker` has it."""
 
     def __init__(self, terms: QuotaTerms, clock: Callable[[], float]) -> None:
         """clock: seconds, never going back."""
         self._clock = clock
-        self._terms = terms
         self._minute = _Window(terms.per_minute, MINUTE, terms.share)
         self._day = _Window(terms.per_day, DAY, terms.share)
-        self._pause = terms.pause_seconds
-        self._paused_until = 0.0
+        self._pause = _Pause(terms, clock)  # of everything
+        self._alone = {call: _Pause(terms, clock) for call in BESIDE_QUESTIONS}
 
     def restore(self, requests: Iterable[tuple[float, str]]) -> None:
         """Count what an earlier run sent: how many seconds ago and who paid, the oldest first."""
@@ -135,20 +158,16 @@ class Quota:
             self._minute.take(now - age, payer)
             self._day.take(now - age, payer)
 
-    def another(self) -> "Quota":
-        """Return one on the same terms with a count of its own."""
-        return Quota(self._terms, self._clock)
-
     def seconds_to_room(self, payer: str = _ANYBODY) -> float:
         """How long until a request may go out, but for his share; 0 for now."""
         now = self._clock()
         minute, day = self._minute.room_at(now, payer), self._day.room_at(now, payer)
-        return max(minute, day, self._paused_until, now) - now
+        return max(minute, day, self._pause.until, now) - now
 
     def is_full(self, payer: str) -> bool:
         """Whether none may go out now, but for his share. Costs the same however much was asked."""
         now = self._clock()
-        return now < self._paused_until or self._minute.is_full(now, payer) or self._day.is_full(now, payer)
+        return now < self._pause.until or self._minute.is_full(now, payer) or self._day.is_full(now, payer)
 
     def over_share(self, payer: str) -> str:
         """Of what he has used his share, "minute" or "day"; "" for neither."""
@@ -176,14 +195,15 @@ class Quota:
         self._day.is_full(self._clock(), _HOUSE)  # forgets those of yesterday
         return max(0, self._day.limit - self._day.used) if self._day.limit else None
 
-    def spent(self) -> None:
-        """Note that the service says that its quota is spent; said many times at once, it is once."""
-        now = self._clock()
-        if now >= self._paused_until:
-            self._paused_until = now + self._pause
-            self._pause = min(2 * self._pause, self._terms.longest_pause_seconds)
+    def seconds_turned_away(self, call: Call) -> float:
+        """How long the service is left alone with a call, by its own word; 0 where it is not."""
+        until = max(self._pause.until, self._alone[call].until if call in self._alone else 0.0)
+        return max(0.0, until - self._clock())
 
-    def served(self) -> None:
-        """Note that the service answered: its next pause is short again. Late answers do not end a pause."""
-        if self._clock() >= self._paused_until:
-            self._pause = self._terms.pause_seconds
+    def spent(self, call: Call = Call.HASH) -> None:
+        """Note that the service turned a request away, since its quota is spent or it has no room."""
+        self._alone.get(call, self._pause).begin()
+
+    def served(self, call: Call = Call.HASH) -> None:
+        """Note that the service answered such a request."""
+        self._alone.get(call, self._pause).served()

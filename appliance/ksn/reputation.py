@@ -27,6 +27,10 @@ class Call(StrEnum):
     CHANGES = "changes"  # of zones since a position
 
 
+# No questions: a service may turn these away, for want of room, and answer questions all the same.
+BESIDE_QUESTIONS = frozenset({Call.SUBMIT, Call.STATISTICS, Call.CHANGES})
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is asked about.

@@ -26,7 +26,7 @@ from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.participation import Participants
-from appliance.ksn.reputation import Part, Request, Trouble
+from appliance.ksn.reputation import Call, Part, Request, Trouble
 from appliance.ksn.spent import DAY, Spent
 from appliance.ksn.statement import submission
 
@@ -34,14 +34,14 @@ MOST_REMEMBERED: Final = 32_768  # digests of which it is remembered that they w
 HELD_BYTES: Final = 64 << 20  # of all contents that wait, or of one that is larger
 _CHUNK: Final = 1 << 20  # read at a time, so that nobody waits for a large content to be copied
 # Ends after which it is certain that nothing has left.
-_UNSENT = (Trouble.NOT_OFFERED, Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT_RECORDED)
+_UNSENT = (Trouble.NOT_ALLOWED, Trouble.PAUSED, Trouble.NOT_RECORDED)
 
 
 class Sender(Protocol):
     """What hands over a request. `asking.Asking` is it."""
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
-        """Why nothing would go out now, for whomever or for this one; None where it would."""
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
+        """Why nothing would go out now, for whomever or for this one; None where such a call would."""
 
     async def send(self, asker: Asker, request: Request, seconds: float) -> Unknown | None:
         """Hand it over, within `seconds`; None where the service took it."""
@@ -323,7 +323,7 @@ class Submitter:
     async def _service_is_usable(self, held: _Held) -> bool:
         """Wait until something would go out, as long as it is worth waiting; not for one that is dropped."""
         asker = self._asker(held.guest)
-        while not held.dropped and (trouble := self._asking.trouble(asker)) is not None:
+        while not held.dropped and (trouble := self._asking.trouble(asker, Call.SUBMIT)) is not None:
             self.trouble = trouble.reason
             if self._clock() - held.taken.at >= self._terms.wait_seconds:
                 return False

@@ -19,7 +19,7 @@ from appliance.domain.policy import (
     Mode,
     is_tenant,
 )
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.weburl import BadUrl, WebResource, parse_url
 from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
 from appliance.rpc.check_url import MAX_URL_BYTES

@@ -6,7 +6,7 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import Participation
 from appliance.domain.policy import Consent, Decision, HistoryEntry, KsnType, Mode, Policy
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.statement import shown_hash
 from appliance.ksn.zones import RULINGS
@@ -65,7 +65,9 @@ class KsnStatusView:
 
     service: as the ledger has it. locked: settings that tenants may not change. breaker: "closed", "open"
     or "half open", "" while KSN is not enabled. quota_left: questions left today, None for no limit.
-    documents_allowed: whether tenants may allow that documents are handed over.
+    documents_allowed: whether tenants may allow that documents are handed over. takes: what the service does,
+    as far as is known, "hash" for example. notices: what of that which would be sent is not, or not now, each
+    with a sentence.
     """
 
     participation: Participation
@@ -78,6 +80,8 @@ class KsnStatusView:
     breaker: str = ""
     quota_left: int | None = None
     documents_allowed: bool = False
+    takes: tuple[str, ...] = ()
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,8 @@ def ksn_status_reply(view: KsnStatusView) -> admin_pb2.GetKsnStatusReply:
         breaker=view.breaker,
         quota_left=view.quota_left,
         documents_allowed=view.documents_allowed,
+        takes=view.takes,
+        notices=[admin_pb2.KsnNotice(call=call, said=said) for call, said in view.notices],
     )
 
 

@@ -363,7 +363,7 @@ async def test_a_private_ksn_of_our_own_takes_both(tmp_path: Path) -> None:
             kept = tmp_path / "data" / "submitted" / digest_of(SCRIPT).hex()
             assert await asyncio.to_thread(kept.read_bytes) == SCRIPT
             await statistics.report()
-            assert (statistics.counts, statistics.trouble) == ({"sent": 1, "failed": 0}, "")
+            assert (statistics.counts, statistics.obstacle.sentence) == ({"sent": 1, "failed": 0}, "")
     store.close()
     (line,) = (tmp_path / "data" / "statistics.jsonl").read_text().splitlines()
     assert json.loads(line)["figures"]["checked"] == 1

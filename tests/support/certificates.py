@@ -34,3 +34,13 @@ def self_signed(directory: Path, name: str, address: str = "127.0.0.1") -> Certi
     where = ["-keyout", str(made.key), "-out", str(made.certificate)]
     subprocess.run([program, *what, *whom, *where], check=True, capture_output=True)
     return made
+
+
+def expired(directory: Path, of: Certificate) -> Certificate:
+    """Make one for the same address and with the same key that was good until yesterday."""
+    program = shutil.which("openssl")
+    assert program is not None
+    made = Certificate(directory / "expired.crt", of.key)
+    what = ["x509", "-in", str(of.certificate), "-signkey", str(of.key), "-days", "-1"]
+    subprocess.run([program, *what, "-out", str(made.certificate)], check=True, capture_output=True)
+    return made

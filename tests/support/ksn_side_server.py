@@ -17,7 +17,7 @@ from appliance.cli.console import Console
 from appliance.cli.program import run
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, HistoryEntry, KsnType, Mode, Policy, SettingsChange
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.statement import version_in_force
 from appliance.ksn.weburl import WebResource
 from appliance.rpc.admin_calls import ControlRefused

@@ -121,13 +121,14 @@ async def never_ends(connection: Connection) -> None:
 class MisbehavingKsn:
     """The stand-in. act: what it does to the next requests; a test changes it at any time.
 
-    It tells of no changes, and keeps no account of who asks for them.
+    changes: the status with which it answers who asks for changes; it keeps no account of them.
     """
 
     act: Fault = field(default_factory=answers)
     received: list[Received] = field(default_factory=list)
     open: int = 0  # requests that it has not finished
     port: int = 0
+    changes: int = 404
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
         """Listen on a free port of this machine."""
@@ -158,7 +159,8 @@ class MisbehavingKsn:
             while not writer.is_closing():
                 received = await _read(reader)
                 if received.path.endswith("/changes"):
-                    await Connection(received, writer, self._ended).reply(404)
+                    none = b'{"sequence": 0, "more": false, "changes": []}'
+                    await Connection(received, writer, self._ended).reply(self.changes, none)
                     continue
                 self.received.append(received)
                 self.open += 1

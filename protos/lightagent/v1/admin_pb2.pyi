@@ -1042,6 +1042,8 @@ class GetKsnStatusReply(_message.Message):
     BREAKER_FIELD_NUMBER: _builtins.int
     QUOTA_LEFT_FIELD_NUMBER: _builtins.int
     DOCUMENTS_ALLOWED_FIELD_NUMBER: _builtins.int
+    TAKES_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     enabled: _builtins.bool
     """As the provider has set them."""
     type: _verdict_pb2.KsnType.ValueType
@@ -1060,6 +1062,16 @@ class GetKsnStatusReply(_message.Message):
     def locked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Settings that tenants may not change."""
 
+    @_builtins.property
+    def takes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the service takes, as far as is known: any of "hash", "url", "domain", "ip", "submit", "result", "statistics"
+        and "changes". Empty while KSN is not enabled.
+        """
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___KsnNotice]:
+        """What would be sent by these settings, and is not, or not now: one at most for each of the same words."""
+
     def __init__(
         self,
         *,
@@ -1073,16 +1085,44 @@ class GetKsnStatusReply(_message.Message):
         breaker: _builtins.str = ...,
         quota_left: _builtins.int | None = ...,
         documents_allowed: _builtins.bool = ...,
+        takes: _abc.Iterable[_builtins.str] | None = ...,
+        notices: _abc.Iterable[Global___KsnNotice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "participation", b"participation", "quota_left", b"quota_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "documents_allowed", b"documents_allowed", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left", "breaker", b"breaker", "documents_allowed", b"documents_allowed", "enabled", b"enabled", "locked", b"locked", "mode_limit", b"mode_limit", "notices", b"notices", "participation", b"participation", "quota_left", b"quota_left", "service", b"service", "shared_between_tenants", b"shared_between_tenants", "takes", b"takes", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quota_left: _TypeAlias = _typing.Literal["quota_left"]  # noqa: Y015
     _WhichOneofArgType__quota_left: _TypeAlias = _typing.Literal["_quota_left", b"_quota_left"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quota_left) -> _WhichOneofReturnType__quota_left | None: ...
 
 Global___GetKsnStatusReply: _TypeAlias = GetKsnStatusReply  # noqa: Y015
+
+@_typing.final
+class KsnNotice(_message.Message):
+    """Something that is not sent, or not now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
+    call: _builtins.str
+    """As in `takes`."""
+    said: _builtins.str
+    """A sentence that says so, and why."""
+    def __init__(
+        self,
+        *,
+        call: _builtins.str = ...,
+        said: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "said", b"said"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KsnNotice: _TypeAlias = KsnNotice  # noqa: Y015
 
 @_typing.final
 class CheckKsnRequest(_message.Message):
@@ -1133,7 +1173,7 @@ class KsnCheck(_message.Message):
     GOOD_FIELD_NUMBER: _builtins.int
     SAID_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """"name", "TLS", "credentials", "known digest" or "quota"."""
+    """"proxy", "name", "TLS", "credentials", "known digest" or "quota"."""
     good: _builtins.bool
     said: _builtins.str
     def __init__(

@@ -480,8 +480,8 @@ class KsnAdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckKsn(self, request, context):
-        """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
-        ledger. Refused where the tenant does not take part.
+        """Tries the service: the proxy where one is set, name, TLS, credentials, a known digest, the quota left; also while the
+        service is left alone. The question that it asks stands in the ledger. Refused where the tenant does not take part.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -174,8 +174,8 @@ class KsnAdministrationStub:
     GetKsnStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]
     """Whether and how KSN is used, for a tenant and as the provider has set it."""
     CheckKsn: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]
-    """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
-    ledger. Refused where the tenant does not take part.
+    """Tries the service: the proxy where one is set, name, TLS, credentials, a known digest, the quota left; also while the
+    service is left alone. The question that it asks stands in the ledger. Refused where the tenant does not take part.
     """
     LookUp: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]
     """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger."""
@@ -202,8 +202,8 @@ class KsnAdministrationAsyncStub(KsnAdministrationStub):
     GetKsnStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]  # type: ignore[assignment]
     """Whether and how KSN is used, for a tenant and as the provider has set it."""
     CheckKsn: _aio.UnaryUnaryMultiCallable[_admin_pb2.CheckKsnRequest, _admin_pb2.CheckKsnReply]  # type: ignore[assignment]
-    """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
-    ledger. Refused where the tenant does not take part.
+    """Tries the service: the proxy where one is set, name, TLS, credentials, a known digest, the quota left; also while the
+    service is left alone. The question that it asks stands in the ledger. Refused where the tenant does not take part.
     """
     LookUp: _aio.UnaryUnaryMultiCallable[_admin_pb2.LookUpRequest, _admin_pb2.LookUpReply]  # type: ignore[assignment]
     """What KSN says of a digest or of a URL, on behalf of a tenant that takes part. Each question stands in the ledger."""
@@ -269,8 +269,8 @@ class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.CheckKsnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CheckKsnReply, _abc.Awaitable[_admin_pb2.CheckKsnReply]]:
-        """Tries the service: name, TLS, credentials, a known digest, the quota left. The question that it asks stands in the
-        ledger. Refused where the tenant does not take part.
+        """Tries the service: the proxy where one is set, name, TLS, credentials, a known digest, the quota left; also while the
+        service is left alone. The question that it asks stands in the ledger. Refused where the tenant does not take part.
         """
 
     @_abc_1.abstractmethod

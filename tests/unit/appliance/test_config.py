@@ -284,6 +284,10 @@ def test_a_ksn_of_ones_own_is_set(write: Write) -> None:
             "[ksn.submit]\nmax_file_mib = 1\npart_mib = 2\n",
             ":3: ksn.submit.part_mib: 2 is more than max_file_mib (1); lower it or raise max_file_mib",
         ),
+        (
+            '[ksn]\nendpoint = "http://localhost/"\nproxy = "http://proxy:3128"\n',
+            ":3: ksn.proxy: would be sent the API key in the clear; give an https:// endpoint, or no proxy",
+        ),
         ('[ksn]\ntype = "both"', ":2: ksn.type: 'both' is not allowed: give one of global, private"),
         (
             "[ksn]\nlocked = ['type']",

@@ -130,3 +130,18 @@ def test_a_certificate_that_is_none_is_named(environment: StateEnvironment, tmp_
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(KsnUnusable, match=r"ca\.pem"):
         parts(environment, replace(PRIVATE, ca_file=tmp_path / "ca.pem"))
+
+
+async def test_a_reload_has_everything_asked_again(environment: StateEnvironment) -> None:
+    """Changes and statistics too, where the service had said that it does not have them."""
+    made = parts(environment, PRIVATE)
+    assert made.network is not None
+    assert made.feed is not None
+    assert made.statistics is not None
+    assert made.key is not None
+    again: list[str] = []
+    made.feed.ask_again = lambda: again.append("changes")  # type: ignore[method-assign]
+    made.statistics.ask_again = lambda: again.append("statistics")  # type: ignore[method-assign]
+    await made.key.renew()
+    assert again == ["changes", "statistics"]
+    await made.network.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.config import SubmitSettings
+from appliance.config import BreakerSettings, SubmitSettings
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
@@ -19,7 +19,7 @@ from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
 from appliance.state.environment import StateError
 from tests.support.ksn import ACTOR, decision, ksn_svm
-from tests.support.misbehaving_ksn import answers
+from tests.support.misbehaving_ksn import answers, says
 from tests.support.svm import until
 
 DIGEST = b"d" * 32
@@ -227,6 +227,26 @@ async def test_the_status_says_what_is_set_and_what_is_in_force(tmp_path: Path) 
         assert (status.breaker, status.quota_left) == ("closed", 5)
 
 
+async def test_the_status_says_that_changes_are_not_followed(tmp_path: Path) -> None:
+    """As soon as the service has turned out to tell of none, and until a reload finds that it does."""
+    async with ksn_svm(tmp_path) as ksn:
+        status = ksn.control.ksn_status(DEFAULT_TENANT)
+        assert ("changes" in status.takes, status.notices) == (True, ())
+        await ksn.accept()
+        await until(lambda: bool(ksn.control.ksn_status(DEFAULT_TENANT).notices), "it has been asked")
+        status = ksn.control.ksn_status(DEFAULT_TENANT)
+        ((call, said),) = status.notices
+        assert (call, "changes" in status.takes) == ("changes", False)
+        assert said.startswith("they are not followed: ")
+        assert "tells of no changes; it is asked again after an hour" in said
+        ksn.service.changes = 200
+        key = ksn.svm.parts.ksn.key
+        assert key is not None
+        await key.renew()
+        await until(lambda: not ksn.control.ksn_status(DEFAULT_TENANT).notices, "it is asked again")
+        assert "changes" in ksn.control.ksn_status(DEFAULT_TENANT).takes
+
+
 async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
     """Each step says how it went."""
     async with ksn_svm(tmp_path, per_day=5) as ksn:
@@ -235,6 +255,24 @@ async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
         assert [step.what for step in steps] == ["name", "TLS", "credentials", "known digest", "quota"]
         assert all(step.good for step in steps)
         assert steps[-1].said == "4 questions left today"
+
+
+async def test_a_service_that_is_left_alone_is_tried_all_the_same(tmp_path: Path) -> None:
+    """It stands in the ledger, and a service that does well again is asked by everybody again."""
+    async with ksn_svm(tmp_path, breaker=BreakerSettings(in_a_row=1, pause_seconds=300)) as ksn:
+        await ksn.accept()
+        ksn.service.act = says(b"", 503)
+        await ksn.control.look_up(DEFAULT_TENANT, bytes(32))
+        assert ksn.control.ksn_status(DEFAULT_TENANT).breaker == "open"
+        failed = {step.what: step for step in await ksn.control.check_ksn(DEFAULT_TENANT)}
+        assert [failed[what].good for what in ("name", "TLS", "known digest")] == [True, True, False]
+        assert "cannot serve now" in failed["known digest"].said
+        ksn.service.act = answers()
+        steps = await ksn.control.check_ksn(DEFAULT_TENANT)
+        assert all(step.good for step in steps)
+        assert ksn.control.ksn_status(DEFAULT_TENANT).breaker == "closed"
+        asked = [entry for entry in await ksn.ledger() if entry["kind"] == "request"]
+        assert [entry["guest"] for entry in asked] == ["svm ksn lookup", "svm ksn check", "svm ksn check"]
 
 
 async def test_who_declines_is_never_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import Zone
 from appliance.rpc.ksn_views import KsnStatusView, LookUpView
@@ -89,6 +89,22 @@ def test_a_status_for_programs_tells_no_limit_from_nothing_left(side: KsnSide) -
     assert "quota       no limit" in ksn(side, "status").out
 
 
+def test_a_status_says_what_the_service_takes_and_what_is_not_sent(side: KsnSide) -> None:
+    """A line for each thing that would be, and why it is not; for programs as well."""
+    side.ksn.status = replace(
+        side.ksn.status,
+        takes=("hash", "url"),
+        notices=(("statistics", "the service takes none"), ("changes", "they are not followed: it is dead")),
+    )
+    out = ksn(side, "status").out
+    assert "takes       hash, url\n" in out
+    assert "not sent    statistics: the service takes none\n" in out
+    assert "not sent    changes: they are not followed: it is dead\n" in out
+    status = ksn(side, "status", "--json").json
+    assert status["takes"] == ["hash", "url"]
+    assert status["not_sent"][1] == {"call": "changes", "said": "they are not followed: it is dead"}
+
+
 def test_nothing_is_said_of_a_breaker_while_ksn_is_not_enabled(side: KsnSide) -> None:
     """There is no service that could fail."""
     side.ksn.status = replace(side.ksn.status, enabled=False)
@@ -150,9 +166,10 @@ def test_a_file_is_hashed_at_home(side: KsnSide, tmp_path: Path) -> None:
 
 
 def test_no_answer_is_told_with_its_reason(side: KsnSide) -> None:
-    """One line and exit code 2."""
+    """One line that says where to look further, and exit code 2."""
     ran = ksn(side, "lookup", DIGEST.hex())
-    assert (ran.code, ran.out, ran.err) == (2, "", "svm: KSN took too long\n")
+    said = "svm: KSN took too long; `svm ksn check` tries it step by step\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", said)
 
 
 def test_what_is_neither_digest_nor_file_is_not_asked_about(side: KsnSide, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from tests.support.scanning import until
 
 ASKER = Asker(16, "default", "guest", KsnType.PRIVATE, Mode.STANDARD, 1)
 OTHER = replace(ASKER, scope=17, tenant="another", guest="other")
+HOUSE = replace(ASKER, standing=Standing.HOUSE)
 SUBJECT = Subject(Call.HASH, "ab" * 32)
+CHANGES = changes_since(0, 1, Mode.STANDARD)
 PART = Part(bytes(32), 0, b"content")
 PATIENCE = 60.0  # a budget within which everything answers that answers at all
 SLOW = 30.0  # seconds until an answer is slow, so that a busy machine is none of these tests' business
@@ -218,6 +220,40 @@ async def test_a_spent_quota_in_the_middle_pauses_everybody(bench: Bench) -> Non
     assert bench.breaker.state is State.CLOSED
 
 
+@pytest.mark.parametrize("status", [403, 404, 429, 507])
+async def test_what_is_handed_over_is_turned_away_by_itself(bench: Bench, status: int) -> None:
+    """The service takes no contents, or has no room: none is sent for a while, and questions go on."""
+    extended, request = replace(ASKER, mode=Mode.EXTENDED), submission(PART, Mode.EXTENDED)
+    bench.service.act = ksn.says(b"", status)
+    first = await bench.asking.send(extended, request, PATIENCE)
+    bench.service.act = ksn.answers()
+    second = await bench.asking.send(extended, request, PATIENCE)
+    assert first is not None
+    assert first.why is (Trouble.NOT_OFFERED if status == 404 else Trouble.QUOTA)
+    assert second is not None
+    assert (second.why, "turns submit away for now" in second.reason) == (Trouble.QUOTA, True)
+    assert len(bench.service.received) == 1
+    assert isinstance(await bench.ask(), Answer)
+    assert bench.asking.trouble() is None
+    trouble = bench.asking.trouble(extended, Call.SUBMIT)
+    assert trouble is not None
+    assert "it is tried again in 60 s" in trouble.reason
+    assert bench.breaker.state is State.CLOSED
+
+
+async def test_a_change_poll_that_is_turned_away_is_in_nobodys_way(bench: Bench) -> None:
+    """Too many wait at the service: questions go on, and the feed decides when it asks again."""
+    endpoint = Endpoint(bench.service.base_url, "key", ours=True)
+    asking = Asking(OpenTip("stand-in", endpoint), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.changes = 403
+    for _ in range(2):
+        said = await asking.watch(HOUSE, CHANGES, PATIENCE)
+        assert isinstance(said, Unknown)
+        assert (said.why, "turns changes away" in said.reason) == (Trouble.QUOTA, True)
+    assert isinstance(await asking.ask(ASKER, SUBJECT, PATIENCE), Answer)
+    await asking.close()
+
+
 async def test_the_quota_is_shared_by_all_guests(bench: Bench) -> None:
     """What one has used another has not, and it says when there is room."""
     await bench.restart(quota=QuotaTerms(per_minute=1))
@@ -369,7 +405,7 @@ async def test_no_request_goes_out_after_consent_was_withdrawn(bench: Bench) -> 
             return await asyncio.Future[int]()
 
     slow = Slow()
-    bench.asking._ledger = slow
+    bench.asking._recorded._ledger = slow
     async with asyncio.TaskGroup() as group:
         asked = [
             group.create_task(bench.why(subject=Subject(Call.DOMAIN, name)))
@@ -463,17 +499,32 @@ class Telling(Broken):
         return Changes(7)
 
 
-async def test_waiting_for_changes_is_nobodys_to_prevent(bench: Bench) -> None:
-    """It has a count of its own: the questions' is spent, and it does not touch theirs."""
-    await bench.restart(quota=QuotaTerms(per_minute=1))
+async def test_waiting_for_changes_is_not_of_the_quota(bench: Bench) -> None:
+    """That is for questions: it goes out when their quota is spent, and takes none of it."""
+    await bench.restart(quota=QuotaTerms(per_minute=2, per_day=2))
     asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
-    request = changes_since(0, 1, Mode.STANDARD)
-    house = replace(ASKER, standing=Standing.HOUSE)
+    for _ in range(3):
+        assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+    assert asking.quota_left() == 2
     assert isinstance(await bench.ask(), Answer)
-    assert await asking.watch(house, request, PATIENCE) == Changes(7)
-    again = await asking.watch(house, request, PATIENCE)
-    assert isinstance(again, Unknown)
-    assert again.why is Trouble.QUOTA
+    assert await bench.why() is Trouble.QUOTA
+    assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+
+
+async def test_waiting_for_changes_goes_on_where_a_service_failed(bench: Bench) -> None:
+    """So what flips is heard as soon as it does well again; not where the credentials were refused."""
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.act = ksn.says(b"", 503)
+    await bench.why()
+    assert await bench.why() is Trouble.PAUSED
+    assert await asking.watch(HOUSE, CHANGES, PATIENCE) == Changes(7)
+    await bench.restart()
+    asking = Asking(Telling(), bench.breaker, bench.quota, bench, AskingTerms())
+    bench.service.act = ksn.says(b"", 401)
+    await bench.why()
+    refused = await asking.watch(HOUSE, CHANGES, PATIENCE)
+    assert isinstance(refused, Unknown)
+    assert refused.why is Trouble.PAUSED
 
 
 async def test_a_driver_with_a_fault_fails_no_scan(bench: Bench) -> None:

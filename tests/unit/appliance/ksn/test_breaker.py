@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,6 +191,25 @@ def test_late_ends_of_earlier_requests_count_no_more() -> None:
     assert state_of(breaker) is State.HALF_OPEN
     breaker.end(last, End.REFUSED)
     assert breaker.refused
+
+
+@pytest.mark.parametrize("end", [End.FAILED, End.REFUSED])
+def test_an_administrator_need_not_wait_for_the_end_of_a_pause(end: End) -> None:
+    """One request goes out and decides; where nothing is paused, nothing changes."""
+    breaker, _ = made()
+    breaker.try_now()
+    assert breaker.state is State.CLOSED
+    for _ in range(TERMS.in_a_row):
+        permit = breaker.begin()
+        if permit is not None:
+            breaker.end(permit, end)
+    assert breaker.begin() is None
+    breaker.try_now()
+    permit = breaker.begin()
+    assert permit is not None
+    assert breaker.begin() is None
+    breaker.end(permit, End.SERVED)
+    assert (state_of(breaker), breaker.refused) == (State.CLOSED, False)
 
 
 @given(st.lists(st.tuples(st.sampled_from([End.SERVED, End.FAILED, End.ABANDONED]), st.floats(0, 20))))

@@ -1,17 +1,17 @@
-"""Tests of appliance/ksn/checking.py: each step against a service that fails at it."""
+"""Tests of appliance/ksn/checking.py: what becomes of the question, and what is tried besides."""
 
 import ssl
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.ksn.asker import Unknown
-from appliance.ksn.checking import Place, check
+from appliance.ksn.checking import check
+from appliance.ksn.reaching import Place
 from appliance.ksn.reputation import Answer, Trouble
 from appliance.ksn.zones import Zone
-from tests.support.certificates import self_signed
-from tests.support.misbehaving_ksn import MisbehavingKsn
+
+NOBODY = Place("http://127.0.0.1:1/", None)
 
 
 class Asked:
@@ -21,9 +21,15 @@ class Asked:
         """left: of the quota."""
         self.outcome, self.left = outcome, left
         self.asking = self.participants = self
+        self.tried_now = False
+
+    def try_now(self) -> None:
+        """The breaker."""
+        self.tried_now = True
 
     async def look_up(self, *_question: object) -> Answer | Unknown:
         """Answer."""
+        assert self.tried_now
         return self.outcome
 
     def allows(self, _asker: object) -> bool:
@@ -45,49 +51,10 @@ async def steps(place: Place, outcome: Answer | Unknown = KNOWN, left: int | Non
     return {step.what: step for step in await check(ksn, place, asker)}
 
 
-async def test_a_name_that_nobody_has() -> None:
-    """Nothing further of the way is tried."""
-    tried = await steps(Place("https://no-such-name.invalid/api/", ssl.create_default_context()))
-    assert not tried["name"].good
-    assert "ksn.endpoint" in tried["name"].said
-    assert "TLS" not in tried
-
-
-async def test_a_certificate_that_is_trusted_and_one_that_is_not(tmp_path: Path) -> None:
-    """By the CA that is set, and by no other."""
-    shown = self_signed(tmp_path, "service")
-    service = MisbehavingKsn()
-    await service.start(shown.server())
-    try:
-        trusting = ssl.create_default_context(cafile=shown.certificate)
-        good = await steps(Place(service.base_url, trusting))
-        bad = await steps(Place(service.base_url, ssl.create_default_context()))
-    finally:
-        await service.stop()
-    assert good["TLS"].good
-    assert good["TLS"].said.startswith("TLSv1.")
-    assert not bad["TLS"].good
-    assert "ksn.ca_file" in bad["TLS"].said
-
-
-async def test_a_service_that_does_not_listen() -> None:
-    """The place is named."""
-    tried = await steps(Place("https://127.0.0.1:1/", ssl.create_default_context()))
-    assert not tried["TLS"].good
-    assert "127.0.0.1:1" in tried["TLS"].said
-
-
-async def test_behind_a_proxy_no_name_is_looked_up() -> None:
-    """The proxy does it."""
-    tried = await steps(Place("https://no-such-name.invalid/", ssl.create_default_context(), proxied=True))
-    assert tried["name"].good
-    assert "proxy" in tried["name"].said
-
-
 @pytest.mark.parametrize("why", [Trouble.REFUSED, Trouble.TIMED_OUT])
 async def test_no_answer_says_why(why: Trouble) -> None:
     """Credentials that are refused are told from a service that says nothing."""
-    tried = await steps(Place("http://127.0.0.1:1/", None), Unknown(why, "so it is"))
+    tried = await steps(NOBODY, Unknown(why, "so it is"))
     assert not tried["credentials"].good
     assert (tried["credentials"].said == "so it is") == (why is Trouble.REFUSED)
     assert (tried["known digest"].good, tried["known digest"].said) == (False, "so it is")
@@ -96,13 +63,23 @@ async def test_no_answer_says_why(why: Trouble) -> None:
 @pytest.mark.parametrize(("left", "good"), [(None, True), (1, True), (0, False)])
 async def test_the_quota_that_is_left(left: int | None, good: bool) -> None:
     """None at all is no good."""
-    tried = await steps(Place("http://127.0.0.1:1/", None), left=left)
+    tried = await steps(NOBODY, left=left)
     assert tried["quota"].good == good
     assert tried["known digest"].said == "Red, EICAR-Test-File"
 
 
-@pytest.mark.parametrize("why", [Trouble.NOT_RECORDED, Trouble.WITHDRAWN, Trouble.PAUSED])
-async def test_where_the_question_was_not_sent_nothing_is(why: Trouble) -> None:
-    """No name is looked up that the ledger does not account for."""
+@pytest.mark.parametrize("why", [Trouble.NOT_RECORDED, Trouble.WITHDRAWN])
+async def test_where_nothing_may_be_sent_nothing_is(why: Trouble) -> None:
+    """No name is looked up where the ledger cannot be written, or the tenant takes part no more."""
     tried = await steps(Place("https://no-such-name.invalid/", None), Unknown(why, "so it is"))
     assert [step.said for step in tried.values()][:2] == ["not tried: so it is"] * 2
+
+
+@pytest.mark.parametrize("why", sorted(set(Trouble) - {Trouble.NOT_RECORDED, Trouble.WITHDRAWN}))
+async def test_the_way_is_tried_whatever_became_of_the_question(why: Trouble) -> None:
+    """Also while the service is left alone and where the quota is spent: the place is named."""
+    tried = await steps(
+        Place("https://127.0.0.1:1/", ssl.create_default_context()), Unknown(why, "so it is"), 0
+    )
+    assert (tried["name"].good, tried["name"].said) == (True, "127.0.0.1 is 127.0.0.1")
+    assert tried["TLS"].said.startswith("no connection to 127.0.0.1:1 (")

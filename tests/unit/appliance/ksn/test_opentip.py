@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from appliance.ksn.statement import FIELDS, HEADERS, fields_of, request_for, sta
 from appliance.ksn.zones import Zone
 from tests.support import misbehaving_ksn as ksn
 from tests.support.certificates import self_signed
+from tests.support.connect_proxy import connect_proxy
 from tests.support.misbehaving_ksn import MisbehavingKsn
 from tests.support.scanning import until
 
@@ -228,14 +230,59 @@ async def test_a_closed_driver_asks_no_more(service: MisbehavingKsn, driver: Ope
     assert len(service.received) == 1
 
 
-async def test_a_proxy_is_asked_in_place_of_the_service(service: MisbehavingKsn) -> None:
-    """The stand-in plays the proxy: the whole URL arrives there."""
-    driver = OpenTip(
-        "stand-in", Endpoint("http://localhost:9/api", KEY, proxy=f"http://127.0.0.1:{service.port}")
-    )
-    await driver.ask(HASH, PATIENCE)
+async def test_a_proxy_is_told_where_to_and_nothing_else(tmp_path: Path) -> None:
+    """Of a question, of content and of statistics: no key, no question, no word of what is in the tunnel."""
+    shown, service = self_signed(tmp_path, "service"), MisbehavingKsn()
+    await service.start(shown.server())
+    async with connect_proxy() as proxy:
+        endpoint = Endpoint(service.base_url, KEY, shown.certificate, proxy=proxy.url, ours=True)
+        for delivery in (None, submission(PART, Mode.EXTENDED), statistics({"period": 60}, Mode.STANDARD)):
+            driver = OpenTip("stand-in", endpoint)  # each with a tunnel of its own
+            if delivery is None:
+                await driver.ask(HASH, PATIENCE)
+            else:
+                await driver.send(delivery, PATIENCE)
+            await driver.close()
+    await service.stop()
+    assert [received.headers["x-api-key"] for received in service.received] == [KEY] * 3
+    assert len(proxy.heads) == 3
+    place = f"127.0.0.1:{service.port}"
+    for which, head in enumerate(proxy.heads):
+        assert head.startswith(f"CONNECT {place} HTTP/1.1\r\n")
+        assert proxy.headers(which) == {
+            "host": place,
+            "user-agent": "kvm-light-agent",
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "proxy-authorization": f"Basic {b64encode(b'svm:secret').decode()}",
+        }
+
+
+async def test_what_is_wrong_with_a_proxy_is_not_said_of_the_service() -> None:
+    """One that is dead, and one that wants a password."""
+    endpoint = Endpoint("https://ksn.example/", KEY, proxy="http://svm:secret@127.0.0.1:1")
+    async with connect_proxy(407) as wanting:
+        for proxy, sentence in (
+            (endpoint.proxy, "the proxy on the way to stand-in cannot be reached"),
+            (wanting.url, r"the proxy does not let through to stand-in \(HTTP 407\)"),
+        ):
+            driver = OpenTip("stand-in", dataclasses.replace(endpoint, proxy=proxy))
+            with pytest.raises(ReputationError, match=sentence) as caught:
+                await driver.ask(HASH, PATIENCE)
+            assert caught.value.trouble is Trouble.UNREACHABLE
+            assert "secret" not in str(caught.value)
+            await driver.close()
+
+
+async def test_a_certificates_own_words_are_kept(tmp_path: Path) -> None:
+    """What it lacks is seen in the sentence."""
+    shown, service = self_signed(tmp_path, "shown"), MisbehavingKsn()
+    await service.start(shown.server())
+    driver = OpenTip("stand-in", Endpoint(service.base_url, KEY))
+    with pytest.raises(ReputationError, match=r"not trusted \(self-signed certificate\): see ksn.ca_file"):
+        await driver.ask(HASH, PATIENCE)
     await driver.close()
-    assert service.received[0].headers["host"] == "localhost:9"
+    await service.stop()
 
 
 async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
@@ -290,6 +337,7 @@ async def test_a_client_certificate_is_shown_to_services_that_want_one(tmp_path:
         (Endpoint("https://[/"), "is no base URL"),
         (Endpoint("https://bob:pw@example.com/"), "is no base URL"),
         (Endpoint("http://ksn.example.com/"), "in the clear"),
+        (Endpoint("http://localhost:9/api", proxy="http://127.0.0.1:3128"), "to the proxy in the clear"),
         (Endpoint("https://example.com/", "key\r\nx: y"), "printable ASCII"),
         (Endpoint("https://example.com/", ca_file=Path("/nowhere.pem")), "/nowhere.pem"),
     ],

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.ksn.asker import Standing
 from appliance.ksn.quota import DAY, MINUTE, Quota, QuotaTerms
+from appliance.ksn.reputation import Call
 from tests.support.properties import patient
 
 HOUSE = Standing.HOUSE.value
@@ -144,14 +145,6 @@ def test_nobody_is_remembered_who_has_used_nothing() -> None:
     assert len(quota._minute._used) == 0
 
 
-def test_another_quota_has_a_count_of_its_own() -> None:
-    """On the same terms."""
-    quota, _ = made(1, 0)
-    other = quota.another()
-    assert quota.take()
-    assert [other.take(), other.take()] == [True, False]
-
-
 def test_a_service_that_has_enough_is_left_alone() -> None:
     """Longer each time up to a bound; the answer of one that serves again shortens it."""
     quota, clock = made(0, 0)
@@ -169,13 +162,34 @@ def test_a_service_that_has_enough_is_left_alone() -> None:
 def test_what_was_under_way_does_not_lengthen_or_end_the_pause() -> None:
     """Ten requests that are refused together are one refusal, and a late answer changes nothing."""
     quota, clock = made(0, 0)
-    tell: list[Callable[[], None]] = [quota.spent] * 10 + [quota.served, quota.spent]
+    tell: list[Callable[[], None]] = [*[quota.spent] * 10, quota.served, quota.spent]
     for say in tell:
         say()
     assert quota.seconds_to_room() == 60
     clock.now += 60
     quota.spent()
     assert quota.seconds_to_room() == 120
+
+
+def test_what_is_turned_away_by_itself_waits_by_itself() -> None:
+    """Contents for which there is no room say nothing of questions; a spent quota is one for all."""
+    quota, clock = made(0, 0)
+    quota.spent(Call.SUBMIT)
+    assert (quota.seconds_turned_away(Call.SUBMIT), quota.seconds_to_room()) == (60, 0)
+    assert [quota.seconds_turned_away(call) for call in (Call.HASH, Call.STATISTICS)] == [0, 0]
+    clock.now += 60
+    quota.spent(Call.SUBMIT)
+    assert quota.seconds_turned_away(Call.SUBMIT) == 120
+    quota.spent(Call.URL)
+    assert [quota.seconds_turned_away(call) for call in (Call.HASH, Call.STATISTICS)] == [60, 60]
+    clock.now += 120
+    quota.served(Call.HASH)
+    quota.spent(Call.SUBMIT)
+    assert quota.seconds_turned_away(Call.SUBMIT) == 200
+    clock.now += 200
+    quota.served(Call.SUBMIT)
+    quota.spent(Call.SUBMIT)
+    assert quota.seconds_turned_away(Call.SUBMIT) == 60
 
 
 @given(st.integers(1, 4), st.lists(st.floats(0, 50), max_size=60))

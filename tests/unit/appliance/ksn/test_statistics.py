@@ -30,7 +30,7 @@ class Bench:
             self, capabilities, self.participants, lambda scope: self.done[scope], lambda: self.now
         )
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
         """Nothing is in the way."""
         return None
 
@@ -95,14 +95,14 @@ async def test_a_report_that_failed_leaves_its_figures_to_the_next() -> None:
     bench.do(16, 3, asked=1)
     bench.says = Unknown(Trouble.PAUSED, "it is left alone")
     await bench.report()
-    assert (bench.statistics.counts, bench.statistics.trouble) == (
+    assert (bench.statistics.counts, bench.statistics.obstacle.sentence) == (
         {"sent": 0, "failed": 1},
         "it is left alone",
     )
     bench.says = None
     bench.do(16, 2, 1)
     assert await bench.report() == [fields(7200, 5, 1, 1)]
-    assert bench.statistics.trouble == ""
+    assert bench.statistics.obstacle.sentence == ""
     assert await bench.report() == []
 
 
@@ -114,16 +114,36 @@ async def test_a_service_that_does_not_take_statistics_is_sent_none() -> None:
     assert "does not take usage statistics" in bench.statistics.not_taken
 
 
-async def test_a_service_that_turns_out_not_to_take_statistics_is_sent_no_more() -> None:
-    """It is tried once, whoever's report it was."""
+async def test_a_service_that_turns_out_not_to_take_statistics_is_left_alone_for_an_hour() -> None:
+    """It is tried once, whoever's report it was; what is told then covers all of the time."""
     bench = Bench()
+    told: list[str] = []
+    bench.statistics.obstacle.on_change = told.append
     assert bench.statistics.not_taken == ""
     bench.do(16, 1)
     bench.do(17, 1)
     bench.says = Unknown(Trouble.NOT_OFFERED, "it does not take statistics")
     assert len(await bench.report()) == 1
-    assert await bench.report() == []
+    assert await bench.report(3599.0) == []
     assert "does not take usage statistics" in bench.statistics.not_taken
+    assert "after an hour" in bench.statistics.not_taken
+    bench.says = None
+    assert await bench.report(1.0) == [fields(7200, 1), fields(7200, 1)]
+    assert bench.statistics.not_taken == ""
+    assert told == [told[0], ""]
+    assert "does not take usage statistics" in told[0]
+
+
+async def test_a_service_that_took_no_statistics_is_tried_again_when_told() -> None:
+    """With the next report, without waiting for the hour."""
+    bench = Bench()
+    bench.do(16, 1)
+    bench.says = Unknown(Trouble.NOT_OFFERED, "it does not take statistics")
+    await bench.report()
+    bench.says = None
+    assert await bench.report(1.0) == []
+    bench.statistics.ask_again()
+    assert await bench.report(1.0) == [fields(3602, 1)]
 
 
 @pytest.mark.parametrize("told", [True, False])

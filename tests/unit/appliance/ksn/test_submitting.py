@@ -69,8 +69,9 @@ class Bench:
             lambda: self.now,
         )
 
-    def trouble(self, asker: Asker | None = None) -> Unknown | None:
-        """What the test wants to be in the way."""
+    def trouble(self, asker: Asker | None = None, call: Call = Call.HASH) -> Unknown | None:
+        """What the test wants to be in the way of what is handed over."""
+        assert call is Call.SUBMIT
         assert asker is None or asker.standing is Standing.CONTENT
         return self.in_the_way
 
@@ -383,7 +384,7 @@ ENDS = {
     "taken": (None, 0, 1),
     "paused": (PAUSED, 1, 2),
     "not recorded": (Unknown(Trouble.NOT_RECORDED, "the ledger failed"), 1, 2),
-    "not offered": (Unknown(Trouble.NOT_OFFERED, "it takes no files"), 1, 2),
+    "not offered": (Unknown(Trouble.NOT_OFFERED, "it takes no files"), 1, 1),
     "timed out": (Unknown(Trouble.TIMED_OUT, "no answer"), 1, 1),
     "too large": (Unknown(Trouble.TOO_LARGE, "too large"), 1, 1),
     "withdrawn": (Unknown(Trouble.WITHDRAWN, "no more"), 0, 1),

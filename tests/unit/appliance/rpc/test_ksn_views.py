@@ -7,7 +7,7 @@ from lightagent.v1 import admin_pb2, verdict_pb2
 
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import Consent, Decision, KsnType, Mode, Policy, SettingsChange
-from appliance.ksn.checking import Step
+from appliance.ksn.reaching import Step
 from appliance.ksn.reputation import Answer
 from appliance.ksn.zones import RULINGS, Zone
 from appliance.rpc.ksn_views import (
@@ -118,8 +118,26 @@ def test_a_status_has_what_the_provider_has_set() -> None:
     assert (list(reply.locked), reply.breaker) == (["mode"], "half open")
     assert reply.HasField("quota_left")
     assert reply.documents_allowed
+    assert (list(reply.takes), list(reply.notices)) == ([], [])
     unlimited = KsnStatusView(RESTRICTED, True, KsnType.PRIVATE, Mode.EXTENDED, "own")
     assert not ksn_status_reply(unlimited).HasField("quota_left")
+
+
+def test_a_status_has_what_the_service_takes_and_what_is_not_sent() -> None:
+    """Each with its sentence."""
+    view = KsnStatusView(
+        RESTRICTED,
+        True,
+        KsnType.PRIVATE,
+        Mode.STANDARD,
+        "own",
+        takes=("hash", "url"),
+        notices=(("changes", "they are not followed: nobody is there"),),
+    )
+    reply = ksn_status_reply(view)
+    assert list(reply.takes) == ["hash", "url"]
+    (notice,) = reply.notices
+    assert (notice.call, notice.said) == ("changes", "they are not followed: nobody is there")
 
 
 @pytest.mark.parametrize("zone", list(Zone))
