@@ -67,8 +67,9 @@ class Request:
 class Answer:
     """What a service said. Worth keeping, for as long as `zones` says.
 
-    threat, category: printable, at most MAX_NAME_BYTES of UTF-8, "" where nothing was said. hits: how
-    often the service met it, None where it does not say. complete: False while an analysis is under way.
+    threat, category, program: printable, at most MAX_NAME_BYTES of UTF-8, "" where nothing was said. program:
+    what software a file belongs to, "Firefox 115.0 (Mozilla)". hits: how often the service met it, None
+    where it does not say. complete: False while an analysis is under way.
     """
 
     zone: Zone
@@ -76,15 +77,28 @@ class Answer:
     category: str = ""
     hits: int | None = None
     complete: bool = True
+    program: str = ""
+
+    @property
+    def software(self) -> str:
+        """Program and category in one text of at most MAX_NAME_BYTES: "Firefox 115.0 (Mozilla), Browser"."""
+        both = ", ".join(filter(None, (self.program, self.category)))
+        return both.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A subject whose zone is another one now. zone: None where nothing is known of it any more."""
+    """A subject whose zone is another one now. zone: None where nothing is known of it any more.
+
+    threat, category, program: as in an Answer.
+    """
 
     call: Call
     value: str
     zone: Zone | None
+    threat: str = ""
+    category: str = ""
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ no error here: the address is then not known, and the answer says why.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
@@ -20,7 +20,7 @@ from appliance.ksn.lists import UrlLists
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
 from appliance.ksn.weburl import BadUrl, WebResource, parse_url
-from appliance.ksn.zones import RULINGS, keep_seconds
+from appliance.ksn.zones import RULINGS, Zone, keep_seconds
 
 _WEB = frozenset({Call.URL, Call.DOMAIN, Call.IP})
 # Of this subject only: another step may still be answered.
@@ -144,8 +144,8 @@ class Web:
                 if found is None or isinstance(outcome, Unknown):
                     found = Said(outcome, subject)
             until = min(until, found.until)
-            said = Said(found.outcome, subject, until)
-            if not _goes_on(said.outcome):
+            said = replace(_later(said, Said(found.outcome, subject)), until=until)
+            if not _goes_on(found.outcome):
                 break
         return said
 
@@ -180,6 +180,8 @@ class Web:
         disposition = RULINGS[outcome.zone].disposition
         if disposition is None:
             reason = "KSN does not know it"
+            if outcome.zone is Zone.GREY:
+                reason = "KSN says nothing for or against it"
             return UrlAnswer(UrlOutcome.UNKNOWN, category=outcome.category, valid_for=left, reason=reason)
         return UrlAnswer(
             UrlOutcome(int(disposition)),
@@ -203,10 +205,20 @@ async def look_up(asking: Asking, asker: Asker, resource: WebResource, seconds: 
     """
     said = Said(_NOBODY, Subject(Call.URL, ""))
     for subject in resource.subjects(extended=asker.mode is Mode.EXTENDED):
-        said = Said(await asking.ask(asker, subject, seconds), subject)
-        if not _goes_on(said.outcome):
+        found = Said(await asking.ask(asker, subject, seconds), subject)
+        said = _later(said, found)
+        if not _goes_on(found.outcome):
             break
     return said
+
+
+def _later(said: Said, found: Said) -> Said:
+    """What counts of two steps: the later, unless it decides nothing and only the earlier has a category."""
+    return said if _category(said) and not _category(found) and _goes_on(found.outcome) else found
+
+
+def _category(said: Said) -> str:
+    return said.outcome.category if isinstance(said.outcome, Answer) else ""
 
 
 def _goes_on(outcome: Answer | Unknown) -> bool:

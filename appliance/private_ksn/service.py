@@ -10,6 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from appliance.private_ksn.answers import answer
 from appliance.private_ksn.keys import Keys
 from appliance.private_ksn.rate import Rates
 from appliance.private_ksn.settings import Limits
-from appliance.private_ksn.store import Store, StoreError, TooOld
+from appliance.private_ksn.store import Change, Store, StoreError, TooOld
 from appliance.private_ksn.subjects import (
     BadSubject,
     Subject,
@@ -35,6 +36,7 @@ from appliance.private_ksn.usage import MAX_BODY_BYTES, BadFigures, Usage, parse
 
 KEY_HEADER = "x-api-key"
 CHANGES_AT_ONCE = 1000
+CHANGES_BYTES = 512 << 10
 STATISTICS_SECONDS = 10.0
 _MAX_NUMBER_LETTERS = 18
 _log = structlog.get_logger("private-ksn")
@@ -220,12 +222,24 @@ class Service:
             found, last = self._store.changes(since, CHANGES_AT_ONCE)
         except TooOld as error:
             return reply({"message": str(error), "sequence": self._store.sequence()}, 410)
-        changes = [
-            {"sequence": one.sequence, "kind": one.kind, "value": one.value, "zone": one.zone}
-            for one in found
-        ]
+        changes = _fitting([_told_change(one) for one in found])
         upto = changes[-1]["sequence"] if changes else last
         return reply({"sequence": upto, "more": upto != last, "changes": changes})
+
+
+def _told_change(change: Change) -> dict[str, Any]:
+    """A change without the words that nobody said; its zone is told also where there is none."""
+    return {name: said for name, said in asdict(change).items() if said or name == "zone"}
+
+
+def _fitting(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of them that fit one answer, and one at least: clients read no more than a MiB."""
+    size = 0
+    for place, change in enumerate(changes):
+        size += len(json.dumps(change))
+        if size > CHANGES_BYTES:
+            return changes[: max(place, 1)]
+    return changes
 
 
 def reply(body: dict[str, Any], status: int = 200) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,18 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from appliance.private_ksn.importing import import_feed
 from appliance.private_ksn.reputation import Reputation, Zone
 from appliance.private_ksn.service import KEY_HEADER
 from appliance.private_ksn.settings import Limits
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
 from tests.support.private_ksn import KEY, Served, feed, serving, settings
 from tests.support.scanning import until
 
 BAD = parse_any("bad.example").key
+BAD_URL = "http://bad.example/x"
 
 
 @pytest.fixture
@@ -173,7 +177,7 @@ async def test_statistics_are_kept_with_whose_they_are(ksn: Served, tmp_path: Pa
 async def test_changes_since_a_number(ksn: Served, store: Store) -> None:
     """At once where there are some; 410 where the number is none that can be gone on from."""
     asked = await ksn.get("changes", since="4", wait="30")
-    changed = {"sequence": 5, "kind": "url", "value": "http://bad.example/x", "zone": "Yellow"}
+    changed = {"sequence": 5, "kind": "url", "value": BAD_URL, "zone": "Yellow", "threat": "T.a"}
     assert (asked.status, asked.body) == (200, {"sequence": 5, "more": False, "changes": [changed]})
     assert (await ksn.get("changes", since="5")).body == {"sequence": 5, "more": False, "changes": []}
     assert [(await ksn.get("changes", since=since)).status for since in ("6", "x", "", "-1")] == [
@@ -184,6 +188,22 @@ async def test_changes_since_a_number(ksn: Served, store: Store) -> None:
     ]
     store.put_feed("a", store.feeds()["a"], None)
     assert (await ksn.get("changes", since="5")).body["sequence"] == 6
+
+
+async def test_changes_come_in_answers_that_clients_read(ksn: Served, store: Store) -> None:
+    """No client reads more than a MiB: words that are long are told in more answers, and none is left out."""
+    entries = {f"{number:064x}": Zone.RED for number in range(1000)}
+    words = Reputation(Zone.RED, "\u5371" * 200, "\u5371" * 200, "\u5371" * 200)
+    source = iter([Found((parse_any(text).key,), words) for text in entries])
+    import_feed(store, "long", "plain", source, 0, lambda _entries: None)
+    since, heard = 5, 0
+    while True:
+        body = (await ksn.get("changes", since=str(since))).body
+        assert len(json.dumps(body)) < 1 << 20
+        since, heard = body["sequence"], heard + len(body["changes"])
+        if not body["more"]:
+            break
+    assert heard == 1000
 
 
 async def test_who_waits_is_told_when_it_happens(ksn: Served, store: Store) -> None:
