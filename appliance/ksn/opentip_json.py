@@ -81,7 +81,8 @@ def _flip(entry: object) -> Flip | None:
     ):
         return None
     threat, category, program = (clean_name(entry.get(key)) for key in ("threat", "category", "name"))
-    return Flip(_KINDS[kind], value, zone_named(zone), threat, category, program)
+    url_sha256 = clean_name(entry.get("sha256")).lower() if kind == "url" else ""
+    return Flip(_KINDS[kind], value, zone_named(zone), threat, category, program, url_sha256)
 
 
 def clean_name(text: object) -> str:

@@ -90,7 +90,8 @@ class Answer:
 class Flip:
     """A subject whose zone is another one now. zone: None where nothing is known of it any more.
 
-    threat, category, program: as in an Answer.
+    threat, category, program: as in an Answer. url_sha256: in hexadecimal, of a URL of which the service
+    keeps no more than that; else "".
     """
 
     call: Call
@@ -99,6 +100,7 @@ class Flip:
     threat: str = ""
     category: str = ""
     program: str = ""
+    url_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

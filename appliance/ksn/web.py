@@ -6,6 +6,7 @@ sees what KSN said to others. All steps together cost a share of the caller's bu
 no error here: the address is then not known, and the answer says why.
 """
 
+import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
 from appliance.domain.policy import KsnType, Mode
 from appliance.domain.web import Matched, UrlAnswer, UrlOutcome
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.asking import Asking
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
-from appliance.ksn.weburl import BadUrl, WebResource, parse_url
+from appliance.ksn.weburl import WebResource, parse_url
 from appliance.ksn.zones import RULINGS, Zone, keep_seconds
 
 _WEB = frozenset({Call.URL, Call.DOMAIN, Call.IP})
@@ -72,6 +74,7 @@ class Web:
         self._participants, self._asking = participants, asking
         self._terms, self._clocks = terms, clocks
         self._kept: dict[tuple[int, Subject], tuple[float, Answer]] = {}  # in the order of being learnt
+        self._by_sum: dict[str, Subject] = {}  # URLs by their SHA-256, as long ones are told of
         if asking is not None:
             self._others = asking.on_answer
             asking.on_answer = self._on_answer
@@ -97,8 +100,9 @@ class Web:
         if flip.call not in _WEB:
             return
         value, _, query = flip.value.partition("?")
+        subject = self._by_sum.get(flip.url_sha256) or Subject(flip.call, value, query)
         for scope in (*self._participants.scopes(), KSN_SHARED_SCOPE):
-            self._kept.pop((scope, Subject(flip.call, value, query)), None)
+            self._kept.pop((scope, subject), None)
 
     def __len__(self) -> int:
         """How many of KSN's answers are kept."""
@@ -132,11 +136,14 @@ class Web:
         """Go from step to step until one is known. end: by the monotonic clock."""
         assert self._asking is not None
         said, until = Said(_NOBODY, Subject(Call.URL, "")), float("inf")
-        for place in range(len(resource.subjects())):
+        for place in range(len(resource.subjects(extended=True))):
             asker = self._participants.asker(guest)  # may have been withdrawn, or be in another mode now
             if asker is None:
                 return _unknown("KSN is asked no more: the tenant takes part no more")
-            subject = resource.subjects(extended=asker.mode is Mode.EXTENDED)[place]
+            subjects = resource.subjects(extended=asker.mode is Mode.EXTENDED)
+            if place >= len(subjects):
+                break
+            subject = subjects[place]
             found = self._from_memory(asker, subject)
             if found is None:
                 outcome = await self._asking.ask_within(asker, subject, end - self._clocks.monotonic())
@@ -167,6 +174,16 @@ class Web:
         self._kept[key] = (until, answer)
         if len(self._kept) > self._terms.kept:
             del self._kept[next(iter(self._kept))]
+        if subject.call is Call.URL:
+            self._remember_sum(subject)
+
+    def _remember_sum(self, subject: Subject) -> None:
+        url = f"{subject.value}?{subject.query}" if subject.query else subject.value
+        url_sha256 = hashlib.sha256(url.encode()).hexdigest()
+        self._by_sum.pop(url_sha256, None)
+        self._by_sum[url_sha256] = subject
+        if len(self._by_sum) > self._terms.kept:
+            del self._by_sum[next(iter(self._by_sum))]
 
     def _scope(self, asker: Asker) -> int:
         return KSN_SHARED_SCOPE if self._participants.terms.shared else asker.scope

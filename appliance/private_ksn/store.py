@@ -62,7 +62,8 @@ class Feed:
 class Change:
     """A zone that is another one now. zone: "" where nothing is known any more.
 
-    threat, category, name: of what is said now, each at most MAX_TEXT_LETTERS.
+    threat, category, name: of what is said now, each at most MAX_TEXT_LETTERS. sha256: in hexadecimal, of a
+    URL that is too long to be kept as such.
     """
 
     sequence: int
@@ -72,6 +73,7 @@ class Change:
     threat: str = ""
     category: str = ""
     name: str = ""
+    sha256: str = ""
 
 
 Flip = tuple[bytes, Reputation | None]  # a key whose zone changes, and what is said of it from now on
@@ -298,7 +300,7 @@ class Store:
             last = floor = last + 1
         for key, word in flips or ():
             last += 1
-            change = _change(subject_of(key), word)
+            change = _change(key, word)
             txn.put(_bytes(last), json.dumps(change).encode(), db=self._changes, append=True)
         while last - floor > KEPT_CHANGES:
             floor += 1
@@ -343,9 +345,12 @@ def _filled(own: Reputation, fed: tuple[Reputation, bytes] | None) -> Reputation
     return replace(own, category=own.category or fed[0].category, name=own.name or fed[0].name)
 
 
-def _change(subject: Subject, word: Reputation | None) -> dict[str, str]:
+def _change(key: bytes, word: Reputation | None) -> dict[str, str]:
     """A change as it is kept and told; what there is no word for is left out."""
+    subject = subject_of(key)
     change = {"kind": subject.kind, "value": subject.text, "zone": word.zone.word if word else ""}
+    if subject.sha256:
+        change["sha256"] = subject.sha256
     texts = {"threat": word.threat, "category": word.category, "name": word.name} if word else {}
     return change | {name: text[:MAX_TEXT_LETTERS] for name, text in texts.items() if text}
 

@@ -95,6 +95,16 @@ def test_a_change_comes_with_its_words() -> None:
     assert flips == (replace(plain, threat="Trojan.X", category="Backdoor", program="Setup 1"), plain)
 
 
+def test_a_change_of_a_long_url_comes_with_its_digest() -> None:
+    """A file's digest is its value, and never that."""
+    changes = [
+        {"kind": kind, "value": "long", "zone": "", "sha256": sum_}
+        for kind, sum_ in (("url", "AB" * 32), ("url", 7), ("hash", "ab" * 32))
+    ]
+    flips = read_changes(json.dumps({"sequence": 3, "changes": changes}).encode(), lost=False).flips
+    assert [flip.url_sha256 for flip in flips] == ["ab" * 32, "", ""]
+
+
 @pytest.mark.parametrize(
     ("count", "hits"),
     [(1000, 1000), ("1000", 1000), ("many", None), (-1, None), (True, None), (1.5, None), ("9" * 40, None)],

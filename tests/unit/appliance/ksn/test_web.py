@@ -1,6 +1,7 @@
 """Tests of appliance/ksn/web.py, over a service of the test's own."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,6 +206,31 @@ async def test_what_the_service_takes_back_is_asked_anew() -> None:
     assert len(side.web) == 1
     side.web.flip(Flip(Call.URL, STEPS[0], None))
     assert len(side.web) == 0
+
+
+async def test_a_long_url_is_taken_back_by_its_digest() -> None:
+    """The service keeps no more of it, and tells that; with its query string, where that was sent."""
+    for mode, query in ((Mode.STANDARD, ""), (Mode.EXTENDED, "?q=1")):
+        side = Side(mode_limit=Mode.EXTENDED)
+        side.network.ksn.participants.put(policy(mode=mode))
+        long = "http://a.example/" + "x" * 600
+        side.known[long + query] = Zone.RED
+        assert (await side.check(long + "?q=1")).outcome is UrlOutcome.MALICIOUS
+        told = "(a long URL)", None, "", "", ""
+        side.web.flip(Flip(Call.URL, *told, hashlib.sha256(b"another").hexdigest()))
+        assert len(side.web) == 1
+        side.web.flip(Flip(Call.URL, *told, hashlib.sha256((long + query).encode()).hexdigest()))
+        assert len(side.web) == 0
+
+
+async def test_a_root_with_a_query_string_is_found_in_extended_mode() -> None:
+    """As a URL, which is then the first of the steps; the others go on as ever."""
+    for mode, asked in ((Mode.STANDARD, 1), (Mode.EXTENDED, 2)):
+        side = Side(mode_limit=Mode.EXTENDED)
+        side.network.ksn.participants.put(policy(mode=mode))
+        side.known["example.com"] = Zone.RED
+        assert (await side.check("http://example.com/?q=1")).matched is Matched.HOST
+        assert len(side.asked) == asked
 
 
 async def test_the_query_string_leaves_in_extended_mode_only() -> None:

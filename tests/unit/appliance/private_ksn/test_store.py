@@ -1,5 +1,6 @@
 """What counts, and which changes of zones are told."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,16 @@ def test_a_change_says_what_the_zone_is_for(store: Store) -> None:
     assert (first.threat, first.category, first.name) == ("", "Browser", "Firefox")
     assert (red.threat, red.category, red.name) == ("T" * 200, "Browser", "Firefox")
     assert (cleared.zone, cleared.threat, cleared.name) == ("Grey", "", "Firefox")
+
+
+def test_a_change_of_a_long_url_is_told_by_its_digest(store: Store) -> None:
+    """In a field of its own, by which a client finds what it keeps."""
+    url = "http://bad.example/" + "x" * 600
+    store.set_entry(parse_any(url).key, Reputation(Zone.RED))
+    store.set_entry(parse_any(BAD).key, Reputation(Zone.RED))
+    long, short = store.changes(0, 10)[0]
+    assert (long.kind, long.sha256) == ("url", hashlib.sha256(url.encode()).hexdigest())
+    assert short.sha256 == ""
 
 
 def test_the_operators_word_still_names_the_program(store: Store) -> None:
