@@ -1,21 +1,23 @@
 """The HTTP of the service: the OpenTIP dialect, under /api/v1/.
 
 Every request needs a key and is counted against its rate. 400: what was asked is none of what it should be;
-401: no such key; 403: rate, quota or room is spent; 404: nothing is known; 405: another method;
-410: changes that are not kept; 413, 414: too large. What counts is read inline, in microseconds.
+401: no such key; 403: the key's rate is spent; 404: nothing is known; 405: another method; 410: changes
+that are not kept; 413, 414: too large; 429: too many wait for changes; 507: no room for submitted files.
+What counts is read inline, in microseconds.
 """
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import RETRY_AFTER
 
 from appliance.private_ksn.answers import answer
 from appliance.private_ksn.keys import Keys
@@ -38,6 +40,7 @@ KEY_HEADER = "x-api-key"
 CHANGES_AT_ONCE = 1000
 CHANGES_BYTES = 512 << 10
 STATISTICS_SECONDS = 10.0
+RETRY_SECONDS = 5  # when too many wait: one of them may have its answer by then
 _MAX_NUMBER_LETTERS = 18
 _log = structlog.get_logger("private-ksn")
 
@@ -172,7 +175,7 @@ class Service:
                 raise _Refused(400, "the body is empty")
             sha256 = submission.keep(request.query.get("filename", ""), owner, int(time.time()))
         except NoRoom as error:
-            raise _Refused(403, str(error)) from error
+            raise _Refused(507, str(error)) from error
         finally:
             submission.drop()
         return self._told(parse_hash(sha256))
@@ -209,7 +212,8 @@ class Service:
             return refusal(400, str(error))
         if since == self._sequence and wait and not self._stopping:
             if self._waiting[owner] >= self._limits.waiting:
-                return refusal(403, "too many requests of this key wait")
+                after: dict[str, str] = {RETRY_AFTER: str(RETRY_SECONDS)}
+                return refusal(429, "too many requests of this key wait for changes", after)
             self._waiting[owner] += 1
             try:
                 async with asyncio.timeout(wait):
@@ -242,14 +246,15 @@ def _fitting(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return changes
 
 
-def reply(body: dict[str, Any], status: int = 200) -> web.Response:
+def reply(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer with a JSON body."""
-    return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
+    raw = json.dumps(body).encode()
+    return web.Response(body=raw, status=status, headers=headers, content_type="application/json")
 
 
-def refusal(status: int, why: str) -> web.Response:
+def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer that says why there is none."""
-    return reply({"message": why}, status)
+    return reply({"message": why}, status, headers)
 
 
 def _asked(request: web.BaseRequest) -> str:

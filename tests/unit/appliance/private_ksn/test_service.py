@@ -145,7 +145,7 @@ async def test_a_submitted_file_waits_for_the_operator(ksn: Served, store: Store
 
 
 async def test_submissions_are_bounded(store: Store, tmp_path: Path) -> None:
-    """Empty: 400; too large, announced or not: 413; no room: 403; none of them leaves anything."""
+    """Empty: 400; too large, announced or not: 413; no room: 507; none of them leaves anything."""
 
     async def drip(count: int) -> AsyncIterator[bytes]:
         for _ in range(count):
@@ -157,7 +157,7 @@ async def test_submissions_are_bounded(store: Store, tmp_path: Path) -> None:
             for body in (b"", io.BytesIO(bytes(3 << 20)), drip(3), drip(2), io.BytesIO(bytes(3 << 19)))
         ]
         assert statuses[:2] == [400, 413]
-        assert set(statuses[2:]) == {403}
+        assert set(statuses[2:]) == {507}
         assert (await ksn.ask("POST", "scan/file", {}, "wrong", b"x")).status == 401
         assert ksn.service.submitted_bytes == 0
     assert list((tmp_path / "data" / "submitted").iterdir()) == []
@@ -212,7 +212,8 @@ async def test_who_waits_is_told_when_it_happens(ksn: Served, store: Store) -> N
     async with asyncio.timeout(20):
         while not ksn.service.waiting:
             await ksn.get("search/ip", request="10.0.0.1")
-    assert (await ksn.get("changes", since="5", wait="30")).status == 403
+    refused = await ksn.get("changes", since="5", wait="30")
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
     store.set_entry(BAD, Reputation(Zone.RED))
     asked = await waiting
     assert asked.body["changes"] == [{"sequence": 6, "kind": "domain", "value": "bad.example", "zone": "Red"}]
