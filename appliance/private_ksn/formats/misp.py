@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from appliance.feeds.lines import Bad, Progress, SourceError
+from appliance.feeds.lines import Bad, Progress, SourceError, check_regular
 from appliance.private_ksn.reputation import Reputation
 from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import BadSubject, Subject, parse_domain, parse_hash, parse_ip, parse_web
@@ -79,6 +79,7 @@ def _subject(attribute: Any) -> Subject | None:
 
 def _json(path: Path) -> Any:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             raw = file.read(MAX_JSON_BYTES + 1)
         if len(raw) > MAX_JSON_BYTES:

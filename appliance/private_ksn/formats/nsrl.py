@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from appliance.feeds.lines import Bad, Progress, SourceError
+from appliance.feeds.lines import Bad, Progress, SourceError, check_regular
 from appliance.private_ksn.reputation import Reputation
 from appliance.private_ksn.sources import Found, Words
 from appliance.private_ksn.subjects import BadSubject, parse_hash
@@ -29,9 +29,8 @@ _HAS_MAKERS = "SELECT count(*) FROM sqlite_master WHERE name = 'MFG'"
 
 
 def read(path: Path, words: Words, progress: Progress) -> Iterator[Found | Bad]:
-    """Every file once, under its SHA-256, with SHA-1 and MD5 as aliases. Raises SourceError."""
-    if not path.is_file():
-        raise SourceError(f"{path}: is not there, or no file")
+    """Every file once, under its SHA-256, with SHA-1 and MD5 as aliases. Raises SourceError, OSError."""
+    check_regular(path)
     database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
     database.text_factory = lambda raw: raw.decode(errors="replace")  # one odd name must not end the import
     try:
