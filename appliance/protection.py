@@ -21,7 +21,7 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.participation import Reputation
-from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.domain.verdict import Answer, NoAnswer, Verdict, tells_of_threat
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
@@ -80,7 +80,8 @@ class Protection:
     ) -> None:
         """clock: seconds since the epoch."""
         self.flights = flights
-        self.counts = {"digests": 0, "hits": 0, "overridden": 0, "contents": 0, "content_bytes": 0}
+        names = ("digests", "hits", "detected", "overridden", "contents", "content_bytes")
+        self.counts = dict.fromkeys(names, 0)
         self.ends: dict[str, int] = {}
         self._store = store
         self._scanner = scanner
@@ -121,6 +122,7 @@ class Protection:
         misses = outcomes.count(MISS)
         self.counts["digests"] += len(outcomes)
         self.counts["hits"] += len(outcomes) - misses
+        self.counts["detected"] += sum(map(tells_of_threat, notable.values()))
         return Known(outcomes, misses, notable)
 
     def _known_in_full(
@@ -203,7 +205,7 @@ class Protection:
         self.overrides.put(digest, override)
         if override is not None:
             for key in self.flights.keys_of(digest):
-                self.flights.settle(key, overriding(override))
+                self._settle(key, overriding(override))
 
     def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
         """Drop the verdicts of a digest; whether there was one."""
@@ -242,7 +244,7 @@ class Protection:
         answer = self.overrides.answer(digest) or verdict
         for key in self.flights.keys_of(digest):
             if self._sees(key[0], scope):
-                self.flights.settle(key, answer)
+                self._settle(key, answer)
         others = (old for old in kept if old is not None and old.disposition is not verdict.disposition)
         if any(map(self.is_current, others)):
             self._changed(scope, digest)
@@ -263,6 +265,10 @@ class Protection:
         """Digests of which a guest that was away may keep an answer that counts no more."""
         changed = {digest for where, digest in self._changes if self._sees(scope, where)}
         return self.overrides.digests() | changed
+
+    def _settle(self, key: Key, answer: Answer) -> None:
+        """Answer all who wait, each of whom is told once."""
+        self.counts["detected"] += self.flights.settle(key, answer) * tells_of_threat(answer)
 
     def _sees(self, scope: int, where: int) -> bool:
         """Whether KSN's answers of one scope are seen in another."""
@@ -318,7 +324,7 @@ class Protection:
         finally:
             content.close()
             self._scans.discard(key)
-            self.flights.settle(key, answer)
+            self._settle(key, answer)
             if not self._scans:
                 self._no_scans.set()
 

@@ -50,3 +50,10 @@ class NoAnswer:
 
 
 Answer = Verdict | NoAnswer
+
+
+def tells_of_threat(answer: Answer) -> bool:
+    """Whether an answer tells of a threat that was found; what an administrator blocks was not."""
+    if not isinstance(answer, Verdict) or answer.source is Source.OVERRIDE:
+        return False
+    return answer.disposition.is_detection
