@@ -19,7 +19,6 @@ from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
-from appliance.domain.outcome import Disposition
 from appliance.domain.verdict import Answer
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
@@ -144,9 +143,8 @@ def _tell_missed() -> None:
 
 
 def _done(protection: Protection) -> Figures:
-    """What was checked and found so far."""
-    found = sum(protection.ends.get(each.name, 0) for each in Disposition if each.is_detection)
-    return Figures(protection.counts["digests"], found)
+    """What guests asked about, and in how much of that they were told of a threat, so far."""
+    return Figures(protection.counts["digests"], protection.counts["detected"])
 
 
 def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -> None:

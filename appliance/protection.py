@@ -22,7 +22,7 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.participation import Reputation
-from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.domain.verdict import Answer, NoAnswer, Verdict, is_notable, merged, tells_of_threat
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
@@ -81,7 +81,8 @@ class Protection:
     ) -> None:
         """clock: seconds since the epoch."""
         self.flights = flights
-        self.counts = {"digests": 0, "hits": 0, "overridden": 0, "contents": 0, "content_bytes": 0}
+        names = ("digests", "hits", "detected", "overridden", "contents", "content_bytes")
+        self.counts = dict.fromkeys(names, 0)
         self.ends: dict[str, int] = {}
         self._store = store
         self._scanner = scanner
@@ -124,6 +125,7 @@ class Protection:
         misses = outcomes.count(MISS)
         self.counts["digests"] += len(outcomes)
         self.counts["hits"] += len(outcomes) - misses
+        self.counts["detected"] += sum(map(tells_of_threat, notable.values()))
         return Known(outcomes, misses, notable)
 
     def _known_in_full(
@@ -135,7 +137,7 @@ class Protection:
         notable = {
             index: verdict
             for index, verdict in enumerate(verdicts)
-            if verdict is not None and outcomes[index] != MISS and _is_notable(verdict)
+            if verdict is not None and outcomes[index] != MISS and is_notable(verdict)
         }
         return outcomes, notable
 
@@ -153,7 +155,7 @@ class Protection:
     def _outcome_of(self, data: bytes, takes_part: bool) -> int:
         """The outcome of a record where that is all there is to say, else _LOOK_CLOSER."""
         verdict = self._store.decode(data)
-        return _LOOK_CLOSER if verdict is None or _is_notable(verdict) else self._judge(verdict, takes_part)
+        return _LOOK_CLOSER if verdict is None or is_notable(verdict) else self._judge(verdict, takes_part)
 
     def is_current(self, verdict: Verdict) -> bool:
         """Whether the verdict still answers a question."""
@@ -170,11 +172,11 @@ class Protection:
         verdicts = self._store.lookup(scope, digests)
         if takes_part and self._shares():
             current = [verdict if self._judge(verdict, takes_part) != MISS else None for verdict in verdicts]
-            shared = _merged(current, self._store.lookup(KSN_SHARED_SCOPE, digests))
+            shared = merged(current, self._store.lookup(KSN_SHARED_SCOPE, digests))
             verdicts = [new or old for new, old in zip(shared, verdicts, strict=True)]
         if self._store.is_empty(PUBLIC_SCOPE):
             return verdicts
-        return _merged(self._store.lookup(PUBLIC_SCOPE, digests), verdicts)
+        return merged(self._store.lookup(PUBLIC_SCOPE, digests), verdicts)
 
     def _epoch(self) -> int:
         return 0 if self.reputation is None else self.reputation.epoch
@@ -211,7 +213,7 @@ class Protection:
         self.overrides.put(digest, override)
         if override is not None:
             for key in self.flights.keys_of(digest):
-                self.flights.settle(key, overriding(override))
+                self._settle(key, overriding(override))
 
     def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
         """Drop the verdicts of a digest; whether there was one."""
@@ -250,7 +252,7 @@ class Protection:
         answer = self.overrides.answer(digest) or verdict
         for key in self.flights.keys_of(digest):
             if self._sees(key[0], scope):
-                self.flights.settle(key, answer)
+                self._settle(key, answer)
         others = (old for old in kept if old is not None and old.disposition is not verdict.disposition)
         if any(map(self.is_current, others)):
             self._changed(scope, digest)
@@ -271,6 +273,10 @@ class Protection:
         """Digests of which a guest that was away may keep an answer that counts no more."""
         changed = {digest for where, digest in self._changes if self._sees(scope, where)}
         return self.overrides.digests() | changed
+
+    def _settle(self, key: Key, answer: Answer) -> None:
+        """Answer all who wait, each of whom is told once."""
+        self.counts["detected"] += self.flights.settle(key, answer) * tells_of_threat(answer)
 
     def _sees(self, scope: int, where: int) -> bool:
         """Whether KSN's answers of one scope are seen in another."""
@@ -326,7 +332,7 @@ class Protection:
         finally:
             content.close()
             self._scans.discard(key)
-            self.flights.settle(key, answer)
+            self._settle(key, answer)
             if not self._scans:
                 self._no_scans.set()
 
@@ -384,16 +390,3 @@ class Protection:
 
     def _count(self, end: str) -> None:
         self.ends[end] = self.ends.get(end, 0) + 1
-
-
-def _merged(first: Sequence[Verdict | None], second: Sequence[Verdict | None]) -> list[Verdict | None]:
-    """For each digest the first verdict where there is one, but the second where that is worse."""
-    return [
-        theirs if ours is None or (theirs is not None and theirs.disposition < ours.disposition) else ours
-        for ours, theirs in zip(first, second, strict=True)
-    ]
-
-
-def _is_notable(verdict: Verdict) -> bool:
-    """Whether a verdict says more than its outcome."""
-    return verdict.disposition.is_detection or bool(verdict.category)

@@ -25,7 +25,8 @@ class Keeper:
 
     def keep(self, files: Iterable[Looked], answer: LinkAnswer, now: float) -> None:
         """Keep a verdict of files, for as long as it may be kept. now: seconds since the epoch."""
-        said = texts(answer.threat, answer.engine, answer.member) if answer.outcome in DETECTIONS else b""
+        told = (answer.threat, answer.engine, answer.member, answer.category)
+        said = texts(*told) if answer.outcome in DETECTIONS else b""
         until, outcome = int(now + answer.valid_for), int(answer.outcome)
         self._keep(
             (file.key, encode(file.stamp, Record(answer.generation, until, outcome, file.sha256, said)))

@@ -214,7 +214,7 @@ class Scan:
             self.tally.add("at_once" if at_once else "later", len(files))
         self.tally.end(outcome, len(files))
         if self._report.wants(outcome):
-            said = (answer.threat, answer.engine, answer.member, answer.reason)
+            said = (answer.threat, answer.engine, answer.member, answer.reason, answer.category)
             for file in files:
                 self._report.file(FileEnd(_path(file.file), outcome, file.sha256, *said))
         self._free(files)

@@ -3,7 +3,7 @@
 key      dev u32, ino u64, both big-endian, so that keys sort as a disk lays out its inodes     12 bytes
 value    format u8, size u64, mtime_ns i64, ctime_ns i64 (the stamp)                            25 bytes
          generation u64, valid_until u32 in seconds since the epoch, outcome u8, sha256         45 bytes
-         "threat\\0engine\\0member" in UTF-8, of a detection only
+         "threat\\0engine\\0member\\0category" in UTF-8, of a detection only
          xxh3_64 of all before it                                                                8 bytes
 
 An outcome of 0 means that only the digest is known: the SVM is asked, the file is not read again.
@@ -27,7 +27,7 @@ _SUM_BYTES = 8
 _BODY_END = _STAMP.size + _BODY.size
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
-_MAX_TEXT_BYTES = 1600  # a threat, an engine and a member at their wire limits
+_MAX_TEXT_BYTES = 1900  # a threat, an engine, a member and a category at their wire limits
 
 # For the walk's inner loop, which packs the fields of each file itself.
 pack_key = _KEY.pack
@@ -51,11 +51,15 @@ class Record(NamedTuple):
         """Whether it still answers for the file: of the generation in force, and not older than it may be."""
         return self.outcome != DIGEST_ONLY and self.generation == generation and now < self.valid_until
 
-    def threat(self) -> tuple[str, str, str]:
-        """(threat, engine, member) of a detection; empty strings where nothing was detected."""
-        threat, _, rest = self.texts.decode("utf-8", "replace").partition("\0")
-        engine, _, member = rest.partition("\0")
-        return threat, engine, member
+    def said(self) -> tuple[str, str, str, str]:
+        """(threat, engine, member, category) of a detection; empty strings where nothing was detected."""
+        threat, engine, member, category, *_ = [
+            *self.texts.decode("utf-8", "replace").split("\0"),
+            "",
+            "",
+            "",
+        ]
+        return threat, engine, member, category
 
 
 def identify(file: FileId) -> tuple[bytes, bytes]:
@@ -70,9 +74,9 @@ def identify(file: FileId) -> tuple[bytes, bytes]:
         return key, pack_stamp(FORMAT, file.size & _U64, _signed(file.mtime_ns), _signed(file.ctime_ns))
 
 
-def texts(threat: str, engine: str, member: str) -> bytes:
+def texts(threat: str, engine: str, member: str, category: str = "") -> bytes:
     """What a record says of a detection."""
-    return "\0".join((threat, engine, member)).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]
+    return "\0".join((threat, engine, member, category)).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]
 
 
 def encode(stamp: bytes, record: Record) -> bytes:

@@ -31,6 +31,7 @@ class FileEnd:
     engine: str = ""
     member: str = ""
     reason: str = ""
+    category: str = ""
     kept: bool = False
 
 
@@ -166,6 +167,7 @@ class JsonReport:
             "threat": file.threat,
             "engine": file.engine,
             "member": file.member,
+            "category": file.category,
             "reason": file.reason,
             "kept": file.kept or "",
         }

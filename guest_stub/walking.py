@@ -107,11 +107,10 @@ class Walking:
                 shared.links.done(file)  # nobody waits: its other names are still to be met
 
     def _report(self, file: FoundFile, record: Record, outcome: Outcome) -> None:
-        threat, engine, member = record.threat()
+        threat, engine, member, category = record.said()
         path = f"{file.directory}/{file.name}"
-        self._shared.report.file(
-            FileEnd(path, outcome, record.sha256, threat, engine, member, kept=True), wait=True
-        )
+        end = FileEnd(path, outcome, record.sha256, threat, engine, member, category=category, kept=True)
+        self._shared.report.file(end, wait=True)
 
     def _ask(self, known: Sequence[tuple[FoundFile, bytes]]) -> bool:
         """Have the SVM asked about files whose digest is known; False when the scan is to end."""

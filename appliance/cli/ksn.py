@@ -171,6 +171,7 @@ def _look_up(args: argparse.Namespace, console: Console) -> int:
         ("zone", reply.zone),
         ("means", means or nothing),
         ("threat", reply.threat),
+        ("program", reply.program),
         ("category", reply.category),
     ]
     console.say(*pairs((name, value) for name, value in rows if value))

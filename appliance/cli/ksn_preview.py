@@ -10,11 +10,12 @@ from appliance.cli.console import DONE, CommandError, Console, exit_codes, table
 from appliance.config import SubmitSettings, load
 from appliance.domain.digest import BadDigest, parse_digest
 from appliance.domain.policy import Mode
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.at_home import AT_HOME, SENTENCE
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.reputation import Call, Part, Request, Subject
 from appliance.ksn.statement import HEADERS, disclosed, fields_of, request_for, submission
-from appliance.ksn.weburl import BadUrl, WebResource, parse_url
+from appliance.ksn.weburl import WebResource, parse_url
 
 _DESCRIPTION = """\
 Prints what could be sent to the Kaspersky Security Network (KSN) about a file or an address: each

@@ -28,6 +28,7 @@ FIGURES = {
     # answers
     "protection_digests": Figure("counter", "Digests that guests asked about"),
     "protection_hits": Figure("counter", "Digests that were answered at once"),
+    "protection_detected": Figure("counter", "Digests of which a guest was told that a threat was found"),
     "protection_overridden": Figure("counter", "Digests that an administrator's override answered"),
     "protection_contents": Figure("counter", "Contents that came whole and went to the scanner"),
     "protection_content_bytes": Figure(

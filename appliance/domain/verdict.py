@@ -1,5 +1,6 @@
 """What is known of a digest, and by whom; or why nothing is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appliance.domain.outcome import Disposition, Source, Unanswered
@@ -50,3 +51,23 @@ class NoAnswer:
 
 
 Answer = Verdict | NoAnswer
+
+
+def tells_of_threat(answer: Answer) -> bool:
+    """Whether an answer tells of a threat that was found; what an administrator blocks was not."""
+    if not isinstance(answer, Verdict) or answer.source is Source.OVERRIDE:
+        return False
+    return answer.disposition.is_detection
+
+
+def merged(first: Sequence[Verdict | None], second: Sequence[Verdict | None]) -> list[Verdict | None]:
+    """For each digest the first verdict where there is one, but the second where that is worse."""
+    return [
+        theirs if ours is None or (theirs is not None and theirs.disposition < ours.disposition) else ours
+        for ours, theirs in zip(first, second, strict=True)
+    ]
+
+
+def is_notable(verdict: Verdict) -> bool:
+    """Whether a verdict says more than its outcome."""
+    return verdict.disposition.is_detection or bool(verdict.category)

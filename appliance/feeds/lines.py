@@ -1,5 +1,6 @@
 """The lines of a file, or of the only file in a ZIP, in bounded memory."""
 
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,16 @@ class Progress:
         self.total = 0
 
 
+def check_regular(path: Path) -> None:
+    """Refuse what is no regular file: a pipe may never end, nor begin. Raises SourceError, OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise SourceError(f"{path}: is no regular file: write what comes by a pipe or a device to one first")
+
+
 def lines(path: Path, progress: Progress) -> Iterator[tuple[int, str | Bad]]:
-    """The lines of a file, or of the only file in a ZIP, with their numbers from 1. Raises SourceError."""
-    if path.is_file() and zipfile.is_zipfile(path):  # what comes by a pipe can be read once only
+    """The lines of a file, or of the only one in a ZIP, numbered from 1. Raises SourceError, OSError."""
+    check_regular(path)
+    if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 members = [info for info in archive.infolist() if not info.is_dir()]

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from appliance.feeds import urlhaus
 from appliance.feeds.lines import Bad, Progress, SourceError, lines
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.opentip_json import clean_name
-from appliance.ksn.weburl import BadUrl, WebResource, parse_url
+from appliance.ksn.weburl import WebResource, parse_url
 
 MOST_ENTRIES = 2_000_000
 MOST_PROBLEMS = 100

@@ -138,8 +138,10 @@ class Ksn:
         scopes = [*self.participants.scopes(), KSN_SHARED_SCOPE]
         for scope in scopes:
             self._unknown.pop((scope, digest), None)
-        known = flip.zone is not None and RULINGS[flip.zone].disposition is not None
-        verdict = self._verdict(Answer(flip.zone)) if flip.zone is not None and known else None
+        verdict = None
+        if flip.zone is not None and RULINGS[flip.zone].disposition is not None:
+            said = Answer(flip.zone, flip.threat, flip.category, program=flip.program)
+            verdict = self._verdict(said)
         self.counts["flipped"] += 1
         self._flipped(scopes, digest, verdict)
 
@@ -204,7 +206,7 @@ class Ksn:
             int(now + keep_seconds(answer.zone, random.random)),
             threat=answer.threat or (f"KSN.{answer.zone}" if disposition.is_detection else ""),
             engine=ENGINE,
-            category=answer.category,
+            category=answer.software,
         )
 
     def is_open(self, scope: int, digest: bytes) -> bool:

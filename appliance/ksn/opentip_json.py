@@ -39,12 +39,14 @@ def read_answer(body: bytes) -> Answer:
     if not isinstance(document, dict):
         raise ReputationError(Trouble.MALFORMED, "the answer is no JSON object")
     general = next((found for found in map(document.get, _GENERAL) if isinstance(found, dict)), {})
+    threat = _threat(document)
     return Answer(
         zone=_zone(document, general),
-        threat=_threat(document),
-        category=_category(general),
+        threat=threat,
+        category=_category(general, threat),
         hits=_number(general.get("HitsCount")),
         complete=str(document.get("Status", "")).lower() not in _UNDER_WAY,
+        program=clean_name(general.get("ProductName")),
     )
 
 
@@ -78,7 +80,9 @@ def _flip(entry: object) -> Flip | None:
         or len(value) > MAX_VALUE
     ):
         return None
-    return Flip(_KINDS[kind], value, zone_named(zone))
+    threat, category, program = (clean_name(entry.get(key)) for key in ("threat", "category", "name"))
+    url_sha256 = clean_name(entry.get("sha256")).lower() if kind == "url" else ""
+    return Flip(_KINDS[kind], value, zone_named(zone), threat, category, program, url_sha256)
 
 
 def clean_name(text: object) -> str:
@@ -115,13 +119,24 @@ def _threat(document: Section) -> str:
     return min(named, key=lambda pair: _entry_severity(pair[0]))[1] if named else ""
 
 
-def _category(general: Section) -> str:
-    """The worst of the categories that carry a zone; else the first of those that carry none."""
-    zoned = [entry for entry in _entries(general.get("CategoriesWithZone")) if clean_name(entry.get("Name"))]
+def _category(general: Section, threat: str) -> str:
+    """The worst of the categories that carry a zone; else the first without one; else that of a file.
+
+    The threat is none of them, though our own server lists it there, for clients that look nowhere else.
+    """
+    none = {"", threat}
+    zoned = [
+        entry for entry in _entries(general.get("CategoriesWithZone")) if _category_of(entry) not in none
+    ]
     if zoned:
-        return clean_name(min(zoned, key=_entry_severity)["Name"])
+        return _category_of(min(zoned, key=_entry_severity))
     plain = general.get("Categories")
-    return next(filter(None, map(clean_name, plain[:MAX_ENTRIES])), "") if isinstance(plain, list) else ""
+    names = [*(plain[:MAX_ENTRIES] if isinstance(plain, list) else ()), general.get("Category")]
+    return next((name for name in map(clean_name, names) if name not in none), "")
+
+
+def _category_of(entry: Section) -> str:
+    return clean_name(entry.get("Name"))
 
 
 def _entries(found: object) -> Iterator[Section]:

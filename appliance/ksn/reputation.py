@@ -71,8 +71,9 @@ class Request:
 class Answer:
     """What a service said. Worth keeping, for as long as `zones` says.
 
-    threat, category: printable, at most MAX_NAME_BYTES of UTF-8, "" where nothing was said. hits: how
-    often the service met it, None where it does not say. complete: False while an analysis is under way.
+    threat, category, program: printable, at most MAX_NAME_BYTES of UTF-8, "" where nothing was said. program:
+    what software a file belongs to, "Firefox 115.0 (Mozilla)". hits: how often the service met it, None
+    where it does not say. complete: False while an analysis is under way.
     """
 
     zone: Zone
@@ -80,15 +81,30 @@ class Answer:
     category: str = ""
     hits: int | None = None
     complete: bool = True
+    program: str = ""
+
+    @property
+    def software(self) -> str:
+        """Program and category in one text of at most MAX_NAME_BYTES: "Firefox 115.0 (Mozilla), Browser"."""
+        both = ", ".join(filter(None, (self.program, self.category)))
+        return both.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A subject whose zone is another one now. zone: None where nothing is known of it any more."""
+    """A subject whose zone is another one now. zone: None where nothing is known of it any more.
+
+    threat, category, program: as in an Answer. url_sha256: in hexadecimal, of a URL of which the service
+    keeps no more than that; else "".
+    """
 
     call: Call
     value: str
     zone: Zone | None
+    threat: str = ""
+    category: str = ""
+    program: str = ""
+    url_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

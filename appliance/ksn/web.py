@@ -6,21 +6,23 @@ sees what KSN said to others. All steps together cost a share of the caller's bu
 no error here: the address is then not known, and the answer says why.
 """
 
+import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.domain.guest import KSN_SHARED_SCOPE, Guest
 from appliance.domain.outcome import Source
 from appliance.domain.policy import KsnType, Mode
 from appliance.domain.web import Matched, UrlAnswer, UrlOutcome
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.asking import Asking
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Answer, Call, Flip, Subject, Trouble
-from appliance.ksn.weburl import BadUrl, WebResource, parse_url
-from appliance.ksn.zones import RULINGS, keep_seconds
+from appliance.ksn.weburl import WebResource, parse_url
+from appliance.ksn.zones import RULINGS, Zone, keep_seconds
 
 _WEB = frozenset({Call.URL, Call.DOMAIN, Call.IP})
 # Of this subject only: another step may still be answered.
@@ -72,6 +74,7 @@ class Web:
         self._participants, self._asking = participants, asking
         self._terms, self._clocks = terms, clocks
         self._kept: dict[tuple[int, Subject], tuple[float, Answer]] = {}  # in the order of being learnt
+        self._by_sum: dict[str, Subject] = {}  # URLs by their SHA-256, as long ones are told of
         if asking is not None:
             self._others = asking.on_answer
             asking.on_answer = self._on_answer
@@ -97,8 +100,9 @@ class Web:
         if flip.call not in _WEB:
             return
         value, _, query = flip.value.partition("?")
+        subject = self._by_sum.get(flip.url_sha256) or Subject(flip.call, value, query)
         for scope in (*self._participants.scopes(), KSN_SHARED_SCOPE):
-            self._kept.pop((scope, Subject(flip.call, value, query)), None)
+            self._kept.pop((scope, subject), None)
 
     def forget(self) -> None:
         """Let nothing count any more that KSN said."""
@@ -136,11 +140,14 @@ class Web:
         """Go from step to step until one is known. end: by the monotonic clock."""
         assert self._asking is not None
         said, until = Said(_NOBODY, Subject(Call.URL, "")), float("inf")
-        for place in range(len(resource.subjects())):
+        for place in range(len(resource.subjects(extended=True))):
             asker = self._participants.asker(guest)  # may have been withdrawn, or be in another mode now
             if asker is None:
                 return _unknown("KSN is asked no more: the tenant takes part no more")
-            subject = resource.subjects(extended=asker.mode is Mode.EXTENDED)[place]
+            subjects = resource.subjects(extended=asker.mode is Mode.EXTENDED)
+            if place >= len(subjects):
+                break
+            subject = subjects[place]
             found = self._from_memory(asker, subject)
             if found is None:
                 outcome = await self._asking.ask_within(asker, subject, end - self._clocks.monotonic())
@@ -148,8 +155,8 @@ class Web:
                 if found is None or isinstance(outcome, Unknown):
                     found = Said(outcome, subject)
             until = min(until, found.until)
-            said = Said(found.outcome, subject, until)
-            if not _goes_on(said.outcome):
+            said = replace(_later(said, Said(found.outcome, subject)), until=until)
+            if not _goes_on(found.outcome):
                 break
         return said
 
@@ -171,6 +178,16 @@ class Web:
         self._kept[key] = (until, answer)
         if len(self._kept) > self._terms.kept:
             del self._kept[next(iter(self._kept))]
+        if subject.call is Call.URL:
+            self._remember_sum(subject)
+
+    def _remember_sum(self, subject: Subject) -> None:
+        url = f"{subject.value}?{subject.query}" if subject.query else subject.value
+        url_sha256 = hashlib.sha256(url.encode()).hexdigest()
+        self._by_sum.pop(url_sha256, None)
+        self._by_sum[url_sha256] = subject
+        if len(self._by_sum) > self._terms.kept:
+            del self._by_sum[next(iter(self._by_sum))]
 
     def _scope(self, asker: Asker) -> int:
         return KSN_SHARED_SCOPE if self._participants.terms.shared else asker.scope
@@ -184,6 +201,8 @@ class Web:
         disposition = RULINGS[outcome.zone].disposition
         if disposition is None:
             reason = "KSN does not know it"
+            if outcome.zone is Zone.GREY:
+                reason = "KSN says nothing for or against it"
             return UrlAnswer(UrlOutcome.UNKNOWN, category=outcome.category, valid_for=left, reason=reason)
         return UrlAnswer(
             UrlOutcome(int(disposition)),
@@ -207,10 +226,20 @@ async def look_up(asking: Asking, asker: Asker, resource: WebResource, seconds: 
     """
     said = Said(_NOBODY, Subject(Call.URL, ""))
     for subject in resource.subjects(extended=asker.mode is Mode.EXTENDED):
-        said = Said(await asking.ask(asker, subject, seconds), subject)
-        if not _goes_on(said.outcome):
+        found = Said(await asking.ask(asker, subject, seconds), subject)
+        said = _later(said, found)
+        if not _goes_on(found.outcome):
             break
     return said
+
+
+def _later(said: Said, found: Said) -> Said:
+    """What counts of two steps: the later, unless it decides nothing and only the earlier has a category."""
+    return said if _category(said) and not _category(found) and _goes_on(found.outcome) else found
+
+
+def _category(said: Said) -> str:
+    return said.outcome.category if isinstance(said.outcome, Answer) else ""
 
 
 def _goes_on(outcome: Answer | Unknown) -> bool:

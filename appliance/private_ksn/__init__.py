@@ -7,7 +7,7 @@
 - `store`       which files count, the operator's words, the changes of zones
 - `sources`     what a format gives; `formats` has one file for each
 - `flips`       which zones change when a feed does
-- `importing`   from a source to what counts, in one step
+- `importing`   from a source to what counts, in one step; `bad_lines` names what was not taken
 - `keys`, `rate`            who may ask, and how often
 - `answers`, `service`      the OpenTIP dialect
 - `submissions`, `usage`      files and figures that SVMs send, within budgets

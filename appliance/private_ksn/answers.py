@@ -22,10 +22,11 @@ def answer(subject: Subject, reputation: Reputation, kept: bytes) -> dict[str, A
     """The body of a 200. kept: the key that it is kept under, which may say a file's SHA-256."""
     zone = reputation.zone.word
     found: dict[str, Any] = {"Zone": zone}
+    if reputation.threat:
+        # The documents have it for files alone. Of addresses the threat stands among the categories, too.
+        found["DetectionsInfo"] = [{"Zone": zone, "DetectionName": reputation.threat}]
     if subject.kind == "hash":
         found["FileGeneralInfo"] = _file(subject, reputation, kept)
-        if reputation.threat:
-            found["DetectionsInfo"] = [{"Zone": zone, "DetectionName": reputation.threat}]
         return found
     section: dict[str, Any] = {_NAMES[subject.kind]: subject.text}
     categories = [text for text in (reputation.category, reputation.threat) if text]

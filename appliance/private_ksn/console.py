@@ -40,6 +40,11 @@ class Console:
         """Print one line to the errors."""
         print(f"private-ksn: {plain(sentence)}", file=self.err)
 
+    def clear(self) -> None:
+        """Take the progress line away, where there is one."""
+        if self.err.isatty():
+            print("\r\x1b[K", end="", file=self.err)
+
     def meter(self, progress: Progress) -> Callable[[int], None]:
         """What shows how far an import is, on a terminal; in a pipe it shows nothing."""
         if not self.err.isatty():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from appliance.private_ksn.feed_file import FeedFile
-from appliance.private_ksn.reputation import Reputation, Zone
+from appliance.private_ksn.reputation import Reputation, Zone, strongest
 from appliance.private_ksn.store import KEPT_CHANGES, Flip
 
 # What the operator and the other feeds say of a key: the word, and whether it wins whatever this feed says.
@@ -11,7 +11,7 @@ Others = Callable[[bytes], tuple[Reputation | None, bool]]
 
 
 def flips(old: FeedFile | None, new: FeedFile | None, others: Others) -> list[Flip] | None:
-    """Every key whose zone is another one with the new file, with that zone; None: more than are kept.
+    """Every key whose zone is another one with the new file, and what is said then; None: more than are kept.
 
     old, new: None where there was, or will be, no such feed. Reads both once, in order, and stops when it is
     too many.
@@ -26,7 +26,8 @@ def flips(old: FeedFile | None, new: FeedFile | None, others: Others) -> list[Fl
             continue
         if len(found) >= KEPT_CHANGES:
             return None
-        found.append((key, zones[1]))
+        own = new.get(key) if new and after is not None else None
+        found.append((key, strongest([said for said in (own and own[0], word) if said])))
     return found
 
 

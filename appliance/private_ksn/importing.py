@@ -38,7 +38,6 @@ class Imported:
     entries: int
     keys: int
     bad: int
-    first_bad: Bad | None
     flipped: int | None
 
 
@@ -74,7 +73,17 @@ def import_feed(
         )  # the name of the file has to outlive the machine as its content does
         store.put_feed(name, Feed(path.name, form, now, keys, bad), changes)
         remove_leftovers(store)
-    return Imported(entries, keys, bad, first_bad, None if changes is None else len(changes))
+    return Imported(entries, keys, bad, None if changes is None else len(changes))
+
+
+def not_empty(source: Iterator[Found | Bad]) -> Iterator[Found | Bad]:
+    """Hand on what a source gives; ImportRefused where that is nothing, which would end all of the feed."""
+    some = False
+    for item in source:
+        some = True
+        yield item
+    if not some:
+        raise ImportRefused("there is nothing in it, so nothing was changed: --allow-empty empties the feed")
 
 
 def drop_feed(store: Store, name: str) -> bool:

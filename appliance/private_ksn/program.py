@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,10 @@ import structlog
 
 from appliance.console.logs import adopt_library_lines, configure
 from appliance.feeds.lines import Progress, SourceError
+from appliance.private_ksn.bad_lines import BadLines
 from appliance.private_ksn.console import DONE, FAILED, NO, CommandError, Console, table
 from appliance.private_ksn.formats import FORMS
-from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed
+from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed, not_empty
 from appliance.private_ksn.keys import new_key
 from appliance.private_ksn.reputation import ZONES, Reputation, Zone
 from appliance.private_ksn.serving import CannotServe, serve
@@ -86,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("file", metavar="FILE", type=Path)
     importing.add_argument("--feed", metavar="NAME", help="which feed it replaces, and no other (FORMAT)")
     importing.add_argument("--zone", choices=ZONES, help="of every entry; plain needs it")
+    importing.add_argument(
+        "--bad-lines", metavar="FILE", type=Path, help="write what could not be taken to this file"
+    )
+    importing.add_argument(
+        "--allow-empty", action="store_true", help="a file without entries empties the feed"
+    )
     setting = command("set", "say the operator's word on a digest, URL, domain or IP address", _set)
     setting.add_argument("subject", metavar="SUBJECT")
     word = setting.add_mutually_exclusive_group(required=True)
@@ -168,16 +175,18 @@ def _import(args: argparse.Namespace, console: Console) -> int:
         raise CommandError(f"a {args.form} list does not say what its entries are: give --zone")
     progress, name = Progress(), args.feed or args.form
     source = read(args.file, Words(zone, args.threat, args.category), progress)
-    with closing(_store(args, create=True)) as store:
-        done = import_feed(store, name, args.form, source, int(console.clock()), console.meter(progress))
-    if console.err.isatty():
-        print("\r\x1b[K", end="", file=console.err)
+    if not args.allow_empty:
+        source = not_empty(source)
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(_store(args, create=True)))
+        written = stack.enter_context(args.bad_lines.open("w")) if args.bad_lines else None
+        bad = BadLines(written)
+        stack.callback(bad.tell, console)
+        stack.callback(console.clear)
+        now = int(console.clock())
+        done = import_feed(store, name, args.form, bad.of(source), now, console.meter(progress))
     flipped = "more zones than are kept" if done.flipped is None else f"{done.flipped:,} zones"
     console.say(f"{name}: {done.entries:,} entries, {done.keys:,} keys, {flipped} changed, {done.bad:,} bad")
-    if done.first_bad:
-        console.complain(
-            f"{done.bad:,} were not taken; the first, {done.first_bad.where}: {done.first_bad.why}"
-        )
     return DONE
 
 

@@ -1,26 +1,29 @@
 """The HTTP of the service: the OpenTIP dialect, under /api/v1/.
 
 Every request needs a key and is counted against its rate. 400: what was asked is none of what it should be;
-401: no such key; 403: rate, quota or room is spent; 404: nothing is known; 405: another method;
-410: changes that are not kept; 413, 414: too large. What counts is read inline, in microseconds.
+401: no such key; 403: the key's rate is spent; 404: nothing is known; 405: another method; 410: changes
+that are not kept; 413, 414: too large; 429: too many wait for changes; 507: no room for submitted files.
+What counts is read inline, in microseconds.
 """
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import RETRY_AFTER
 
 from appliance.private_ksn.answers import answer
 from appliance.private_ksn.keys import Keys
 from appliance.private_ksn.rate import Rates
 from appliance.private_ksn.settings import Limits
-from appliance.private_ksn.store import Store, StoreError, TooOld
+from appliance.private_ksn.store import Change, Store, StoreError, TooOld
 from appliance.private_ksn.subjects import (
     BadSubject,
     Subject,
@@ -35,7 +38,9 @@ from appliance.private_ksn.usage import MAX_BODY_BYTES, BadFigures, Usage, parse
 
 KEY_HEADER = "x-api-key"
 CHANGES_AT_ONCE = 1000
+CHANGES_BYTES = 512 << 10
 STATISTICS_SECONDS = 10.0
+RETRY_SECONDS = 5  # when too many wait: one of them may have its answer by then
 _MAX_NUMBER_LETTERS = 18
 _log = structlog.get_logger("private-ksn")
 
@@ -170,7 +175,7 @@ class Service:
                 raise _Refused(400, "the body is empty")
             sha256 = submission.keep(request.query.get("filename", ""), owner, int(time.time()))
         except NoRoom as error:
-            raise _Refused(403, str(error)) from error
+            raise _Refused(507, str(error)) from error
         finally:
             submission.drop()
         return self._told(parse_hash(sha256))
@@ -207,7 +212,8 @@ class Service:
             return refusal(400, str(error))
         if since == self._sequence and wait and not self._stopping:
             if self._waiting[owner] >= self._limits.waiting:
-                return refusal(403, "too many requests of this key wait")
+                after: dict[str, str] = {RETRY_AFTER: str(RETRY_SECONDS)}
+                return refusal(429, "too many requests of this key wait for changes", after)
             self._waiting[owner] += 1
             try:
                 async with asyncio.timeout(wait):
@@ -220,22 +226,35 @@ class Service:
             found, last = self._store.changes(since, CHANGES_AT_ONCE)
         except TooOld as error:
             return reply({"message": str(error), "sequence": self._store.sequence()}, 410)
-        changes = [
-            {"sequence": one.sequence, "kind": one.kind, "value": one.value, "zone": one.zone}
-            for one in found
-        ]
+        changes = _fitting([_told_change(one) for one in found])
         upto = changes[-1]["sequence"] if changes else last
         return reply({"sequence": upto, "more": upto != last, "changes": changes})
 
 
-def reply(body: dict[str, Any], status: int = 200) -> web.Response:
+def _told_change(change: Change) -> dict[str, Any]:
+    """A change without the words that nobody said; its zone is told also where there is none."""
+    return {name: said for name, said in asdict(change).items() if said or name == "zone"}
+
+
+def _fitting(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of them that fit one answer, and one at least: clients read no more than a MiB."""
+    size = 0
+    for place, change in enumerate(changes):
+        size += len(json.dumps(change))
+        if size > CHANGES_BYTES:
+            return changes[: max(place, 1)]
+    return changes
+
+
+def reply(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer with a JSON body."""
-    return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
+    raw = json.dumps(body).encode()
+    return web.Response(body=raw, status=status, headers=headers, content_type="application/json")
 
 
-def refusal(status: int, why: str) -> web.Response:
+def refusal(status: int, why: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer that says why there is none."""
-    return reply({"message": why}, status)
+    return reply({"message": why}, status, headers)
 
 
 def _asked(request: web.BaseRequest) -> str:

@@ -5,7 +5,7 @@
                "floor": changes up to this one are not kept any more. Numbers are u64 big endian
       feeds    name -> JSON of Feed: which file of feeds/ counts, and what the import said
       entries  key -> JSON: the operator's own word, which wins over all feeds
-      changes  sequence -> JSON {kind, value, zone}, the newest KEPT_CHANGES
+      changes  sequence -> JSON {kind, value, zone, threat, category, name}, the newest KEPT_CHANGES
     feeds/NAME-NUMBER.lmdb    see `feed_file`
 
 Everything that belongs together is one transaction: a reader sees a feed's old file or its new one, with
@@ -16,13 +16,14 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lmdb
 
 from appliance.private_ksn.feed_file import FeedFile
+from appliance.private_ksn.records import MAX_TEXT_LETTERS
 from appliance.private_ksn.reputation import Reputation, Zone, strongest
 from appliance.private_ksn.subjects import Subject, subject_of
 
@@ -59,15 +60,23 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A zone that is another one now. zone: "" where nothing is known any more."""
+    """A zone that is another one now. zone: "" where nothing is known any more.
+
+    threat, category, name: of what is said now, each at most MAX_TEXT_LETTERS. sha256: in hexadecimal, of a
+    URL that is too long to be kept as such.
+    """
 
     sequence: int
     kind: str
     value: str
     zone: str
+    threat: str = ""
+    category: str = ""
+    name: str = ""
+    sha256: str = ""
 
 
-Flip = tuple[bytes, Zone | None]  # a key, and its zone from now on
+Flip = tuple[bytes, Reputation | None]  # a key whose zone changes, and what is said of it from now on
 
 
 class Store:
@@ -118,9 +127,8 @@ class Store:
         with self._env.begin(db=self._meta) as txn:  # one for both looks: most of what a question costs here
             current = _number(txn.get(_VERSION)) == self._version
             own = txn.get(key, db=self._entries)
-        if own is not None:
-            return _reputation(own), key
-        return self._fed(key) if current else self.fed(key)
+        fed = self._fed(key) if current else self.fed(key)
+        return (_filled(_reputation(own), fed), key) if own is not None else fed
 
     def fed(self, key: bytes, without: str = "") -> tuple[Reputation, bytes] | None:
         """As `lookup`, but the operator's word on this very key is not heard, nor the feed `without`."""
@@ -137,7 +145,7 @@ class Store:
             kept = next((kept for _, kept in found if kept != key), key)
             best = strongest([word for word, _ in found]) or best
         own = self.own(kept) if kept != key else None
-        return own or best, kept
+        return _filled(own, (best, kept)) if own else best, kept
 
     def words(self, key: bytes) -> list[Reputation]:
         """What each source says of a key, the operator first: for people, not for answers."""
@@ -177,7 +185,7 @@ class Store:
         fed = self.fed(key)
         key = fed[1] if fed else key
         before, fed = self.lookup(key), self.fed(key)
-        after = reputation or (fed[0] if fed else None)
+        after = _filled(reputation, fed) if reputation else fed[0] if fed else None
         with self._writing() as txn:
             if reputation is None:
                 changed = bool(txn.delete(key, db=self._entries))
@@ -185,7 +193,7 @@ class Store:
                 changed = bool(txn.put(key, _packed(reputation), db=self._entries))
             zones = before[0].zone if before else None, after.zone if after else None
             if zones[0] != zones[1]:
-                self._note(txn, [(key, zones[1])])
+                self._note(txn, [(key, after)])
         return changed
 
     def put_feed(self, name: str, feed: Feed, flips: Iterable[Flip] | None) -> None:
@@ -290,14 +298,9 @@ class Store:
         if flips is None:
             txn.drop(self._changes, delete=False)
             last = floor = last + 1
-        for key, zone in flips or ():
+        for key, word in flips or ():
             last += 1
-            subject = subject_of(key)
-            change = {
-                "kind": subject.kind,
-                "value": subject.text,
-                "zone": zone.word if zone is not None else "",
-            }
+            change = _change(key, word)
             txn.put(_bytes(last), json.dumps(change).encode(), db=self._changes, append=True)
         while last - floor > KEPT_CHANGES:
             floor += 1
@@ -333,6 +336,23 @@ def _bytes(number: int) -> bytes:
 def _number(value: bytes | memoryview | None) -> int:
     assert value is not None  # each number is there since the file was begun
     return int.from_bytes(value, "big")
+
+
+def _filled(own: Reputation, fed: tuple[Reputation, bytes] | None) -> Reputation:
+    """The operator's word, with what program it is, and of what category, from feeds where he is silent."""
+    if fed is None:
+        return own
+    return replace(own, category=own.category or fed[0].category, name=own.name or fed[0].name)
+
+
+def _change(key: bytes, word: Reputation | None) -> dict[str, str]:
+    """A change as it is kept and told; what there is no word for is left out."""
+    subject = subject_of(key)
+    change = {"kind": subject.kind, "value": subject.text, "zone": word.zone.word if word else ""}
+    if subject.sha256:
+        change["sha256"] = subject.sha256
+    texts = {"threat": word.threat, "category": word.category, "name": word.name} if word else {}
+    return change | {name: text[:MAX_TEXT_LETTERS] for name, text in texts.items() if text}
 
 
 def _packed(reputation: Reputation) -> bytes:

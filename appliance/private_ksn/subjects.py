@@ -1,30 +1,29 @@
 """What can be asked about: digests, URLs, domains and IP addresses, each in one normal form. No I/O.
 
 A subject's key is one letter for its kind and the normal form behind it; the same function makes it
-when a feed is read and when a question comes, so that both spell it alike. An LMDB key has at most
-511 bytes: a URL that is longer than that goes by its SHA-256.
+when a feed is read and when a question comes, so that both spell it alike, and `feeds.web_address` is
+how the SVM spells it, too. An LMDB key has at most 511 bytes: a URL that is longer than that goes by its
+SHA-256.
 """
 
 import hashlib
 import ipaddress
-import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-import idna
+from appliance.feeds.web_address import (
+    MAX_INPUT_CHARS,
+    MAX_URL_CHARS,
+    BadUrl,
+    WebAddress,
+    parse_host,
+    parse_web_address,
+)
 
-MAX_URL_LETTERS = 2000  # as the OpenTIP documents have it
 MAX_KEPT_URL_BYTES = 480
 
 SHA256 = b"h"
 _DIGEST_KINDS = {32: b"m", 40: b"s", 64: SHA256}  # hexadecimal digits -> MD5, SHA-1, SHA-256
 _KINDS = {b"m": "hash", b"s": "hash", b"h": "hash", b"i": "ip", b"d": "domain", b"u": "url", b"U": "url"}
-_SCHEMES = {"http": 80, "https": 443, "ftp": 21}
-_LABELS = re.compile(
-    r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-)
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class BadSubject(ValueError):
@@ -46,6 +45,11 @@ class Subject:
     def kind(self) -> str:
         """One of "hash", "url", "domain" and "ip"."""
         return _KINDS[self.key[:1]]
+
+    @property
+    def sha256(self) -> str:
+        """In hexadecimal, where the key is no more than the digest of a long URL; else ""."""
+        return self.key[1:].hex() if self.key[:1] == b"U" else ""
 
 
 def parse_hash(text: str) -> Subject:
@@ -75,51 +79,61 @@ def parse_ip(text: str) -> Subject:
 
 def parse_domain(text: str) -> Subject:
     """A name of a host or a domain, in ASCII or as people write it, or raise BadSubject."""
-    name = _host_name(text)
+    try:
+        text.encode()  # half a surrogate pair, which JSON can bring, is a UnicodeError, a ValueError
+        address, name = parse_host(text.strip())
+    except ValueError as error:
+        raise BadSubject(f"{text[:80]!r} is no name of a host: {error}") from error
+    if address is not None:
+        raise BadSubject(f"{text[:80]!r} is no name of a host but an address")
     return Subject(b"d" + name.encode(), name)
 
 
 def parse_url(text: str) -> Subject:
-    """A URL with a scheme, a host and a path, or raise BadSubject, SubjectTooLong.
+    """A URL with a scheme, a host and a path, as it is asked about, or raise BadSubject, SubjectTooLong.
 
-    The scheme and the host are made small, the host ASCII; credentials, the scheme's own port and the
-    fragment go; what is escaped without need is written plainly.
+    One without more of a path than "/", and without a query, is its host, as in `parse_web`.
     """
-    if len(text) > MAX_URL_LETTERS:
-        raise SubjectTooLong(f"the URL has {len(text)} letters; {MAX_URL_LETTERS} are taken")
-    try:
-        text.encode()  # half a surrogate pair, which JSON can bring, is a UnicodeError, a ValueError
-        parts = urlsplit(text.strip())
-        host, port = unquote(parts.hostname or ""), parts.port
-    except ValueError as error:
-        raise BadSubject(f"{text[:80]!r} is no URL: {error}") from error
-    if parts.scheme not in _SCHEMES or not host:
+    before, scheme, rest = text.partition("://")
+    if not before or not scheme:
         raise BadSubject(f"{text[:80]!r} is no URL: begin it with http://, https:// or ftp:// and a host")
-    if not parts.path:
+    if "/" not in rest:
         raise BadSubject(f"{text[:80]!r} has no path: ask for its domain instead")
-    where = _url_host(host) + (f":{port}" if port and port != _SCHEMES[parts.scheme] else "")
-    url = f"{parts.scheme}://{where}{_path_and_query(parts)}"
-    raw = url.encode()
-    if len(raw) <= MAX_KEPT_URL_BYTES:
-        return Subject(b"u" + raw, url)
-    return Subject(b"U" + hashlib.sha256(raw).digest(), url)
+    return parse_web(text)
+
+
+def parse_web(text: str) -> Subject:
+    """A web address in whatever spelling, as a feed has it, or raise BadSubject, SubjectTooLong.
+
+    Where there is no path and no query it is the host, whatever the port: that is what clients ask about.
+    """
+    if len(text) > MAX_INPUT_CHARS:
+        raise SubjectTooLong(f"the URL has {len(text)} letters; {MAX_URL_CHARS} are taken")
+    try:
+        web = parse_web_address(text)
+    except BadUrl as error:
+        raise BadSubject(f"{text[:80]!r} is no URL: {error}") from error
+    if web.is_root and not web.query:
+        return Subject((b"i" if web.address else b"d") + web.host.encode(), web.host)
+    return _url(web)
 
 
 def parse_any(text: str) -> Subject:
     """Whatever of them the text is, by its form, or raise BadSubject."""
-    if "://" in text:
-        return parse_url(text)
-    if len(text) in _DIGEST_KINDS and "." not in text and ":" not in text:
+    marks = set(text) & set(".:/\\")
+    if len(text) in _DIGEST_KINDS and not marks:
         return parse_hash(text)
-    for parse in (parse_ip, parse_domain):
+    if "://" in text:
+        return parse_web(text)
+    for parse in (parse_ip, parse_web):
         try:
             subject = parse(text)
         except BadSubject:
             continue
-        # A word without a dot may be a name of a host, and is more often a digest that lost a letter.
-        if set(subject.text) & {".", ":"}:
+        # A word, or a number, without a dot may be a host, and is more often a digest that lost a letter.
+        if marks or (subject.kind == "domain" and "." in subject.text):
             return subject
-    raise BadSubject(f"{text[:80]!r} is no digest, no URL with http:// in front, no domain and no IP address")
+    raise BadSubject(f"{text[:80]!r} is no digest, no URL, no domain and no IP address")
 
 
 def subject_of(key: bytes) -> Subject:
@@ -130,35 +144,9 @@ def subject_of(key: bytes) -> Subject:
     return Subject(key, rest.decode() if kind in (b"i", b"d", b"u") else rest.hex())
 
 
-def _host_name(text: str) -> str:
-    name = text.strip().removesuffix(".")
-    try:
-        # Plain names keep their underscores, which IDNA does not have and real hosts do.
-        name = name.lower() if name.isascii() else idna.encode(name, uts46=True).decode()
-    except (idna.IDNAError, UnicodeError) as error:
-        raise BadSubject(f"{text[:80]!r} is no name of a host: {error}") from error
-    if not _LABELS.fullmatch(name) or name.rpartition(".")[2].isdigit():
-        raise BadSubject(f"{text[:80]!r} is no name of a host")
-    return name
-
-
-def _url_host(host: str) -> str:
-    try:
-        address = parse_ip(host).text
-    except BadSubject:
-        return _host_name(host)
-    return f"[{address}]" if ":" in address else address
-
-
-def _path_and_query(parts: SplitResult) -> str:
-    query = f"?{parts.query}" if parts.query else ""
-    # Everything that may stand in a URL is "safe", the escapes themselves too; the rest is escaped.
-    plain = quote(parts.path + query, safe="!#$%&'()*+,/:;=?@[]~")
-    return _ESCAPE.sub(_plainly, plain)
-
-
-def _plainly(escape: re.Match[str]) -> str:
-    if escape[1] is None:
-        return "%25"  # a bare "%" is itself, and must not become part of an escape
-    letter = chr(int(escape[1], 16))
-    return letter if letter in _UNRESERVED else escape[0].upper()
+def _url(web: WebAddress) -> Subject:
+    raw = web.whole.encode()
+    if len(raw) > MAX_URL_CHARS:
+        raise SubjectTooLong(f"the URL has {len(raw)} letters in its normal form; {MAX_URL_CHARS} are taken")
+    key = b"u" + raw if len(raw) <= MAX_KEPT_URL_BYTES else b"U" + hashlib.sha256(raw).digest()
+    return Subject(key, web.whole)

@@ -19,8 +19,9 @@ from appliance.domain.policy import (
     Mode,
     is_tenant,
 )
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.reaching import Step
-from appliance.ksn.weburl import BadUrl, WebResource, parse_url
+from appliance.ksn.weburl import WebResource, parse_url
 from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
 from appliance.rpc.check_url import MAX_URL_BYTES
 from appliance.rpc.identity import Context, PeerCredentials

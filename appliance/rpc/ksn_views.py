@@ -197,6 +197,7 @@ def look_up_reply(view: LookUpView) -> admin_pb2.LookUpReply:
         zone=answer.zone,
         threat=answer.threat,
         category=answer.category,
+        program=answer.program,
         outcome=verdict_pb2.Outcome.ValueType(0 if disposition is None else int(disposition)),
         asked=view.asked,
     )

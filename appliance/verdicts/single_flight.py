@@ -199,17 +199,18 @@ class Flights:
             waiter.settled(token, answer)
         self._ask_next(held.key)
 
-    def settle(self, key: Key, answer: Answer) -> None:
-        """Tell all who wait, and end the flight."""
+    def settle(self, key: Key, answer: Answer) -> int:
+        """Tell all who wait, and end the flight; how many questions that answers."""
         flight = self._flights.get(key)
         if flight is None:
-            return
+            return 0
         self._drop_lease(flight)
         questions = [question for asked in flight.guests.values() for question in asked]
         for question in questions:
             self._close(key, flight, question)
         for waiter, token in questions:
             waiter.settled(token, answer)
+        return len(questions)
 
     def leave(self, waiter: Waiter, tokens: Iterable[int] | None) -> None:
         """Close questions without an answer: these, or (None) all of the waiter's."""

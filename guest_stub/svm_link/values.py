@@ -43,6 +43,7 @@ class LinkAnswer(NamedTuple):
 
     generation, valid_for (seconds): how long a verdict may be kept; both 0 for an unanswered one.
     threat, engine, member: of a detection. reason: a sentence for people beside an unanswered one.
+    category: what software it is, where a source knows that.
     """
 
     outcome: Outcome
@@ -52,6 +53,7 @@ class LinkAnswer(NamedTuple):
     engine: str = ""
     member: str = ""
     reason: str = ""
+    category: str = ""
 
 
 class KsnReason(NamedTuple):

@@ -81,6 +81,7 @@ def answer(number: int, detail: Detail, generation: int, valid_for: float) -> Li
         engine=detail.engine,
         member=detail.member,
         reason=detail.reason,
+        category=detail.category,
     )
 
 

@@ -318,6 +318,22 @@ async def test_statistics_go_to_a_service_that_takes_them(tmp_path: Path) -> Non
         assert statistics.not_taken == ""
 
 
+async def test_statistics_count_what_ksn_alone_finds(tmp_path: Path) -> None:
+    """No engine sees it; the guest is told of a threat, twice with the cache, and so is the service."""
+    async with ksn_svm(tmp_path) as ksn, RawGuest.connect(ksn.svm) as guest:
+        await ksn.accept()
+        ksn.service.act = faults.answers({"Zone": "Red"})
+        reply = await guest.ask(digest_of(SCRIPT))
+        assert (await guest.answer(reply.request_id)).outcome == verdict_pb2.OUTCOME_MALICIOUS
+        assert (await guest.ask(digest_of(SCRIPT))).outcomes[0] == verdict_pb2.OUTCOME_MALICIOUS
+        statistics = reporter(ksn.svm)
+        assert statistics is not None
+        await statistics.report()
+        (received,) = handed_over(ksn, STATISTICS)
+        figures = json.loads(received.body)
+        assert (figures["checked"], figures["detected"], figures["asked"]) == (2, 2, 1)
+
+
 async def test_statistics_can_be_switched_off(tmp_path: Path) -> None:
     """Then there is nothing that could report."""
     async with ksn_svm(tmp_path, statistics=StatisticsSettings(enabled=False)) as ksn:

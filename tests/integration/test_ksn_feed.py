@@ -10,7 +10,9 @@ import pytest
 from lightagent.v1 import verdict_pb2
 
 from appliance.config import KsnSettings
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision
+from appliance.domain.web import UrlAnswer, UrlOutcome
 from appliance.ksn_control import PolicyControl
 from appliance.private_ksn import flips as private_ksn_flips
 from appliance.private_ksn.reputation import Zone
@@ -37,6 +39,10 @@ class Flipping:
         """Have the feed say this of DIGEST."""
         private_ksn.feed(self.store, "feed", {DIGEST.hex(): zone})
         self.served.service.look_for_changes()
+
+    async def check(self, url: str) -> UrlAnswer:
+        """What a guest of the usual tenant is told of a web address."""
+        return await self.svm.parts.web.check(Guest("guest", DEFAULT_TENANT_SCOPE), url, 10.0)
 
     async def heard(self, count: int) -> None:
         """Return when so many changes came."""
@@ -109,6 +115,28 @@ async def test_a_digest_that_is_cleared_is_told_too(tmp_path: Path) -> None:
         flips.say(Zone.GREY)
         await asyncio.wait_for(guest.attach.read(), 30)
         assert (await guest.ask(DIGEST)).outcomes[0] == verdict_pb2.OUTCOME_PENDING
+
+
+async def test_what_a_feed_has_of_addresses_is_found(tmp_path: Path) -> None:
+    """However the feed spells them: roots by their host, whatever the port; paths by their normal form."""
+    listed = ("http://203.0.113.77:38372/", "http://root1.example.com/", "http://h.example//a/../[x]\\{y}")
+    asked = ("http://3405803853/other", "https://root1.example.com/x?y", "http://h.example/%5bx]/{y}")
+    async with flipping(tmp_path) as flips:
+        private_ksn.feed(flips.store, "urls", dict.fromkeys(listed, Zone.RED))
+        for url in (*listed, *asked):
+            assert (await flips.check(url)).outcome is UrlOutcome.MALICIOUS, url
+
+
+async def test_a_long_url_that_is_cleared_is_told(tmp_path: Path) -> None:
+    """The service keeps its digest alone, and the SVM finds what it keeps by that."""
+    url = "http://long.example/" + "x" * 600
+    async with flipping(tmp_path) as flips:
+        private_ksn.feed(flips.store, "urls", {url: Zone.RED})
+        assert (await flips.check(url)).outcome is UrlOutcome.MALICIOUS
+        private_ksn.feed(flips.store, "urls", {url: Zone.GREY})
+        flips.served.service.look_for_changes()
+        await flips.heard(2)
+        assert (await flips.check(url)).outcome is UrlOutcome.UNKNOWN
 
 
 async def test_who_takes_part_no_more_hears_no_more(tmp_path: Path) -> None:

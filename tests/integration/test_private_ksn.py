@@ -1,6 +1,7 @@
 """`private-ksn` as processes: sets are replaced while it serves; an import that is killed changes nothing."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -64,20 +65,38 @@ def asked(base: str, call: str) -> tuple[int, str]:
 
 
 def killed_import(directory: Path) -> None:
-    """Begin an import whose source never ends, and kill it once it has begun its file."""
-    source = directory / "endless"
-    os.mkfifo(source)
+    """Begin an import whose source is long, and kill it once it has begun its file."""
+    source = directory / "long"
+    source.write_text(f"{NEW}\n")
+    os.truncate(source, 1 << 36)  # takes no room on the disk, and long to read
     before = set((directory / "data" / "feeds").glob("*.lmdb"))
     words = ["import", "plain", str(source), "--zone", "red", "--config", str(directory / "c.toml")]
-    with subprocess.Popen([*PROGRAM, *words], env=ENVIRON) as process, source.open("w") as pipe:
-        pipe.write(f"{NEW}\n")
-        pipe.flush()
+    with subprocess.Popen([*PROGRAM, *words], env=ENVIRON) as process:
         deadline = time.monotonic() + DEADLINE
         while set((directory / "data" / "feeds").glob("*.lmdb")) == before:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
+        assert process.wait(DEADLINE) == -signal.SIGKILL
     source.unlink()
+
+
+def test_a_pipe_that_nobody_writes_to_holds_nothing_up(tmp_path: Path) -> None:
+    """An import from it ends with a sentence, for a list and within a folder; the next import may run."""
+    (tmp_path / "feed").mkdir()
+    pipes = {"plain": tmp_path / "pipe", "misp": tmp_path / "feed" / "manifest.json"}
+    for path in pipes.values():
+        os.mkfifo(path)
+    for form, file in (("plain", tmp_path / "pipe"), ("misp", tmp_path / "feed")):
+        words = ["import", form, str(file), "--zone", "red", "--data", str(tmp_path / "data")]
+        ran = subprocess.run(
+            [*PROGRAM, *words], env=ENVIRON, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        assert (ran.returncode, ran.stderr) == (
+            2,
+            f"private-ksn: {pipes[form]}: is no regular file: write what comes by a pipe or a device to "
+            "one first\n",
+        )
 
 
 def test_sets_are_replaced_under_a_server_and_a_killed_import_leaves_the_old(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A Private KSN within a test: a store in a directory, feeds in it, and its real server over real HTTP."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ def feed(store: Store, name: str, entries: dict[str, Zone]) -> Imported:
 
 @dataclass
 class Asked:
-    """An answer: its status, and its body read as JSON."""
+    """An answer: its status, its body read as JSON, and its headers."""
 
     status: int
     body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Served:
             method, url, params=query, headers={KEY_HEADER: key}, data=data
         ) as response:
             text = await response.text()
-            return Asked(response.status, await response.json() if text else None)
+            return Asked(response.status, await response.json() if text else None, response.headers)
 
 
 def settings(directory: Path, limits: Limits | None = None, **server: Any) -> Settings:

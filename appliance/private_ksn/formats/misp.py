@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from appliance.feeds.lines import Bad, Progress, SourceError
+from appliance.feeds.lines import Bad, Progress, SourceError, check_regular
 from appliance.private_ksn.reputation import Reputation
 from appliance.private_ksn.sources import Found, Words
-from appliance.private_ksn.subjects import BadSubject, Subject, parse_domain, parse_hash, parse_ip, parse_url
+from appliance.private_ksn.subjects import BadSubject, Subject, parse_domain, parse_hash, parse_ip, parse_web
 
 MAX_JSON_BYTES = 256 << 20  # an event is read as a whole
 _UUID = re.compile(r"[0-9a-fA-F-]{1,64}")
@@ -21,7 +21,7 @@ _PARSERS = {
     **dict.fromkeys(("md5", "sha1", "sha256"), parse_hash),
     **dict.fromkeys(("ip-src", "ip-dst"), parse_ip),
     **dict.fromkeys(("domain", "hostname"), parse_domain),
-    "url": parse_url,
+    "url": parse_web,
 }
 
 
@@ -79,6 +79,7 @@ def _subject(attribute: Any) -> Subject | None:
 
 def _json(path: Path) -> Any:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             raw = file.read(MAX_JSON_BYTES + 1)
         if len(raw) > MAX_JSON_BYTES:

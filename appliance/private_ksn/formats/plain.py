@@ -22,14 +22,15 @@ def read(path: Path, words: Words, progress: Progress) -> Iterator[Found | Bad]:
             continue
         if not line or line.startswith("#"):
             continue
-        text, _, name = line.partition(" ")
+        text, *rest = line.split(maxsplit=1)
         try:
             # Nearly every line is a SHA-256, which need not be guessed at.
             subject = parse_hash(text) if len(text) == 64 else parse_any(text)
         except BadSubject as error:
             yield Bad(f"line {number}", str(error))
             continue
-        if name := name.strip():
+        if rest:
+            name = rest[0]
             threat, called = (name, "") if harmful else (words.threat, name)
             yield Found((subject.key,), Reputation(words.zone, threat, words.category, called))
         else:

@@ -7,7 +7,7 @@ from appliance.feeds import urlhaus
 from appliance.feeds.lines import Bad, Progress
 from appliance.private_ksn.reputation import Reputation
 from appliance.private_ksn.sources import Found, Words
-from appliance.private_ksn.subjects import BadSubject, parse_domain, parse_url
+from appliance.private_ksn.subjects import BadSubject, Subject, parse_web
 
 
 def read(path: Path, words: Words, progress: Progress) -> Iterator[Found | Bad]:
@@ -17,21 +17,15 @@ def read(path: Path, words: Words, progress: Progress) -> Iterator[Found | Bad]:
             yield listed
             continue
         try:
-            key = _key(listed.url)
-        except ValueError as error:
+            subject = _subject(listed.url)
+        except BadSubject as error:
             yield Bad(f"line {listed.line}", str(error))
             continue
         category = words.category or listed.threat
-        yield Found((key,), Reputation(words.zone, words.threat, category, "", listed.added))
+        yield Found((subject.key,), Reputation(words.zone, words.threat, category, "", listed.added))
 
 
-def _key(text: str) -> bytes:
-    """The URL's; one without a path is that of its root, as a client would ask for it."""
-    try:
-        return parse_url(text).key
-    except BadSubject:
-        host = text.partition("://")[2]
-        if not host or set(host) & set("/?#:@"):
-            raise
-        parse_domain(host)
-        return parse_url(text + "/").key
+def _subject(url: str) -> Subject:
+    if "://" not in url:  # another column than it should be, perhaps
+        raise BadSubject(f"{url[:80]!r} is no URL: it has no http:// in front")
+    return parse_web(url)

@@ -1228,6 +1228,7 @@ class LookUpReply(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     WHY_NOT_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
     """"Red", "Orange", "Yellow", "Green", "Grey", "not found"; "" where there is no answer."""
     threat: _builtins.str
@@ -1240,6 +1241,8 @@ class LookUpReply(_message.Message):
     """What the answer is about: "hash HEX", "url URL", "domain NAME" or "ip ADDRESS". Of a URL the first that KSN knows,
     else the last that was asked about.
     """
+    program: _builtins.str
+    """What software a file belongs to, where the service knows it: "Firefox 115.0 (Mozilla)"."""
     def __init__(
         self,
         *,
@@ -1249,10 +1252,11 @@ class LookUpReply(_message.Message):
         outcome: _verdict_pb2.Outcome.ValueType = ...,
         why_not: _builtins.str = ...,
         asked: _builtins.str = ...,
+        program: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "category", b"category", "outcome", b"outcome", "threat", b"threat", "why_not", b"why_not", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "category", b"category", "outcome", b"outcome", "program", b"program", "threat", b"threat", "why_not", b"why_not", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -389,6 +389,28 @@ async def test_what_ksn_says_is_for_those_who_take_part(tmp_path: Path) -> None:
         assert outcome(svm, DIGEST) == MISS
 
 
+async def test_each_threat_that_a_guest_is_told_of_is_counted_once(tmp_path: Path) -> None:
+    """Whoever found it: KSN for two who wait, an engine for one, the cache; no administrator."""
+    async with running_svm(tmp_path) as svm:
+        protection = svm.parts.protection
+        protection.reputation = Known()
+        for name in "gh":
+            protection.ask(Guest(name), DIGEST, Asker(name), 1)
+        protection.learned(DEFAULT_TENANT_SCOPE, DIGEST, BAD_BY_KSN)
+        assert protection.counts["detected"] == 2
+        assert outcome(svm, DIGEST) == Disposition.MALICIOUS
+        assert protection.counts["detected"] == 3
+        protection.reputation = None
+        await scan(svm, EICAR)
+        await scan(svm, b"harmless")
+        assert protection.counts["detected"] == 4
+        protection.override(DIGEST, Override(True, "why", "me", 1))
+        protection.override(digest_of(b"harmless"), Override(False, "why", "me", 1))
+        assert outcome(svm, DIGEST) == Disposition.CLEAN
+        assert outcome(svm, digest_of(b"harmless")) == Disposition.MALICIOUS
+        assert protection.counts["detected"] == 4
+
+
 async def test_an_override_wins_over_what_ksn_says(tmp_path: Path) -> None:
     """Who waits is told the administrator's word."""
     async with running_svm(tmp_path) as svm:

@@ -66,11 +66,11 @@ async def test_a_single_decision_does_not_wait_for_ever(
 async def test_an_answer_is_kept_as_it_was_given(decisions: Decisions) -> None:
     """Outcome, words, generation and time come back with the file."""
     keeper = Keeper(decisions)
-    answer = LinkAnswer(Outcome.MALICIOUS, GENERATION, 60.0, "Eicar", "eicar", "b/c.exe")
+    answer = LinkAnswer(Outcome.MALICIOUS, GENERATION, 60.0, "Eicar", "eicar", "b/c.exe", category="Test")
     keeper.keep([looked(1)], answer, NOW)
     await keeper.close()
     [(_, record)] = decisions.sort_out([looked(1).file], GENERATION).decided
-    assert (record.outcome, record.threat()) == (Outcome.MALICIOUS, ("Eicar", "eicar", "b/c.exe"))
+    assert (record.outcome, record.said()) == (Outcome.MALICIOUS, ("Eicar", "eicar", "b/c.exe", "Test"))
     assert (record.generation, record.valid_until) == (GENERATION, NOW + 60)
 
 

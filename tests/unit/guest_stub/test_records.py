@@ -30,17 +30,23 @@ def test_a_plain_record_and_its_key_take_ninety_bytes() -> None:
 
 
 def test_a_detection_keeps_its_words() -> None:
-    """Threat, engine and member come back."""
+    """Threat, engine, member and category come back."""
     _, stamp = identify(FILE)
-    said = texts("Eicar", "eicar", "a/b.com")
+    said = texts("Eicar", "eicar", "a/b.com", "Test")
     record = decode(encode(stamp, RECORD._replace(outcome=Outcome.MALICIOUS, texts=said)))
     assert record is not None
-    assert record.threat() == ("Eicar", "eicar", "a/b.com")
+    assert record.said() == ("Eicar", "eicar", "a/b.com", "Test")
+    assert record._replace(texts=b"Eicar\0eicar\0a").said() == (
+        "Eicar",
+        "eicar",
+        "a",
+        "",
+    )  # an earlier stub's
 
 
 def test_a_record_without_words_has_no_threat() -> None:
     """A verdict that is no detection gives empty words."""
-    assert RECORD.threat() == ("", "", "")
+    assert RECORD.said() == ("", "", "", "")
 
 
 @pytest.mark.parametrize("position", range(78))

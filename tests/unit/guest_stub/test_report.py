@@ -83,6 +83,12 @@ def test_a_kept_answer_is_called_one() -> None:
     assert said["kept"] is True
 
 
+def test_an_object_says_what_software_it_is() -> None:
+    """Where a source knows that."""
+    [said] = objects(FileEnd("/a", Outcome.SUSPICIOUS, DIGEST, "T", category="Toolbar 2 (Acme), Adware"))
+    assert said["category"] == "Toolbar 2 (Acme), Adware"
+
+
 def test_a_path_that_is_not_utf8_is_given_twice() -> None:
     """Once readable, once in full, all of it in ASCII."""
     report = JsonReport(kept := Kept(), everything=False)

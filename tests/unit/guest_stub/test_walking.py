@@ -89,13 +89,13 @@ def test_kept_decisions_answer(tmp_path: Path) -> None:
     first = Walked(tmp_path / "state")
     first.run(top)
     second = Walked(tmp_path / "state")
-    second.run(top, kept(first, GENERATION, Outcome.MALICIOUS, texts("Eicar", "eicar", "m")))
+    second.run(top, kept(first, GENERATION, Outcome.MALICIOUS, texts("Eicar", "eicar", "m", "Test")))
     assert (second.chunks, second.asked) == ([], [])
     assert second.tally.final().ends == {Outcome.MALICIOUS: 5}
     assert second.tally.final().from_decisions == 5
-    assert {(file.threat, file.engine, file.member, file.kept) for file in second.told.files} == {
-        ("Eicar", "eicar", "m", True)
-    }
+    assert {
+        (file.threat, file.engine, file.member, file.category, file.kept) for file in second.told.files
+    } == {("Eicar", "eicar", "m", "Test", True)}
 
 
 def test_plain_answers_are_counted_and_not_told(tmp_path: Path) -> None:

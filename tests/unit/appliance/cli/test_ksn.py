@@ -165,6 +165,15 @@ def test_a_file_is_hashed_at_home(side: KsnSide, tmp_path: Path) -> None:
     assert side.ksn.asked == [("look up", "acme", hashlib.sha256(b"MZ").digest())]
 
 
+def test_software_is_named_in_every_zone(side: KsnSide) -> None:
+    """A Grey answer decides nothing, and still says which program it is."""
+    answer = Answer(Zone.GREY, category="Browser", program="Firefox 115.0 (Mozilla)")
+    side.ksn.answer = LookUpView(answer)
+    out = ksn(side, "lookup", DIGEST.hex()).out
+    assert "means     nothing: the content is scanned here\n" in out
+    assert "program   Firefox 115.0 (Mozilla)\ncategory  Browser\n" in out
+
+
 def test_no_answer_is_told_with_its_reason(side: KsnSide) -> None:
     """One line that says where to look further, and exit code 2."""
     ran = ksn(side, "lookup", DIGEST.hex())

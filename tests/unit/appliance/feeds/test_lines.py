@@ -1,5 +1,6 @@
 """Lines of a file, or of the one file in a ZIP."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -41,3 +42,15 @@ def test_a_damaged_zip_is_told(tmp_path: Path) -> None:
     (tmp_path / "z").write_bytes(raw.replace(b"abc", b"abd", 1))
     with pytest.raises(SourceError, match="cannot be read"):
         list(lines(tmp_path / "z", Progress()))
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    """A pipe, though a line stands in it: nobody knows when, and whether, it ends."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        os.write(pipe, b"line\n")
+        with pytest.raises(SourceError, match="is no regular file"):
+            next(lines(tmp_path / "pipe", Progress()))
+    finally:
+        os.close(pipe)

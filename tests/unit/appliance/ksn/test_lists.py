@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.feeds.web_address import BadUrl
 from appliance.ksn.lists import MOST_PROBLEMS, UrlLists, Word
-from appliance.ksn.weburl import BadUrl, parse_url
+from appliance.ksn.weburl import parse_url
 from tests.support.properties import patient
 
 HEADER = "# id,dateadded,url,url_status,last_online,threat,tags,urlhaus_link,reporter"

@@ -229,6 +229,15 @@ async def test_what_changed_is_told_for_all_who_take_part(
     assert network.ksn.would_ask(GUEST, DIGEST)
 
 
+async def test_a_change_is_kept_under_the_name_that_it_came_with() -> None:
+    """As an answer would be: its threat, and what software it is."""
+    network = Network()
+    network.ksn.flip(Flip(Call.HASH, DIGEST.hex(), Zone.RED, "Trojan.X", "Backdoor", "Setup 1"))
+    verdict = network.flips[0][2]
+    assert verdict is not None
+    assert (verdict.threat, verdict.category) == ("Trojan.X", "Setup 1, Backdoor")
+
+
 @pytest.mark.parametrize("value", ["ab" * 16, "no digest", ""])
 def test_what_is_no_digest_of_ours_changes_nothing(value: str) -> None:
     """Other hashes are heard of too."""

@@ -2,14 +2,15 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ksn.opentip_json import clean_name, read_answer
-from appliance.ksn.reputation import MAX_NAME_BYTES, Answer, ReputationError, Trouble
+from appliance.ksn.opentip_json import clean_name, read_answer, read_changes
+from appliance.ksn.reputation import MAX_NAME_BYTES, Answer, Call, Flip, ReputationError, Trouble
 from appliance.ksn.zones import Zone
 from tests.support.properties import patient
 
@@ -61,6 +62,47 @@ def test_both_spellings_of_the_dynamic_analysis_are_read(key: str) -> None:
         {"Zone": "Red", "Threat": "Trojan"},
     ]
     assert read({"Zone": "Red", key: {"DynamicDetections": entries}}).threat == "Trojan"
+
+
+def test_software_is_named_where_the_service_knows_it() -> None:
+    """Its program and its category, in every zone: a Grey answer decides nothing and still names it."""
+    general = {"ProductName": "Firefox 115 (Mozilla)", "Category": "Browser"}
+    answer = read({"Zone": "Grey", "FileGeneralInfo": general})
+    assert (answer.program, answer.category) == ("Firefox 115 (Mozilla)", "Browser")
+    assert answer.software == "Firefox 115 (Mozilla), Browser"
+    assert read({"Zone": "Grey", "FileGeneralInfo": {"ProductName": 7, "Category": []}}).software == ""
+    long = read({"FileGeneralInfo": {"ProductName": "é" * 120, "Category": "ü" * 120}})
+    assert len(long.software.encode()) <= MAX_NAME_BYTES
+
+
+def test_the_threat_of_an_address_is_not_its_category() -> None:
+    """Our own service lists it there as well, for clients that look nowhere else."""
+    detection = [{"Zone": "Yellow", "DetectionName": "Thr"}]
+    for names, category in ((["gambling", "Thr"], "gambling"), (["Thr"], "")):
+        zoned = [{"Name": name, "Zone": "Yellow"} for name in names]
+        for general in ({"Categories": names}, {"Categories": names, "CategoriesWithZone": zoned}):
+            answer = read({"Zone": "Yellow", "DetectionsInfo": detection, "UrlGeneralInfo": general})
+            assert (answer.threat, answer.category) == ("Thr", category)
+
+
+def test_a_change_comes_with_its_words() -> None:
+    """Threat, category and program where they are said, made safe to print; what is no text is none."""
+    entry = {"kind": "hash", "value": "ab" * 32, "zone": "Red"}
+    words = {"threat": "Trojan.X\x1b", "category": "Backdoor", "name": "Setup 1"}
+    body = {"sequence": 2, "changes": [entry | words, entry | {"threat": 7, "category": None}]}
+    flips = read_changes(json.dumps(body).encode(), lost=False).flips
+    plain = Flip(Call.HASH, "ab" * 32, Zone.RED)
+    assert flips == (replace(plain, threat="Trojan.X", category="Backdoor", program="Setup 1"), plain)
+
+
+def test_a_change_of_a_long_url_comes_with_its_digest() -> None:
+    """A file's digest is its value, and never that."""
+    changes = [
+        {"kind": kind, "value": "long", "zone": "", "sha256": sum_}
+        for kind, sum_ in (("url", "AB" * 32), ("url", 7), ("hash", "ab" * 32))
+    ]
+    flips = read_changes(json.dumps({"sequence": 3, "changes": changes}).encode(), lost=False).flips
+    assert [flip.url_sha256 for flip in flips] == ["ab" * 32, "", ""]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tests of appliance/ksn/web.py, over a service of the test's own."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from appliance.domain.web import Matched, UrlAnswer, UrlOutcome
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.participation import Participants
 from appliance.ksn.reputation import Answer, Call, Flip, ReputationError, Request, Trouble
-from appliance.ksn.web import Clocks, Web, WebTerms
+from appliance.ksn.web import Clocks, Web, WebTerms, look_up
+from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
 from tests.support.properties import patient
 from tests.unit.appliance.ksn.test_network import GUEST, Network
@@ -33,6 +35,7 @@ class Side:
         """terms: of the provider."""
         self.network = Network(replace(TERMS, **terms))  # type: ignore[arg-type]
         self.known: dict[str, Zone] = {}
+        self.category = "Category"
         self.troubles: dict[str, Trouble] = {}
         self.asked: list[str] = []
         self.network.service.ask = self.ask  # type: ignore[method-assign]
@@ -50,7 +53,8 @@ class Side:
         self.asked.append(value)
         if value in self.troubles:
             raise ReputationError(self.troubles[value], "it went wrong")
-        return Answer(self.known.get(value, Zone.NOT_FOUND), "Threat", "Category")
+        zone = self.known.get(value, Zone.NOT_FOUND)
+        return Answer(zone) if zone is Zone.NOT_FOUND else Answer(zone, "Threat", self.category)
 
     async def check(self, url: str = URL, guest: Guest = GUEST) -> UrlAnswer:
         """Ask with enough time."""
@@ -83,6 +87,40 @@ async def test_zones_are_outcomes(zone: Zone, outcome: UrlOutcome) -> None:
     side = Side()
     side.known = dict.fromkeys(STEPS, zone)
     assert (await side.check()).outcome is outcome
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_category_outlives_a_step_that_knows_nothing(again: bool) -> None:
+    """A Grey URL keeps its category where host and domain are not found, also when all is known already."""
+    side = Side()
+    side.known[STEPS[0]] = Zone.GREY
+    for _ in range(1 + again):
+        answer = await side.check()
+    assert side.asked == STEPS
+    assert (answer.outcome, answer.category) == (UrlOutcome.UNKNOWN, "Category")
+    assert answer.reason == "KSN says nothing for or against it"
+    assert answer.valid_for == HOUR / 2
+
+
+async def test_a_step_that_decides_wins_over_a_category() -> None:
+    """And so does a category over none: what is Grey without one makes way."""
+    side = Side()
+    side.known = {STEPS[0]: Zone.GREY, STEPS[1]: Zone.RED}
+    assert (await side.check()).matched is Matched.HOST
+    bare = Side()
+    bare.known, bare.category = {STEPS[0]: Zone.GREY}, ""
+    assert (await bare.check()).reason == "KSN does not know it"
+
+
+async def test_an_administrator_is_shown_the_step_that_has_a_category() -> None:
+    """With what it is about."""
+    side = Side()
+    side.known[STEPS[0]] = Zone.GREY
+    asker = side.network.ksn.participants.asker(GUEST)
+    assert asker is not None
+    said = await look_up(side.network.ksn.asking, asker, parse_url(URL), 1.0)
+    assert isinstance(said.outcome, Answer)
+    assert (said.subject.value, said.outcome.category) == (STEPS[0], "Category")
 
 
 async def test_what_was_learnt_is_not_asked_again_while_it_counts() -> None:
@@ -168,6 +206,31 @@ async def test_what_the_service_takes_back_is_asked_anew() -> None:
     assert len(side.web) == 1
     side.web.flip(Flip(Call.URL, STEPS[0], None))
     assert len(side.web) == 0
+
+
+async def test_a_long_url_is_taken_back_by_its_digest() -> None:
+    """The service keeps no more of it, and tells that; with its query string, where that was sent."""
+    for mode, query in ((Mode.STANDARD, ""), (Mode.EXTENDED, "?q=1")):
+        side = Side(mode_limit=Mode.EXTENDED)
+        side.network.ksn.participants.put(policy(mode=mode))
+        long = "http://a.example/" + "x" * 600
+        side.known[long + query] = Zone.RED
+        assert (await side.check(long + "?q=1")).outcome is UrlOutcome.MALICIOUS
+        told = "(a long URL)", None, "", "", ""
+        side.web.flip(Flip(Call.URL, *told, hashlib.sha256(b"another").hexdigest()))
+        assert len(side.web) == 1
+        side.web.flip(Flip(Call.URL, *told, hashlib.sha256((long + query).encode()).hexdigest()))
+        assert len(side.web) == 0
+
+
+async def test_a_root_with_a_query_string_is_found_in_extended_mode() -> None:
+    """As a URL, which is then the first of the steps; the others go on as ever."""
+    for mode, asked in ((Mode.STANDARD, 1), (Mode.EXTENDED, 2)):
+        side = Side(mode_limit=Mode.EXTENDED)
+        side.network.ksn.participants.put(policy(mode=mode))
+        side.known["example.com"] = Zone.RED
+        assert (await side.check("http://example.com/?q=1")).matched is Matched.HOST
+        assert len(side.asked) == asked
 
 
 async def test_the_query_string_leaves_in_extended_mode_only() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from appliance.feeds.web_address import MAX_INPUT_CHARS, MAX_URL_CHARS, BadUrl
 from appliance.ksn.reputation import Call, Subject
-from appliance.ksn.weburl import MAX_INPUT_CHARS, MAX_URL_CHARS, BadUrl, WebResource, parse_url
+from appliance.ksn.weburl import WebResource, parse_url
 from tests.support.properties import patient
 
 
@@ -147,6 +148,14 @@ def test_the_query_string_leaves_in_the_extended_form_only() -> None:
     resource = parse_url("http://example.com/x?user=%62ob#top")
     assert resource.subjects()[0] == Subject(Call.URL, "http://example.com/x")
     assert resource.subjects(extended=True)[0] == Subject(Call.URL, "http://example.com/x", "user=bob")
+
+
+def test_a_root_is_asked_about_with_its_query_string_alone() -> None:
+    """By those who may send that; for the others the host stands for it."""
+    resource = parse_url("http://example.com/?user=bob")
+    host = Subject(Call.DOMAIN, "example.com")
+    assert resource.subjects() == (host,)
+    assert resource.subjects(extended=True) == (Subject(Call.URL, "http://example.com/", "user=bob"), host)
 
 
 def test_what_is_too_long_is_asked_about_by_its_host() -> None:

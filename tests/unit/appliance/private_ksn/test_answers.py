@@ -35,6 +35,14 @@ def test_a_known_program() -> None:
     assert "DetectionsInfo" not in found
 
 
+def test_the_threat_of_an_address_stands_apart_from_its_category() -> None:
+    """As a detection, like a file's; clients that look at categories alone find it there, behind."""
+    subject = parse_any("http://bad.example/x")
+    found = answer(subject, Reputation(Zone.YELLOW, "Thr", "gambling"), subject.key)
+    assert found["DetectionsInfo"] == [{"Zone": "Yellow", "DetectionName": "Thr"}]
+    assert found["UrlGeneralInfo"]["Categories"] == ["gambling", "Thr"]
+
+
 def test_addresses_have_sections_of_their_own() -> None:
     """URL, domain and IP, each with its categories."""
     word = Reputation(Zone.ORANGE, "", "phishing")

@@ -29,3 +29,6 @@ def test_progress_is_quiet_in_a_pipe_and_shown_on_a_terminal() -> None:
     while not terminal.getvalue():
         look(7)
     assert terminal.getvalue().startswith("\r\x1b[K7 entries")
+    Console(pipe, pipe, lambda: 0.0).clear()
+    Console(terminal, terminal, lambda: 0.0).clear()
+    assert (pipe.getvalue(), terminal.getvalue()[-4:]) == ("", "\r\x1b[K")

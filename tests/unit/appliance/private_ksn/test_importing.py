@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.feeds.lines import Bad, SourceError
-from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed, importing
+from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed, importing, not_empty
 from appliance.private_ksn.reputation import Reputation, Zone
 from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store
@@ -66,14 +66,25 @@ def test_a_source_that_breaks_leaves_the_old_set(store: Store) -> None:
     assert len(list(store.directory.glob("*.lmdb"))) == 1
 
 
-def test_bad_lines_are_counted_and_the_first_is_named(store: Store) -> None:
+def test_bad_lines_are_counted(store: Store) -> None:
     """The good ones count; where there is none of them the old set stays."""
     source: Iterator[Found | Bad] = iter([Bad("line 1", "odd"), red(BAD), Bad("line 3", "odder")])
     done = import_feed(store, "a", "plain", source, NOON, lambda _entries: None)
-    assert (done.entries, done.bad, done.first_bad) == (1, 2, Bad("line 1", "odd"))
+    assert (done.entries, done.bad) == (1, 2)
     with pytest.raises(ImportRefused, match="nothing could be taken; line 7: odd"):
         take(store, Bad("line 7", "odd"))
     assert store.lookup(parse_any(BAD).key) is not None
+
+
+def test_an_empty_source_can_be_refused(store: Store) -> None:
+    """It would end all of the feed; the old set stays."""
+    feed(store, "a", {BAD: Zone.RED})
+    with pytest.raises(ImportRefused, match="--allow-empty"):
+        import_feed(store, "a", "plain", not_empty(iter([])), NOON, lambda _entries: None)
+    assert store.lookup(parse_any(BAD).key) is not None
+    take(store)
+    assert store.lookup(parse_any(BAD).key) is None
+    assert list(not_empty(iter([red(BAD)]))) == [red(BAD)]
 
 
 def test_two_imports_do_not_run_at_once(store: Store) -> None:

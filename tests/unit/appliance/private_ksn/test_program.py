@@ -34,7 +34,8 @@ def test_import_show_list_stats_drop(ksn: Callable[..., Ran], tmp_path: Path) ->
     (tmp_path / "l").write_text(f"{SHA256} Evil\n?\n")
     code, out, err = ksn("import", "plain", tmp_path / "l", "--zone", "red", "--feed", "ours")
     assert (code, out) == (0, "ours: 1 entries, 1 keys, 1 zones changed, 1 bad\n")
-    assert err.startswith("private-ksn: 1 were not taken; the first, line 2: '?' is no digest")
+    assert err.startswith("private-ksn: line 2: '?' is no digest")
+    assert err.endswith("\nprivate-ksn: 1 were not taken\n")
     code, out, _ = ksn("show", SHA256, "--json")
     assert (code, json.loads(out)["words"][0]["threat"]) == (0, "Evil")
     assert ksn("list", "--feed", "ours") == (0, f"{SHA256}\n", "")
@@ -42,6 +43,40 @@ def test_import_show_list_stats_drop(ksn: Callable[..., Ran], tmp_path: Path) ->
     assert ksn("drop", "ours")[0] == 0
     assert ksn("drop", "ours")[0] == 1
     assert ksn("show", SHA256)[:2] == (1, f"{SHA256}: nothing is known\n")
+
+
+def test_bad_lines_are_named_and_written(ksn: Callable[..., Ran], tmp_path: Path) -> None:
+    """The first twenty with number and why, all of them in a file that is named; also when none is good."""
+    (tmp_path / "l").write_text(f"{SHA256}\n" + "?\n" * 30)
+    code, _, err = ksn("import", "plain", tmp_path / "l", "--zone", "red")
+    lines = err.splitlines()
+    assert (code, len(lines)) == (0, 21)
+    assert lines[19].startswith("private-ksn: line 21: '?' is no digest")
+    assert lines[20] == (
+        "private-ksn: 30 were not taken; the first 20 are named above, and --bad-lines FILE names 10,000"
+    )
+    words = ("--zone", "red", "--bad-lines", tmp_path / "bad")
+    err = ksn("import", "plain", tmp_path / "l", *words)[2]
+    assert err.endswith(f"30 were not taken; {tmp_path}/bad names the first 30\n")
+    assert len((tmp_path / "bad").read_text().splitlines()) == 30
+    (tmp_path / "l").write_text("?\n" * 5)
+    code, _, err = ksn("import", "plain", tmp_path / "l", *words)
+    assert (code, len(err.splitlines())) == (2, 7)
+    assert len((tmp_path / "bad").read_text().splitlines()) == 5
+
+
+def test_an_empty_file_does_not_empty_a_feed(ksn: Callable[..., Ran], tmp_path: Path) -> None:
+    """Unless that is said in as many words."""
+    (tmp_path / "l").write_text(SHA256)
+    (tmp_path / "empty").write_text("# nothing yet\n")
+    words = ("--zone", "red", "--feed", "x")
+    assert ksn("import", "plain", tmp_path / "l", *words)[0] == 0
+    code, _, err = ksn("import", "plain", tmp_path / "empty", *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--allow-empty" in err
+    assert ksn("show", SHA256)[0] == 0
+    assert ksn("import", "plain", tmp_path / "empty", *words, "--allow-empty")[0] == 0
+    assert ksn("show", SHA256)[0] == 1
 
 
 def test_the_operators_word(ksn: Callable[..., Ran]) -> None:
@@ -60,6 +95,8 @@ def test_the_operators_word(ksn: Callable[..., Ran]) -> None:
         (("import", "plain", "/dev/null"), "give --zone"),
         (("import", "plain", "/nowhere/x", "--zone", "red"), "No such file"),
         (("import", "odd", "x"), "invalid choice"),
+        (("import", "plain", "/dev/null", "--zone", "red"), "is no regular file"),
+        (("import", "plain", __file__, "--zone", "red", "--bad-lines", "/nowhere/x"), "/nowhere/x: No such"),
         (("set", "?", "--zone", "red"), "is no digest"),
         (("show", SHA256), "is not there"),
         (("stats", "--config", "/nowhere/x"), "is not there"),
@@ -96,5 +133,7 @@ def test_the_man_page_has_every_command_and_option() -> None:
         "--clear",
         "--limit",
         "--json",
+        "--bad-lines",
+        "--allow-empty",
     ]
     assert [word for word in words + options if word not in page] == []

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,18 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from appliance.private_ksn.importing import import_feed
 from appliance.private_ksn.reputation import Reputation, Zone
 from appliance.private_ksn.service import KEY_HEADER
 from appliance.private_ksn.settings import Limits
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store
 from appliance.private_ksn.subjects import parse_any
 from tests.support.private_ksn import KEY, Served, feed, serving, settings
 from tests.support.scanning import until
 
 BAD = parse_any("bad.example").key
+BAD_URL = "http://bad.example/x"
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ async def test_a_submitted_file_waits_for_the_operator(ksn: Served, store: Store
 
 
 async def test_submissions_are_bounded(store: Store, tmp_path: Path) -> None:
-    """Empty: 400; too large, announced or not: 413; no room: 403; none of them leaves anything."""
+    """Empty: 400; too large, announced or not: 413; no room: 507; none of them leaves anything."""
 
     async def drip(count: int) -> AsyncIterator[bytes]:
         for _ in range(count):
@@ -153,7 +157,7 @@ async def test_submissions_are_bounded(store: Store, tmp_path: Path) -> None:
             for body in (b"", io.BytesIO(bytes(3 << 20)), drip(3), drip(2), io.BytesIO(bytes(3 << 19)))
         ]
         assert statuses[:2] == [400, 413]
-        assert set(statuses[2:]) == {403}
+        assert set(statuses[2:]) == {507}
         assert (await ksn.ask("POST", "scan/file", {}, "wrong", b"x")).status == 401
         assert ksn.service.submitted_bytes == 0
     assert list((tmp_path / "data" / "submitted").iterdir()) == []
@@ -173,7 +177,7 @@ async def test_statistics_are_kept_with_whose_they_are(ksn: Served, tmp_path: Pa
 async def test_changes_since_a_number(ksn: Served, store: Store) -> None:
     """At once where there are some; 410 where the number is none that can be gone on from."""
     asked = await ksn.get("changes", since="4", wait="30")
-    changed = {"sequence": 5, "kind": "url", "value": "http://bad.example/x", "zone": "Yellow"}
+    changed = {"sequence": 5, "kind": "url", "value": BAD_URL, "zone": "Yellow", "threat": "T.a"}
     assert (asked.status, asked.body) == (200, {"sequence": 5, "more": False, "changes": [changed]})
     assert (await ksn.get("changes", since="5")).body == {"sequence": 5, "more": False, "changes": []}
     assert [(await ksn.get("changes", since=since)).status for since in ("6", "x", "", "-1")] == [
@@ -186,13 +190,30 @@ async def test_changes_since_a_number(ksn: Served, store: Store) -> None:
     assert (await ksn.get("changes", since="5")).body["sequence"] == 6
 
 
+async def test_changes_come_in_answers_that_clients_read(ksn: Served, store: Store) -> None:
+    """No client reads more than a MiB: words that are long are told in more answers, and none is left out."""
+    entries = {f"{number:064x}": Zone.RED for number in range(1000)}
+    words = Reputation(Zone.RED, "\u5371" * 200, "\u5371" * 200, "\u5371" * 200)
+    source = iter([Found((parse_any(text).key,), words) for text in entries])
+    import_feed(store, "long", "plain", source, 0, lambda _entries: None)
+    since, heard = 5, 0
+    while True:
+        body = (await ksn.get("changes", since=str(since))).body
+        assert len(json.dumps(body)) < 1 << 20
+        since, heard = body["sequence"], heard + len(body["changes"])
+        if not body["more"]:
+            break
+    assert heard == 1000
+
+
 async def test_who_waits_is_told_when_it_happens(ksn: Served, store: Store) -> None:
     """The question is open before the change, and answered by it; one more of the same key may not wait."""
     waiting = asyncio.get_running_loop().create_task(ksn.get("changes", since="5", wait="30"))
     async with asyncio.timeout(20):
         while not ksn.service.waiting:
             await ksn.get("search/ip", request="10.0.0.1")
-    assert (await ksn.get("changes", since="5", wait="30")).status == 403
+    refused = await ksn.get("changes", since="5", wait="30")
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
     store.set_entry(BAD, Reputation(Zone.RED))
     asked = await waiting
     assert asked.body["changes"] == [{"sequence": 6, "kind": "domain", "value": "bad.example", "zone": "Red"}]

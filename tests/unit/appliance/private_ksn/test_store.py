@@ -1,5 +1,6 @@
 """What counts, and which changes of zones are told."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import lmdb
 import pytest
 
 from appliance.private_ksn import store as store_module
-from appliance.private_ksn.importing import drop_feed
+from appliance.private_ksn.importing import drop_feed, import_feed
 from appliance.private_ksn.reputation import Reputation, Zone
+from appliance.private_ksn.sources import Found
 from appliance.private_ksn.store import Store, StoreError, TooOld
 from appliance.private_ksn.subjects import parse_any
 from tests.support.private_ksn import feed
@@ -68,6 +70,44 @@ def test_the_operators_word_hides_what_feeds_do(store: Store) -> None:
     assert told(store, 0) == [(BAD, "Green")]
     store.set_entry(parse_any(BAD).key, None)
     assert told(store, 1) == [(BAD, "Red")]
+
+
+def test_a_change_says_what_the_zone_is_for(store: Store) -> None:
+    """Its threat and category, cut to a length, and the program as a feed has it."""
+    key = parse_any("ab" * 32).key
+    source = iter([Found((key,), Reputation(Zone.GREY, "", "Browser", "Firefox"))])
+    import_feed(store, "nsrl", "nsrl", source, 0, lambda _entries: None)
+    store.set_entry(key, Reputation(Zone.RED, "T" * 300, "", ""))
+    store.set_entry(key, None)
+    first, red, cleared = store.changes(0, 10)[0]
+    assert (first.threat, first.category, first.name) == ("", "Browser", "Firefox")
+    assert (red.threat, red.category, red.name) == ("T" * 200, "Browser", "Firefox")
+    assert (cleared.zone, cleared.threat, cleared.name) == ("Grey", "", "Firefox")
+
+
+def test_a_change_of_a_long_url_is_told_by_its_digest(store: Store) -> None:
+    """In a field of its own, by which a client finds what it keeps."""
+    url = "http://bad.example/" + "x" * 600
+    store.set_entry(parse_any(url).key, Reputation(Zone.RED))
+    store.set_entry(parse_any(BAD).key, Reputation(Zone.RED))
+    long, short = store.changes(0, 10)[0]
+    assert (long.kind, long.sha256) == ("url", hashlib.sha256(url.encode()).hexdigest())
+    assert short.sha256 == ""
+
+
+def test_the_operators_word_still_names_the_program(store: Store) -> None:
+    """He says what it does; what it is, a feed knows, unless he says that too."""
+    key = parse_any("ab" * 32).key
+    source = iter([Found((key,), Reputation(Zone.GREY, "", "Browser", "Firefox"))])
+    import_feed(store, "nsrl", "nsrl", source, 0, lambda _entries: None)
+    store.set_entry(key, Reputation(Zone.YELLOW, "Unwanted", source="operator"))
+    found = store.lookup(key)
+    assert found is not None
+    assert found[0] == Reputation(Zone.YELLOW, "Unwanted", "Browser", "Firefox", source="operator")
+    store.set_entry(key, Reputation(Zone.YELLOW, "", "Adware"))
+    found = store.lookup(key)
+    assert found is not None
+    assert (found[0].category, found[0].name) == ("Adware", "Firefox")
 
 
 def test_changes_come_in_portions(store: Store) -> None:

@@ -60,7 +60,8 @@ def three() -> tuple[Flights, Clock, list[Asker], int]:
 def test_one_answer_settles_all() -> None:
     """Everybody who waits is told, and nothing is left."""
     flights, _, askers, _ = three()
-    flights.settle(KEY, GOOD)
+    assert flights.settle(KEY, GOOD) == 3
+    assert flights.settle(KEY, GOOD) == 0
     assert [asker.answers for asker in askers] == [{1: GOOD}] * 3
     assert (flights.flights, flights.waiting) == (0, 0)
 

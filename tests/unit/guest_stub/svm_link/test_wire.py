@@ -67,6 +67,13 @@ def test_a_detection_names_its_place() -> None:
     assert settled_answer(settled, 0.0) == LinkAnswer(Outcome.MALICIOUS, 9, 0.0, "T", "clamd", "m")
 
 
+def test_software_is_named() -> None:
+    """Its category stands beside a verdict, of a detection and of any other."""
+    settled = verdict_pb2.Settled(outcome=verdict_pb2.OUTCOME_CLEAN, generation=9)
+    settled.detail.category = "Firefox 115 (Mozilla), Browser"
+    assert settled_answer(settled, 0.0).category == "Firefox 115 (Mozilla), Browser"
+
+
 def test_an_absent_duration_is_nothing() -> None:
     """No time given is no time at all."""
     assert seconds(guest_pb2.CheckReply().valid_for) == 0.0

@@ -35,18 +35,32 @@ def test_files_in_order_with_their_program(tmp_path: Path, crc32: str) -> None:
     found = list(read(tmp_path / "rds.db", Words(Zone.GREY), progress))
     others = parse_any("11" * 20).key, parse_any("22" * 16).key
     assert found[:3] == [
-        Found((parse_any("ab" * 32).key, *others), Reputation(Zone.GREY, "", "Browser", "Firefox")),
-        Found((parse_any("cd" * 32).key, *others), Reputation(Zone.GREY, "", "Other", "B\ufffd")),
+        Found((parse_any("ab" * 32).key, *others), Reputation(Zone.GREY, "", "Browser", "Firefox 1")),
+        Found((parse_any("cd" * 32).key, *others), Reputation(Zone.GREY, "", "Other", "B\ufffd 1")),
         Found((parse_any("ef" * 32).key, *others), Reputation(Zone.GREY)),
     ]
     assert isinstance(found[3], Bad)
     assert (progress.done, progress.total) == (5, 5)
 
 
+def test_a_program_is_named_with_its_manufacturer(tmp_path: Path) -> None:
+    """Where the database has them; one that is not listed leaves the name and the version."""
+    database(tmp_path / "rds.db", "")
+    with closing(sqlite3.connect(tmp_path / "rds.db")) as made:
+        made.execute("ALTER TABLE PKG ADD COLUMN manufacturer_id")
+        made.execute("UPDATE PKG SET manufacturer_id = package_id * 10")
+        made.execute("CREATE TABLE MFG(manufacturer_id, name)")
+        made.execute("INSERT INTO MFG VALUES (10, 'Mozilla')")
+        made.commit()
+    found = list(read(tmp_path / "rds.db", Words(Zone.GREY), Progress()))
+    names = [one.reputation.name for one in found if isinstance(one, Found)]
+    assert names == ["Firefox 1 (Mozilla)", "B\ufffd 1", ""]
+
+
 def test_what_is_no_such_database_is_refused(tmp_path: Path) -> None:
     """Another file, and one that is not there, which is not begun by looking."""
     (tmp_path / "f").write_text("no database" * 100)
     for name in ("f", "none"):
-        with pytest.raises(SourceError):
+        with pytest.raises((SourceError, FileNotFoundError)):
             list(read(tmp_path / name, Words(Zone.GREY), Progress()))
     assert not (tmp_path / "none").exists()
