@@ -18,7 +18,7 @@ from appliance.ksn.asking import Asking
 from appliance.ksn.breaker import Breaker, BreakerTerms
 from appliance.ksn.epochs import Epochs
 from appliance.ksn.feed import ChangeFeed, Timing
-from appliance.ksn.later import Later
+from appliance.ksn.later import Later, LaterTerms
 from appliance.ksn.ledger import DisclosureLedger
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.network import Ksn, Verdicts
@@ -41,6 +41,9 @@ from appliance.state.positions import PositionStore
 
 if TYPE_CHECKING:
     from appliance.ksn.opentip import OpenTip
+
+
+_OWN_PACE_SECONDS = 0.01  # a service of one's own takes more questions in a row than a vendor's
 
 
 class KsnUnusable(Exception):
@@ -247,7 +250,9 @@ def _results(network: Ksn, submitter: Submitter) -> Results:
 
 def _later(network: Ksn) -> Later:
     """Return what asks later; it hears of every answer, of none, and of consent that is withdrawn."""
-    later = Later(network.asking, network.participants, network.is_open, time.monotonic)
+    own = network.participants.terms.type is KsnType.PRIVATE
+    terms = LaterTerms(pace_seconds=_OWN_PACE_SECONDS) if own else LaterTerms()
+    later = Later(network.asking, network.participants, network.is_open, time.monotonic, terms)
     network.on_withdraw.append(later.withdraw)
     network.on_unanswered.append(later.unanswered)
     network.on_answer.append(later.answered)
