@@ -5,7 +5,6 @@ A change is made whole: on the disk first, then in force, then what is under way
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
@@ -35,6 +34,10 @@ from appliance.state.policies import Decided, PolicyRefused
 from appliance.state.policies import PolicyChange as StoredChange
 
 LOOK_UP_SECONDS = 10.0
+_HELD = (
+    ". KSN is off for this tenant all the same, until a change of its policy is written or the SVM is "
+    "started anew; after that it would be used as before: give this command again once there is room"
+)
 _NO_SCOPE = 0xFFFFFFFF  # of a tenant without a policy: nobody's
 
 
@@ -69,9 +72,8 @@ class PolicyControl:
         self._check_documents(change.documents is True)
         decided = None if decision is None else self._decided(decision)
         what = StoredChange(change.active, change.mode, decided, change.documents)
-        if _narrows(change):
-            self._close(tenant)
-        return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
+        held = _narrows(change) and self._hold(tenant)
+        return await self._change(lambda: self._parts.policies.change(tenant, what, actor), held)
 
     def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
         """The newest decisions and changes."""
@@ -142,20 +144,27 @@ class PolicyControl:
             raise ControlRefused(f"nothing was sent: {why}")
         return network, asker
 
-    def _close(self, tenant: str) -> None:
+    def _hold(self, tenant: str) -> bool:
         """Have nothing asked for a tenant from now on, before it is written that it wants less.
 
-        If that cannot be written it stays so until it can, or until the SVM starts anew.
+        If that cannot be written it stays so until something can, or until the SVM starts anew. False where
+        the tenant has no policy.
         """
         policy = self._parts.policies.policy(tenant)
-        if policy is not None:
-            self._put(replace(policy, active=False))
+        if policy is None:
+            return False
+        self._parts.participants.hold(policy.scope)
+        self._withdraw(policy.scope)
+        return True
 
     def _put(self, policy: Policy) -> None:
         """Put a policy in force, and end what is under way on the old terms."""
         self._parts.participants.put(policy)
+        self._withdraw(policy.scope)
+
+    def _withdraw(self, scope: int) -> None:
         if self._parts.network is not None:
-            self._parts.network.withdraw(policy.scope)
+            self._parts.network.withdraw(scope)
 
     def _check_participation(self, tenant: str) -> None:
         """ControlRefused for one that would begin to take part. Who does may accept a newer text."""
@@ -215,16 +224,18 @@ class PolicyControl:
             )
         return Decided(decision.decision, terms.type, in_force, terms.text)
 
-    async def _change(self, change: Callable[[], Policy]) -> PolicyView:
-        """Make a change, shielded from who asked for it: begun is done."""
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change)))
+    async def _change(self, change: Callable[[], Policy], held: bool = False) -> PolicyView:
+        """Make a change, shielded from who asked for it: begun is done. held: KSN is off meanwhile."""
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change, held)))
 
-    async def _make(self, change: Callable[[], Policy]) -> PolicyView:
+    async def _make(self, change: Callable[[], Policy], held: bool) -> PolicyView:
         async with self._changing:
             try:
                 policy = await asyncio.to_thread(change)
-            except (PolicyRefused, StateError) as error:
+            except PolicyRefused as error:
                 raise ControlRefused(str(error)) from error
+            except StateError as error:
+                raise ControlRefused(f"{error}{_HELD if held else ''}") from error
             self._put(policy)
             return self._view(policy)
 

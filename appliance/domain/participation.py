@@ -28,6 +28,7 @@ class Reason(IntEnum):
     NO_POLICY = 2
     NOT_ACCEPTED = 3
     POLICY_INACTIVE = 4
+    NOT_WRITTEN = 11  # a change by which less is sent could not be written, and holds all the same
     # Restricted.
     UNREACHABLE = 5
     REFUSED = 6  # the service refuses the provider's credentials

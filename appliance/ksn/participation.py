@@ -14,6 +14,11 @@ from appliance.domain.policy import Consent, KsnType, Mode, Policy
 from appliance.ksn.asker import Asker, Standing
 from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 
+_NOT_WRITTEN = (
+    "a change of the policy, by which less is sent, is not written: nothing is sent until it is, or until "
+    "the SVM is started anew (svm policy change)"
+)
+
 Reasons = tuple[tuple[Reason, str], ...]
 
 
@@ -47,10 +52,16 @@ class Participants:
         self.terms = terms
         self._hash = shown_hash(terms.text)
         self._policies = {policy.scope: policy for policy in policies}
+        self._held: set[int] = set()
 
     def put(self, policy: Policy) -> None:
         """Put a policy in force, in place of the tenant's earlier one."""
         self._policies[policy.scope] = policy
+        self._held.discard(policy.scope)
+
+    def hold(self, scope: int) -> None:
+        """Have nothing asked for a scope, whatever its policy says, until one is put in force."""
+        self._held.add(scope)
 
     def takes_part(self, scope: int) -> bool:
         """Whether KSN may be asked for a scope, and its answers seen there."""
@@ -92,7 +103,7 @@ class Participants:
 
     def _consent(self, policy: Policy | None) -> Consent | None:
         """The decision by which a tenant takes part now; None where a gate is closed."""
-        if policy is None or not self.terms.enabled or not policy.active:
+        if policy is None or not self.terms.enabled or not policy.active or policy.scope in self._held:
             return None
         return policy.accepted(self.terms.type)
 
@@ -141,4 +152,4 @@ class Participants:
                 Reason.POLICY_INACTIVE,
                 "the tenant's policy is not active (svm policy change --active yes)",
             )
-        return None
+        return (Reason.NOT_WRITTEN, _NOT_WRITTEN) if policy.scope in self._held else None

@@ -5,6 +5,7 @@ connection takes, and to a proxy where to connect to.
 """
 
 import asyncio
+import os
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
@@ -199,4 +200,7 @@ def _refused(reason: str) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"nothing within {STEP_SECONDS:g} s"
-    return str(getattr(error, "strerror", "")) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number > 0:  # asyncio has its own words for these, with the address in them
+        return os.strerror(number)
+    return str(getattr(error, "strerror", None) or type(error).__name__)

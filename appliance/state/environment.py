@@ -150,7 +150,7 @@ class Transaction:
     def _failed(self, error: lmdb.Error) -> StateError:
         verb = "written" if self._write else "read"
         return StateError(
-            f"{self._path} cannot be {verb} ({error}): nothing was changed; free room on its disk"
+            f"{self._path} cannot be {verb} ({error}): nothing was written; free room on its disk"
         )
 
 

@@ -250,6 +250,10 @@ class _KsnReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KsnReason.V
     """Restricted: the provider allows a narrower mode than the tenant chose."""
     KSN_REASON_NEWER_STATEMENT: _KsnReason.ValueType  # 10
     """Restricted: there is a newer Statement; the tenant takes part under the earlier one until it decides."""
+    KSN_REASON_NOT_WRITTEN: _KsnReason.ValueType  # 11
+    """Off: a change of the policy by which less is sent could not be written, or is being written. Nothing is sent until a
+    change is written or the SVM is started anew; the policy itself is as it was.
+    """
 
 class KsnReason(_KsnReason, metaclass=_KsnReasonEnumTypeWrapper):
     """Why KSN is not used, or only with restrictions."""
@@ -275,6 +279,10 @@ KSN_REASON_MODE_LIMITED: KsnReason.ValueType  # 9
 """Restricted: the provider allows a narrower mode than the tenant chose."""
 KSN_REASON_NEWER_STATEMENT: KsnReason.ValueType  # 10
 """Restricted: there is a newer Statement; the tenant takes part under the earlier one until it decides."""
+KSN_REASON_NOT_WRITTEN: KsnReason.ValueType  # 11
+"""Off: a change of the policy by which less is sent could not be written, or is being written. Nothing is sent until a
+change is written or the SVM is started anew; the policy itself is as it was.
+"""
 Global___KsnReason: _TypeAlias = KsnReason  # noqa: Y015
 
 @_typing.final

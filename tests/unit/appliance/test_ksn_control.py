@@ -287,17 +287,34 @@ async def test_who_declines_is_never_refused(tmp_path: Path) -> None:
 async def test_less_is_in_force_even_if_it_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is asked from then on, and the administrator is told that it was not written."""
-    async with ksn_svm(tmp_path) as ksn:
+    """Nothing is asked from then on; what is said of it is so: the policy is as it was, and KSN is off."""
+    async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
         await ksn.accept()
 
         def full(*_what: object) -> None:
             raise StateError("the disk is full")
 
-        monkeypatch.setattr(ksn.svm.parts.ksn.policies, "change", full)
-        with pytest.raises(ControlRefused, match="the disk is full"):
-            await ksn.decline()
-        assert not ksn.svm.parts.ksn.participants.takes_part(16)
+        with monkeypatch.context() as patch:
+            patch.setattr(ksn.svm.parts.ksn.policies, "change", full)
+            with pytest.raises(
+                ControlRefused, match=r"the disk is full\. KSN is off for this tenant all the same"
+            ):
+                await ksn.decline()
+            with pytest.raises(ControlRefused, match=r"the disk is full$"):
+                await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(mode=Mode.EXTENDED), ACTOR)
+        (view,) = ksn.control.policies()
+        assert view.policy.active
+        for participation in (view.participation, ksn.control.ksn_status(DEFAULT_TENANT).participation):
+            assert participation.state is KsnState.OFF
+            ((reason, sentence),) = participation.reasons
+            assert reason is Reason.NOT_WRITTEN
+            assert "is not written: nothing is sent until it is" in sentence
+        with pytest.raises(ControlRefused, match="nothing was sent: a change of the policy"):
+            await ksn.control.look_up(DEFAULT_TENANT, DIGEST)
+        await ksn.decline()
+        assert ksn.control.ksn_status(DEFAULT_TENANT).participation.reasons[0][0] is Reason.NOT_ACCEPTED
+        await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(decision=decision()), ACTOR)
+        assert ksn.svm.parts.ksn.participants.takes_part(16)
 
 
 async def test_a_question_that_was_just_begun_does_not_go_out_after_declining(tmp_path: Path) -> None:

@@ -52,6 +52,23 @@ def test_documents_need_the_word_of_both(tenant: bool, provider: bool) -> None:
     assert not participants.participation(16).documents
 
 
+def test_a_tenant_is_held_until_a_policy_is_put_in_force() -> None:
+    """Nothing is asked for it, what was begun does not go out, and the reason is that one; others go on."""
+    participants = Participants(TERMS, [policy(), policy(tenant="another", scope=17)])
+    begun = participants.asker(GUEST)
+    assert begun is not None
+    participants.hold(16)
+    assert (participants.takes_part(16), participants.allows(begun), participants.scopes()) == (
+        False,
+        False,
+        [17],
+    )
+    participation = participants.participation(16)
+    assert (participation.state, participation.reasons[0][0]) == (KsnState.OFF, Reason.NOT_WRITTEN)
+    participants.put(policy())
+    assert participants.allows(begun)
+
+
 CLOSED = {
     "provider": (replace(TERMS, enabled=False), policy(), Reason.PROVIDER_DISABLED),
     "no policy": (TERMS, policy(scope=99), Reason.NO_POLICY),

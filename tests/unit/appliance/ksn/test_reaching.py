@@ -67,7 +67,7 @@ async def test_a_service_that_does_not_listen() -> None:
     for url, tls in (("https://127.0.0.1:1/", trusting()), ("http://127.0.0.1:1/", None)):
         steps = await tried(Place(url, tls))
         assert (steps["name"].good, steps["TLS"].good) == (True, False)
-        assert steps["TLS"].said.startswith("no connection to 127.0.0.1:1 (")
+        assert steps["TLS"].said.startswith("no connection to 127.0.0.1:1 (Connection refused): see ")
 
 
 async def test_a_certificate_that_is_trusted(shown: Certificate) -> None:
