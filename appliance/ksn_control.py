@@ -35,9 +35,10 @@ _NO_SCOPE = 0xFFFFFFFF  # of a tenant without a policy: nobody's
 
 
 class PolicyControl:
-    """Implements KsnControl."""
+    """Implements KsnControl. on_changed: called with each change that is in force, and who made it."""
 
     def __init__(self, parts: KsnParts) -> None:
+        self.on_changed: list[Callable[[Policy, str], None]] = []
         self._parts = parts
         self._changing = asyncio.Lock()
 
@@ -50,7 +51,7 @@ class PolicyControl:
         decided = self._decided(draft.decision)
         self._check_mode(draft.mode)
         store = self._parts.policies
-        return await self._change(lambda: store.create(draft.tenant, draft.mode, decided, actor))
+        return await self._change(lambda: store.create(draft.tenant, draft.mode, decided, actor), actor)
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Who declines is never refused."""
@@ -63,7 +64,7 @@ class PolicyControl:
         what = StoredChange(change.active, change.mode, decided)
         if _narrows(change):
             self._close(tenant)
-        return await self._change(lambda: self._parts.policies.change(tenant, what, actor))
+        return await self._change(lambda: self._parts.policies.change(tenant, what, actor), actor)
 
     def consents(self, tenant: str | None, limit: int) -> Sequence[Consent]:
         """The newest decisions."""
@@ -169,17 +170,19 @@ class PolicyControl:
             )
         return Decided(decision.decision, terms.type, in_force, terms.text)
 
-    async def _change(self, change: Callable[[], Policy]) -> PolicyView:
+    async def _change(self, change: Callable[[], Policy], actor: str) -> PolicyView:
         """Make a change, shielded from who asked for it: begun is done."""
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change)))
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change, actor)))
 
-    async def _make(self, change: Callable[[], Policy]) -> PolicyView:
+    async def _make(self, change: Callable[[], Policy], actor: str) -> PolicyView:
         async with self._changing:
             try:
                 policy = await asyncio.to_thread(change)
             except (PolicyRefused, StateError) as error:
                 raise ControlRefused(str(error)) from error
             self._put(policy)
+            for told in self.on_changed:
+                told(policy, actor)
             return self._view(policy)
 
     def _view(self, policy: Policy) -> PolicyView:

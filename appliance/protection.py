@@ -64,10 +64,10 @@ class Known:
 class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
-    reputation: asked before content is, where there is one. on_changed: called with a digest of which
-    guests may keep an answer that does not count any more, and whether a guest may be one of them.
+    reputation: asked before content is, where there is one. on_changed: called with a scope and a digest
+    of which guests may keep an answer that does not count any more, and whether a guest may be one of them.
     on_scanned: called with a content whose scan is over and what came of it, before the content is closed;
-    it must not wait, and may raise.
+    it must not wait, and may raise. on_told: called when a guest is told of a detection.
     """
 
     def __init__(
@@ -91,8 +91,9 @@ class Protection:
         self._no_scans = asyncio.Event()
         self._no_scans.set()
         self.reputation: Reputation | None = None
-        self.on_changed: list[Callable[[bytes, Callable[[Guest], bool]], None]] = []
+        self.on_changed: list[Callable[[int, bytes, Callable[[Guest], bool]], None]] = []
         self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
+        self.on_told: list[Callable[[Guest, bytes, Verdict], None]] = []
         self._changes: deque[Key] = deque(maxlen=_REMEMBERED)  # of KSN's word
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0)  # generation and hour
@@ -151,6 +152,11 @@ class Protection:
         """The outcome of a record where that is all there is to say, else _LOOK_CLOSER."""
         verdict = self._store.decode(data)
         return _LOOK_CLOSER if verdict is None or _is_notable(verdict) else self._judge(verdict, takes_part)
+
+    def told(self, guest: Guest, digest: bytes, verdict: Verdict) -> None:
+        """Note that a guest is being told of a detection."""
+        for listener in self.on_told:
+            listener(guest, digest, verdict)
 
     def is_current(self, verdict: Verdict) -> bool:
         """Whether the verdict still answers a question."""
@@ -264,7 +270,7 @@ class Protection:
     def _changed(self, scope: int, digest: bytes) -> None:
         self._changes.append((scope, digest))
         for changed in self.on_changed:
-            changed(digest, lambda guest: self._sees(guest.scope, scope))
+            changed(scope, digest, lambda guest: self._sees(guest.scope, scope))
 
     def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Have verified content looked at, the verdict stored, and all told who wait for it.

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from appliance.cli import cache, check_config, ksn, policy, serve, signatures, status, verdicts
+from appliance.cli import cache, check_config, events, ksn, policy, serve, signatures, status, verdicts
 from appliance.cli.console import FAILED, CommandError, Console
 from appliance.cli.times import BadTime
 from appliance.config import ConfigError
@@ -22,6 +22,7 @@ _EPILOG = """examples:
   svm serve --config /etc/kvm-light-agent/svm.toml
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
+  svm events --follow
   svm signatures test /srv/rules
   svm policy create
   svm ksn status
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in (serve, check_config, status, verdicts, signatures, cache, policy, ksn):
+    for command in (serve, check_config, status, verdicts, events, signatures, cache, policy, ksn):
         command.add(commands)
     return parser
 
