@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, guest_pb2
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2
 
 from appliance.config import Settings
 from appliance.console.logs import Throttled
@@ -20,7 +20,8 @@ from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.outcome import Disposition
 from appliance.domain.verdict import Answer
-from appliance.events_assembly import assemble_events
+from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
+from appliance.exposure_control import GuestControl
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
 from appliance.ksn.statistics import Figures
@@ -31,6 +32,7 @@ from appliance.protection import Ageing, Key, Protection
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.events_admin import EventsAdministrationService
+from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
 from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
 from appliance.rpc.ksn_admin import KsnAdministrationService
@@ -133,10 +135,16 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         protection.on_scanned.append(partial(_offer, ksn.submitter))
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
-    witness = assemble_events(settings.events, directory)
-    stack.push_async_callback(witness.log.close)
-    if witness.log.store.notice:
-        log.warning("events set aside", notice=witness.log.store.notice)
+    events = assemble_events(settings)
+    stack.push_async_callback(events.close)
+    exposure = assemble_exposure(settings)
+    stack.push_async_callback(exposure.close)
+    if events.store.notice:
+        log.warning("events set aside", notice=events.store.notice)
+    if exposure.notice:
+        log.warning("exposure set aside", notice=exposure.notice)
+    witness = assemble_witness(settings, events, exposure)
+    await witness.restore(protection, cache.valid_for_seconds)
     witness.watch(sessions, protection, scanner)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness)
 
@@ -225,7 +233,8 @@ async def _serve_admin(
     events = EventsAdministrationService(parts.witness.log, callers.credentials)
     events.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
-    files = (admin_pb2.DESCRIPTOR, events_pb2.DESCRIPTOR)
+    ExposureAdministrationService(GuestControl(parts), callers.credentials).add_to(server.grpc)
+    files = (admin_pb2.DESCRIPTOR, events_pb2.DESCRIPTOR, exposure_pb2.DESCRIPTOR)
     await server.start(*(each.full_name for file in files for each in file.services_by_name.values()))
     return server
 
@@ -321,6 +330,8 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             group.create_task(_follow(parts.ksn)),
             group.create_task(parts.witness.log.run()),
+            group.create_task(parts.witness.run()),
+            group.create_task(parts.witness.exposure.run()),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from appliance.config_events import EventSettings
+from appliance.config_events import EventSettings, ExposureSettings
 from appliance.config_forms import (
     AbsolutePath,
     AddressOrNothing,
@@ -256,6 +256,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     state: StateSettings = field(default_factory=StateSettings)
     events: EventSettings = field(default_factory=EventSettings)
+    exposure: ExposureSettings = field(default_factory=ExposureSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     ksn: KsnSettings = field(default_factory=KsnSettings)

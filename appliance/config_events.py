@@ -18,3 +18,12 @@ class EventSettings:
     guest_daily_mib: Annotated[int, Range(1, 65536)] = 16
     outbreak_detections: Annotated[int, Range(2, 1000)] = 10
     outbreak_minutes: Annotated[float, Range(0.1, 1440)] = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureSettings:
+    """Which guests hold a digest. guest_files: digests of one guest that are kept."""
+
+    max_mib: Annotated[int, Range(8, 65536)] = 512
+    keep_days: Annotated[int, Range(1, 3650)] = 90
+    guest_files: Annotated[int, Range(1000, 100_000_000)] = 1_000_000

@@ -162,6 +162,7 @@ class SvmControl:
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
             **parts.witness.log.figures(),
+            **parts.witness.exposure.figures(),
             **parts.ksn.figures(),
             **{f"web_{name}": float(count) for name, count in parts.web.counts.items()},
             "web_list_entries": len(parts.web.lists),

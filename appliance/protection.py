@@ -33,7 +33,7 @@ from appliance.verdicts.store import VerdictStore
 _LOOK_CLOSER = 254  # of a record that is damaged, has ended or is notable: the batch is read in full
 _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
-_REMEMBERED = 1024  # changes, for guests that were away; others heal by valid_for
+_REMEMBERED = 16_384  # changes, for guests that were away; others heal by valid_for
 _HOUR = 3600
 _DAY = 24 * _HOUR
 
@@ -267,6 +267,13 @@ class Protection:
         """Whether KSN's answers of one scope are seen in another."""
         return scope == where or (where == KSN_SHARED_SCOPE and self._takes_part(scope))
 
+    def restore_change(self, scope: int, digest: bytes) -> None:
+        """Take over what was told as changed before a restart; public: an override."""
+        if scope == PUBLIC_SCOPE:
+            self.overrides.restore(digest)
+        else:
+            self._changes.append((scope, digest))
+
     def _changed(self, scope: int, digest: bytes) -> None:
         self._changes.append((scope, digest))
         for changed in self.on_changed:
@@ -351,8 +358,11 @@ class Protection:
             verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
         self._count(verdict.disposition.name)
         if not self._knows_better(key, verdict):
+            before = self._own(key)
             self._store.put(*key, verdict)
             self._commit_soon()
+            if before is not None and before.disposition.is_detection != verdict.disposition.is_detection:
+                self._changed(*key)
         return self.overrides.answer(key[1]) or verdict
 
     def _knows_better(self, key: Key, verdict: Verdict) -> bool:

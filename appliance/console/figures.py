@@ -103,6 +103,17 @@ FIGURES = {
     "events_over_budget": Figure("counter", "Events that were not kept because one guest caused too many"),
     "events_aged_out": Figure("counter", "Events that made way, by age or by size"),
     "events_failing": Figure("gauge", "1 while events cannot be written"),
+    # who holds what
+    "exposure_digests": Figure("gauge", "Digests of which it is known which guests hold them"),
+    "exposure_used_bytes": Figure("gauge", "Bytes that this takes"),
+    "exposure_guests": Figure("gauge", "Guests that are, or were, here"),
+    "exposure_waiting": Figure("gauge", "Digests that guests asked about and that wait to be entered, about"),
+    "exposure_new": Figure("counter", "Times that a guest held a digest that it was not known to hold"),
+    "exposure_dropped": Figure("counter", "Digests of guests that were not entered, for want of room"),
+    "exposure_aged_out": Figure(
+        "counter", "Times that it was forgotten who holds a digest, by age or for want of room"
+    ),
+    "exposure_failing": Figure("gauge", "1 while it cannot be written who holds what"),
     # web addresses
     "web_asked": Figure("counter", "Web addresses that guests asked about"),
     "web_listed": Figure("counter", "Web addresses that a list at home answered"),

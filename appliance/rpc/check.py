@@ -98,6 +98,8 @@ class CheckCall:
         if known.misses:
             _check_lengths(digests)
             self._open_questions(request, digests, outcomes, details)
+        if self._session.gatherer is not None:
+            self._session.gatherer.add(digests)
         return guest_pb2.CheckReply(
             request_id=request.request_id,
             outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from appliance.domain.guest import Guest
 from appliance.rpc.flood import Flood
 from appliance.rpc.journals import Journals
+from appliance.verdicts.exposure import Gatherer
 
 _TELL_SLOWED_SECONDS = 60.0
 
@@ -41,6 +42,7 @@ class Session:
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
     flood: the bound on its questions, the same for one Check stream after another.
+    gatherer: where the digests go that it asks about, None for nowhere.
     """
 
     guest: Guest
@@ -61,6 +63,7 @@ class Session:
     flood: Flood | None = None
     told_slowed_at: float = -math.inf
     journals: Journals = field(default_factory=Journals)
+    gatherer: Gatherer | None = None
 
     def stop_reading(self) -> None:
         """Take no more of the guest's messages."""

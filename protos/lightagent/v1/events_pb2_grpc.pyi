@@ -34,9 +34,9 @@ class EventsAdministrationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventsAdministrationAsyncStub: ...
     ListEvents: _grpc.UnaryStreamMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsReply]
-    """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes. The
-    call of a reader who takes nothing for 30 s, or falls behind what is kept, ends with RESOURCE_EXHAUSTED; so does
-    one over 16 that follow. Without `follow` the call ends after the newest event.
+    """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
+    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
+    a reader who takes nothing for 30 s is cut.
     """
 
 @_typing.type_check_only
@@ -45,9 +45,9 @@ class EventsAdministrationAsyncStub(EventsAdministrationStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEvents: _aio.UnaryStreamMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsReply]  # type: ignore[assignment]
-    """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes. The
-    call of a reader who takes nothing for 30 s, or falls behind what is kept, ends with RESOURCE_EXHAUSTED; so does
-    one over 16 that follow. Without `follow` the call ends after the newest event.
+    """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
+    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
+    a reader who takes nothing for 30 s is cut.
     """
 
 class EventsAdministrationServicer(metaclass=_abc_1.ABCMeta):
@@ -59,9 +59,9 @@ class EventsAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_events_pb2.ListEventsReply], _abc.AsyncIterator[_events_pb2.ListEventsReply]]:
-        """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes. The
-        call of a reader who takes nothing for 30 s, or falls behind what is kept, ends with RESOURCE_EXHAUSTED; so does
-        one over 16 that follow. Without `follow` the call ends after the newest event.
+        """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
+        Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
+        a reader who takes nothing for 30 s is cut.
         """
 
 def add_EventsAdministrationServicer_to_server(servicer: EventsAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,12 +3,17 @@
 import time
 from pathlib import Path
 
+from lightagent.v1 import guest_pb2
+
 from appliance.control import SvmControl
 from appliance.domain.event import Event, EventKind
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE
+from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.policy import Mode, Policy
+from appliance.domain.verdict import Verdict
 from tests.support.contents import EICAR
-from tests.support.svm import RawGuest, Svm, digest_of, running_svm, until
+from tests.support.svm import RawGuest, Svm, digest_of, next_message, running_svm, until
 
 DIGEST = digest_of(b"x")
 
@@ -116,3 +121,45 @@ async def test_events_outlive_the_svm(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm:
         kinds = [event.kind for _, event in svm.parts.witness.log.store.from_number(1, 10)]
         assert kinds == ["svm-start", "attach", "detach", "svm-stop"]
+
+
+async def test_a_revocation_names_the_guests_that_hold_the_digest(tmp_path: Path) -> None:
+    """Also those that are away by then."""
+    async with running_svm(tmp_path) as svm:
+        async with RawGuest.connect(svm) as guest:
+            await guest.ask(DIGEST)
+            (session,) = svm.parts.sessions.all()
+        control = SvmControl(svm.parts, "1", False, time.time)
+        await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1))
+        [revoked] = await arrived(svm, EventKind.REVOCATION)
+        assert (revoked.guests, revoked.count) == ((session.guest.id,), 1)
+
+
+async def test_engines_that_say_something_else_revoke_what_was_answered(tmp_path: Path) -> None:
+    """A guest that was told NOT_DETECTED hears of it, and the event names it."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        key = (DEFAULT_TENANT_SCOPE, digest_of(EICAR))
+        svm.parts.store.put(
+            *key, Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 7, 0)
+        )  # of other signatures
+        await find_eicar(guest)
+        [revoked] = await arrived(svm, EventKind.REVOCATION)
+        assert (revoked.sha256, revoked.scope, revoked.count) == (key[1], key[0], 1)
+        assert guest.attach is not None
+        told = await next_message(guest.attach)
+        assert isinstance(told, guest_pb2.AttachReply)
+        assert list(told.revocation.sha256) == [key[1]]
+
+
+async def test_what_was_revoked_before_a_restart_is_told_to_who_comes_back(tmp_path: Path) -> None:
+    """Of overrides that were taken back, and of what KSN or engines say anew."""
+    other = digest_of(b"other")
+    async with running_svm(tmp_path) as svm:
+        control = SvmControl(svm.parts, "1", False, time.time)
+        await control.clear(DIGEST, "fixed", "uid-0.pid-1")
+        for told in svm.parts.protection.on_changed:
+            told(DEFAULT_TENANT_SCOPE, other, lambda _guest: True)
+        await arrived(svm, EventKind.REVOCATION, 2)
+    async with running_svm(tmp_path) as svm:
+        assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {DIGEST, other}
+        assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE + 1) == {DIGEST}
