@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, guest_pb2
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2
 
 from appliance.config import Settings
 from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
-from appliance.domain.verdict import Answer
+from appliance.domain.verdict import Ageing, Answer
+from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
+from appliance.exposure_control import GuestControl
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
@@ -28,10 +30,12 @@ from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.ksn_log import tell_of
-from appliance.protection import Ageing, Key, Protection
+from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
 from appliance.rpc import wire
 from appliance.rpc.admin import AdministrationService
+from appliance.rpc.events_admin import EventsAdministrationService
+from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
 from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
 from appliance.rpc.ksn_admin import KsnAdministrationService
@@ -41,6 +45,7 @@ from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
 from appliance.state.store import StateStore
+from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
 from appliance.version import program_version
@@ -76,7 +81,9 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         parts = await build(settings, stack)
         control = SvmControl(parts, program_version(), settings.scanning.sandbox != "bubblewrap", time.time)
         stack.push_async_callback(control.finish)
-        admin = await _serve_admin(settings, control, PolicyControl(parts.ksn), stack)
+        policies = PolicyControl(parts.ksn)
+        policies.on_changed.append(parts.witness.policy_changed)
+        admin = await _serve_admin(settings, parts, control, policies, stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
@@ -85,12 +92,14 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
         stopped = _catch_signals(parts)
+        parts.witness.started(program_version())
         log.info("serving", listen=settings.server.listen, generation=f"{parts.scanner.generation:016x}")
         if ready is not None:
             ready()
         async with chores(parts, settings, throttled):
             await stopped.wait()
         log.info("stopping")
+        parts.witness.stopping()
         await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
     log.info("stopped")
 
@@ -119,7 +128,7 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     protection = Protection(store, flights, scanner, time.time, ageing)
     protection.overrides.load(state.overrides())
     sessions = Sessions(limits.max_guests, time.time)
-    protection.on_changed.append(sessions.tell_revoked)
+    protection.on_changed.append(lambda _scope, digest, concerns: sessions.tell_revoked(digest, concerns))
     ksn = assemble(settings.ksn, state.environment, protection, store.page, partial(_done, protection))
     if ksn.network is not None:
         stack.push_async_callback(ksn.network.close)
@@ -132,7 +141,18 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
         protection.on_scanned.append(partial(_note, ksn.later))
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web)
+    events = assemble_events(settings)
+    stack.push_async_callback(events.close)
+    exposure = assemble_exposure(settings)
+    stack.push_async_callback(exposure.close)
+    if events.store.notice:
+        log.warning("events set aside", notice=events.store.notice)
+    if exposure.notice:
+        log.warning("exposure set aside", notice=exposure.notice)
+    witness = assemble_witness(settings, events, exposure)
+    await witness.restore(protection, cache.valid_for_seconds)
+    witness.watch(sessions, protection, scanner)
+    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness)
 
 
 def _tell_missed() -> None:
@@ -195,6 +215,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         terms,
         parts.ksn.participation_of,
         check_url=parts.web.check,
+        events=parts.witness.log,
     )
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
@@ -203,7 +224,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
 
 
 async def _serve_admin(
-    settings: Settings, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
+    settings: Settings, parts: Parts, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
 ) -> Server:
     address = Address.parse(f"unix:{settings.server.admin}")
     office = await _office(address.path, lambda path: TicketOffice(path, _ADMIN_MODE), stack)
@@ -213,8 +234,12 @@ async def _serve_admin(
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
     ksn = KsnAdministrationService(policies, callers.credentials)
     admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
+    events = EventsAdministrationService(parts.witness.log, callers.credentials)
+    events.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
-    await server.start(*(service.full_name for service in admin_pb2.DESCRIPTOR.services_by_name.values()))
+    ExposureAdministrationService(GuestControl(parts), callers.credentials).add_to(server.grpc)
+    files = (admin_pb2.DESCRIPTOR, events_pb2.DESCRIPTOR, exposure_pb2.DESCRIPTOR)
+    await server.start(*(each.full_name for file in files for each in file.services_by_name.values()))
     return server
 
 
@@ -269,6 +294,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     """Do the recurrent work while the body runs: leases, sweeping, the way to the disk, counts of the log."""
 
     trouble = CacheTrouble(parts.store)
+    unwritten = EventsTrouble(parts.witness.log)
 
     async def sync() -> None:
         parts.store.flush()
@@ -280,10 +306,12 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
     async def end_overrides() -> None:
         for digest in parts.protection.overrides.end():
             parts.sessions.tell_revoked(digest)
+            parts.witness.override_ended(digest)
 
     async def tick() -> None:
         throttled.tick()
         trouble.tell()
+        unwritten.tell()
         parts.state.environment.forget_dead_readers()
 
     async def expire() -> None:
@@ -299,6 +327,9 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
+            group.create_task(parts.witness.log.run()),
+            group.create_task(parts.witness.run()),
+            group.create_task(parts.witness.exposure.run()),
             group.create_task(_every(reporting, partial(_report, parts.ksn))),
         ]
         yield
@@ -335,24 +366,6 @@ async def _flush_ledger(ksn: KsnParts) -> None:
     if ksn.network is not None:
         with suppress(LedgerFailed):  # said in the status, and tried again
             await ksn.network.ledger.flush()
-
-
-class CacheTrouble:
-    """Writes a line when the cache cannot be written, and one when it can again."""
-
-    def __init__(self, store: VerdictStore) -> None:
-        """Begin with nothing told."""
-        self._store = store
-        self._told = ""
-
-    def tell(self) -> None:
-        """Write a line where the store says something else than it did before. Call it now and then."""
-        problem = self._store.problem
-        if problem and problem != self._told:
-            log.warning("cache problem", why=problem)
-        elif self._told and not problem:
-            log.info("cache is written again")
-        self._told = problem
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

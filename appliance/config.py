@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from appliance.config_events import EventSettings, ExposureSettings
 from appliance.config_forms import (
     AbsolutePath,
     AddressOrNothing,
@@ -71,6 +72,7 @@ class Limits:
     budget_seconds: Annotated[float, Range(1, 600)] = 600.0
     heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
     messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
+    events_per_second: Annotated[int, Range(1, 100_000)] = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     cache: CacheSettings = field(default_factory=CacheSettings)
     state: StateSettings = field(default_factory=StateSettings)
+    events: EventSettings = field(default_factory=EventSettings)
+    exposure: ExposureSettings = field(default_factory=ExposureSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     ksn: KsnSettings = field(default_factory=KsnSettings)
@@ -313,9 +317,7 @@ def _parse(text: str, path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_problem(str(error), text, path)]) from error
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets in brackets
-        raise ConfigError(
-            [f"{path}: holds a number or a nesting that is too long for any setting"]
-        ) from error
+        raise ConfigError([f"{path}: holds a number or a nesting longer than any setting"]) from error
     problems: list[Problem] = []
     settings = read_table(Settings, document, (), problems)
     if not problems:

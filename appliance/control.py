@@ -19,6 +19,7 @@ from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool
 from appliance.state.store import AuditEntry, StateError, StateStore
 from appliance.verdicts.store import VerdictStore
+from appliance.witness import Witness
 
 Done = TypeVar("Done")
 Asked = ParamSpec("Asked")
@@ -38,6 +39,7 @@ class Parts:
     sessions: Sessions
     ksn: KsnParts
     web: Web
+    witness: Witness
 
 
 class SvmControl:
@@ -94,6 +96,7 @@ class SvmControl:
             await _written(self._parts.state.set_override, digest, override, override.author)
             self._parts.protection.override(digest, override)
             self._parts.sessions.tell_revoked(digest)
+            self._parts.witness.overridden(digest, override)
 
     async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
         """End the override, forget the verdicts, tell the guests."""
@@ -105,6 +108,7 @@ class SvmControl:
             self._parts.protection.override(digest, None)
             forgotten = self._parts.protection.forget(digest, SCOPES)
             self._parts.sessions.tell_revoked(digest)
+            self._parts.witness.cleared(digest, reason, actor)
         return overridden or forgotten
 
     async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
@@ -156,6 +160,8 @@ class SvmControl:
             "leases_passed_on": parts.protection.flights.passed_on,
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
+            **parts.witness.log.figures(),
+            **parts.witness.exposure.figures(),
             **parts.ksn.figures(),
             **{f"web_{name}": float(count) for name, count in parts.web.counts.items()},
             "web_list_entries": len(parts.web.lists),

@@ -42,9 +42,10 @@ _NO_SCOPE = 0xFFFFFFFF  # of a tenant without a policy: nobody's
 
 
 class PolicyControl:
-    """Implements KsnControl."""
+    """Implements KsnControl. on_changed: called with each change that is in force, and who made it."""
 
     def __init__(self, parts: KsnParts) -> None:
+        self.on_changed: list[Callable[[Policy, str], None]] = []
         self._parts = parts
         self._changing = asyncio.Lock()
 
@@ -58,7 +59,7 @@ class PolicyControl:
         mode = self._first_mode(draft.mode)
         self._check_documents(draft.documents)
         create = self._parts.policies.create
-        return await self._change(lambda: create(draft.tenant, mode, decided, actor, draft.documents))
+        return await self._change(lambda: create(draft.tenant, mode, decided, actor, draft.documents), actor)
 
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Who declines is never refused."""
@@ -73,7 +74,7 @@ class PolicyControl:
         decided = None if decision is None else self._decided(decision)
         what = StoredChange(change.active, change.mode, decided, change.documents)
         held = _narrows(change) and self._hold(tenant)
-        return await self._change(lambda: self._parts.policies.change(tenant, what, actor), held)
+        return await self._change(lambda: self._parts.policies.change(tenant, what, actor), actor, held)
 
     def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
         """The newest decisions and changes."""
@@ -224,11 +225,11 @@ class PolicyControl:
             )
         return Decided(decision.decision, terms.type, in_force, terms.text)
 
-    async def _change(self, change: Callable[[], Policy], held: bool = False) -> PolicyView:
+    async def _change(self, change: Callable[[], Policy], actor: str, held: bool = False) -> PolicyView:
         """Make a change, shielded from who asked for it: begun is done. held: KSN is off meanwhile."""
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change, held)))
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change, actor, held)))
 
-    async def _make(self, change: Callable[[], Policy], held: bool) -> PolicyView:
+    async def _make(self, change: Callable[[], Policy], actor: str, held: bool) -> PolicyView:
         async with self._changing:
             try:
                 policy = await asyncio.to_thread(change)
@@ -237,6 +238,8 @@ class PolicyControl:
             except StateError as error:
                 raise ControlRefused(f"{error}{_HELD if held else ''}") from error
             self._put(policy)
+            for told in self.on_changed:
+                told(policy, actor)
             return self._view(policy)
 
     def _view(self, policy: Policy) -> PolicyView:

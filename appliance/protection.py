@@ -13,7 +13,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from appliance.domain.content import ContentLabel
@@ -22,7 +21,16 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.participation import Reputation
-from appliance.domain.verdict import Answer, NoAnswer, Verdict, is_notable, merged, tells_of_threat
+from appliance.domain.verdict import (
+    Ageing,
+    Answer,
+    Known,
+    NoAnswer,
+    Verdict,
+    is_notable,
+    merged,
+    tells_of_threat,
+)
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
@@ -34,41 +42,19 @@ from appliance.verdicts.store import VerdictStore
 _LOOK_CLOSER = 254  # of a record that is damaged, has ended or is notable: the batch is read in full
 _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
-_REMEMBERED = 1024  # changes, for guests that were away; others heal by valid_for
+_REMEMBERED = 16_384  # changes, for guests that were away; others heal by valid_for
 _HOUR = 3600
-_DAY = 24 * _HOUR
 
 Key = tuple[int, bytes]  # scope and digest
-
-
-@dataclass(frozen=True, slots=True)
-class Ageing:
-    """How long verdicts count and how long their writes may wait."""
-
-    not_detected_seconds: float = 30 * _DAY
-    commit_seconds: float = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a batch.
-
-    outcomes: one number for each digest, MISS where content is needed; misses: how many are that.
-    notable: by index, the verdicts that say more than their outcome.
-    """
-
-    outcomes: list[int]
-    misses: int
-    notable: dict[int, Verdict]
 
 
 class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
-    reputation: asked before content is, where there is one. on_changed: called with a digest of which
-    guests may keep an answer that does not count any more, and whether a guest may be one of them.
+    reputation: asked before content is, where there is one. on_changed: called with a scope and a digest
+    of which guests may keep an answer that does not count any more, and whether a guest may be one of them.
     on_scanned: called with a content whose scan is over and what came of it, before the content is closed;
-    it must not wait, and may raise.
+    it must not wait, and may raise. on_told: called when a guest is told of a detection.
     """
 
     def __init__(
@@ -93,8 +79,9 @@ class Protection:
         self._no_scans = asyncio.Event()
         self._no_scans.set()
         self.reputation: Reputation | None = None
-        self.on_changed: list[Callable[[bytes, Callable[[Guest], bool]], None]] = []
+        self.on_changed: list[Callable[[int, bytes, Callable[[Guest], bool]], None]] = []
         self.on_scanned: list[Callable[[Key, SpoolFile, Answer], None]] = []
+        self.on_told: list[Callable[[Guest, bytes, Verdict], None]] = []
         self._changes: deque[Key] = deque(maxlen=_REMEMBERED)  # of KSN's word
         self._judged: dict[bool, Judged] = {}  # by whether the asker takes part in KSN
         self._judged_in = (0, 0, 0)  # generation, KSN's epoch and hour
@@ -156,6 +143,11 @@ class Protection:
         """The outcome of a record where that is all there is to say, else _LOOK_CLOSER."""
         verdict = self._store.decode(data)
         return _LOOK_CLOSER if verdict is None or is_notable(verdict) else self._judge(verdict, takes_part)
+
+    def told(self, guest: Guest, digest: bytes, verdict: Verdict) -> None:
+        """Note that a guest is being told of a detection."""
+        for listener in self.on_told:
+            listener(guest, digest, verdict)
 
     def is_current(self, verdict: Verdict) -> bool:
         """Whether the verdict still answers a question."""
@@ -282,10 +274,17 @@ class Protection:
         """Whether KSN's answers of one scope are seen in another."""
         return scope == where or (where == KSN_SHARED_SCOPE and self._takes_part(scope))
 
+    def restore_change(self, scope: int, digest: bytes) -> None:
+        """Take over what was told as changed before a restart; public: an override."""
+        if scope == PUBLIC_SCOPE:
+            self.overrides.restore(digest)
+        else:
+            self._changes.append((scope, digest))
+
     def _changed(self, scope: int, digest: bytes) -> None:
         self._changes.append((scope, digest))
         for changed in self.on_changed:
-            changed(digest, lambda guest: self._sees(guest.scope, scope))
+            changed(scope, digest, lambda guest: self._sees(guest.scope, scope))
 
     def scan(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Have verified content looked at, the verdict stored, and all told who wait for it.
@@ -366,8 +365,11 @@ class Protection:
             verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
         self._count(verdict.disposition.name)
         if not self._knows_better(key, verdict):
+            before = self._own(key)
             self._store.put(*key, verdict)
             self._commit_soon()
+            if before is not None and before.disposition.is_detection != verdict.disposition.is_detection:
+                self._changed(*key)
         return self.overrides.answer(key[1]) or verdict
 
     def _knows_better(self, key: Key, verdict: Verdict) -> bool:

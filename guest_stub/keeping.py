@@ -64,6 +64,9 @@ class Keeper:
         self._revoking.add(revoking)
         revoking.add_done_callback(self._revoking.discard)
 
+    def events_kept(self, journal: bytes, up_to: int) -> None:
+        """Nothing to do: a scan sends no events."""
+
     def lost(self, why: str) -> None:
         """Nothing to do: whoever asks next learns it."""
 

@@ -7,6 +7,9 @@
 - `check_config`  svm check-config
 - `status`        svm status
 - `verdicts`      svm verdicts show|set|clear|audit
+- `exposure`      svm verdicts exposure
+- `guests`        svm guests list|files
+- `events`        svm events
 - `signatures`    svm signatures list|reload|test
 - `cache`         svm cache stats
 - `policy`        svm policy list|show|create|change|history

@@ -4,7 +4,18 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from appliance.cli import cache, check_config, ksn, policy, serve, signatures, status, verdicts
+from appliance.cli import (
+    cache,
+    check_config,
+    events,
+    guests,
+    ksn,
+    policy,
+    serve,
+    signatures,
+    status,
+    verdicts,
+)
 from appliance.cli.console import FAILED, CommandError, Console
 from appliance.cli.times import BadTime
 from appliance.config import ConfigError
@@ -22,6 +33,8 @@ _EPILOG = """examples:
   svm serve --config /etc/kvm-light-agent/svm.toml
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
+  svm guests list
+  svm events --follow
   svm signatures test /srv/rules
   svm policy create
   svm ksn status
@@ -64,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in (serve, check_config, status, verdicts, signatures, cache, policy, ksn):
+    for command in (serve, check_config, status, verdicts, guests, events, signatures, cache, policy, ksn):
         command.add(commands)
     return parser
 

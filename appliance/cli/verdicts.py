@@ -1,4 +1,4 @@
-"""svm verdicts show|set|clear|audit: what is known of a digest, and an administrator's word on it."""
+"""svm verdicts show|set|clear|audit|exposure: what is known of a digest, and an administrator's word."""
 
 import argparse
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import admin_pb2, verdict_pb2
 
+from appliance.cli import exposure
 from appliance.cli.console import (
     DONE,
     NO,
@@ -61,6 +62,7 @@ def add(commands: Any) -> None:
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_set(verbs)
+    exposure.add(verbs)
     show = _add_verb(verbs, "show", "what is known of a digest", _SHOW_EPILOG)
     show.add_argument("digest", metavar="DIGEST")
     show.set_defaults(run=_show)

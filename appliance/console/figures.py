@@ -77,6 +77,44 @@ FIGURES = {
     "cache_set_aside": Figure("counter", "Cache files that were damaged and set aside"),
     # the state
     "audit_dropped": Figure("counter", "Entries of the audit that made way for newer ones"),
+    # events
+    "events_svm_start": Figure("counter", "Events kept of the SVM's starts"),
+    "events_svm_stop": Figure("counter", "Events kept of its being told to stop"),
+    "events_attach": Figure("counter", "Events kept of guests that attached"),
+    "events_detach": Figure("counter", "Events kept of guests that went"),
+    "events_detection": Figure("counter", "Events kept of detections, by the SVM's own word or a guest's"),
+    "events_outbreak": Figure("counter", "Events kept of outbreaks"),
+    "events_override": Figure("counter", "Events kept of overrides that were set, cleared or ended"),
+    "events_policy": Figure("counter", "Events kept of policies that changed"),
+    "events_generation": Figure("counter", "Events kept of signatures that changed"),
+    "events_revocation": Figure("counter", "Events kept of digests whose answers count no more"),
+    "events_loss": Figure("counter", "Events kept that tell of events that were not"),
+    "events_action": Figure("counter", "Events kept of what guests say they did to files"),
+    "events_fallback": Figure("counter", "Events kept of guests that answered by their fail mode"),
+    "events_overflow": Figure("counter", "Events kept of guests whose queue overflowed"),
+    "events_stub_start": Figure("counter", "Events kept of guests' daemons that started"),
+    "events_stub_stop": Figure("counter", "Events kept of guests' daemons that stopped"),
+    "events_note": Figure("counter", "Events kept of guests, of a kind that this SVM does not know"),
+    "events_stored": Figure("gauge", "Events that are kept"),
+    "events_stored_bytes": Figure("gauge", "Bytes that they take"),
+    "events_waiting": Figure("gauge", "Events that wait to be written"),
+    "events_lost": Figure(
+        "counter", "Events of the SVM that were lost because too many waited to be written"
+    ),
+    "events_over_budget": Figure("counter", "Events that were not kept because one guest caused too many"),
+    "events_aged_out": Figure("counter", "Events that made way, by age or by size"),
+    "events_failing": Figure("gauge", "1 while events cannot be written"),
+    # who holds what
+    "exposure_digests": Figure("gauge", "Digests of which it is known which guests hold them"),
+    "exposure_used_bytes": Figure("gauge", "Bytes that this takes"),
+    "exposure_guests": Figure("gauge", "Guests that are, or were, here"),
+    "exposure_waiting": Figure("gauge", "Digests that guests asked about and that wait to be entered, about"),
+    "exposure_new": Figure("counter", "Times that a guest held a digest that it was not known to hold"),
+    "exposure_dropped": Figure("counter", "Digests of guests that were not entered, for want of room"),
+    "exposure_aged_out": Figure(
+        "counter", "Times that it was forgotten who holds a digest, by age or for want of room"
+    ),
+    "exposure_failing": Figure("gauge", "1 while it cannot be written who holds what"),
     # web addresses
     "web_asked": Figure("counter", "Web addresses that guests asked about"),
     "web_listed": Figure("counter", "Web addresses that a list at home answered"),

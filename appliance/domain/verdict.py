@@ -53,6 +53,27 @@ class NoAnswer:
 Answer = Verdict | NoAnswer
 
 
+@dataclass(frozen=True, slots=True)
+class Ageing:
+    """How long verdicts count and how long their writes may wait."""
+
+    not_detected_seconds: float = 30 * 86_400.0
+    commit_seconds: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a batch.
+
+    outcomes: one number for each digest, MISS where content is needed; misses: how many are that.
+    notable: by index, the verdicts that say more than their outcome.
+    """
+
+    outcomes: list[int]
+    misses: int
+    notable: dict[int, Verdict]
+
+
 def tells_of_threat(answer: Answer) -> bool:
     """Whether an answer tells of a threat that was found; what an administrator blocks was not."""
     if not isinstance(answer, Verdict) or answer.source is Source.OVERRIDE:

@@ -13,6 +13,9 @@ In the order that a call passes:
 - `admin`         the Administration service, and the port `Control` that it hands requests to
 - `admin_views`   what an administrator is shown, as values and as messages
 - `ksn_admin`     the KsnAdministration service on the same socket, and its port; `ksn_views` its values
-- `admin_calls`   what both services for administrators have in common
+- `guest_events`  what a guest says happened, and the rules of that; `journals` what it is told of it
+- `events_admin`  the EventsAdministration service: what happened
+- `exposure_admin` the ExposureAdministration service, and its port: who holds what
+- `admin_calls`   what these services for administrators have in common
 - `admin_client`  the other end of the Administration service, for the `svm` commands
 """

@@ -1,22 +1,36 @@
-"""The `svm` commands' end of the Administration and KsnAdministration services.
+"""The `svm` commands' end of the services for administrators.
 
 Every call has a deadline, and every failure becomes a sentence.
 """
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from lightagent.v1 import admin_pb2, admin_pb2_grpc
+from lightagent.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    events_pb2,
+    events_pb2_grpc,
+    exposure_pb2,
+    exposure_pb2_grpc,
+)
 
 CALL_SECONDS = 15.0
 NETWORK_SECONDS = 60.0  # for calls that ask KSN: a name, a connection and an answer may each take their time
 RELOAD_SECONDS = 600.0  # compiling a large set of rules takes minutes on a small machine
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
+
+# Statuses whose details are the SVM's own sentence.
+_SENTENCES = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
 
 Reply = TypeVar("Reply")
 
@@ -52,6 +66,8 @@ class AdminClient:
         self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", options)
         self._stub = admin_pb2_grpc.AdministrationStub(self._channel)
         self._ksn = admin_pb2_grpc.KsnAdministrationStub(self._channel)
+        self._events = events_pb2_grpc.EventsAdministrationStub(self._channel)
+        self._exposure = exposure_pb2_grpc.ExposureAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -91,6 +107,30 @@ class AdminClient:
         return self._call(
             self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), self._reload_seconds
         )
+
+    def events(self, request: events_pb2.ListEventsRequest) -> Iterator[events_pb2.Event]:
+        """What happened, each event as it comes; without end where it is to be followed."""
+        seconds = None if request.follow else self._network_seconds
+        replies: Iterator[events_pb2.ListEventsReply]
+        replies = self._stream(self._events.ListEvents, request, seconds)
+        for reply in replies:
+            yield from reply.events
+
+    def exposure(self, digest: bytes) -> exposure_pb2.GetExposureReply:
+        """Which guests hold a digest."""
+        request = exposure_pb2.GetExposureRequest(sha256=digest)
+        return self._call(self._exposure.GetExposure, request, self._network_seconds)
+
+    def guests(self, limit: int) -> exposure_pb2.ListGuestsReply:
+        """Which guests there are."""
+        return self._call(self._exposure.ListGuests, exposure_pb2.ListGuestsRequest(limit=limit))
+
+    def guest_files(self, request: exposure_pb2.ListGuestFilesRequest) -> Iterator[exposure_pb2.GuestFile]:
+        """What a guest holds, as it is found: all that is kept is looked through."""
+        replies: Iterator[exposure_pb2.ListGuestFilesReply]
+        replies = self._stream(self._exposure.ListGuestFiles, request, self._reload_seconds)
+        for reply in replies:
+            yield from reply.files
 
     def policies(self) -> admin_pb2.ListPoliciesReply:
         """Every tenant's policy, by name."""
@@ -165,9 +205,18 @@ class AdminClient:
         except grpc.RpcError as error:
             raise AdminError(self._why_failed(error, deadline)) from error
 
+    def _stream(
+        self, method: Callable[..., Iterable[Reply]], request: Any, seconds: float | None
+    ) -> Iterator[Reply]:
+        """Yield the replies, or raise AdminError with a sentence. seconds: None for as long as it takes."""
+        try:
+            yield from method(request, timeout=seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise AdminError(self._why_failed(error, seconds or 0.0)) from error
+
     def _why_failed(self, error: grpc.RpcError, seconds: float) -> str:
         code, details = error.code(), error.details()
-        if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION):
+        if code in _SENTENCES:
             return str(details)
         if code is grpc.StatusCode.UNAVAILABLE:
             return f"the SVM on {self.path} went away, or is stopping: see its log, and ask again"

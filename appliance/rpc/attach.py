@@ -1,14 +1,18 @@
-"""The Attach stream of one guest: who it is, that it lives, and what it must be told."""
+"""The Attach stream of one guest: who it is, that it lives, what happened to it, and what it must be told."""
 
 import asyncio
+from dataclasses import dataclass
 
 from lightagent.v1 import guest_pb2
 
 from appliance.config import Limits
+from appliance.domain.event import Event
 from appliance.domain.guest import Guest
 from appliance.protection import Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, end_of_message
+from appliance.rpc.flood import Flood
+from appliance.rpc.guest_events import Keeping, read_events
 from appliance.rpc.identity import Context
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
@@ -31,10 +35,19 @@ class _Voice:
             await self._context.write(reply)
 
 
-async def serve_attach(
-    context: Context, guest: Guest, sessions: Sessions, protection: Protection, terms: Terms
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What all Attach calls share."""
+
+    sessions: Sessions
+    protection: Protection
+    terms: Terms
+    events: Keeping
+
+
+async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     """Keep the guest's session open for the life of the stream; ends by raising CallEnded, or quietly."""
+    sessions, terms = around.sessions, around.terms
     if sessions.stopping:
         raise Stopping(_STOPPING)
     if guest.id in sessions.greeting:
@@ -51,9 +64,9 @@ async def serve_attach(
     except TooManyGuests as error:
         raise Refused(str(error)) from error
     loop = asyncio.get_running_loop()
-    listener = loop.create_task(_listen(context, terms.limits))
+    listener = loop.create_task(_Listener(context, session, around).run())
     voice = _Voice(context)
-    speaker = loop.create_task(_speak(voice, session, protection, terms.limits))
+    speaker = loop.create_task(_speak(voice, session, around.protection, terms.limits))
     session.readers.add(listener)
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,11 +89,50 @@ async def serve_attach(
         await asyncio.gather(listener, speaker, return_exceptions=True)
 
 
-async def _listen(context: Context, limits: Limits) -> None:
-    """Read heartbeats to the end of the stream."""
-    while (message := await _read(context, 2 * limits.heartbeat_seconds)) is not None:
-        if message.WhichOneof("message") != "heartbeat":
-            raise Breach("after Hello only heartbeats are said on Attach")
+class _Listener:
+    """Reads heartbeats and events to the end of the stream. One batch of events is kept after another."""
+
+    def __init__(self, context: Context, session: Session, around: Around) -> None:
+        self._context = context
+        self._session = session
+        self._around = around
+        self._keeping: asyncio.Task[None] | None = None
+        self._flood: Flood | None = None
+
+    async def run(self) -> None:
+        """Read to the end; raises CallEnded."""
+        seconds = 2 * self._around.terms.limits.heartbeat_seconds
+        try:
+            while (message := await _read(self._context, seconds)) is not None:
+                kind = message.WhichOneof("message")
+                if kind == "events":
+                    await self._take(message.events)
+                elif kind != "heartbeat":
+                    raise Breach("after Hello only heartbeats and events are said on Attach")
+        finally:
+            if self._keeping is not None:
+                self._keeping.cancel()
+
+    async def _take(self, said: guest_pb2.GuestEvents) -> None:
+        """Have a batch kept, once the one before is; a guest that sends too fast waits."""
+        loop, events = asyncio.get_running_loop(), self._around.events
+        if self._flood is None:
+            self._flood = Flood(self._around.terms.limits.events_per_second, loop.time)
+        batch = read_events(said, self._session.guest, events.now())
+        if self._session.journals.is_full:
+            raise Refused("this guest does not take what it is told of its events: read Attach")
+        if pause := self._flood.pause(len(batch)):
+            self._around.sessions.slowed(self._session)
+            await asyncio.sleep(pause)
+        if self._keeping is not None:
+            await self._keeping
+        self._keeping = loop.create_task(self._keep(said.journal, batch))
+
+    async def _keep(self, journal: bytes, batch: list[Event]) -> None:
+        await self._around.events.keep(self._session.guest.id, journal, batch)
+        assert batch[-1].said is not None
+        self._session.journals.note(journal, batch[-1].said.number)
+        self._session.news.set()
 
 
 async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | None:
@@ -108,6 +160,8 @@ async def _speak(voice: _Voice, session: Session, protection: Protection, limits
             session.generation_moved = False
             change = guest_pb2.GenerationChange(generation=protection.told_generation())
             await voice.say(guest_pb2.AttachReply(generation=change))
+        while (kept := session.journals.take()) is not None:
+            await voice.say(guest_pb2.AttachReply(events_kept=kept))
         if not session.revoked:
             await session.news.wait()
 

@@ -9,7 +9,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.outcome import Open, Unanswered
-from appliance.domain.verdict import Answer, NoAnswer
+from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.protection import MISS, Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, converse
@@ -47,7 +47,7 @@ class CheckCall:
         self._outbox: Outbox[Late] = Outbox(self._send_late, _MOST_SETTLED, self._linger)
         self._writing = asyncio.Lock()
         self._next_token = 1
-        self._questions: dict[int, tuple[int, int]] = {}  # token -> request, index
+        self._questions: dict[int, tuple[int, int, bytes]] = {}  # token -> request, index, digest
         self._tokens: dict[int, set[int]] = {}  # request -> its open tokens
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
@@ -90,11 +90,16 @@ class CheckCall:
         digests = self._checked_digests(request)
         known = self._protection.known(self._session.guest, digests)
         details = {index: wire.verdict_detail(index, verdict) for index, verdict in known.notable.items()}
+        for index, verdict in known.notable.items():
+            if verdict.disposition.is_detection:
+                self._protection.told(self._session.guest, digests[index], verdict)
         self._session.digests_asked += len(digests)
         outcomes = known.outcomes
         if known.misses:
             _check_lengths(digests)
             self._open_questions(request, digests, outcomes, details)
+        if self._session.gatherer is not None:
+            self._session.gatherer.add(digests)
         return guest_pb2.CheckReply(
             request_id=request.request_id,
             outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
@@ -140,7 +145,7 @@ class CheckCall:
                 continue
             token = self._next_token
             self._next_token += 1
-            self._questions[token] = (request.request_id, index)
+            self._questions[token] = (request.request_id, index, digests[index])
             tokens.add(token)
             self._session.open_digests += 1
             lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
@@ -170,14 +175,16 @@ class CheckCall:
     def content_needed(self, token: int, lease: int) -> None:
         """The guest that was sending is gone: ask this one."""
         if token in self._questions:
-            self._outbox.put((*self._questions[token], lease))
+            self._outbox.put((*self._questions[token][:2], lease))
 
     def settled(self, token: int, answer: Answer) -> None:
         """The question is answered."""
         question = self._questions.pop(token, None)
         if question is None:
             return
-        request_id, index = question
+        request_id, index, digest = question
+        if isinstance(answer, Verdict) and answer.disposition.is_detection:
+            self._protection.told(self._session.guest, digest, answer)
         self._session.open_digests -= 1
         tokens = self._tokens[request_id]
         tokens.discard(token)

@@ -11,11 +11,12 @@ from lightagent.v1 import guest_pb2
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.protection import Protection
-from appliance.rpc.attach import serve_attach
+from appliance.rpc.attach import Around, serve_attach
 from appliance.rpc.calls import Refused, attach_call, ends_as_said, parser, session_call
 from appliance.rpc.check import CheckCall
 from appliance.rpc.check_url import CheckUrl, UrlQuestions, nobody_knows
 from appliance.rpc.flood import Turns
+from appliance.rpc.guest_events import NOBODY_KEEPS, Keeping
 from appliance.rpc.identity import Callers, Context
 from appliance.rpc.ksn_views import participation_message
 from appliance.rpc.scan import ScanCall
@@ -41,7 +42,8 @@ class GuestService:
     """One instance for all guests; each call is an object of its own.
 
     callers: says who a connection is. participation: how KSN is used for a guest's tenant now.
-    clock: monotonic seconds. check_url: what is known of a web address.
+    clock: monotonic seconds. check_url: what is known of a web address. events: keeps what guests say
+    happened.
 
     Not derived from the generated servicer, whose types know streams as iterators only: the calls
     here read and write by hand, since replies come when they are known.
@@ -55,6 +57,7 @@ class GuestService:
     participation: Callable[[Guest], Participation] = not_enabled
     clock: Callable[[], float] = time.monotonic
     check_url: CheckUrl = nobody_knows
+    events: Keeping = NOBODY_KEEPS
     _ksn_turns: Turns = field(init=False)
     _urls: UrlQuestions = field(init=False)
 
@@ -85,7 +88,8 @@ class GuestService:
     async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
         """See guest.proto."""
         async with attach_call(context, self.callers, self.sessions) as guest:
-            await serve_attach(context, guest, self.sessions, self.protection, self.terms)
+            around = Around(self.sessions, self.protection, self.terms, self.events)
+            await serve_attach(context, guest, around)
 
     async def Check(self, _requests: AsyncIterator[guest_pb2.CheckRequest], context: Context) -> None:
         """See guest.proto."""

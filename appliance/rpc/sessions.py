@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from appliance.domain.guest import Guest
 from appliance.rpc.flood import Flood
+from appliance.rpc.journals import Journals
+from appliance.verdicts.exposure import Gatherer
 
 _TELL_SLOWED_SECONDS = 60.0
 
@@ -40,6 +42,7 @@ class Session:
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
     flood: the bound on its questions, the same for one Check stream after another.
+    gatherer: where the digests go that it asks about, None for nowhere.
     """
 
     guest: Guest
@@ -59,6 +62,8 @@ class Session:
     replaced: bool = False
     flood: Flood | None = None
     told_slowed_at: float = -math.inf
+    journals: Journals = field(default_factory=Journals)
+    gatherer: Gatherer | None = None
 
     def stop_reading(self) -> None:
         """Take no more of the guest's messages."""
@@ -87,6 +92,8 @@ class Sessions:
             "uploads_refused": 0,
         }
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
+        self.on_attach: list[Callable[[Session], None]] = []
+        self.on_detach: list[Callable[[Session], None]] = []
         self._max_guests = max_guests
         self._clock = clock
         self._by_guest: dict[str, Session] = {}
@@ -115,12 +122,16 @@ class Sessions:
         session = Session(guest, labels, self._clock())
         self._by_guest[guest.id] = session
         self.counts["attached"] += 1
+        for listener in self.on_attach:
+            listener(session)
         return session
 
     def detach(self, session: Session) -> None:
         """Close a session and cut its calls."""
         if self._by_guest.get(session.guest.id) is session:
             del self._by_guest[session.guest.id]
+            for listener in self.on_detach:
+                listener(session)
         session.end()
 
     def breach(self, guest: Guest, kind: str, sentence: str) -> None:

@@ -22,9 +22,9 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
 
 
-def label(text: str) -> str:
-    """A guest's word for itself, cut to MAX_LABEL_BYTES and made printable."""
-    cut = text.encode(errors="replace")[:MAX_LABEL_BYTES].decode(errors="ignore")
+def label(text: str, most: int = MAX_LABEL_BYTES) -> str:
+    """A guest's word, cut to `most` bytes and made printable."""
+    cut = text.encode(errors="replace")[:most].decode(errors="ignore")
     return "".join(letter if letter.isprintable() else "?" for letter in cut)
 
 

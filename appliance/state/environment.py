@@ -1,7 +1,8 @@
 """The file state.lmdb: opened once in a process, checked before, on the disk with each commit.
 
 All stores of the state share one environment; each opens its tables when it is made. Who writes holds
-`changing` for that long, and waits for the disk; a read does not wait.
+`changing` for that long, and waits for the disk; a read does not wait. The events have a file of their own,
+of the same making.
 
 A damaged file is never set aside, unlike the cache: what went missing in silence could be a block, a
 decision on KSN, or the account of what left.
@@ -11,6 +12,7 @@ import json
 import os
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ MAP_BYTES = 8 << 30  # reserved address space, all that may ever be kept; the fi
 MAX_TABLES = 16
 
 _SUM_BYTES = 8
+_REMEDY = (
+    "restore it from a backup, or move it away to begin without overrides, "
+    "policies and the account of what was sent"
+)
 
 
 class StateError(Exception):
@@ -34,33 +40,51 @@ class StateDamaged(StateError):
     """The file is not what was written."""
 
 
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """Which file of a directory it is. map_bytes: address space; the file grows into it as it needs.
+
+    remedy: what to do when it is damaged.
+    """
+
+    name: str = FILE
+    map_bytes: int = MAP_BYTES
+    remedy: str = _REMEDY
+
+
+STATE = StateFile()
+
+
 class StateEnvironment:
     """The open file. changing: held by whoever writes, and while the file is closed."""
 
-    def __init__(self, env: lmdb.Environment, path: Path, readonly: bool = False) -> None:
+    def __init__(
+        self, env: lmdb.Environment, path: Path, kind: StateFile = STATE, readonly: bool = False
+    ) -> None:
         """For open() and open_to_read(), which every caller uses."""
         self.path = path
+        self.kind = kind
         self.changing = threading.Lock()
         self._env = env
         self._readonly = readonly
 
     @classmethod
-    def open(cls, directory: Path) -> "StateEnvironment":
-        """Open the state of a directory, or begin one.
+    def open(cls, directory: Path, kind: StateFile = STATE) -> "StateEnvironment":
+        """Open a file of a directory, or begin one; one process at a time.
 
         Raises StateDamaged, or StateError where a newer program has written it or it cannot be opened.
         """
-        path = directory / FILE
+        path = directory / kind.name
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _check_whole(path)
+            _check_whole(path, kind)
         except OSError as error:
             raise _unopened(path, error, "write") from error
-        env = _opened(path, readonly=False)
+        env = _opened(path, kind, readonly=False)
         try:
             env.reader_check()
-            _check(env, path)
-            return cls(env, path)
+            _check(env, path, kind)
+            return cls(env, path, kind)
         except BaseException:
             env.close()
             raise
@@ -77,7 +101,7 @@ class StateEnvironment:
                 raise StateError(f"{path} is not there yet: an SVM that serves from {directory} makes it")
         except OSError as error:
             raise _unopened(path, error, "read") from error
-        env = _opened(path, readonly=True)
+        env = _opened(path, STATE, readonly=True)
         try:
             _check_while_written(env, path)
             return cls(env, path, readonly=True)
@@ -154,12 +178,9 @@ class Transaction:
         )
 
 
-def damaged(path: Path, why: str) -> StateDamaged:
+def damaged(path: Path, why: str, kind: StateFile = STATE) -> StateDamaged:
     """Return the error that says that a file is not what was written."""
-    return StateDamaged(
-        f"{path} is damaged ({why}): restore it from a backup, or move it away to begin without overrides, "
-        "policies and the account of what was sent"
-    )
+    return StateDamaged(f"{path} is damaged ({why}): {kind.remedy}")
 
 
 def packed(fields: dict[str, Any]) -> bytes:
@@ -177,11 +198,11 @@ def unpacked(value: bytes | memoryview, path: Path) -> dict[str, Any]:
     return fields
 
 
-def _opened(path: Path, readonly: bool) -> lmdb.Environment:
+def _opened(path: Path, kind: StateFile, readonly: bool) -> lmdb.Environment:
     try:
         return lmdb.open(
             os.fspath(path),
-            map_size=MAP_BYTES,
+            map_size=kind.map_bytes,
             subdir=False,
             max_dbs=MAX_TABLES,
             mode=0o600,
@@ -189,7 +210,7 @@ def _opened(path: Path, readonly: bool) -> lmdb.Environment:
             create=not readonly,
         )
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(path, str(error), kind) from error
     except (lmdb.Error, OSError) as error:
         raise _unopened(path, error, "read" if readonly else "write") from error
 
@@ -199,31 +220,31 @@ def _unopened(path: Path, error: Exception, verb: str) -> StateError:
     return StateError(f"{path} cannot be opened: {error}; see that {who} may {verb}")
 
 
-def _check_whole(path: Path) -> None:
+def _check_whole(path: Path, kind: StateFile = STATE) -> None:
     """Raise StateDamaged where the file is not whole: LMDB ends the process that meets a page of zeros."""
     if not path.exists() or not path.stat().st_size:
         return
     try:
         problems = verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]  # has no types
     except verify.VerifyError as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(path, str(error), kind) from error
     if problems:
-        raise damaged(path, problems[0])
+        raise damaged(path, problems[0], kind)
 
 
-def _check(env: lmdb.Environment, path: Path) -> None:
+def _check(env: lmdb.Environment, path: Path, kind: StateFile) -> None:
     """Raise where the file is cut off, another program's, or of a newer schema; mark a new one."""
-    _check_length(env, path)
+    _check_length(env, path, kind)
     try:
         meta = env.open_db(b"meta")
         with env.begin(write=True, db=meta) as txn:
             known = txn.get(b"schema")
             if known is None and txn.stat(db=env.open_db(txn=txn))["entries"] > 1:
-                raise damaged(path, "it is an LMDB file of another program")
+                raise damaged(path, "it is an LMDB file of another program", kind)
             _check_schema(known, path)
             txn.put(b"schema", (known or SCHEMA.to_bytes(4, "little")))
     except lmdb.Error as error:
-        raise damaged(path, str(error)) from error
+        raise damaged(path, str(error), kind) from error
 
 
 def _check_while_written(env: lmdb.Environment, path: Path) -> None:
@@ -240,9 +261,9 @@ def _check_while_written(env: lmdb.Environment, path: Path) -> None:
         raise damaged(path, str(error)) from error
 
 
-def _check_length(env: lmdb.Environment, path: Path) -> None:
+def _check_length(env: lmdb.Environment, path: Path, kind: StateFile = STATE) -> None:
     if (env.info()["last_pgno"] + 1) * env.stat()["psize"] > max(path.stat().st_size, 2 * 4096):
-        raise damaged(path, "the file is shorter than its own pages say")
+        raise damaged(path, "the file is shorter than its own pages say", kind)
 
 
 def _check_schema(known: bytes | None, path: Path) -> None:

@@ -10,6 +10,8 @@
 - `environment`    the LMDB environment: opened by one process, a damaged file set aside
 - `pages`          whether an LMDB file is whole, found out without LMDB
 - `stats`          how full the cache is, also for other processes
+- `exposure`       which guests hold a digest, gathered beside the path of their questions
+- `exposure_store` its file, with `exposure_record` and `known_guests`; `raw_files` is what is on its way
 - `single_flight`  one upload and one scan for each unknown digest, however many ask
 """
 

@@ -1,4 +1,4 @@
-"""The LMDB environment of the cache: one writer, and a damaged or foreign file set aside.
+"""The LMDB files of the cache and of the exposure: one writer, and a damaged or foreign file set aside.
 
 LMDB trusts its file, so it is looked at before LMDB sees it: every time by its pages; after the machine
 itself went down while the cache was in use, in full, since what was not synced may then be there
@@ -21,11 +21,10 @@ from appliance.verdicts.pages import FileDamaged, check_pages
 
 FILE = "cache.lmdb"
 FORMAT = b"kvm-light-agent cache 1"
+EXPOSURE_FORMAT = b"kvm-light-agent exposure 1"
 MIN_MAP_BYTES = 1 << 20
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_LOCK = "cache.lock"
-_IN_USE = "cache.in-use"  # there while an SVM has the file open, with the machine's boot id in it
 _VERDICTS = b"verdicts"
 _META = b"meta"
 _FORMAT_KEY = b"format"
@@ -42,6 +41,32 @@ DAMAGED_FILE = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFile:
+    """Which file it is. tables: those of which it is made, the one of most entries first.
+
+    Beside it lie `lock`, and `in_use` while an SVM has the file open, with the machine's boot id in it.
+    """
+
+    name: str = FILE
+    format: bytes = FORMAT
+    tables: tuple[bytes, ...] = (_VERDICTS,)
+
+    @property
+    def lock(self) -> str:
+        """The name of the file that the SVM which uses it has locked."""
+        return self.name.removesuffix(".lmdb") + ".lock"
+
+    @property
+    def in_use(self) -> str:
+        """The name of the file that is there meanwhile."""
+        return self.name.removesuffix(".lmdb") + ".in-use"
+
+
+CACHE = StoreFile()
+EXPOSURE = StoreFile("exposure.lmdb", EXPOSURE_FORMAT, (b"exposure", b"guests"))
 
 
 class StoreError(Exception):
@@ -62,54 +87,59 @@ class Usage:
 
 
 class Environment:
-    """The open cache file of a directory, for one process. Every method may raise lmdb.Error."""
+    """An open file of a directory, for one process. Every method may raise lmdb.Error."""
 
-    def __init__(self, directory: Path, map_bytes: int, lock: int) -> None:
+    def __init__(self, directory: Path, map_bytes: int, kind: StoreFile, lock: int) -> None:
         """For open(), which every caller uses."""
         self.map_bytes = map_bytes
         self.notice = ""  # what was set aside, and why
+        self._kind = kind
         self._directory = directory
-        self._path = directory / FILE
+        self._path = directory / kind.name
         self._lock = lock
         self._closing = threading.Lock()  # `sync` runs on a thread of its own
 
     @classmethod
-    def open(cls, directory: Path, map_bytes: int, now: float) -> "Environment":
-        """Open the cache of a directory for writing, or begin one. now: for the name of what is set aside.
+    def open(cls, directory: Path, map_bytes: int, now: float, kind: StoreFile = CACHE) -> "Environment":
+        """Open a file of a directory for writing, or begin one. now: for the name of what is set aside.
 
         Raises StoreError when another process has it open, or the directory cannot be used.
         """
         map_bytes = max(map_bytes, MIN_MAP_BYTES)
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = _lock(directory)
+            lock = _lock(directory, kind)
         except OSError as error:
             raise StoreError(
                 f"{directory}: {error.strerror}; see that the SVM's user may write there"
             ) from error
-        environment = cls(directory, map_bytes, lock)
+        environment = cls(directory, map_bytes, kind, lock)
         try:
             environment._open_or_replace(now)
         except (OSError, lmdb.Error, _Unusable) as error:
             os.close(lock)
             raise StoreError(
-                f"{directory / FILE} cannot be used: {error}; see that there is room, and the right to write"
+                f"{directory / kind.name} cannot be used: {error}; see that there is room, and it may write"
             ) from error
         return environment
 
     @contextmanager
     def begin(self, write: bool = False) -> "Iterator[lmdb.Transaction[bytes]]":
-        """A transaction on the verdicts; committed where the body ends well."""
-        with self._env.begin(write=write, db=self._verdicts) as txn:
+        """A transaction on the first table; committed where the body ends well."""
+        with self._env.begin(write=write, db=self._tables[0]) as txn:
             yield txn
 
     def read(self) -> "lmdb.Transaction[bytes]":
-        """A read transaction on the verdicts, to be used in a `with`; quicker than `begin`."""
-        return self._env.begin(db=self._verdicts)
+        """A read transaction on the first table, to be used in a `with`; quicker than `begin`."""
+        return self._env.begin(db=self._tables[0])
+
+    def table(self, name: bytes) -> Any:
+        """The handle of another table, for now: `replace` and `reopen` give it another one."""
+        return self._tables[self._kind.tables.index(name)]
 
     def usage(self) -> Usage:
         """How full the file is."""
-        return usage(self._env, self._verdicts)
+        return usage(self._env, *self._tables)
 
     def fill(self) -> float:
         """The share of the map whose pages hold entries."""
@@ -125,9 +155,10 @@ class Environment:
         self._env.reader_check()
 
     def clear(self) -> None:
-        """Delete every verdict."""
+        """Delete every entry."""
         with self._env.begin(write=True) as txn:
-            txn.drop(self._verdicts, delete=False)
+            for table in self._tables:
+                txn.drop(table, delete=False)
 
     def replace(self, why: str, now: float) -> None:
         """Set the file aside and begin anew; `notice` says so. Raises OSError or lmdb.Error.
@@ -140,21 +171,25 @@ class Environment:
             self._open()
 
     def reopen(self) -> None:
-        """Open the file again where `replace` failed half-way; else do nothing."""
+        """Open the file again after `suspend`, or where `replace` failed half-way; else do nothing."""
         try:
             self._env.info()
         except lmdb.Error:
             self._open()
 
+    def suspend(self) -> None:
+        """Close the file until `reopen`: nothing of it stays in memory meanwhile."""
+        self._env.close()
+
     def close(self) -> None:
         """Close the file in order."""
         with self._closing:
             self._env.close()
-            (self._directory / _IN_USE).unlink(missing_ok=True)
+            (self._directory / self._kind.in_use).unlink(missing_ok=True)
             os.close(self._lock)
 
     def _open_or_replace(self, now: float) -> None:
-        in_use = self._directory / _IN_USE
+        in_use = self._directory / self._kind.in_use
         boot = BOOT_ID.read_bytes()
         try:
             self._check(in_use.read_bytes() if in_use.exists() else boot, boot)
@@ -189,7 +224,7 @@ class Environment:
                 os.fspath(self._path),
                 map_size=max(self.map_bytes, size + room),
                 subdir=False,
-                max_dbs=4,
+                max_dbs=1 + len(self._kind.tables),
                 mode=0o600,
                 sync=False,
                 metasync=False,
@@ -198,7 +233,7 @@ class Environment:
         except DAMAGED_FILE as error:
             raise _Unusable(str(error)) from error
         try:
-            self._verdicts = _databases(env)
+            self._tables = _databases(env, self._kind)
         except DAMAGED_FILE as error:
             env.close()
             raise _Unusable(str(error)) from error
@@ -208,19 +243,20 @@ class Environment:
         self._env = env
 
     def _set_aside(self, why: str, now: float) -> None:
-        aside = self._path.with_name(f"{FILE}.damaged-{int(now)}")
+        aside = self._path.with_name(f"{self._kind.name}.damaged-{int(now)}")
         if self._path.exists():
             self._path.rename(aside)
-        self._path.with_name(f"{FILE}-lock").unlink(missing_ok=True)
-        self.notice = f"{self._path} could not be used ({why}); it lies at {aside}, and the cache begins anew"
+        self._path.with_name(f"{self._kind.name}-lock").unlink(missing_ok=True)
+        self.notice = f"{self._path} could not be used ({why}); it lies at {aside}, and a new one begins"
 
 
-def usage(env: lmdb.Environment, verdicts: Any) -> Usage:
-    """How full a file is. verdicts: the database."""
+def usage(env: lmdb.Environment, *tables: Any) -> Usage:
+    """How full a file is. tables: its databases; the entries are those of the first."""
     with env.begin() as txn:
-        stat = txn.stat(db=verdicts)
-    pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-    return Usage(stat["entries"], pages * stat["psize"], (env.info()["last_pgno"] + 1) * stat["psize"])
+        stats = [txn.stat(db=table) for table in tables]
+    pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
+    page = stats[0]["psize"]
+    return Usage(stats[0]["entries"], pages * page, (env.info()["last_pgno"] + 1) * page)
 
 
 def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
@@ -247,23 +283,23 @@ def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
     return env, verdicts
 
 
-def _databases(env: lmdb.Environment) -> Any:
-    """The database of verdicts, made where the file is new. Raises _Unusable for another program's file."""
+def _databases(env: lmdb.Environment, kind: StoreFile) -> list[Any]:
+    """The tables, made where the file is new. Raises _Unusable for another program's file."""
     with env.begin(write=True) as txn:
         fresh = txn.stat(db=env.open_db(txn=txn))["entries"] == 0
         if not fresh and txn.get(_META) is None:
             raise _Unusable("it is an LMDB file of another program")
         meta = env.open_db(_META, txn=txn)
         known = txn.get(_FORMAT_KEY, db=meta)
-        if not fresh and known != FORMAT:
+        if not fresh and known != kind.format:
             raise _Unusable(f"its format is {bytes(known or b'')[:80]!r}, not that of this version")
         if fresh:
-            txn.put(_FORMAT_KEY, FORMAT, db=meta)
-        return env.open_db(_VERDICTS, txn=txn)
+            txn.put(_FORMAT_KEY, kind.format, db=meta)
+        return [env.open_db(table, txn=txn) for table in kind.tables]
 
 
-def _lock(directory: Path) -> int:
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(directory: Path, kind: StoreFile) -> int:
+    lock = os.open(directory / kind.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -8,7 +8,7 @@ from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.verdict import Answer, Verdict
 
-_REMEMBERED = 1024  # overrides taken back, for guests that were away; others heal by valid_for
+_REMEMBERED = 16_384  # overrides taken back, for guests that were away; others heal by valid_for
 
 
 class Overrides:
@@ -41,6 +41,10 @@ class Overrides:
         self._all[digest] = override
         if override.expires_at:
             heapq.heappush(self._ends, (override.expires_at, digest))
+
+    def restore(self, digest: bytes) -> None:
+        """Take over that one was taken back, before a restart."""
+        self._taken_back.append(digest)
 
     def end(self) -> list[bytes]:
         """Drop those whose time is over; the digests, of which guests may keep answers."""

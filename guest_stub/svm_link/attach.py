@@ -1,18 +1,31 @@
-"""The Attach stream: who we are up, then heartbeats; policy, generation and revocations down."""
+"""The Attach stream: who we are up, then heartbeats and events; policy, generation and revocations down."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grpc import aio
-from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, Heartbeat, Hello, Policy
+from lightagent.v1 import guest_pb2
+from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, GuestEvents, Heartbeat, Hello, Policy
 
-from guest_stub.svm_link.values import MAX_LABEL_BYTES, HelloLabels, LinkListener, LinkPolicy
+from guest_stub.svm_link.values import (
+    JOURNAL_BYTES,
+    MAX_EVENTS,
+    MAX_LABEL_BYTES,
+    MAX_PATH_BYTES,
+    MAX_TEXT_BYTES,
+    GuestEvent,
+    HelloLabels,
+    LinkListener,
+    LinkPolicy,
+)
 from guest_stub.svm_link.wire import seconds
 
 # What the stub holds to whatever an SVM says: messages under the wire's 1 MiB, data in memory under 2 MiB.
 _MOST_BATCH = 16384
 _MOST_CHUNK_BYTES = 768 * 1024
 _USUAL_HEARTBEAT_SECONDS = 30.0
+_MOST_EVENTS_BYTES = 256 * 1024
 
 Call = aio.StreamStreamCall[AttachRequest, AttachReply]
 
@@ -36,6 +49,7 @@ class AttachStream:
     def __init__(self, call: Call, listener: LinkListener | None) -> None:
         self._call = call
         self._listener = listener
+        self._writing = asyncio.Lock()
 
     async def hello(self, labels: HelloLabels) -> None:
         """Introduce the stub, take what is revoked, wait for policy and generation.
@@ -58,7 +72,26 @@ class AttachStream:
         """Send a heartbeat at a third of the time that the policy allows, for the life of the call."""
         while True:
             await asyncio.sleep(self.policy.heartbeat_seconds / 3)
-            await self._call.write(AttachRequest(heartbeat=Heartbeat()))
+            await self._write(AttachRequest(heartbeat=Heartbeat()))
+
+    async def send_events(self, journal: bytes, events: Sequence[GuestEvent]) -> None:
+        """Send a batch; returns when it is sent, which says nothing of whether it is kept.
+
+        Raises ValueError for a batch that no SVM takes; AioRpcError, InvalidStateError where it has ended.
+        """
+        if len(journal) != JOURNAL_BYTES or not 0 < len(events) <= MAX_EVENTS:
+            raise ValueError(
+                f"{len(events)} events of a journal of {len(journal)} bytes: "
+                f"give 1 to {MAX_EVENTS}, and {JOURNAL_BYTES} bytes"
+            )
+        said = GuestEvents(journal=journal, events=map(event_message, events))
+        if said.ByteSize() > _MOST_EVENTS_BYTES:
+            raise ValueError(f"{said.ByteSize()} bytes of events: give at most {_MOST_EVENTS_BYTES}")
+        await self._write(AttachRequest(events=said))
+
+    async def _write(self, request: AttachRequest) -> None:
+        async with self._writing:
+            await self._call.write(request)
 
     async def read(self) -> None:
         """Take what the SVM says until it ends the call; raises BadPolicy and AioRpcError."""
@@ -79,6 +112,8 @@ class AttachStream:
                 self._listener.generation_changed(self.generation)
         elif kind == "revocation" and self._listener is not None:
             self._listener.revoked(list(reply.revocation.sha256))
+        elif kind == "events_kept" and self._listener is not None:
+            self._listener.events_kept(reply.events_kept.journal, reply.events_kept.up_to)
 
 
 def read_policy(policy: Policy) -> LinkPolicy:
@@ -105,5 +140,22 @@ def _hello(labels: HelloLabels) -> Hello:
     )
 
 
-def _cut(text: str) -> str:
-    return text.encode("utf-8", "replace")[:MAX_LABEL_BYTES].decode("utf-8", "ignore")
+def event_message(event: GuestEvent) -> guest_pb2.GuestEvent:
+    """The event as the wire has it."""
+    message = guest_pb2.GuestEvent(
+        number=event.number,
+        kind=guest_pb2.GuestEventKind.ValueType(int(event.kind)),
+        sha256=event.sha256,
+        path=event.path[:MAX_PATH_BYTES],
+        process=_cut(event.process),
+        threat=_cut(event.threat),
+        action=_cut(event.action),
+        text=_cut(event.text, MAX_TEXT_BYTES),
+        count=event.count,
+    )
+    message.at.FromNanoseconds(int(event.at * 1e9))
+    return message
+
+
+def _cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")

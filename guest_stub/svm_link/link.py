@@ -1,8 +1,8 @@
 """The stub's line to one SVM: channel, streams, and what happens when the SVM goes away."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -17,7 +17,7 @@ from guest_stub.svm_link.check import CheckStream
 from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.ticket import NoTicket, Ticket, fetch
 from guest_stub.svm_link.upload import Uploader
-from guest_stub.svm_link.values import Batch, HelloLabels, LinkListener, LinkPolicy
+from guest_stub.svm_link.values import Batch, GuestEvent, HelloLabels, LinkListener, LinkPolicy
 
 CLOSE_SECONDS = 2.0
 SCAN_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/Scan"
@@ -172,6 +172,16 @@ class SvmLink:
         if not 0 < len(batch.digests) <= self.policy.max_batch:
             raise ValueError(f"{len(batch.digests)} digests in a batch: give 1 to {self.policy.max_batch}")
         return await self._check.ask(batch)
+
+    async def send_events(self, journal: bytes, events: Sequence[GuestEvent]) -> None:
+        """Send what happened here; whether it is kept, LinkListener.events_kept tells.
+
+        journal: 16 bytes, drawn at random when the stub begins a journal: what is sent again under the same
+        numbers is kept once. 1 to MAX_EVENTS of rising number, of 256 KiB at the most; send the next batch
+        when this one is kept. Raises ValueError for another batch. Where the SVM is gone nothing is sent.
+        """
+        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # whoever reads the stream says why
+            await self._attach.send_events(journal, events)
 
     async def close(self) -> None:
         """End all streams; what is open ends as NO_SVM. Waits twice CLOSE_SECONDS at most. Idempotent."""

@@ -8,6 +8,10 @@ from typing import NamedTuple, Protocol
 from guest_stub.outcome import Outcome
 
 MAX_LABEL_BYTES = 256
+MAX_PATH_BYTES = 4096
+MAX_TEXT_BYTES = 512
+MAX_EVENTS = 256  # of one batch
+JOURNAL_BYTES = 16
 UNKNOWN = "unknown"  # a word of the SVM's that is newer than this stub
 
 
@@ -99,6 +103,39 @@ class UrlAnswer:
     reason: str = ""
 
 
+class EventKind(IntEnum):
+    """What happened in the guest (guest.proto)."""
+
+    DETECTION = 1
+    ACTION = 2
+    FALLBACK = 3
+    OVERFLOW = 4
+    STUB_STARTED = 5
+    STUB_STOPPED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEvent:
+    """One event for the SVM to keep.
+
+    number: of the stub's own journal, from 1, rising; it may leave some out. at: seconds since the epoch.
+    sha256: 32 bytes, or none. path: as it is, up to MAX_PATH_BYTES. process, threat, action: labels of up to
+    MAX_LABEL_BYTES. text: a sentence of up to 512 bytes; what is longer is cut. count: of how many alike it
+    tells.
+    """
+
+    number: int
+    kind: EventKind
+    at: float
+    sha256: bytes = b""
+    path: bytes = b""
+    process: str = ""
+    threat: str = ""
+    action: str = ""
+    text: str = ""
+    count: int = 0
+
+
 class FileContent(NamedTuple):
     """Where the bytes of a digest are, should the SVM need them. A tuple, since one is made for each upload.
 
@@ -136,6 +173,9 @@ class LinkListener(Protocol):
 
     def revoked(self, digests: list[bytes]) -> None:
         """Kept decisions about these digests (32 bytes each) are void."""
+
+    def events_kept(self, journal: bytes, up_to: int) -> None:
+        """Events of a journal are on the SVM's disk up to a number: they may be forgotten."""
 
     def lost(self, why: str) -> None:
         """The SVM is gone, for the reason that the sentence gives. At most once; not for close()."""

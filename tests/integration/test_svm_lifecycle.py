@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -9,7 +10,11 @@ import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.verdicts.store import read_stats
+from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.values import EventKind, GuestEvent, HelloLabels
+from tests.support import commands
 from tests.support.contents import EICAR
+from tests.support.held_files import Listener
 from tests.support.svm import RawGuest, StreamEnded, chunk, digest_of, end_of, until
 from tests.support.svm_process import SvmProcess, svm_process
 
@@ -100,3 +105,27 @@ async def test_a_caller_without_a_ticket_is_told_how_to_get_one(tmp_path: Path) 
             guest.metadata = ()
             with pytest.raises(StreamEnded, match="companion socket"):
                 await guest.ask(digest_of(b"x"))
+
+
+async def test_what_a_guest_was_told_is_kept_survives_kill(tmp_path: Path) -> None:
+    """EventsKept is a promise: after kill -9 the events are there, and what is sent again is kept once."""
+    journal = b"j" * 16
+    sent = [GuestEvent(number, EventKind.ACTION, 5.0, path=b"/tmp/x", action="blocked") for number in (1, 2)]
+    with svm_process(tmp_path) as svm:
+        heard = Listener()
+        async with await SvmLink.open(svm.target, HelloLabels("test"), 30.0, heard) as link:
+            await link.send_events(journal, sent)
+            await until(lambda: heard.kept == [(journal, 2)], "it is told that they are kept")
+            svm.signal(signal.SIGKILL)
+            svm.wait()
+    with svm_process(tmp_path) as svm:
+        heard = Listener()
+        async with await SvmLink.open(svm.target, HelloLabels("test"), 30.0, heard) as link:
+            await link.send_events(journal, [*sent, replace(sent[0], number=3)])
+            await until(lambda: heard.kept == [(journal, 3)], "it is told again")
+        socket = tmp_path / "admin.sock"
+        ran = await asyncio.to_thread(
+            commands.svm, "events", "--kind", "action", "--json", "--socket", socket
+        )
+        assert [event["said"]["number"] for event in ran.json] == [1, 2, 3]
+        assert {event["said"]["path"] for event in ran.json} == {"/tmp/x"}

@@ -90,6 +90,7 @@ class GuestSideServer:
         self.uploads: list[Received] = []
         self.hellos: list[guest_pb2.Hello] = []
         self.heartbeats = 0
+        self.events: list[guest_pb2.GuestEvents] = []
         self.check_requests: list[guest_pb2.CheckRequest] = []
         self.scan_messages: list[int] = []  # bytes of file data in each
         self.scan_streams = 0
@@ -147,8 +148,11 @@ class GuestSideServer:
             await context.abort(grpc.StatusCode.ABORTED, "attached anew")
 
     async def _count_heartbeats(self, context: AttachContext) -> None:
-        while isinstance(await context.read(), guest_pb2.AttachRequest):
-            self.heartbeats += 1
+        while isinstance(request := await context.read(), guest_pb2.AttachRequest):
+            if request.HasField("events"):
+                self.events.append(request.events)
+            else:
+                self.heartbeats += 1
 
     async def Check(self, request_iterator: object, context: CheckContext) -> None:
         """Answer each request as it comes."""

@@ -49,6 +49,7 @@ class Listener:
         self.generations: list[int] = []
         self.digests: list[bytes] = []
         self.why: list[str] = []
+        self.kept: list[tuple[bytes, int]] = []
 
     def generation_changed(self, generation: int) -> None:
         """Keep."""
@@ -57,6 +58,10 @@ class Listener:
     def revoked(self, digests: list[bytes]) -> None:
         """Keep."""
         self.digests += digests
+
+    def events_kept(self, journal: bytes, up_to: int) -> None:
+        """Keep."""
+        self.kept.append((journal, up_to))
 
     def lost(self, why: str) -> None:
         """Keep."""

@@ -23,56 +23,65 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lightagent.v1 import verdict_pb2 as lightagent_dot_v1_dot_verdict__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lightagent/v1/guest.proto\x12\rlightagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1blightagent/v1/verdict.proto\"p\n\rAttachRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.lightagent.v1.HelloH\x00\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.lightagent.v1.HeartbeatH\x00\x42\t\n\x07message\"M\n\x05Hello\x12\x14\n\x0cstub_version\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x11\n\thost_name\x18\x04 \x01(\t\"\x0b\n\tHeartbeat\"\xa9\x01\n\x0b\x41ttachReply\x12\'\n\x06policy\x18\x01 \x01(\x0b\x32\x15.lightagent.v1.PolicyH\x00\x12\x35\n\ngeneration\x18\x02 \x01(\x0b\x32\x1f.lightagent.v1.GenerationChangeH\x00\x12/\n\nrevocation\x18\x03 \x01(\x0b\x32\x19.lightagent.v1.RevocationH\x00\x42\t\n\x07message\"z\n\x06Policy\x12\x16\n\x0emax_file_bytes\x18\x01 \x01(\x04\x12\x11\n\tmax_batch\x18\x02 \x01(\r\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\r\"&\n\x10GenerationChange\x12\x12\n\ngeneration\x18\x01 \x01(\x06\"\x1c\n\nRevocation\x12\x0e\n\x06sha256\x18\x01 \x03(\x0c\"\x86\x01\n\x0c\x43heckRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\'\n\x07purpose\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Purpose\x12\x0e\n\x06sha256\x18\x03 \x03(\x0c\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\nCheckReply\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12(\n\x08outcomes\x18\x02 \x03(\x0e\x32\x16.lightagent.v1.Outcome\x12&\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x15.lightagent.v1.Detail\x12\'\n\x07settled\x18\x04 \x03(\x0b\x32\x16.lightagent.v1.Settled\x12\x12\n\ngeneration\x18\x05 \x01(\x06\x12,\n\tvalid_for\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x0bScanRequest\x12&\n\x05parts\x18\x01 \x03(\x0b\x32\x17.lightagent.v1.ScanPart\"\x95\x01\n\x08ScanPart\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.lightagent.v1.ScanHeaderH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.lightagent.v1.ScanChunkH\x00\x12)\n\x05\x61\x62ort\x18\x03 \x01(\x0b\x32\x18.lightagent.v1.ScanAbortH\x00\x42\x06\n\x04part\"G\n\nScanHeader\x12\r\n\x05lease\x18\x01 \x01(\x06\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04name\x18\x04 \x01(\x0c\"\'\n\tScanChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04xxh3\x18\x02 \x01(\x06\"\x0b\n\tScanAbort\"\x0b\n\tScanReply\"\x10\n\x0eKsnInfoRequest\"F\n\x0cKsnInfoReply\x12\x36\n\rparticipation\x18\x01 \x01(\x0b\x32\x1f.lightagent.v1.KsnParticipation\"I\n\x0f\x43heckUrlRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12)\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd3\x01\n\rCheckUrlReply\x12*\n\x07outcome\x18\x01 \x01(\x0e\x32\x19.lightagent.v1.UrlOutcome\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x0f\n\x07matched\x18\x04 \x01(\t\x12%\n\x06source\x18\x05 \x01(\x0e\x32\x15.lightagent.v1.Source\x12,\n\tvalid_for\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x07 \x01(\t*\xa8\x01\n\nUrlOutcome\x12\x1b\n\x17URL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15URL_OUTCOME_MALICIOUS\x10\x01\x12\x1a\n\x16URL_OUTCOME_SUSPICIOUS\x10\x02\x12\x15\n\x11URL_OUTCOME_CLEAN\x10\x03\x12\x17\n\x13URL_OUTCOME_UNKNOWN\x10\x04\x12\x16\n\x12URL_OUTCOME_NO_URL\x10\x05\x32\xea\x02\n\nProtection\x12\x46\n\x06\x41ttach\x12\x1c.lightagent.v1.AttachRequest\x1a\x1a.lightagent.v1.AttachReply(\x01\x30\x01\x12\x43\n\x05\x43heck\x12\x1b.lightagent.v1.CheckRequest\x1a\x19.lightagent.v1.CheckReply(\x01\x30\x01\x12>\n\x04Scan\x12\x1a.lightagent.v1.ScanRequest\x1a\x18.lightagent.v1.ScanReply(\x01\x12\x45\n\x07KsnInfo\x12\x1d.lightagent.v1.KsnInfoRequest\x1a\x1b.lightagent.v1.KsnInfoReply\x12H\n\x08\x43heckUrl\x12\x1e.lightagent.v1.CheckUrlRequest\x1a\x1c.lightagent.v1.CheckUrlReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lightagent/v1/guest.proto\x12\rlightagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blightagent/v1/verdict.proto\"\x9e\x01\n\rAttachRequest\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.lightagent.v1.HelloH\x00\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.lightagent.v1.HeartbeatH\x00\x12,\n\x06\x65vents\x18\x03 \x01(\x0b\x32\x1a.lightagent.v1.GuestEventsH\x00\x42\t\n\x07message\"M\n\x05Hello\x12\x14\n\x0cstub_version\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x11\n\thost_name\x18\x04 \x01(\t\"\x0b\n\tHeartbeat\"I\n\x0bGuestEvents\x12\x0f\n\x07journal\x18\x01 \x01(\x0c\x12)\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x19.lightagent.v1.GuestEvent\"\xdd\x01\n\nGuestEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.lightagent.v1.GuestEventKind\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06sha256\x18\x04 \x01(\x0c\x12\x0c\n\x04path\x18\x05 \x01(\x0c\x12\x0f\n\x07process\x18\x06 \x01(\t\x12\x0e\n\x06threat\x18\x07 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x08 \x01(\t\x12\x0c\n\x04text\x18\t \x01(\t\x12\r\n\x05\x63ount\x18\n \x01(\r\"\xdb\x01\n\x0b\x41ttachReply\x12\'\n\x06policy\x18\x01 \x01(\x0b\x32\x15.lightagent.v1.PolicyH\x00\x12\x35\n\ngeneration\x18\x02 \x01(\x0b\x32\x1f.lightagent.v1.GenerationChangeH\x00\x12/\n\nrevocation\x18\x03 \x01(\x0b\x32\x19.lightagent.v1.RevocationH\x00\x12\x30\n\x0b\x65vents_kept\x18\x04 \x01(\x0b\x32\x19.lightagent.v1.EventsKeptH\x00\x42\t\n\x07message\"z\n\x06Policy\x12\x16\n\x0emax_file_bytes\x18\x01 \x01(\x04\x12\x11\n\tmax_batch\x18\x02 \x01(\r\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fmax_chunk_bytes\x18\x04 \x01(\r\"&\n\x10GenerationChange\x12\x12\n\ngeneration\x18\x01 \x01(\x06\",\n\nEventsKept\x12\x0f\n\x07journal\x18\x01 \x01(\x0c\x12\r\n\x05up_to\x18\x02 \x01(\x04\"\x1c\n\nRevocation\x12\x0e\n\x06sha256\x18\x01 \x03(\x0c\"\x86\x01\n\x0c\x43heckRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\'\n\x07purpose\x18\x02 \x01(\x0e\x32\x16.lightagent.v1.Purpose\x12\x0e\n\x06sha256\x18\x03 \x03(\x0c\x12)\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xdd\x01\n\nCheckReply\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12(\n\x08outcomes\x18\x02 \x03(\x0e\x32\x16.lightagent.v1.Outcome\x12&\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x15.lightagent.v1.Detail\x12\'\n\x07settled\x18\x04 \x03(\x0b\x32\x16.lightagent.v1.Settled\x12\x12\n\ngeneration\x18\x05 \x01(\x06\x12,\n\tvalid_for\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x0bScanRequest\x12&\n\x05parts\x18\x01 \x03(\x0b\x32\x17.lightagent.v1.ScanPart\"\x95\x01\n\x08ScanPart\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.lightagent.v1.ScanHeaderH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.lightagent.v1.ScanChunkH\x00\x12)\n\x05\x61\x62ort\x18\x03 \x01(\x0b\x32\x18.lightagent.v1.ScanAbortH\x00\x42\x06\n\x04part\"G\n\nScanHeader\x12\r\n\x05lease\x18\x01 \x01(\x06\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04name\x18\x04 \x01(\x0c\"\'\n\tScanChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0c\n\x04xxh3\x18\x02 \x01(\x06\"\x0b\n\tScanAbort\"\x0b\n\tScanReply\"\x10\n\x0eKsnInfoRequest\"F\n\x0cKsnInfoReply\x12\x36\n\rparticipation\x18\x01 \x01(\x0b\x32\x1f.lightagent.v1.KsnParticipation\"I\n\x0f\x43heckUrlRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12)\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd3\x01\n\rCheckUrlReply\x12*\n\x07outcome\x18\x01 \x01(\x0e\x32\x19.lightagent.v1.UrlOutcome\x12\x0e\n\x06threat\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x0f\n\x07matched\x18\x04 \x01(\t\x12%\n\x06source\x18\x05 \x01(\x0e\x32\x15.lightagent.v1.Source\x12,\n\tvalid_for\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x07 \x01(\t*\xf3\x01\n\x0eGuestEventKind\x12 \n\x1cGUEST_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aGUEST_EVENT_KIND_DETECTION\x10\x01\x12\x1b\n\x17GUEST_EVENT_KIND_ACTION\x10\x02\x12\x1d\n\x19GUEST_EVENT_KIND_FALLBACK\x10\x03\x12\x1d\n\x19GUEST_EVENT_KIND_OVERFLOW\x10\x04\x12!\n\x1dGUEST_EVENT_KIND_STUB_STARTED\x10\x05\x12!\n\x1dGUEST_EVENT_KIND_STUB_STOPPED\x10\x06*\xa8\x01\n\nUrlOutcome\x12\x1b\n\x17URL_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15URL_OUTCOME_MALICIOUS\x10\x01\x12\x1a\n\x16URL_OUTCOME_SUSPICIOUS\x10\x02\x12\x15\n\x11URL_OUTCOME_CLEAN\x10\x03\x12\x17\n\x13URL_OUTCOME_UNKNOWN\x10\x04\x12\x16\n\x12URL_OUTCOME_NO_URL\x10\x05\x32\xea\x02\n\nProtection\x12\x46\n\x06\x41ttach\x12\x1c.lightagent.v1.AttachRequest\x1a\x1a.lightagent.v1.AttachReply(\x01\x30\x01\x12\x43\n\x05\x43heck\x12\x1b.lightagent.v1.CheckRequest\x1a\x19.lightagent.v1.CheckReply(\x01\x30\x01\x12>\n\x04Scan\x12\x1a.lightagent.v1.ScanRequest\x1a\x18.lightagent.v1.ScanReply(\x01\x12\x45\n\x07KsnInfo\x12\x1d.lightagent.v1.KsnInfoRequest\x1a\x1b.lightagent.v1.KsnInfoReply\x12H\n\x08\x43heckUrl\x12\x1e.lightagent.v1.CheckUrlRequest\x1a\x1c.lightagent.v1.CheckUrlReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.guest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_URLOUTCOME']._serialized_start=1765
-  _globals['_URLOUTCOME']._serialized_end=1933
-  _globals['_ATTACHREQUEST']._serialized_start=105
-  _globals['_ATTACHREQUEST']._serialized_end=217
-  _globals['_HELLO']._serialized_start=219
-  _globals['_HELLO']._serialized_end=296
-  _globals['_HEARTBEAT']._serialized_start=298
-  _globals['_HEARTBEAT']._serialized_end=309
-  _globals['_ATTACHREPLY']._serialized_start=312
-  _globals['_ATTACHREPLY']._serialized_end=481
-  _globals['_POLICY']._serialized_start=483
-  _globals['_POLICY']._serialized_end=605
-  _globals['_GENERATIONCHANGE']._serialized_start=607
-  _globals['_GENERATIONCHANGE']._serialized_end=645
-  _globals['_REVOCATION']._serialized_start=647
-  _globals['_REVOCATION']._serialized_end=675
-  _globals['_CHECKREQUEST']._serialized_start=678
-  _globals['_CHECKREQUEST']._serialized_end=812
-  _globals['_CHECKREPLY']._serialized_start=815
-  _globals['_CHECKREPLY']._serialized_end=1036
-  _globals['_SCANREQUEST']._serialized_start=1038
-  _globals['_SCANREQUEST']._serialized_end=1091
-  _globals['_SCANPART']._serialized_start=1094
-  _globals['_SCANPART']._serialized_end=1243
-  _globals['_SCANHEADER']._serialized_start=1245
-  _globals['_SCANHEADER']._serialized_end=1316
-  _globals['_SCANCHUNK']._serialized_start=1318
-  _globals['_SCANCHUNK']._serialized_end=1357
-  _globals['_SCANABORT']._serialized_start=1359
-  _globals['_SCANABORT']._serialized_end=1370
-  _globals['_SCANREPLY']._serialized_start=1372
-  _globals['_SCANREPLY']._serialized_end=1383
-  _globals['_KSNINFOREQUEST']._serialized_start=1385
-  _globals['_KSNINFOREQUEST']._serialized_end=1401
-  _globals['_KSNINFOREPLY']._serialized_start=1403
-  _globals['_KSNINFOREPLY']._serialized_end=1473
-  _globals['_CHECKURLREQUEST']._serialized_start=1475
-  _globals['_CHECKURLREQUEST']._serialized_end=1548
-  _globals['_CHECKURLREPLY']._serialized_start=1551
-  _globals['_CHECKURLREPLY']._serialized_end=1762
-  _globals['_PROTECTION']._serialized_start=1936
-  _globals['_PROTECTION']._serialized_end=2298
+  _globals['_GUESTEVENTKIND']._serialized_start=2240
+  _globals['_GUESTEVENTKIND']._serialized_end=2483
+  _globals['_URLOUTCOME']._serialized_start=2486
+  _globals['_URLOUTCOME']._serialized_end=2654
+  _globals['_ATTACHREQUEST']._serialized_start=139
+  _globals['_ATTACHREQUEST']._serialized_end=297
+  _globals['_HELLO']._serialized_start=299
+  _globals['_HELLO']._serialized_end=376
+  _globals['_HEARTBEAT']._serialized_start=378
+  _globals['_HEARTBEAT']._serialized_end=389
+  _globals['_GUESTEVENTS']._serialized_start=391
+  _globals['_GUESTEVENTS']._serialized_end=464
+  _globals['_GUESTEVENT']._serialized_start=467
+  _globals['_GUESTEVENT']._serialized_end=688
+  _globals['_ATTACHREPLY']._serialized_start=691
+  _globals['_ATTACHREPLY']._serialized_end=910
+  _globals['_POLICY']._serialized_start=912
+  _globals['_POLICY']._serialized_end=1034
+  _globals['_GENERATIONCHANGE']._serialized_start=1036
+  _globals['_GENERATIONCHANGE']._serialized_end=1074
+  _globals['_EVENTSKEPT']._serialized_start=1076
+  _globals['_EVENTSKEPT']._serialized_end=1120
+  _globals['_REVOCATION']._serialized_start=1122
+  _globals['_REVOCATION']._serialized_end=1150
+  _globals['_CHECKREQUEST']._serialized_start=1153
+  _globals['_CHECKREQUEST']._serialized_end=1287
+  _globals['_CHECKREPLY']._serialized_start=1290
+  _globals['_CHECKREPLY']._serialized_end=1511
+  _globals['_SCANREQUEST']._serialized_start=1513
+  _globals['_SCANREQUEST']._serialized_end=1566
+  _globals['_SCANPART']._serialized_start=1569
+  _globals['_SCANPART']._serialized_end=1718
+  _globals['_SCANHEADER']._serialized_start=1720
+  _globals['_SCANHEADER']._serialized_end=1791
+  _globals['_SCANCHUNK']._serialized_start=1793
+  _globals['_SCANCHUNK']._serialized_end=1832
+  _globals['_SCANABORT']._serialized_start=1834
+  _globals['_SCANABORT']._serialized_end=1845
+  _globals['_SCANREPLY']._serialized_start=1847
+  _globals['_SCANREPLY']._serialized_end=1858
+  _globals['_KSNINFOREQUEST']._serialized_start=1860
+  _globals['_KSNINFOREQUEST']._serialized_end=1876
+  _globals['_KSNINFOREPLY']._serialized_start=1878
+  _globals['_KSNINFOREPLY']._serialized_end=1948
+  _globals['_CHECKURLREQUEST']._serialized_start=1950
+  _globals['_CHECKURLREQUEST']._serialized_end=2023
+  _globals['_CHECKURLREPLY']._serialized_start=2026
+  _globals['_CHECKURLREPLY']._serialized_end=2237
+  _globals['_PROTECTION']._serialized_start=2657
+  _globals['_PROTECTION']._serialized_end=3019
 # @@protoc_insertion_point(module_scope)

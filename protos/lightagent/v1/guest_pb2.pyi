@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lightagent.v1 import verdict_pb2 as _verdict_pb2
@@ -20,6 +21,39 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _GuestEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuestEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuestEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUEST_EVENT_KIND_UNSPECIFIED: _GuestEventKind.ValueType  # 0
+    GUEST_EVENT_KIND_DETECTION: _GuestEventKind.ValueType  # 1
+    """A file that the SVM calls malicious or suspicious was met."""
+    GUEST_EVENT_KIND_ACTION: _GuestEventKind.ValueType  # 2
+    """Something was done to a file: `action` says what."""
+    GUEST_EVENT_KIND_FALLBACK: _GuestEventKind.ValueType  # 3
+    """The fail mode answered, since no verdict came in time."""
+    GUEST_EVENT_KIND_OVERFLOW: _GuestEventKind.ValueType  # 4
+    """The kernel's queue overflowed: files were opened that the stub has not seen."""
+    GUEST_EVENT_KIND_STUB_STARTED: _GuestEventKind.ValueType  # 5
+    GUEST_EVENT_KIND_STUB_STOPPED: _GuestEventKind.ValueType  # 6
+
+class GuestEventKind(_GuestEventKind, metaclass=_GuestEventKindEnumTypeWrapper): ...
+
+GUEST_EVENT_KIND_UNSPECIFIED: GuestEventKind.ValueType  # 0
+GUEST_EVENT_KIND_DETECTION: GuestEventKind.ValueType  # 1
+"""A file that the SVM calls malicious or suspicious was met."""
+GUEST_EVENT_KIND_ACTION: GuestEventKind.ValueType  # 2
+"""Something was done to a file: `action` says what."""
+GUEST_EVENT_KIND_FALLBACK: GuestEventKind.ValueType  # 3
+"""The fail mode answered, since no verdict came in time."""
+GUEST_EVENT_KIND_OVERFLOW: GuestEventKind.ValueType  # 4
+"""The kernel's queue overflowed: files were opened that the stub has not seen."""
+GUEST_EVENT_KIND_STUB_STARTED: GuestEventKind.ValueType  # 5
+GUEST_EVENT_KIND_STUB_STOPPED: GuestEventKind.ValueType  # 6
+Global___GuestEventKind: _TypeAlias = GuestEventKind  # noqa: Y015
 
 class _UrlOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -61,25 +95,29 @@ class AttachRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """The first message, and only the first."""
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
-        """Every later message."""
+        """Every later message is one of these."""
 
+    @_builtins.property
+    def events(self) -> Global___GuestEvents: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        events: Global___GuestEvents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "events"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -135,30 +173,125 @@ class Heartbeat(_message.Message):
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
+class GuestEvents(_message.Message):
+    """What happened in the guest, for the SVM to keep. The guest forgets events when EventsKept says that they are on
+    the SVM's disk, and sends the next batch when it has heard of the one before; after an Attach anew it sends again
+    what it has not heard of. What comes twice is kept once. More than limits.events_per_second are taken no faster
+    than that.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOURNAL_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    journal: _builtins.bytes
+    """Which of the guest's journals the numbers are of: exactly 16 bytes, drawn at random when the journal is begun."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuestEvent]:
+        """1 to 256, their numbers rising; all together at most 256 KiB."""
+
+    def __init__(
+        self,
+        *,
+        journal: _builtins.bytes = ...,
+        events: _abc.Iterable[Global___GuestEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "journal", b"journal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuestEvents: _TypeAlias = GuestEvents  # noqa: Y015
+
+@_typing.final
+class GuestEvent(_message.Message):
+    """Everything in it is the guest's word: labels for people, never a key. Texts over their size are cut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
+    THREAT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Of the guest's own journal, from 1; it may leave some out."""
+    kind: Global___GuestEventKind.ValueType
+    """Not unspecified; one that the SVM does not know is kept as a note."""
+    sha256: _builtins.bytes
+    """Exactly 32 bytes, or none."""
+    path: _builtins.bytes
+    """Up to 4 KiB, as it is in the guest: need not be UTF-8."""
+    process: _builtins.str
+    """What opened the file; up to 256 bytes, as are threat and action."""
+    threat: _builtins.str
+    action: _builtins.str
+    """What was done or answered: "blocked", "quarantined", "deleted", "restored", "allowed", ..."""
+    text: _builtins.str
+    """A sentence; up to 512 bytes."""
+    count: _builtins.int
+    """Of how many alike it tells; 0 where that makes no sense."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """By the guest's clock."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        kind: Global___GuestEventKind.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        sha256: _builtins.bytes = ...,
+        path: _builtins.bytes = ...,
+        process: _builtins.str = ...,
+        threat: _builtins.str = ...,
+        action: _builtins.str = ...,
+        text: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "count", b"count", "kind", b"kind", "number", b"number", "path", b"path", "process", b"process", "sha256", b"sha256", "text", b"text", "threat", b"threat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GuestEvent: _TypeAlias = GuestEvent  # noqa: Y015
+
+@_typing.final
 class AttachReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICY_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     REVOCATION_FIELD_NUMBER: _builtins.int
+    EVENTS_KEPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___Policy: ...
     @_builtins.property
     def generation(self) -> Global___GenerationChange: ...
     @_builtins.property
     def revocation(self) -> Global___Revocation: ...
+    @_builtins.property
+    def events_kept(self) -> Global___EventsKept: ...
     def __init__(
         self,
         *,
         policy: Global___Policy | None = ...,
         generation: Global___GenerationChange | None = ...,
         revocation: Global___Revocation | None = ...,
+        events_kept: Global___EventsKept | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["policy", "generation", "revocation"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["policy", "generation", "revocation", "events_kept"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -223,6 +356,31 @@ class GenerationChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationChange: _TypeAlias = GenerationChange  # noqa: Y015
+
+@_typing.final
+class EventsKept(_message.Message):
+    """The guest's events up to a number are on the SVM's disk: it may forget them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOURNAL_FIELD_NUMBER: _builtins.int
+    UP_TO_FIELD_NUMBER: _builtins.int
+    journal: _builtins.bytes
+    """As in GuestEvents."""
+    up_to: _builtins.int
+    def __init__(
+        self,
+        *,
+        journal: _builtins.bytes = ...,
+        up_to: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal", b"journal", "up_to", b"up_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventsKept: _TypeAlias = EventsKept  # noqa: Y015
 
 @_typing.final
 class Revocation(_message.Message):

@@ -96,7 +96,7 @@ class ProtectionServicer:
 
     def Attach(self, request_iterator, context):
         """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-        30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+        30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
         here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

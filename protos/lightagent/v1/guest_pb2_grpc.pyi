@@ -50,7 +50,7 @@ class ProtectionStub:
     def __new__(cls, channel: _aio.Channel) -> ProtectionAsyncStub: ...
     Attach: _grpc.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]
     """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+    30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
     here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
     """
     Check: _grpc.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]
@@ -102,7 +102,7 @@ class ProtectionAsyncStub(ProtectionStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Attach: _aio.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]  # type: ignore[assignment]
     """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+    30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
     here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
     """
     Check: _aio.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]  # type: ignore[assignment]
@@ -157,7 +157,7 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.AttachReply], _abc.AsyncIterator[_guest_pb2.AttachReply]]:
         """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-        30 s. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
+        30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
         here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
         """
 

@@ -445,7 +445,7 @@ async def test_what_changed_at_ksn_is_taken_over_where_something_is_kept(tmp_pat
     async with running_svm(tmp_path) as svm:
         protection, told = svm.parts.protection, list[bytes]()
         protection.reputation = Known()
-        protection.on_changed.append(lambda digest, _concerns: told.append(digest))
+        protection.on_changed.append(lambda _scope, digest, _concerns: told.append(digest))
         scopes = [DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE]
         protection.flipped(scopes, DIGEST, BAD_BY_KSN)
         assert (outcome(svm, DIGEST), told) == (MISS, [])
@@ -476,7 +476,7 @@ async def test_a_shared_detection_reaches_who_keeps_another_answer(tmp_path: Pat
     async with running_svm(tmp_path) as svm:
         protection, told = svm.parts.protection, list[bytes]()
         protection.reputation = Known(shared=True)
-        protection.on_changed.append(lambda digest, _concerns: told.append(digest))
+        protection.on_changed.append(lambda _scope, digest, _concerns: told.append(digest))
         found = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, protection.generation, 3600)
         svm.parts.store.put(*KEY, found)
         protection.learned(KSN_SHARED_SCOPE, DIGEST, BAD_BY_KSN)

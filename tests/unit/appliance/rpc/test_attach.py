@@ -103,3 +103,74 @@ async def test_an_attached_guest_is_told_what_is_overruled(tmp_path: Path) -> No
         message = await asyncio.wait_for(guest.attach.read(), DEADLINE)
         assert isinstance(message, guest_pb2.AttachReply)
         assert list(message.revocation.sha256) == [digest]
+
+
+JOURNAL = b"j" * 16
+
+
+def events(*numbers: int, journal: bytes = JOURNAL) -> guest_pb2.AttachRequest:
+    """A batch of a guest's events."""
+    said = [
+        guest_pb2.GuestEvent(number=number, kind=guest_pb2.GUEST_EVENT_KIND_ACTION, path=b"/tmp/x")
+        for number in numbers
+    ]
+    return guest_pb2.AttachRequest(events=guest_pb2.GuestEvents(journal=journal, events=said))
+
+
+async def told_kept(guest: RawGuest) -> tuple[bytes, int]:
+    """What the SVM says next of the guest's events."""
+    assert guest.attach is not None
+    message = await asyncio.wait_for(guest.attach.read(), DEADLINE)
+    assert isinstance(message, guest_pb2.AttachReply)
+    assert message.WhichOneof("message") == "events_kept"
+    return message.events_kept.journal, message.events_kept.up_to
+
+
+async def test_a_guest_hears_that_its_events_are_kept(tmp_path: Path) -> None:
+    """Up to which number; by then they are in the file, with the guest's name."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        assert guest.attach is not None
+        await guest.attach.write(events(1, 2, 5))
+        assert await told_kept(guest) == (JOURNAL, 5)
+        (session,) = svm.parts.sessions.all()
+        kept = [event for _, event in svm.parts.witness.log.store.from_number(1, 100) if event.said]
+        assert [(event.guest, event.said.number) for event in kept if event.said] == [
+            (session.guest.id, number) for number in (1, 2, 5)
+        ]
+
+
+async def test_heartbeats_are_heard_while_events_are_kept(tmp_path: Path) -> None:
+    """A batch that waits for the disk does not make a guest look silent."""
+    async with running_svm(tmp_path, Limits(heartbeat_seconds=1)) as svm, RawGuest.connect(svm) as guest:
+        assert guest.attach is not None
+        await guest.attach.write(events(1))
+        for _ in range(6):
+            await guest.attach.write(HEARTBEAT)
+            await asyncio.sleep(0.4)
+        assert len(svm.parts.sessions.all()) == 1
+
+
+async def test_events_that_come_too_fast_slow_the_guest(tmp_path: Path) -> None:
+    """It is counted, and all of them are kept."""
+    async with (
+        running_svm(tmp_path, Limits(events_per_second=10)) as svm,
+        RawGuest.connect(svm) as guest,
+    ):
+        assert guest.attach is not None
+        for number in (1, 11, 21):
+            await guest.attach.write(events(*range(number, number + 8)))
+        while (await told_kept(guest))[1] < 28:
+            pass
+        assert svm.parts.sessions.counts["slowed"] > 0
+        assert svm.parts.sessions.counts["breaches"] == 0
+
+
+async def test_a_batch_that_breaks_a_rule_ends_the_stream(tmp_path: Path) -> None:
+    """With INVALID_ARGUMENT, and is counted as a breach."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        assert guest.attach is not None
+        await guest.attach.write(events(1, journal=b"short"))
+        ended = await end_of(guest.attach)
+        assert ended.status is grpc.StatusCode.INVALID_ARGUMENT
+        assert "journal" in ended.sentence
+        assert svm.parts.sessions.counts["breaches"] == 1

@@ -9,8 +9,15 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from appliance.state import environment as state_environment
-from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
+from appliance.state.environment import (
+    FILE,
+    StateDamaged,
+    StateEnvironment,
+    StateError,
+    StateFile,
+    packed,
+    unpacked,
+)
 
 
 @pytest.fixture
@@ -135,10 +142,9 @@ def test_a_reader_refuses_what_a_writer_refuses(tmp_path: Path, damage: str) -> 
     assert path.read_bytes() == before
 
 
-def test_a_full_map_refuses_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_map_refuses_with_a_sentence(tmp_path: Path) -> None:
     """And what is there can still be read."""
-    monkeypatch.setattr(state_environment, "MAP_BYTES", 1 << 20)
-    environment = StateEnvironment.open(tmp_path)
+    environment = StateEnvironment.open(tmp_path, StateFile(map_bytes=1 << 20))
     table = environment.table(b"mine")
 
     def fill() -> None:

@@ -6,9 +6,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2
 
-from guest_stub.svm_link.attach import BadPolicy, read_policy
+from guest_stub.svm_link.attach import BadPolicy, event_message, read_policy
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
-from guest_stub.svm_link.values import HelloLabels, LinkPolicy
+from guest_stub.svm_link.values import EventKind, GuestEvent, HelloLabels, LinkPolicy
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import LABELS, Listener, attached, until
 
@@ -61,6 +61,61 @@ async def test_what_was_revoked_meanwhile_is_told_before_the_generation(tmp_path
         link = await SvmLink.open(server.target, LABELS, 30.0, listener)
         assert (link.generation, listener.digests) == (1, digests)
         await link.close()
+
+
+def event(number: int = 1, **fields: object) -> GuestEvent:
+    """An event of the stub's."""
+    return GuestEvent(number, EventKind.ACTION, 5.5, **fields)  # type: ignore[arg-type]
+
+
+async def test_events_are_sent_and_heard_to_be_kept(tmp_path: Path) -> None:
+    """As a batch of the journal; what the SVM says of it reaches the listener."""
+    listener, journal = Listener(), b"j" * 16
+    async with attached(tmp_path, listener=listener) as (link, server):
+        await link.send_events(journal, [event(1, path=b"/\xff", action="blocked"), event(2)])
+        await until(lambda: bool(server.events))
+        [said] = server.events
+        assert (said.journal, [each.number for each in said.events]) == (journal, [1, 2])
+        assert (said.events[0].path, said.events[0].action) == (b"/\xff", "blocked")
+        assert said.events[0].at.ToNanoseconds() == 5_500_000_000
+        kept = guest_pb2.EventsKept(journal=journal, up_to=2)
+        await server.tell(guest_pb2.AttachReply(events_kept=kept))
+        await until(lambda: bool(listener.kept))
+        assert listener.kept == [(journal, 2)]
+
+
+async def test_words_of_an_event_are_cut_to_what_the_wire_takes(tmp_path: Path) -> None:
+    """Nothing of an event keeps it from being sent."""
+    message = event_message(event(path=b"p" * 9999, process="\udcff" + "x" * 999, text="é" * 999))
+    assert (len(message.path), message.process[:2], len(message.process)) == (4096, "?x", 256)
+    assert len(message.text.encode()) == 512
+
+
+@pytest.mark.parametrize(
+    ("journal", "events"),
+    [
+        (b"short", [event()]),
+        (b"j" * 16, []),
+        (b"j" * 16, [event(number + 1) for number in range(257)]),
+        (b"j" * 16, [event(number + 1, path=b"p" * 4096) for number in range(100)]),
+    ],
+)
+async def test_a_batch_that_no_svm_takes_is_not_sent(
+    tmp_path: Path, journal: bytes, events: list[GuestEvent]
+) -> None:
+    """The mistake is the caller's."""
+    async with attached(tmp_path) as (link, server):
+        with pytest.raises(ValueError, match="give"):
+            await link.send_events(journal, events)
+        assert server.events == []
+
+
+async def test_events_for_an_svm_that_is_gone_are_not_sent(tmp_path: Path) -> None:
+    """Nothing is raised: the loss of the SVM is told elsewhere."""
+    async with attached(tmp_path) as (link, server):
+        server.end_attach()
+        await link.lost.wait()
+        await link.send_events(b"j" * 16, [event()])
 
 
 async def test_heartbeats_come_in_time(tmp_path: Path) -> None:

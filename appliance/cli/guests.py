@@ -1,0 +1,167 @@
+"""svm guests list|files: which guests there are, and what one holds."""
+
+import argparse
+from typing import Any
+
+from lightagent.v1 import exposure_pb2, verdict_pb2
+
+from appliance.cli.console import (
+    DONE,
+    NO,
+    CommandError,
+    Console,
+    add_json_argument,
+    add_socket_arguments,
+    exit_codes,
+    plain,
+    table,
+)
+from appliance.cli.times import iso, shown
+from appliance.rpc.exposure_admin import MAX_FILES, MAX_GUESTS
+
+_DESCRIPTION = """\
+Guests of this SVM. A guest is named by its connection: ip-ADDRESS on TCP, uid-N.pid-N on a unix socket,
+where each process is a guest of its own."""
+
+_LIST_EPILOG = f"""\
+Those that are attached come first, then the one that was seen last. Times are known to the hour. A guest
+that was not here for exposure.keep_days is forgotten.
+
+example:
+  svm guests list
+
+{exit_codes("no guest was ever here")}"""
+
+_FILES_EPILOG = f"""\
+A guest's files are known by their SHA-256, from what it asked about; a line is that, what is known of it
+now, and when it was seen first and last. With --malicious only what is malicious or suspicious by an
+override, or by a verdict that is still kept.
+
+examples:
+  svm guests files ip-192.168.122.17 --malicious
+  svm guests files ip-192.168.122.17 --limit 1000000 --json
+
+{exit_codes("nothing of the kind is known")}"""
+
+
+def add(commands: Any) -> None:
+    """Enter the commands. commands: what argparse's add_subparsers gave."""
+    parser = commands.add_parser(
+        "guests", help="which guests there are; what they hold", description=_DESCRIPTION
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    listing = _add_verb(verbs, "list", "which guests are, or were, here", _LIST_EPILOG, _list)
+    listing.add_argument(
+        "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_GUESTS} (100)"
+    )
+    files = _add_verb(verbs, "files", "what a guest holds", _FILES_EPILOG, _files)
+    files.add_argument("guest", metavar="GUEST")
+    files.add_argument("--malicious", action="store_true", help="only what is malicious or suspicious")
+    files.add_argument(
+        "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_FILES} (100)"
+    )
+
+
+def _add_verb(verbs: Any, name: str, does: str, epilog: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=does, description=_DESCRIPTION, epilog=epilog
+    )
+    add_json_argument(parser)
+    add_socket_arguments(parser)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    _check_limit(args.limit, MAX_GUESTS)
+    with console.client(args) as client:
+        guests = client.guests(args.limit).guests
+    if args.json:
+        console.say_json([_guest_dict(guest) for guest in guests])
+    elif guests:
+        rows = [
+            (
+                guest.guest,
+                "yes" if guest.attached else "no",
+                guest.host_name or "-",
+                guest.files,
+                shown(guest.first_seen.seconds),
+                shown(guest.last_seen.seconds),
+            )
+            for guest in guests
+        ]
+        head = ("guest", "attached", "calls itself", "files", "first seen", "last seen")
+        console.say(*table(head, rows))
+    else:
+        console.say("no guest was ever here")
+    return DONE if guests else NO
+
+
+def _files(args: argparse.Namespace, console: Console) -> int:
+    _check_limit(args.limit, MAX_FILES)
+    request = exposure_pb2.ListGuestFilesRequest(guest=args.guest, malicious=args.malicious, limit=args.limit)
+    found = 0
+
+    with console.client(args) as client:
+        files = client.guest_files(request)
+        if args.json:
+
+            def dicts() -> Any:
+                nonlocal found
+                for file in files:
+                    found += 1
+                    yield _file_dict(file)
+
+            console.say_json_list(dicts())
+        else:
+            for file in files:
+                found += 1
+                console.say(_file_text(file))
+    if not found and not args.json:
+        console.say("nothing of the kind is known")
+    return DONE if found else NO
+
+
+def _check_limit(limit: int, most: int) -> None:
+    if not 1 <= limit <= most:
+        raise CommandError(f"--limit is {limit}: give 1 to {most}")
+
+
+def _file_text(file: exposure_pb2.GuestFile) -> str:
+    words = [
+        file.sha256.hex(),
+        f"{_outcome(file.outcome) or '-':<12}",
+        shown(file.first.seconds),
+        shown(file.last.seconds),
+        file.threat,
+    ]
+    return plain("  ".join(words)).rstrip()
+
+
+def _guest_dict(guest: exposure_pb2.KnownGuest) -> dict[str, Any]:
+    return {
+        "guest": guest.guest,
+        "attached": guest.attached,
+        "host_name": guest.host_name or None,
+        "files": guest.files,
+        "first": iso(guest.first_seen.seconds),
+        "last": iso(guest.last_seen.seconds),
+    }
+
+
+def _file_dict(file: exposure_pb2.GuestFile) -> dict[str, Any]:
+    return {
+        "digest": file.sha256.hex(),
+        "outcome": _outcome(file.outcome) or None,
+        "threat": file.threat or None,
+        "first": iso(file.first.seconds),
+        "last": iso(file.last.seconds),
+    }
+
+
+def _outcome(number: verdict_pb2.Outcome.ValueType) -> str:
+    """Return "MALICIOUS" for that outcome, "" where nothing is known."""
+    if not number:
+        return ""
+    value = verdict_pb2.Outcome.DESCRIPTOR.values_by_number.get(number)
+    return value.name.removeprefix("OUTCOME_") if value else str(number)

@@ -1,0 +1,196 @@
+"""The events of an SVM: whoever notes one does not wait, a writer commits what has gathered.
+
+What the SVM notes itself goes into a queue with a limit; over it, events are counted and that is said by an
+event of its own. What guests say is never dropped for want of room here: their batches wait for their turn,
+and the guests keep them until they hear that they are on the disk.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from appliance.domain.event import Event, EventKind
+from appliance.domain.guest import user_of
+from appliance.events.budget import Budgets, BudgetTerms
+from appliance.state.environment import StateError
+from appliance.state.events import Entry, EventStore, sizes
+
+MAX_WAITING = 8192  # events of the SVM's own
+MAX_BATCHES = 32  # of guests, that are in the queue at once
+MOST_AT_ONCE = 1024  # events of one commit
+_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogTerms:
+    """commit_seconds: how long an event may wait for others to share its commit."""
+
+    commit_seconds: float = 0.1
+    budget: BudgetTerms = field(default_factory=BudgetTerms)
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    entries: list[Entry]
+    kept: asyncio.Future[None] | None = None
+
+
+class EventLog:
+    """Lives on one event loop; `run` is to run there.
+
+    on_kept: called with each event that was kept, with its number. problem: why events cannot be
+    written now, "" while they can.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        terms: LogTerms,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """clock: seconds since the epoch. monotonic: seconds that never go back."""
+        self.problem = ""
+        self.on_kept: list[Callable[[int, Event], None]] = []
+        self.counts: Counter[str] = Counter()
+        self.lost = 0
+        self.refused = 0
+        self._store = store
+        self._terms = terms
+        self._clock = clock
+        self._budgets = Budgets(terms.budget, monotonic)
+        self._batches: deque[_Batch] = deque()
+        self._own = 0  # events in the queue that the SVM has noted
+        self._untold = 0  # events that were lost since it was said last
+        self._turns = asyncio.Semaphore(MAX_BATCHES)
+        self._filled = asyncio.Event()
+        self._grown = asyncio.Event()
+
+    @property
+    def store(self) -> EventStore:
+        """Where they are kept."""
+        return self._store
+
+    def now(self) -> float:
+        """The time of an event that is noted now."""
+        return self._clock()
+
+    def note(self, event: Event) -> None:
+        """Keep an event of the SVM's own. Never waits, never raises."""
+        if event.guest and not self._granted(event.guest, [event], 1):
+            return
+        self._put(event)
+
+    async def keep(self, guest_id: str, journal: bytes, events: Sequence[Event]) -> None:
+        """Keep what a guest says happened; returns when it is on the disk, or is more than it may have.
+
+        journal: of which `said.number` of each is. What was kept before is not kept again.
+        """
+        if not self._granted(guest_id, events, 0):
+            return
+        owner = user_of(guest_id)
+        async with self._turns:
+            kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._batches.append(_Batch([Entry(event, owner, journal) for event in events], kept))
+            self._filled.set()
+            await kept
+
+    async def run(self) -> None:
+        """Commit what comes, until cancelled."""
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(self._terms.commit_seconds)
+            self._filled.clear()
+            while self._batches:
+                if not await self._commit():
+                    await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def grown(self, after: int) -> None:
+        """Return when there are events of numbers above `after`."""
+        while self._store.last <= after:
+            await self._grown.wait()
+
+    async def close(self) -> None:
+        """Commit what waits, if that can be, and close the file. `run` has ended."""
+        while self._batches and await self._commit():
+            pass
+        await asyncio.to_thread(self._store.close)
+
+    def figures(self) -> dict[str, float]:
+        """Figures for metrics and status."""
+        try:
+            stored, used = self._store.count(), self._store.used_bytes()
+        except StateError:
+            stored = used = 0
+        return {
+            **{f"events_{kind.replace('-', '_')}": float(self.counts[kind]) for kind in EventKind},
+            "events_stored": stored,
+            "events_stored_bytes": used,
+            "events_waiting": sum(len(batch.entries) for batch in self._batches),
+            "events_lost": self.lost,
+            "events_over_budget": self.refused,
+            "events_aged_out": self._store.dropped,
+            "events_failing": bool(self.problem),
+        }
+
+    def _granted(self, guest_id: str, events: Sequence[Event], counted: int) -> bool:
+        """Whether a guest may have events kept; the first refusal of a time is an event."""
+        why, first = self._budgets.refusal(user_of(guest_id), sizes(events), counted)
+        if why:
+            self.refused += len(events)
+        if first:
+            self._put(Event(self._clock(), EventKind.LOSS, guest_id, text=why))
+        return not why
+
+    def _put(self, event: Event) -> None:
+        if self._own >= MAX_WAITING:
+            self.lost += 1
+            self._untold += 1
+            return
+        self._own += 1
+        self._batches.append(_Batch([Entry(event)]))
+        self._filled.set()
+
+    async def _commit(self) -> bool:
+        """Commit the first batches; whether that went well."""
+        batches = self._first_batches()
+        entries = [entry for batch in batches for entry in batch.entries]
+        try:
+            kept = await asyncio.to_thread(self._store.append, entries, self._clock())
+        except StateError as error:
+            self.problem = str(error)
+            self._batches.extendleft(reversed(batches))
+            return False
+        self.problem = ""
+        self._own -= sum(batch.kept is None for batch in batches)
+        for batch in batches:
+            if batch.kept is not None and not batch.kept.done():
+                batch.kept.set_result(None)
+        self._tell(kept)
+        return True
+
+    def _first_batches(self) -> list[_Batch]:
+        """Take as many batches out of the queue as make a commit."""
+        count, size = 0, 0
+        while count < len(self._batches) and size < MOST_AT_ONCE:
+            size += len(self._batches[count].entries)
+            count += 1
+        batches = list(islice(self._batches, count))
+        for _ in batches:
+            self._batches.popleft()
+        return batches
+
+    def _tell(self, kept: Sequence[tuple[int, Event]]) -> None:
+        """Tell who follows, and, where events were lost meanwhile, have this kept as well."""
+        for number, event in kept:
+            self.counts[event.kind] += 1
+            for told in self.on_kept:
+                told(number, event)
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+        if self._untold:
+            untold, self._untold = self._untold, 0
+            text = "more happened at once than could be written down: these events are lost"
+            self._put(Event(self._clock(), EventKind.LOSS, text=text, count=untold))

@@ -1,0 +1,168 @@
+"""The EventsAdministration service: what happened, from the file, and as it comes.
+
+Each reader has a place of his own in the file and waits for what comes after it. So nothing gathers for one
+who is slow; and one who takes nothing is cut.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from lightagent.v1 import events_pb2, events_pb2_grpc
+
+from appliance.domain.event import Event, EventKind
+from appliance.events.log import EventLog
+from appliance.rpc.admin_calls import BadRequest, checked_limit
+from appliance.rpc.identity import Context, PeerCredentials
+
+DEFAULT_EVENTS = 100
+MAX_EVENTS = 100_000
+MAX_READERS = 16
+MAX_KINDS = 32
+PATIENCE_SECONDS = 30.0
+
+_READ_AT_ONCE = 256
+_MESSAGE_BYTES = 256 * 1024  # of a reply, before its last event
+
+Numbered = tuple[int, Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are asked for. kinds: none for all. guest: "" for all."""
+
+    kinds: frozenset[EventKind]
+    guest: str
+
+    def __call__(self, event: Event) -> bool:
+        """Whether an event is."""
+        if self.kinds and event.kind not in self.kinds:
+            return False
+        return not self.guest or event.guest == self.guest or self.guest in event.guests
+
+
+class EventsAdministrationService:
+    """Serves administrators beside AdministrationService, on the same socket.
+
+    Not derived from the generated servicer, whose types know streams as iterators only.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        caller: Callable[[Context], Awaitable[PeerCredentials]],
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """caller: who calls; ends the call itself where nobody vouches."""
+        self._log = log
+        self._caller = caller
+        self._patience_seconds = patience_seconds
+        self._readers = 0
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Have the server serve this."""
+        servicer = cast("events_pb2_grpc.EventsAdministrationServicer", self)
+        events_pb2_grpc.add_EventsAdministrationServicer_to_server(servicer, server)
+
+    async def ListEvents(self, request: events_pb2.ListEventsRequest, context: Context) -> None:
+        """See events.proto."""
+        await self._caller(context)
+        if self._readers >= MAX_READERS:
+            sentence = f"{MAX_READERS} commands read events now, which is all: end one of them"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+        try:
+            wanted, limit = _wanted(request), checked_limit(request.limit, DEFAULT_EVENTS, MAX_EVENTS)
+        except BadRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        try:
+            with self._reader():
+                await self._send(request, wanted, limit, context)
+        except TimeoutError:  # somebody else has the place by the time that this one hears of it
+            sentence = f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        """Take one of the places of readers."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+
+    async def _send(
+        self, request: events_pb2.ListEventsRequest, wanted: Wanted, limit: int, context: Context
+    ) -> None:
+        """Send what is wanted; raises TimeoutError where the reader takes nothing."""
+        store = self._log.store
+        newest = store.last
+        first = await asyncio.to_thread(store.first_of_newest, wanted, request.since.seconds, limit)
+        while request.follow or first <= newest:
+            await self._log.grown(first - 1)
+            last = store.last
+            some = await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
+            first = some[-1][0] + 1 if some else last + 1
+            for reply in _replies([(number, event) for number, event in some if wanted(event)]):
+                async with asyncio.timeout(self._patience_seconds):
+                    await context.write(reply)
+
+
+def _wanted(request: events_pb2.ListEventsRequest) -> Wanted:
+    if len(request.kinds) > MAX_KINDS:
+        raise BadRequest(f"{len(request.kinds)} kinds: give at most {MAX_KINDS}")
+    try:
+        return Wanted(frozenset(map(EventKind, request.kinds)), request.guest)
+    except ValueError as error:
+        raise BadRequest(f"{str(error)[:80]}: give {', '.join(EventKind)}") from error
+
+
+def _replies(events: Sequence[Numbered]) -> Iterator[events_pb2.ListEventsReply]:
+    """Yield events as messages that the wire can take."""
+    reply, size = events_pb2.ListEventsReply(), 0
+    for number, event in events:
+        message = event_message(number, event)
+        reply.events.append(message)
+        size += message.ByteSize()
+        if size >= _MESSAGE_BYTES:
+            yield reply
+            reply, size = events_pb2.ListEventsReply(), 0
+    if reply.events:
+        yield reply
+
+
+def event_message(number: int, event: Event) -> events_pb2.Event:
+    """Return an event as a message."""
+    said = event.said
+    return events_pb2.Event(
+        number=number,
+        at=_timestamp(event.at),
+        kind=event.kind,
+        guest=event.guest,
+        sha256=event.sha256,
+        threat=event.threat,
+        text=event.text,
+        author=event.actor,
+        count=event.count,
+        guests=event.guests,
+        said=None
+        if said is None
+        else events_pb2.SaidByGuest(
+            number=said.number,
+            at=_timestamp(said.at),
+            path=said.path,
+            process=said.process,
+            action=said.action,
+        ),
+    )
+
+
+def _timestamp(seconds: float) -> Timestamp | None:
+    """Return seconds since the epoch, to the millisecond; None for 0, which stands for no time at all."""
+    if not seconds:
+        return None
+    whole = int(seconds)
+    return Timestamp(seconds=whole, nanos=int((seconds - whole) * 1000) * 1_000_000)

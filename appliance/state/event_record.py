@@ -1,0 +1,61 @@
+"""An event as bytes, as it lies in events.lmdb: JSON of what there is to say, then the xxh3_64 of it."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import xxhash
+
+from appliance.domain.event import Event, EventKind, Said
+
+_SUM_BYTES = 8
+_DEFAULTS = {each.name: each.default for each in fields(Event)}
+_SAID_DEFAULTS = {each.name: each.default for each in fields(Said)}
+
+
+class DamagedEvent(ValueError):
+    """The bytes are not an event that was written."""
+
+
+def encode(event: Event) -> bytes:
+    """Return the record. What has its usual value is left out."""
+    said = {name: getattr(event, name) for name in _DEFAULTS if getattr(event, name) != _DEFAULTS[name]}
+    if event.sha256:
+        said["sha256"] = event.sha256.hex()
+    if event.said is not None:
+        said["said"] = _of_guest(event.said)
+    data = json.dumps(said, separators=(",", ":")).encode()
+    return data + xxhash.xxh3_64_digest(data)
+
+
+def decode(record: bytes) -> Event:
+    """Return the event, or raise DamagedEvent."""
+    data = record[:-_SUM_BYTES]
+    if xxhash.xxh3_64_digest(data) != record[-_SUM_BYTES:]:
+        raise DamagedEvent("the checksum does not fit the event")
+    try:
+        said = json.loads(data)
+        return Event(
+            **{
+                **said,
+                "kind": EventKind(said["kind"]),
+                "sha256": bytes.fromhex(said.get("sha256", "")),
+                "guests": tuple(said.get("guests", ())),
+                "said": _from_guest(said["said"]) if "said" in said else None,
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedEvent(f"a field has no meaning: {error}") from error
+
+
+def _of_guest(said: Said) -> dict[str, Any]:
+    told = {
+        name: getattr(said, name) for name in _SAID_DEFAULTS if getattr(said, name) != _SAID_DEFAULTS[name]
+    }
+    if said.path:
+        told["path"] = said.path.decode(errors="surrogateescape")  # need not be UTF-8
+    return told
+
+
+def _from_guest(told: dict[str, Any]) -> Said:
+    return Said(**{**told, "path": told.get("path", "").encode(errors="surrogateescape")})

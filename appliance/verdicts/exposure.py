@@ -1,0 +1,248 @@
+"""Which guests hold a digest, gathered beside the path of their questions.
+
+A guest's batch costs it the joining of its digests. All else is done by one thread, which may wait for the
+disk, rests for most of the time, and does no more than write down what comes while much comes. What is more
+than the memory and the disk are to take is dropped and counted.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import lmdb
+
+from appliance.domain.digest import DIGEST_BYTES
+from appliance.verdicts.exposure_record import Holding
+from appliance.verdicts.exposure_store import ExposureStore
+from appliance.verdicts.known_guests import KnownGuest
+
+SPILL_BYTES = 256 * 1024  # of one guest, with which it is written down at once
+MOST_GATHERED = 2 * SPILL_BYTES  # of one guest, in memory
+GATHER_SECONDS = 1.0
+SLICE_SECONDS = 0.005  # of merging, after which the thread rests
+REST_IDLE, REST_ASKED = 1, 24  # so many times as long: while nobody asks anything, and while guests do
+FIRST_SECONDS = 5.0  # after the start, in which nothing is merged: guests come back, and are answered first
+SWEEP_SECONDS = 10.0
+SYNC_SECONDS = 60.0
+
+_HOUR = 3600
+_log = logging.getLogger(__name__)
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A guest that holds a digest. first, last: seconds since the epoch; last is up to a day early."""
+
+    guest: str
+    first: int
+    last: int
+
+
+class Gatherer:
+    """What one attached guest asks about, until it is written down."""
+
+    __slots__ = ("_filled", "_is_filled", "digests", "dropped")
+
+    def __init__(self, filled: Callable[[], None]) -> None:
+        """filled: called when there is so much that it should go on."""
+        self.digests = bytearray()
+        self.dropped = 0
+        self._filled = filled
+        self._is_filled = False
+
+    def add(self, digests: Sequence[bytes]) -> None:
+        """Take in a batch; digests of a wrong length are for the caller to keep away."""
+        gathered = self.digests
+        if len(gathered) >= MOST_GATHERED:
+            self.dropped += len(digests)
+            return
+        gathered += b"".join(digests)
+        if len(gathered) >= SPILL_BYTES and not self._is_filled:
+            self._is_filled = True
+            self._filled()
+
+    def take(self) -> bytearray:
+        """All that was gathered, which is forgotten here."""
+        taken, self.digests, self._is_filled = self.digests, bytearray(), False
+        return taken
+
+
+class Exposure:
+    """The exposure of an SVM. Lives on one event loop; `run` is to run there. problem: why it is not kept."""
+
+    def __init__(self, store: ExposureStore, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self.problem = ""
+        self.notice = store.notice
+        self._store = store
+        self._clock = clock
+        self._dropped = 0
+        self._attached: dict[str, Gatherer] = {}
+        self._left: list[tuple[str, bytearray]] = []  # of guests that went since it was written last
+        self._filled = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "exposure")
+
+    def attached(self, name: str) -> Gatherer:
+        """A guest is here; what takes in the digests that it asks about."""
+        self.detached(name)  # where it came anew
+        gatherer = self._attached[name] = Gatherer(self._filled.set)
+        return gatherer
+
+    def detached(self, name: str) -> None:
+        """It went."""
+        gatherer = self._attached.pop(name, None)
+        if gatherer is not None:
+            self._left.append((name, gatherer.take()))
+            self._dropped += gatherer.dropped
+
+    async def run(self) -> None:
+        """Have what was gathered written and merged, until cancelled."""
+        began = swept = synced = time.monotonic()
+        short, calm = False, True
+        while True:
+            taken = self._taken()
+            asked = any(digests for _, digests in taken)
+            calm = calm and time.monotonic() - began >= FIRST_SECONDS
+            more = await self._do(partial(self._work, taken, calm), False)
+            now = time.monotonic()
+            if short or now - swept >= SWEEP_SECONDS:
+                swept = now
+                short = await self._do(partial(self._sweep, set(self._attached)), False)
+            if now - synced >= SYNC_SECONDS:
+                synced = now
+                await self._do(self._store.sync, None)
+            pause = SLICE_SECONDS * (REST_ASKED if asked else REST_IDLE)
+            calm = await self._rested(pause if more or short else GATHER_SECONDS)
+
+    async def holders(self, digest: bytes) -> list[Holder]:
+        """Who holds a digest, the guest that was seen last first; what was asked this moment among it."""
+        nobody: list[tuple[KnownGuest, Holding]] = []
+        found = await self._do(partial(self._holders, self._taken(), digest), nobody)
+        best: dict[str, Holder] = {}
+        for guest, holding in found:
+            before = best.get(guest.name, Holder("", holding.first * _HOUR, 0))
+            first = min(holding.first * _HOUR, before.first)
+            best[guest.name] = Holder(guest.name, first, max(holding.last * _HOUR, before.last))
+        return sorted(best.values(), key=lambda holder: (-holder.last, holder.guest))
+
+    def guests(self) -> list[tuple[KnownGuest, bool]]:
+        """Every guest that is known, and whether it is attached; who was seen last first."""
+        return [(guest, guest.name in self._attached) for guest in self._store.guests.all()]
+
+    def knows(self, name: str) -> bool:
+        """Whether a guest is, or was, here."""
+        return name in self._attached or self._store.guests.named(name) is not None
+
+    async def files_of(self, name: str) -> AsyncIterator[list[tuple[bytes, int, int]]]:
+        """Yield what a guest holds, some at a time: digest, first and last in seconds since the epoch.
+
+        What was asked about just now comes within seconds, after very much at once within minutes.
+        """
+        after = b""
+        while (guest := self._store.guests.named(name)) is not None:
+            empty: tuple[list[tuple[bytes, Holding]], bytes] = ([], b"")
+            found, after = await self._do(partial(self._store.files_of, guest, after), empty)
+            if found:
+                yield [(digest, holding.first * _HOUR, holding.last * _HOUR) for digest, holding in found]
+            if not after:
+                return
+
+    async def close(self) -> None:
+        """Write what was gathered, and close the file. `run` has ended."""
+        for name in list(self._attached):
+            self.detached(name)
+        await self._do(partial(self._spill, self._taken()), None)
+        await self._do(self._store.close, None)
+        self._thread.shutdown()
+
+    def figures(self) -> dict[str, float]:
+        """Figures for metrics and status."""
+        store, counts = self._store, self._store.counts
+        gathering = sum(gatherer.dropped for gatherer in self._attached.values())
+        return {
+            "exposure_digests": store.entries,
+            "exposure_used_bytes": store.used_bytes,
+            "exposure_guests": len(store.guests.all()),
+            "exposure_waiting": store.waiting,
+            "exposure_new": counts["new"],
+            "exposure_dropped": counts["dropped"] + counts["over_guest_files"] + self._dropped + gathering,
+            "exposure_aged_out": counts["aged_out"],
+            "exposure_failing": bool(self.problem),
+        }
+
+    def _hour(self) -> int:
+        return int(self._clock() // _HOUR)
+
+    def _taken(self) -> list[tuple[str, bytearray]]:
+        """Take what was gathered, of whom; also of those who asked nothing, since they are here."""
+        self._filled.clear()
+        taken, self._left = self._left, []
+        return [*taken, *((name, gatherer.take()) for name, gatherer in self._attached.items())]
+
+    async def _rested(self, seconds: float) -> bool:
+        """Wait; whether nobody asked so much meanwhile that it was to be written down before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._filled.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    async def _do(self, work: Callable[[], _Done], otherwise: _Done) -> _Done:
+        """Do something in the thread; what goes wrong there is noted, and the SVM serves on."""
+        loop = asyncio.get_running_loop()
+        try:
+            done = await loop.run_in_executor(self._thread, work)
+            self.problem = ""
+            return done
+        except (lmdb.Error, OSError) as error:
+            self.problem = f"who holds a file is not written down ({error}): free room on the disk"
+            await loop.run_in_executor(self._thread, self._recover, error)
+            return otherwise
+
+    # -- in the thread -------------------------------------------------------------------------
+
+    def _recover(self, error: lmdb.Error | OSError) -> None:
+        try:
+            if isinstance(error, lmdb.Error):
+                self._store.recover(error, self._clock())
+        except (OSError, lmdb.Error) as again:
+            _log.error("the exposure cannot be opened again: %s", again)
+
+    def _work(self, taken: list[tuple[str, bytearray]], calm: bool) -> bool:
+        """Write down, then merge for a while if it is calm; whether there is more to be merged now."""
+        self._spill(taken)
+        if not calm:
+            return False
+        end = time.monotonic() + SLICE_SECONDS
+        while self._store.merge():
+            if time.monotonic() >= end:
+                return True
+        return False
+
+    def _spill(self, taken: list[tuple[str, bytearray]]) -> None:
+        hour, names = self._hour(), {name for name, _ in taken}
+        sections = []
+        for name, digests in taken:
+            guest = self._store.guests.met(name, hour, names)
+            if guest is None:
+                self._dropped += len(digests) // DIGEST_BYTES
+            elif digests:
+                sections.append((guest.number, max(hour, guest.since), digests))
+        self._store.spill(sections)
+
+    def _sweep(self, attached: set[str]) -> bool:
+        self._store.forget_guests(self._hour(), attached)
+        return self._store.sweep(self._hour())
+
+    def _holders(self, taken: list[tuple[str, bytearray]], digest: bytes) -> list[tuple[KnownGuest, Holding]]:
+        self._spill(taken)
+        guests = self._store.guests
+        named = ((guests.of_number(each.number, each.last), each) for each in self._store.holders(digest))
+        return [(guest, each) for guest, each in named if guest is not None]

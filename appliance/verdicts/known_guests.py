@@ -1,0 +1,116 @@
+"""The guests that were here, each with a small number, which stands for it where digests are kept.
+
+A number is given to another guest when all are taken. From then on only what was seen later counts for it:
+`since` of the new one lies after anything that the old one can have left under the number.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.verdicts.exposure_record import MAX_NUMBER
+
+MOST_GUESTS = 4096
+MAX_NAME_BYTES = 255
+
+_FIELDS = struct.Struct("<IIII")  # since, first, last, files
+
+
+@dataclass(slots=True)
+class KnownGuest:
+    """since: from which hour on holdings under the number are its. first, last: hours when it was attached.
+
+    files: how many digests it holds, about.
+    """
+
+    number: int
+    name: str
+    since: int
+    first: int
+    last: int
+    files: int = 0
+
+    def record(self) -> bytes:
+        """The same as bytes."""
+        return _FIELDS.pack(self.since, self.first, self.last, self.files) + self.name.encode()
+
+
+def read_guest(number: int, record: bytes) -> KnownGuest | None:
+    """Return a guest of its record; None for one that makes no sense."""
+    try:
+        since, first, last, files = _FIELDS.unpack_from(record)
+        return KnownGuest(number, record[_FIELDS.size :].decode(), since, first, last, files)
+    except (struct.error, UnicodeDecodeError):
+        return None
+
+
+class KnownGuests:
+    """All that are known, by name and by number. changed: numbers whose records are to be written."""
+
+    def __init__(self, guests: Iterable[KnownGuest], most: int = MOST_GUESTS) -> None:
+        self.changed: set[int] = set()
+        self._most = min(most, MAX_NUMBER)
+        self._by_name = {guest.name: guest for guest in guests}
+        self._by_number = {guest.number: guest for guest in self._by_name.values()}
+
+    def take_changed(self) -> list[KnownGuest]:
+        """The guests whose records are to be written now."""
+        numbers, self.changed = self.changed, set()
+        return [self._by_number[number] for number in numbers if number in self._by_number]
+
+    def all(self) -> list[KnownGuest]:
+        """Every guest, the one that was seen last first."""
+        return sorted(self._by_name.values(), key=lambda guest: (-guest.last, guest.name))
+
+    def named(self, name: str) -> KnownGuest | None:
+        """The guest of a name."""
+        return self._by_name.get(name)
+
+    def of_number(self, number: int, last: int) -> KnownGuest | None:
+        """Whose holding it is that was seen last in an hour; None where nobody is known."""
+        guest = self._by_number.get(number)
+        return guest if guest is not None and last >= guest.since else None
+
+    def met(self, name: str, hour: int, attached: set[str]) -> KnownGuest | None:
+        """The guest of a name, seen in an hour, known from now on; None where there is no number for it.
+
+        attached: names of guests whose numbers are in use.
+        """
+        guest = self._by_name.get(name)
+        if guest is None:
+            guest = self._new(name, hour, attached)
+            if guest is None:
+                return None
+            self.changed.add(guest.number)
+        if guest.last < hour:
+            guest.last = hour
+            self.changed.add(guest.number)
+        return guest
+
+    def forget(self, oldest: int, attached: set[str]) -> list[int]:
+        """Forget who was seen last before an hour; the numbers, which others will have."""
+        gone = [
+            guest for guest in self._by_name.values() if guest.last < oldest and guest.name not in attached
+        ]
+        for guest in gone:
+            del self._by_name[guest.name]
+            del self._by_number[guest.number]
+            self.changed.discard(guest.number)
+        return [guest.number for guest in gone]
+
+    def _new(self, name: str, hour: int, attached: set[str]) -> KnownGuest | None:
+        number, since = len(self._by_number), hour
+        if len(name.encode()) > MAX_NAME_BYTES:
+            return None
+        if number >= self._most:
+            away = (guest for guest in self._by_name.values() if guest.name not in attached)
+            before = min(away, key=lambda guest: guest.last, default=None)
+            if before is None:
+                return None
+            del self._by_name[before.name]
+            number, since = before.number, max(hour, before.last) + 1
+        elif number in self._by_number:
+            number = next(free for free in range(self._most) if free not in self._by_number)
+        guest = self._by_name[name] = KnownGuest(number, name, since, hour, hour)
+        self._by_number[number] = guest
+        return guest

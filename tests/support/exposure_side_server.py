@@ -1,0 +1,74 @@
+"""An SVM's administration side with the ExposureAdministration service, for tests of it and of its commands.
+
+As in `admin_side_server`; behind the service stands an ExposureControl whose answers a test sets.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from appliance.domain.verdict import Verdict
+from appliance.rpc.exposure_admin import ExposureAdministrationService, GuestSeen, HeldFile, HolderView
+from appliance.rpc.identity import Callers
+from tests.support.admin_side_server import AdminSide, RememberingControl
+
+
+@dataclass
+class SetExposure:
+    """An ExposureControl. held: what each guest holds."""
+
+    held_by: dict[bytes, list[HolderView]] = field(default_factory=dict)
+    known: list[GuestSeen] = field(default_factory=list)
+    held: dict[str, list[HeldFile]] = field(default_factory=dict)
+    verdicts: dict[bytes, Verdict] = field(default_factory=dict)
+
+    async def holders(self, digest: bytes) -> Sequence[HolderView]:
+        """As set."""
+        return self.held_by.get(digest, [])
+
+    def guests(self) -> Sequence[GuestSeen]:
+        """As set."""
+        return self.known
+
+    def knows(self, guest: str) -> bool:
+        """Whether something is set."""
+        return guest in self.held
+
+    async def files(self, guest: str) -> AsyncIterator[Sequence[HeldFile]]:
+        """As set, in two parts."""
+        half = len(self.held[guest]) // 2
+        yield self.held[guest][:half]
+        yield self.held[guest][half:]
+
+    def words(self, digests: Sequence[bytes]) -> Sequence[Verdict | None]:
+        """As set."""
+        return list(map(self.verdicts.get, digests))
+
+
+class ExposureSide(AdminSide):
+    """A running administration side with exposure at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, RememberingControl())
+        self.exposure = SetExposure()
+
+    async def _start(self) -> None:
+        self._server = grpc.aio.server()
+        await self._office.__aenter__()
+        ExposureAdministrationService(self.exposure, Callers(self._office).credentials).add_to(self._server)
+        self._server.add_insecure_port(f"unix:{self.path}")
+        await self._server.start()
+
+
+@contextmanager
+def exposure_side(directory: Path) -> Iterator[ExposureSide]:
+    """Serve `directory`/admin.sock for the length of a test."""
+    side = ExposureSide(directory / "admin.sock")
+    side.start()
+    try:
+        yield side
+    finally:
+        side.stop()

@@ -1,0 +1,152 @@
+"""The log: its queue, its writer, and what becomes of events when the disk takes none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.event import Event, EventKind, Said
+from appliance.events import log as event_log
+from appliance.events.budget import BudgetTerms
+from appliance.events.log import EventLog, LogTerms
+from appliance.state.environment import StateError
+from appliance.state.events import Entry, EventStore, EventTerms, Numbered
+from tests.support.svm import until
+
+NOW = 1_900_000_000.0
+JOURNAL = b"j" * 16
+AT_ONCE = LogTerms(commit_seconds=0.0)
+
+
+def event(kind: EventKind = EventKind.NOTE, **fields: object) -> Event:
+    """An event of now."""
+    return Event(NOW, kind, **fields)  # type: ignore[arg-type]
+
+
+def said(number: int) -> Event:
+    """An event by a guest's word."""
+    return event(EventKind.ACTION, guest="ip-1", said=Said(number, path=b"/tmp/x"))
+
+
+class Reluctant(EventStore):
+    """A store whose disk takes nothing while it is `full`."""
+
+    full = False
+    appends = 0
+
+    def append(self, entries: "list[Entry]", now: float) -> list[Numbered]:  # type: ignore[override]
+        """As the store does, or not."""
+        self.appends += 1
+        if self.full:
+            raise StateError("events.lmdb cannot be written: free room")
+        return super().append(entries, now)
+
+
+@asynccontextmanager
+async def running(directory: Path, terms: LogTerms = AT_ONCE) -> AsyncIterator[tuple[EventLog, Reluctant]]:
+    """A log whose writer runs."""
+    store = Reluctant.open(directory, EventTerms(), NOW)
+    assert isinstance(store, Reluctant)
+    log = EventLog(store, terms, lambda: NOW, lambda: 0.0)
+    writer = asyncio.get_running_loop().create_task(log.run())
+    try:
+        yield log, store
+    finally:
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+        await log.close()
+
+
+def kept(directory: Path) -> list[Event]:
+    """All events of a directory, as the next SVM finds them."""
+    store = EventStore.open(directory, EventTerms(), NOW)
+    try:
+        return [event for _, event in store.from_number(1, 100_000)]
+    finally:
+        store.close()
+
+
+async def test_what_was_noted_is_on_the_disk_after_the_end(tmp_path: Path) -> None:
+    """Also what came last, in the order in which it came."""
+    async with running(tmp_path, LogTerms(commit_seconds=60)) as (log, _):
+        for number in range(5):
+            log.note(event(count=number + 1))
+    assert [each.count for each in kept(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_guest_hears_of_its_events_when_they_are_on_the_disk(tmp_path: Path) -> None:
+    """And what it sends again is kept once."""
+    async with running(tmp_path) as (log, store):
+        await log.keep("ip-1", JOURNAL, [said(1), said(2)])
+        assert store.last == 2
+        await log.keep("ip-1", JOURNAL, [said(1), said(2), said(3)])
+        assert store.last == 3
+    assert [each.said.number for each in kept(tmp_path) if each.said] == [1, 2, 3]
+
+
+async def test_many_events_share_a_commit(tmp_path: Path) -> None:
+    """The disk is waited for once."""
+    async with running(tmp_path) as (log, store):
+        for _ in range(500):
+            log.note(event())
+        await log.grown(499)
+        assert store.appends == 1
+
+
+async def test_a_full_disk_loses_no_guests_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guests wait; the SVM's own wait as well, and it says that it cannot write."""
+    monkeypatch.setattr(event_log, "_AGAIN_SECONDS", 0.0)
+    async with running(tmp_path) as (log, store):
+        store.full = True
+        keeping = asyncio.get_running_loop().create_task(log.keep("ip-1", JOURNAL, [said(1)]))
+        log.note(event())
+        await until(lambda: store.appends >= 3, "it is tried again")
+        assert not keeping.done()
+        assert "free room" in log.problem
+        assert log.figures()["events_failing"] == 1
+        store.full = False
+        await keeping
+        assert log.problem == ""
+        await log.grown(1)
+        assert {each.kind for _, each in store.from_number(1, 9)} == {EventKind.ACTION, EventKind.NOTE}
+
+
+async def test_what_is_over_the_queue_is_counted_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event tells how many are lost; noting never waits."""
+    monkeypatch.setattr(event_log, "MAX_WAITING", 10)
+    async with running(tmp_path) as (log, store):
+        for _ in range(25):
+            log.note(event())
+        await log.grown(10)
+        last = store.from_number(11, 1)[0][1]
+        assert (last.kind, last.count) == (EventKind.LOSS, 15)
+        assert log.figures()["events_lost"] == 15
+
+
+async def test_a_guest_over_its_budget_is_told_off_once_and_waits_for_nothing(tmp_path: Path) -> None:
+    """Its events are dropped, counted, and one event names it."""
+    terms = LogTerms(0.0, BudgetTerms(day_bytes=200))
+    async with running(tmp_path, terms) as (log, store):
+        await log.keep("ip-1", JOURNAL, [said(1)])
+        for number in range(2, 6):
+            await log.keep("ip-1", JOURNAL, [said(number)])
+        await log.grown(1)
+        found = [each for _, each in store.from_number(1, 9)]
+        assert [each.kind for each in found] == [EventKind.ACTION, EventKind.LOSS]
+        assert (found[1].guest, "guest_daily_mib" in found[1].text) == ("ip-1", True)
+        assert log.refused == 4
+
+
+async def test_figures_count_by_kind(tmp_path: Path) -> None:
+    """For /metrics."""
+    async with running(tmp_path) as (log, _):
+        log.note(event(EventKind.SVM_START))
+        log.note(event(EventKind.ATTACH, guest="ip-1"))
+        log.note(event(EventKind.ATTACH, guest="ip-2"))
+        await log.grown(2)
+        figures = log.figures()
+        assert (figures["events_attach"], figures["events_svm_start"], figures["events_stored"]) == (2, 1, 3)

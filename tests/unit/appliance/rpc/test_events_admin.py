@@ -1,0 +1,148 @@
+"""The EventsAdministration service over real gRPC, asked by a client that does not keep the rules."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from lightagent.v1 import events_pb2, events_pb2_grpc
+
+from appliance.domain.event import Event, EventKind, Said
+from appliance.rpc import events_admin
+from tests.support.admin_side_server import DEADLINE, Caller
+from tests.support.commands import NOON
+from tests.support.events_side_server import EventsSide, events_side
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Iterator[EventsSide]:
+    """A running administration side."""
+    with events_side(tmp_path, patience_seconds=0.5) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(side: EventsSide) -> Iterator[Caller]:
+    """Somebody who may call."""
+    somebody = Caller(side, events_pb2_grpc.EventsAdministrationStub)
+    yield somebody
+    somebody.close()
+
+
+def listed(caller: Caller, **fields: object) -> list[events_pb2.Event]:
+    """All events of one call."""
+    request = events_pb2.ListEventsRequest(**fields)  # type: ignore[arg-type]
+    return [event for reply in caller.call("ListEvents", request) for event in reply.events]
+
+
+def some(count: int, kind: EventKind = EventKind.NOTE, at: float = NOON, **fields: object) -> list[Event]:
+    """Events that are told apart by their count."""
+    return [Event(at, kind, count=number + 1, **fields) for number in range(count)]  # type: ignore[arg-type]
+
+
+def test_the_newest_come_by_rising_number(side: EventsSide, caller: Caller) -> None:
+    """A hundred where no number is given."""
+    side.keep(*some(300))
+    assert [event.number for event in listed(caller)] == list(range(201, 301))
+    assert [event.count for event in listed(caller, limit=3)] == [298, 299, 300]
+    assert len(listed(caller, limit=100_000)) == 300
+
+
+def test_they_are_chosen_by_kind_guest_and_time(side: EventsSide, caller: Caller) -> None:
+    """The limit counts what is chosen; an outbreak concerns the guests that it names."""
+    side.keep(*some(5, EventKind.ATTACH, NOON - 1000, guest="ip-1"), *some(5, EventKind.ATTACH, guest="ip-2"))
+    side.keep(*some(200), Event(NOON, EventKind.OUTBREAK, guests=("ip-1", "ip-3"), count=2))
+    assert [event.count for event in listed(caller, kinds=["attach"], limit=7)] == [4, 5, 1, 2, 3, 4, 5]
+    assert [event.kind for event in listed(caller, guest="ip-1")] == ["attach"] * 5 + ["outbreak"]
+    since = Timestamp(seconds=int(NOON) - 10)
+    assert len(listed(caller, kinds=["attach", "outbreak"], since=since)) == 6
+    assert listed(caller, kinds=["policy"]) == []
+
+
+def test_all_of_an_event_is_told(side: EventsSide, caller: Caller) -> None:
+    """What the SVM knows, and beside it what the guest says."""
+    said = Said(7, NOON - 5, b"/tmp/\xff", "bash", "blocked")
+    side.keep(
+        Event(NOON + 0.25, EventKind.DETECTION, "ip-1", b"d" * 32, "Worm", "t", "me", 3, ("a",), 0, said)
+    )
+    [event] = listed(caller)
+    assert (event.at.seconds, event.at.nanos) == (int(NOON), 250_000_000)
+    assert (event.guest, event.sha256, event.threat, event.text) == ("ip-1", b"d" * 32, "Worm", "t")
+    assert (event.author, event.count, list(event.guests)) == ("me", 3, ["a"])
+    assert (event.said.number, event.said.path, event.said.process) == (7, b"/tmp/\xff", "bash")
+    assert (event.said.action, event.said.at.seconds) == ("blocked", int(NOON) - 5)
+
+
+def test_a_follower_gets_the_last_ones_and_then_each_as_it_comes(side: EventsSide, caller: Caller) -> None:
+    """Without a gap, and only what he asked for."""
+    side.keep(*some(20))
+    request = events_pb2.ListEventsRequest(limit=2, follow=True, kinds=["note"])
+    call = caller.call("ListEvents", request)
+    got = [event.number for event in next(call).events]
+    side.keep(Event(NOON, EventKind.POLICY), *some(3))
+    while len(got) < 5:
+        got += [event.number for event in next(call).events]
+    assert got == [19, 20, 22, 23, 24]
+    call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"limit": 100_001}, "at most 100000"),
+        ({"kinds": ["nonsense"]}, "outbreak"),
+        ({"kinds": ["note"] * 33}, "at most 32"),
+    ],
+)
+def test_what_breaks_a_rule_is_refused(caller: Caller, fields: dict[str, object], sentence: str) -> None:
+    """By a sentence that says what is allowed."""
+    with pytest.raises(grpc.RpcError) as caught:
+        listed(caller, **fields)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert sentence in (caught.value.details() or "")
+
+
+def test_nobody_reads_without_a_ticket(side: EventsSide, caller: Caller) -> None:
+    """As with every call of an administrator."""
+    caller.metadata = ()  # type: ignore[assignment]
+    with pytest.raises(grpc.RpcError) as caught:
+        listed(caller)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_more_readers_than_there_may_be_are_refused(
+    side: EventsSide, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And when one ends, the next may come."""
+    monkeypatch.setattr(events_admin, "MAX_READERS", 1)
+    side.keep(*some(1))
+    request = events_pb2.ListEventsRequest(follow=True)
+    first = caller.call("ListEvents", request)
+    next(first)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(caller.call("ListEvents", request))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    first.cancel()
+    end = time.monotonic() + DEADLINE
+    while side.service._readers:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert len(listed(caller)) == 1
+
+
+def test_a_reader_who_takes_nothing_is_cut(side: EventsSide, caller: Caller) -> None:
+    """His place is free for another at once, and his call ends by a sentence when he reads on."""
+    side.keep(*some(600, text="x" * 100_000))  # more than gRPC takes over for him
+    call = caller.call("ListEvents", events_pb2.ListEventsRequest(limit=100_000, follow=True))
+    next(call)
+    end = time.monotonic() + DEADLINE
+    while side.service._readers:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with pytest.raises(grpc.RpcError) as caught:
+        for _ in call:
+            pass
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "read faster" in (caught.value.details() or "")

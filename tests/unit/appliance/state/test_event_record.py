@@ -1,0 +1,47 @@
+"""Events as bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.domain.event import Event, EventKind, Said
+from appliance.state.event_record import DamagedEvent, decode, encode
+
+EVENTS = st.builds(
+    Event,
+    at=st.floats(0, 4e9),
+    kind=st.sampled_from(EventKind),
+    guest=st.text(max_size=20),
+    sha256=st.sampled_from([b"", b"d" * 32]),
+    threat=st.text(max_size=20),
+    text=st.text(max_size=20),
+    actor=st.text(max_size=9),
+    count=st.integers(0, 2**32),
+    guests=st.lists(st.text(max_size=9), max_size=3).map(tuple),
+    scope=st.integers(0, 2**32),
+    said=st.none()
+    | st.builds(
+        Said, number=st.integers(1, 2**64 - 1), path=st.binary(max_size=40), action=st.text(max_size=9)
+    ),
+)
+
+
+@given(EVENTS)
+def test_what_is_read_is_what_was_written(event: Event) -> None:
+    """Paths that are no UTF-8 among it."""
+    assert decode(encode(event)) == event
+
+
+@given(st.binary(max_size=60))
+def test_other_bytes_are_damaged(data: bytes) -> None:
+    """Nothing else is raised."""
+    with pytest.raises(DamagedEvent):
+        decode(data)
+
+
+def test_one_changed_byte_is_seen() -> None:
+    """By the checksum."""
+    record = bytearray(encode(Event(1.0, EventKind.NOTE, text="abc")))
+    record[10] ^= 1
+    with pytest.raises(DamagedEvent, match="checksum"):
+        decode(bytes(record))

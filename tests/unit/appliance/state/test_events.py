@@ -1,0 +1,156 @@
+"""The file of the events."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.event import Event, EventKind, Said
+from appliance.state import events as state_events
+from appliance.state.environment import StateEnvironment, StateFile
+from appliance.state.events import FILE, Entry, EventStore, EventTerms
+
+NOW = 1_900_000_000.0
+JOURNAL, OTHER = b"j" * 16, b"k" * 16
+DAY = 86400.0
+USUAL = EventTerms()
+
+
+def opened(directory: Path, terms: EventTerms = USUAL) -> EventStore:
+    """The events of a directory."""
+    return EventStore.open(directory, terms, NOW)
+
+
+def own(count: int, text: str = "", at: float = NOW) -> list[Entry]:
+    """Events of the SVM's own."""
+    return [Entry(Event(at, EventKind.NOTE, text=text, count=number + 1)) for number in range(count)]
+
+
+def said(number: int, journal: bytes = JOURNAL, owner: str = "ip-1") -> Entry:
+    """An event by a guest's word."""
+    event = Event(NOW, EventKind.ACTION, owner, said=Said(number))
+    return Entry(event, owner, journal)
+
+
+def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
+    """They count up over all events."""
+    store = opened(tmp_path)
+    assert [number for number, _ in store.append(own(3), NOW)] == [1, 2, 3]
+    store.close()
+    store = opened(tmp_path)
+    assert store.last == 3
+    assert [number for number, _ in store.append(own(1), NOW)] == [4]
+    assert [event.count for _, event in store.from_number(2, 2)] == [2, 3]
+    store.close()
+
+
+def test_numbers_are_not_used_again_when_all_has_aged_out(tmp_path: Path) -> None:
+    """Somebody may have noted one."""
+    store = opened(tmp_path, EventTerms(keep_seconds=DAY))
+    store.append(own(3, at=NOW - 2 * DAY), NOW)
+    assert (store.count(), store.dropped) == (0, 3)
+    store.close()
+    store = opened(tmp_path, EventTerms(keep_seconds=DAY))
+    assert [number for number, _ in store.append(own(1), NOW)] == [4]
+    store.close()
+
+
+def test_what_a_guest_sends_twice_is_kept_once(tmp_path: Path) -> None:
+    """Also in one batch, and after a restart; each journal and each owner has numbers of its own."""
+    store = opened(tmp_path)
+    assert len(store.append([said(1), said(2), said(2)], NOW)) == 2
+    store.close()
+    store = opened(tmp_path)
+    again = [said(1), said(2), said(3), said(1, OTHER), said(1, JOURNAL, "ip-2")]
+    assert [event.said.number for _, event in store.append(again, NOW) if event.said] == [3, 1, 1]
+    store.close()
+
+
+def test_an_owner_has_bounded_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was used longest ago is forgotten, and none of anybody else's."""
+    monkeypatch.setattr(state_events, "JOURNALS_OF_OWNER", 3)
+    store = opened(tmp_path)
+    store.append([said(9, b"x" * 16, "ip-2")], NOW)
+    for number in range(5):
+        store.append([said(9, bytes([number]) * 16)], NOW + number)
+    assert store.append([said(9, bytes([4]) * 16), said(9, b"x" * 16, "ip-2")], NOW) == []
+    assert len(store.append([said(9, bytes([0]) * 16)], NOW)) == 1
+    store.close()
+
+
+def test_all_owners_together_have_bounded_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many guests come by."""
+    monkeypatch.setattr(state_events, "MAX_JOURNALS", 4)
+    store = opened(tmp_path)
+    for number in range(10):
+        store.append([said(1, owner=f"ip-{number}")], NOW + number)
+    assert store.append([said(1, owner="ip-9")], NOW) == []
+    assert len(store.append([said(1, owner="ip-0")], NOW)) == 1
+    store.close()
+
+
+def test_the_oldest_go_when_there_is_too_much(tmp_path: Path) -> None:
+    """By size; the newest are there."""
+    store = opened(tmp_path, EventTerms(max_bytes=100_000))
+    for _ in range(20):
+        store.append(own(100, "x" * 50), NOW)
+    assert store.used_bytes() <= 100_000
+    assert 500 < store.count() < 2000
+    assert store.count() + store.dropped == 2000
+    assert store.from_number(1, 1)[0][0] == store.dropped + 1
+    store.close()
+
+
+def test_the_file_stays_within_its_map(tmp_path: Path) -> None:
+    """Long events for as long as one likes: the map never runs full."""
+    store = opened(tmp_path, EventTerms(max_bytes=4 << 20))
+    long = [Entry(Event(NOW, EventKind.ACTION, "g", said=Said(1, path=b"\xff" * 1500))) for _ in range(500)]
+    for _ in range(30):
+        store.append(long, NOW)
+    assert store.used_bytes() <= 4 << 20
+    store.close()
+    assert (tmp_path / FILE).stat().st_size < 32 << 20
+
+
+def test_the_newest_that_are_wanted_are_found(tmp_path: Path) -> None:
+    """By their count, and not before a time."""
+    store = opened(tmp_path)
+    for day in range(10):
+        store.append(own(10, at=NOW + day * DAY), NOW)
+    odd = store.first_of_newest(lambda event: event.count % 2 == 1, 0.0, 7)
+    assert [event.count for _, event in store.from_number(odd, 100) if event.count % 2][:2] == [7, 9]
+    assert store.first_of_newest(lambda _: True, NOW + 8 * DAY, 1000) == 81
+    assert store.first_of_newest(lambda _: False, 0.0, 5) == store.last + 1
+    store.close()
+
+
+def test_a_damaged_record_is_passed_over_and_counted(tmp_path: Path) -> None:
+    """One bad event hides no others."""
+    store = opened(tmp_path)
+    store.append(own(3), NOW)
+    store.close()
+    environment = StateEnvironment.open(tmp_path, StateFile(FILE))
+    table = environment.table(b"events")
+    with environment.changing, environment.writing() as txn:
+        txn.put((2).to_bytes(8, "big"), b"nonsense", db=table)
+    environment.close()
+    store = opened(tmp_path)
+    assert [event.count for _, event in store.from_number(1, 9)] == [1, 3]
+    assert store.damaged == 1
+    store.close()
+
+
+def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    """It is said where it lies; events begin anew."""
+    store = opened(tmp_path)
+    store.append(own(300, "x" * 50), NOW)
+    store.close()
+    data = bytearray((tmp_path / FILE).read_bytes())
+    for page in range(2, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 4096] = bytes(4096)
+    (tmp_path / FILE).write_bytes(data)
+    store = opened(tmp_path)
+    aside = tmp_path / f"{FILE}.damaged-{int(NOW)}"
+    assert aside.exists()
+    assert str(aside) in store.notice
+    assert (store.last, store.count()) == (0, 0)
+    store.close()
