@@ -21,6 +21,10 @@ It has no engine and no signatures. What stands here, in the order that a file p
 - `svm_link`          one connection to one SVM: Attach, Check, Scan; the only importer of grpc
 - `keeping`           new decisions into the store, revoked ones out of it
 
+What is done about a detection:
+
+- `remediation`       seals files in the quarantine, takes them away by descriptor, puts them back
+
 Beside the way:
 
 - `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends

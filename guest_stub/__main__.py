@@ -4,16 +4,23 @@ import asyncio
 import gc
 import os
 import sys
+from argparse import Namespace
+from functools import partial
 
 from guest_stub.cli.arguments import parse
 from guest_stub.cli.check_url import check_url
+from guest_stub.cli.doctor import doctor
 from guest_stub.cli.ksn import ksn
+from guest_stub.cli.quarantine import Says, quarantine
+from guest_stub.cli.run import run
 from guest_stub.cli.scan import Streams, scan
-from guest_stub.cli.setup import prepare
+from guest_stub.cli.setup import Setup, prepare
 from guest_stub.cli.status import status
 from guest_stub.config import ConfigError
 from guest_stub.console import printable
 from guest_stub.decisions import StateRefused
+from guest_stub.on_access.fanotify import FanotifyUnavailable
+from guest_stub.remediation.done import Refused
 from guest_stub.svm_link.link import SvmUnreachable
 from guest_stub.tally import Uncounted
 
@@ -26,18 +33,38 @@ def main() -> int:
     spare_the_collector()
     try:
         setup = prepare(options, os.environ)
-        if options.command == "status":
-            return asyncio.run(status(setup, print))
-        if options.command == "ksn":
-            return asyncio.run(ksn(setup, options.json, print))
-        if options.command == "check-url":
-            return asyncio.run(check_url(setup, options.urls, options.json, print))
-        return asyncio.run(scan(options, setup, Streams(sys.stdout, sys.stderr)))
-    except (ConfigError, StateRefused, SvmUnreachable, Uncounted, OSError) as problem:
+        if options.command == "quarantine":
+            return quarantine(options, setup, Says(print, partial(print, file=sys.stderr)))
+        return asyncio.run(_command(options, setup))
+    except (
+        ConfigError,
+        FanotifyUnavailable,
+        Refused,
+        StateRefused,
+        SvmUnreachable,
+        Uncounted,
+        OSError,
+    ) as problem:
         print(f"guest-stub: {printable(str(problem))}", file=sys.stderr)
     except KeyboardInterrupt:
         print("guest-stub: interrupted", file=sys.stderr)
     return 2
+
+
+async def _command(options: Namespace, setup: Setup) -> int:
+    match options.command:
+        case "status":
+            return await status(setup, print)
+        case "doctor":
+            return await doctor(setup, print)
+        case "run":
+            return await run(options, setup)
+        case "ksn":
+            return await ksn(setup, options.json, print)
+        case "check-url":
+            return await check_url(setup, options.urls, options.json, print)
+        case _:
+            return await scan(options, setup, Streams(sys.stdout, sys.stderr))
 
 
 def spare_the_collector() -> None:

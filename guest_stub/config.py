@@ -4,9 +4,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from guest_stub.on_access.settings import AccessSettings, BadSetting, read_table
 
 DEFAULT_FILE = Path("/etc/kvm-light-agent/guest-stub.toml")
 SVM_VARIABLE = "KVMLA_SVM"
@@ -22,7 +24,8 @@ class StubSettings:
 
     decisions_mib: bound of the store of decisions, in MiB; 256 hold a million files. threads: that hash, 0
     for as many as there are processors, 4 at most. idle_rate_mb: MB/s read by a scan with --idle.
-    exclude: globs left out of every scan.
+    exclude: globs left out of every scan. quarantine_mib: bound of the quarantine, in MiB.
+    quarantine_days: how long a file is kept there.
     """
 
     svm: str = "unix:/run/kvm-light-agent/svm.sock"
@@ -31,6 +34,9 @@ class StubSettings:
     threads: int = 0
     idle_rate_mb: float = 20.0
     exclude: tuple[str, ...] = ()
+    quarantine_mib: int = 1024
+    quarantine_days: int = 90
+    on_access: AccessSettings = field(default_factory=AccessSettings)
 
     @property
     def hash_threads(self) -> int:
@@ -42,6 +48,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "decisions_mib": (1, 65536),
     "threads": (0, 64),
     "idle_rate_mb": (0.001, 1_000_000),
+    "quarantine_mib": (1, 524_288),
+    "quarantine_days": (1, 3650),
 }
 
 
@@ -79,21 +87,43 @@ def _read(file: Path, must_exist: bool) -> StubSettings:
         raise ConfigError(f"{file}: {problem}") from problem
     except RecursionError as problem:
         raise ConfigError(f"{file}: brackets in brackets, far deeper than any setting") from problem
-    values = {name: _checked(name, value, _where(file, text, name)) for name, value in table.items()}
-    return StubSettings(**values)
+    values = {
+        name: _checked(name, value, _where(file, text, name))
+        for name, value in table.items()
+        if name != "on_access"
+    }
+    return StubSettings(**values, on_access=_on_access(file, text, table.get("on_access", {})))
 
 
-def _where(file: Path, text: str, name: str) -> str:
+def _on_access(file: Path, text: str, table: Any) -> AccessSettings:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{_where(file, text, 'on_access')}: on_access is a table: write [on_access]")
+    try:
+        return read_table(table)
+    except BadSetting as problem:
+        where = _where(file, text, problem.name, "on_access")
+        raise ConfigError(f'{where}: "{problem.name}" {problem}') from problem
+
+
+def _where(file: Path, text: str, name: str, table: str = "") -> str:
+    """The line that names a setting of a table, or one outside of all; the file where none is found."""
+    whole, key = (rf'\s*["\']?{re.escape(each)}\b' for each in (f"{table}.{name}".lstrip("."), name))
+    within = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if re.match(rf'\s*\[*\s*["\']?{re.escape(name)}\b', line):
+        header = re.match(r"\s*\[+([^\]#]*)", line)
+        if header:
+            within = header[1].strip().strip("\"'")
+        if re.match(whole, header[1] if header else "" if within else line):
+            return f"{file}:{number}"
+        if within and within == table and re.match(key, line):
             return f"{file}:{number}"
     return str(file)
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
-    default = {field.name: field.default for field in fields(StubSettings)}.get(name)
+    default = {each.name: each.default for each in fields(StubSettings)}.get(name)
     if default is None:
-        known = ", ".join(field.name for field in fields(StubSettings))
+        known = ", ".join(each.name for each in fields(StubSettings))
         raise ConfigError(f'{where}: "{name}" is not a setting; there are: {known}')
     if name == "exclude":
         if isinstance(value, list) and all(isinstance(glob, str) and glob for glob in value):

@@ -151,6 +151,11 @@ class Decisions:
                 known((file, record.sha256))
         return result
 
+    def look_up(self, key: bytes, stamp: bytes) -> Record | None:
+        """What is kept of one file as it is, whether or not that still counts."""
+        value = self._read([key]).get(key)
+        return decode(value) if value is not None and value.startswith(stamp) else None
+
     def _read(self, keys: list[bytes]) -> dict[bytes, bytes]:
         with self._lock:
             self._touched += len(keys)

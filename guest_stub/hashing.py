@@ -101,6 +101,16 @@ def hash_batch(tasks: Sequence[HashTask], limits: HashLimits) -> list[HashResult
     return results
 
 
+def hash_open(fd: int, limits: HashLimits) -> HashResult:
+    """Hash an open file from its beginning, wherever the descriptor stands; as hash_batch() for the rest."""
+    try:
+        return _hash_open(fd, _scratch.view, limits)
+    except OSError as error:
+        return HashResult(None, b"", Outcome.UNREADABLE, _sentence(error))
+    except _Stopped:
+        return HashResult(None, b"", Outcome.UNREADABLE, "the stub stops")
+
+
 def unopened(error: OSError) -> HashResult:
     """The result for a file that could not be opened: CHANGED when it is not there any more."""
     if went_away(error):

@@ -18,7 +18,7 @@ CHUNK_BYTES = 8 << 20
 
 _PATH_MAX = 4096  # of the kernel, with the closing zero byte
 _MOST_BYTES_A_CHARACTER = 4  # of UTF-8
-_SAME_TICK_NS = (
+SAME_TICK_NS = (
     2_000_000_000  # the coarsest change times of the file systems that decisions are kept for, doubled
 )
 
@@ -138,7 +138,7 @@ def _hashed(file: FoundFile, result: HashResult, started_ns: int, tries: int) ->
     if key == file.key and stamp == file.stamp:  # mostly; kept in memory once
         key, stamp = file.key, file.stamp
     # A write within the same tick of the clock as the last one would not move the change time.
-    settled = result.file.ctime_ns < started_ns - _SAME_TICK_NS
+    settled = result.file.ctime_ns < started_ns - SAME_TICK_NS
     keepable = key if file.key and settled else b""
     replaced = key != file.key and file.names > 1
     return Looked(file, keepable, stamp, result.sha256, result.file.size, tries=tries, replaced=replaced)

@@ -45,10 +45,14 @@ def file_system_of(fd: int, proc: Path = Path("/proc/self")) -> FileSystem:
     meanwhile is found as well, since the table is read at each call: call it once for each st_dev.
     """
     try:
-        facts = dict(_facts((proc / "fdinfo" / str(fd)).read_text()))
-        return FileSystem(_kinds((proc / "mountinfo").read_bytes()).get(facts.get("mnt_id", ""), ""))
+        return FileSystem(_kinds((proc / "mountinfo").read_bytes()).get(mount_of(fd, proc), ""))
     except OSError:
         return FileSystem("")
+
+
+def mount_of(fd: int, proc: Path = Path("/proc/self")) -> str:
+    """The number of the mount that a file was opened by way of. Raises OSError."""
+    return dict(_facts((proc / "fdinfo" / str(fd)).read_text())).get("mnt_id", "")
 
 
 def _facts(text: str) -> list[tuple[str, str]]:
@@ -58,7 +62,7 @@ def _facts(text: str) -> list[tuple[str, str]]:
 def _kinds(mountinfo: bytes) -> Mapping[str, str]:
     """Mount number to file system type; see proc_pid_mountinfo(5) for the optional fields before " - "."""
     kinds = {}
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split(b"\n"):  # and at nothing else: names may hold what looks like a line's end
         head, _, tail = line.partition(b" - ")
         number, kind = head.split(b" ", 1)[0], tail.split(b" ", 1)[0]
         kinds[os.fsdecode(number)] = os.fsdecode(kind)

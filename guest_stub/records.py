@@ -74,6 +74,11 @@ def identify(file: FileId) -> tuple[bytes, bytes]:
         return key, pack_stamp(FORMAT, file.size & _U64, _signed(file.mtime_ns), _signed(file.ctime_ns))
 
 
+def changed_ns(stamp: bytes) -> int:
+    """When the file of a stamp was changed last, in nanoseconds since the epoch."""
+    return int(_STAMP.unpack(stamp)[3])
+
+
 def texts(threat: str, engine: str, member: str, category: str = "") -> bytes:
     """What a record says of a detection."""
     return "\0".join((threat, engine, member, category)).encode("utf-8", "replace")[:_MAX_TEXT_BYTES]

@@ -4,5 +4,6 @@
 - `scan`       `guest-stub scan PATH...`: wires a scan, shows its progress, ends it on a signal
 - `status`     `guest-stub status`: whether an SVM answers, and what is kept
 - `ksn`        `guest-stub ksn`: whether the Kaspersky Security Network is used for this guest, and how
+- `quarantine`, `quarantine_words`  `guest-stub quarantine list|show|restore|delete|export`, and its arguments
 - `check_url`  `guest-stub check-url URL...`: what is known of web addresses
 """

@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from guest_stub.cli.quarantine_words import add_quarantine
+from guest_stub.on_access.policy import Mode
+from guest_stub.on_access.settings import BadSetting, normalised
 from guest_stub.version import VERSION
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -39,8 +42,23 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     _add_scan(commands)
     status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
     _add_common(status)
+    run = commands.add_parser("run", help="protect this machine: files are looked at as they are opened")
+    run.add_argument("--mode", choices=[str(mode) for mode in Mode], help="what waits for a verdict")
+    run.add_argument(
+        "--watch", action="append", default=[], type=mount_point, metavar="DIR", help="this mount point alone"
+    )
+    _add_common(run)
+    doctor = commands.add_parser(
+        "doctor",
+        help="whether this machine can be protected, and whether it is",
+        description="Look at the kernel, the mounts and the SVM, and try to open the EICAR test file.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes:\n  0  all is well\n  1  something is amiss\n  2  it could not be found out",
+    )
+    _add_common(doctor)
     _add_ksn(commands)
     _add_check_url(commands)
+    add_quarantine(commands)
     return parser.parse_args(words)
 
 
@@ -124,6 +142,14 @@ def path(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("a PATH is empty: is a variable in it not set?")
     return text
+
+
+def mount_point(text: str) -> str:
+    """An absolute path as the kernel writes it; raises ArgumentTypeError."""
+    try:
+        return normalised("--watch", text)
+    except BadSetting as problem:
+        raise argparse.ArgumentTypeError(f"{problem.name} {problem}") from problem
 
 
 def size(text: str) -> int:

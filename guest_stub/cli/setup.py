@@ -10,6 +10,8 @@ from pathlib import Path
 
 from guest_stub.config import StubSettings, load, state_directory
 from guest_stub.decisions import StoreSettings
+from guest_stub.remediation.bounds import Bounds
+from guest_stub.remediation.quarantine import DIRECTORY, QuarantineSettings
 from guest_stub.svm_link.values import HelloLabels
 from guest_stub.version import VERSION
 
@@ -18,12 +20,13 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """svm: the target in force."""
+    """svm: the target in force. quarantine: below the same directory as the decisions."""
 
     settings: StubSettings
     svm: str
     store: StoreSettings
     labels: HelloLabels
+    quarantine: QuarantineSettings
 
 
 def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
@@ -33,7 +36,9 @@ def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     directory = options.state or state_directory(settings, environ, os.geteuid())
     labels = HelloLabels(stub_version=VERSION, os=_os_name(), boot_id=boot_id, host_name=socket.gethostname())
     store = StoreSettings(directory, settings.decisions_mib << 20, boot_id)
-    return Setup(settings, options.svm or settings.svm, store, labels)
+    bounds = Bounds(settings.quarantine_mib << 20, settings.quarantine_days)
+    quarantine = QuarantineSettings(directory / DIRECTORY, bounds)
+    return Setup(settings, options.svm or settings.svm, store, labels, quarantine)
 
 
 def _boot_id() -> str:

@@ -63,8 +63,9 @@ class Connection:
                 await self.channel.close(None)
         except TimeoutError:
             pass  # nothing more can be done for a peer that does not answer
-        if self.ticket is not None:
-            self.ticket.close()
+        finally:
+            if self.ticket is not None:
+                self.ticket.close()
 
 
 @contextmanager
@@ -189,9 +190,11 @@ class SvmLink:
             return
         self._closing = True
         self._lose("the link was closed")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
-        await self._connection.close()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        finally:  # whoever is cancelled meanwhile leaves nothing open either
+            await self._connection.close()
 
     async def __aenter__(self) -> "SvmLink":
         """Nothing to do: open() has connected."""

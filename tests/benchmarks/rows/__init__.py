@@ -10,6 +10,7 @@
 - `ksn_lookups`    files that a Private KSN knows: asked over HTTP, and from the cache
 - `ksn_answers`    how long a guest waits where KSN is healthy, slow, hanging, dead; against KSN off
 - `private_ksn`    the service by itself: import, and answers against a bare handler
+- `on_access`      opening files under `guest-stub run`, against opening them unwatched
 - `usr`            the tree that two of them share
 """
 
@@ -21,6 +22,7 @@ from tests.benchmarks.rows import (
     ksn_lookups,
     later_guest,
     memory,
+    on_access,
     private_ksn,
     rescan,
     single_digest,
@@ -44,4 +46,5 @@ ROWS = (
     Row("ksn-answer-p99-hanging", ksn_answers.hanging),
     Row("ksn-answer-p99-dead", ksn_answers.dead),
     Row("private-ksn", private_ksn.run),
+    Row("on-access", on_access.run),
 )

@@ -268,3 +268,54 @@ def test_remembered_walks_are_bounded(store: Decisions) -> None:
         store.remember_walk(number.to_bytes(4, "big"), number)
     assert store.files_of_last_walk((299).to_bytes(4, "big")) == 299
     assert store.files_of_last_walk((1).to_bytes(4, "big")) == 0
+
+
+@pytest.mark.parametrize(
+    ("generation", "until"), [(GENERATION, UNTIL), (GENERATION + 1, UNTIL), (GENERATION, 1)]
+)
+def test_one_file_is_looked_up_as_it_was_kept(store: Decisions, generation: int, until: int) -> None:
+    """Whether or not that counts still is for the caller to say."""
+    store.keep([entry(1, generation, until)])
+    record = store.look_up(file(1).key, file(1).stamp)
+    assert record == Record(generation, until, Outcome.NOT_DETECTED, digest(1))
+
+
+def test_a_digest_alone_is_looked_up(store: Decisions) -> None:
+    """It has no outcome."""
+    store.keep([(file(1).key, encode(file(1).stamp, digest_only(digest(1))))])
+    record = store.look_up(file(1).key, file(1).stamp)
+    assert record is not None
+    assert (record.outcome, record.sha256) == (0, digest(1))
+
+
+def test_nothing_is_known_of_another_file(store: Decisions) -> None:
+    """One that changed, one that was never met, one without a key, one whose record is damaged."""
+    whole = entry(2)
+    store.keep([entry(1), (whole[0], whole[1][:-1] + bytes([whole[1][-1] ^ 1]))])
+    changed = file(1, size=11)
+    for key, stamp in (
+        (changed.key, changed.stamp),
+        (file(3).key, file(3).stamp),
+        (b"", file(1).stamp),
+        whole,
+    ):
+        assert store.look_up(key, stamp[: len(file(1).stamp)]) is None
+
+
+def test_a_file_is_looked_up_as_it_was_kept_last(store: Decisions) -> None:
+    """And when it was revoked there is nothing."""
+    store.keep([entry(1)])
+    store.keep([entry(1, GENERATION + 1)])
+    record = store.look_up(file(1).key, file(1).stamp)
+    assert record is not None
+    assert record.generation == GENERATION + 1
+    store.revoke([digest(1)])
+    assert store.look_up(file(1).key, file(1).stamp) is None
+
+
+def test_thousands_of_look_ups_go_on(store: Decisions) -> None:
+    """The map is opened anew from time to time."""
+    store.keep([entry(number) for number in range(100)])
+    for number in range(10_000):
+        found = store.look_up(file(number % 200).key, file(number % 200).stamp)
+        assert (found is not None) is (number % 200 < 100)

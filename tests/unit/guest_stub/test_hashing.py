@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from guest_stub.decision import FileId
-from guest_stub.hashing import HashLimits, HashResult, HashTask, hash_batch
+from guest_stub.hashing import HashLimits, HashResult, HashTask, hash_batch, hash_open
 from guest_stub.outcome import Outcome
 from guest_stub.reading import PIECE_BYTES
 from tests.support.page_cache import evict, resident_pages
@@ -202,3 +202,77 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     for limits in (NO_LIMIT, HashLimits(1), HashLimits(1000, stop=iter([False, True]).__next__)):
         hash_batch([HashTask(os.fsencode(tmp_path / name)) for name in ("file", "gone")], limits)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("size", [0, 5, PIECE_BYTES + 1, 3 * PIECE_BYTES])
+def test_an_open_file_is_hashed_from_its_beginning(tmp_path: Path, size: int) -> None:
+    """Wherever the descriptor stands; it stays open, and may be hashed again."""
+    file = tmp_path / "file"
+    data = os.urandom(size)
+    file.write_bytes(data)
+    fd = os.open(file, os.O_RDONLY)
+    try:
+        os.lseek(fd, size // 2, os.SEEK_SET)
+        for _ in range(2):
+            expected = HashResult(FileId.of(file.stat()), hashlib.sha256(data).digest())
+            assert hash_open(fd, NO_LIMIT) == expected
+    finally:
+        os.close(fd)
+
+
+def test_an_open_file_with_holes_counts_them_as_zeros(tmp_path: Path) -> None:
+    """As one that is hashed by its path."""
+    expected = write_sparse(tmp_path / "sparse", 4 << 20, {1 << 20: b"in the middle"})
+    with (tmp_path / "sparse").open("rb") as file:
+        assert hash_open(file.fileno(), NO_LIMIT).sha256 == expected
+
+
+def test_an_open_file_that_was_deleted_is_hashed(tmp_path: Path) -> None:
+    """Somebody may run it still."""
+    (tmp_path / "file").write_bytes(b"gone")
+    with (tmp_path / "file").open("rb") as file:
+        (tmp_path / "file").unlink()
+        assert hash_open(file.fileno(), NO_LIMIT).sha256 == hashlib.sha256(b"gone").digest()
+
+
+def test_an_open_file_that_cannot_be_hashed_ends_as_one_of_a_batch_does(tmp_path: Path) -> None:
+    """Too large, no file, not to be read, let go of: each with a reason, and nothing is raised."""
+    (tmp_path / "file").write_bytes(b"x" * 11)
+    ends = []
+    for path, flags in (
+        (tmp_path / "file", os.O_RDONLY),
+        (tmp_path, os.O_RDONLY),
+        (tmp_path / "file", os.O_WRONLY),
+    ):
+        fd = os.open(path, flags)
+        ends.append(hash_open(fd, HashLimits(10 if flags == os.O_RDONLY else 1000)))
+        os.close(fd)
+    ends.append(hash_open(fd, NO_LIMIT))
+    assert [end.problem for end in ends] == [
+        Outcome.TOO_LARGE, Outcome.CHANGED, Outcome.UNREADABLE, Outcome.UNREADABLE,
+    ]  # fmt: skip
+    assert all(end.reason and not end.sha256 for end in ends)
+
+
+@pytest.mark.parametrize("size", [100, 3 * PIECE_BYTES])
+def test_a_write_to_an_open_file_while_hashing_is_noticed(tmp_path: Path, size: int) -> None:
+    """It gets no digest."""
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * size)
+
+    def write(_: int) -> None:
+        with file.open("ab") as other:
+            other.write(b"more")
+
+    with file.open("rb") as reading:
+        result = hash_open(reading.fileno(), HashLimits(1 << 30, throttle=write))
+    assert (result.problem, result.sha256) == (Outcome.CHANGED, b"")
+
+
+def test_stop_ends_the_hashing_of_an_open_file(tmp_path: Path) -> None:
+    """In its middle, with a reason."""
+    (tmp_path / "file").write_bytes(b"z" * 3 * PIECE_BYTES)
+    asked = iter([False, True, True])
+    with (tmp_path / "file").open("rb") as file:
+        result = hash_open(file.fileno(), HashLimits(1 << 30, stop=lambda: next(asked)))
+    assert (result.problem, result.reason) == (Outcome.UNREADABLE, "the stub stops")

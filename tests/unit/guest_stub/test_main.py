@@ -48,6 +48,23 @@ async def test_it_says_how_ksn_is_used(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+async def test_it_runs_the_quarantine(tmp_path: Path) -> None:
+    """Without an SVM; what is not there is a line and code 2."""
+    ended = await guest_stub("quarantine", "list", "--state", tmp_path / "s")
+    assert (ended.code, ended.out, ended.err) == (
+        0,
+        "0 files, 0 bytes; the bound is 1,073,741,824 bytes\n",
+        "",
+    )
+    ended = await guest_stub("quarantine", "show", "0123456789ab", "--state", tmp_path / "s")
+    line = "guest-stub: 0123456789ab is not in the quarantine: see guest-stub quarantine list\n"
+    assert (ended.code, ended.out, ended.err) == (2, "", line)
+    (tmp_path / "f").touch()
+    ended = await guest_stub("quarantine", "list", "--state", tmp_path / "f")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "cannot be opened: Not a directory; name another directory by --state" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

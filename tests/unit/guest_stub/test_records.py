@@ -7,7 +7,17 @@ from xxhash import xxh3_64_digest
 
 from guest_stub.decision import FileId
 from guest_stub.outcome import Outcome
-from guest_stub.records import DIGEST_ONLY, FORMAT, Record, decode, digest_only, encode, identify, texts
+from guest_stub.records import (
+    DIGEST_ONLY,
+    FORMAT,
+    Record,
+    changed_ns,
+    decode,
+    digest_only,
+    encode,
+    identify,
+    texts,
+)
 
 FILE = FileId(65024, 4711, 1234, 1_700_000_000_123_456_789, 1_700_000_001_987_654_321)
 STAMP_BYTES = 25
@@ -105,3 +115,9 @@ def test_every_file_has_an_identity(numbers: tuple[int, int, int, int, int]) -> 
 def test_each_field_of_the_identity_shows(field: str) -> None:
     """A file that differs in any field differs in key or stamp."""
     assert identify(FILE._replace(**{field: getattr(FILE, field) + 1})) != identify(FILE)
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_a_stamp_tells_when_its_file_was_changed(ctime_ns: int) -> None:
+    """Also before the epoch; the time that its owner may set is another."""
+    assert changed_ns(identify(FILE._replace(ctime_ns=ctime_ns, mtime_ns=0))[1]) == ctime_ns

@@ -22,6 +22,14 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
     assert (plain.svm, plain.store.directory, plain.store.map_bytes) == ("unix:/file", Path("/file"), 3 << 20)
 
 
+def test_the_quarantine_is_beside_the_decisions(tmp_path: Path) -> None:
+    """Its bounds are those that are set."""
+    (tmp_path / "stub.toml").write_text("quarantine_mib = 3\nquarantine_days = 4\n")
+    setup = prepare(parse(["status", "--config", str(tmp_path / "stub.toml"), "--state", "/option"]), {})
+    assert setup.quarantine.directory == Path("/option/quarantine")
+    assert (setup.quarantine.bounds.bytes, setup.quarantine.bounds.days) == (3 << 20, 4)
+
+
 def test_the_stub_introduces_itself(tmp_path: Path) -> None:
     """Version, system, boot and host stand in its labels."""
     setup = prepare(parse(["status", "--state", str(tmp_path)]), {})

@@ -1,0 +1,92 @@
+"""`guest-stub run`: protects this machine until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+
+from guest_stub.cli.setup import Setup
+from guest_stub.config import ConfigError
+from guest_stub.decisions import Decisions
+from guest_stub.journal import Journal
+from guest_stub.limits import raise_open_files
+from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
+from guest_stub.on_access.policy import Mode
+from guest_stub.on_access.protecting import Protection
+from guest_stub.on_access.settings import AccessSettings
+from guest_stub.remediation.quarantine import Quarantine
+from guest_stub.service import Service
+from guest_stub.standing import StandingLine
+from guest_stub.svm_link.values import LinkListener
+
+
+async def run(options: Namespace, setup: Setup) -> int:
+    """Protect as the options and settings say; 0 when told to stop, 2 when nothing can be watched any more.
+
+    Raises ConfigError, FanotifyUnavailable, StateRefused, remediation.done.Refused and OSError.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="guest-stub: %(message)s")
+    log = logging.getLogger("guest-stub")
+    settings = settings_of(options, setup)
+    check_mounted(options.watch)
+    raise_open_files()
+    service = Service(os.environ)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        decisions = stack.enter_context(closing(Decisions(setup.store)))
+        journal = stack.enter_context(closing(Journal(setup.store.directory)))
+        listeners: list[LinkListener] = []
+        line = StandingLine(setup.svm, setup.labels, listeners)
+        quarantine = stack.enter_context(closing(Quarantine(setup.quarantine)))
+        protection = Protection(settings, line, (decisions, journal, quarantine))
+        listeners.extend([protection.keeper, protection])
+        linking = loop.create_task(line.run())
+        stack.callback(linking.cancel)
+
+        def ready() -> None:
+            log.info("protecting: %s", settings.mode)
+            service.ready()
+
+        living = loop.create_task(service.live())
+        stack.callback(living.cancel)
+        protecting = loop.create_task(protection.run(stack, ready))
+        stopping = loop.create_task(stop.wait())
+        done, _ = await asyncio.wait({protecting, stopping, linking}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        service.stopping()
+        if protecting in done:
+            log.error("%s", protecting.result())
+            return 2
+        if linking in done:  # a fault of this stub's: let it be seen
+            linking.result()
+            return 2
+        log.info("%s", ", ".join(f"{name} {count}" for name, count in protection.figures().items()))
+        protecting.cancel()
+        await asyncio.gather(protecting, return_exceptions=True)
+    return 0
+
+
+def settings_of(options: Namespace, setup: Setup) -> AccessSettings:
+    """The settings in force: what the command line names wins."""
+    settings = setup.settings.on_access
+    if options.mode:
+        settings = replace(settings, mode=Mode(options.mode))
+    return replace(settings, watch=tuple(options.watch)) if options.watch else settings
+
+
+def check_mounted(points: Iterable[str]) -> None:
+    """Refuse what was named on the command line and is no mount point. Raises ConfigError."""
+    mounted = {mount.point for mount in parse_mounts(MOUNTINFO.read_bytes())}
+    for point in points:
+        if point not in mounted:
+            raise ConfigError(
+                f"--watch {point}: nothing is mounted there: name a mount point, as findmnt lists them"
+            )

@@ -1,0 +1,110 @@
+"""What was let through while nobody could say what it is; looked at when an SVM is back.
+
+Lines of JSON, written as they come, so that a killed stub loses none: {"path": hexadecimal, "at",
+"operation"}. While they are replayed they stand in a file of their own, and what is noted meanwhile in a new
+one; a replay that is broken off begins anew. Bounded in lines and bytes: what is more is counted and said.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+FILE: Final = "journal"
+REPLAYED: Final = "journal.replaying"
+MOST_ENTRIES: Final = 20_000
+MOST_BYTES: Final = 16 << 20
+_MOST_LINE_BYTES: Final = 16 << 10
+
+
+class Entry(NamedTuple):
+    """A file that was let through. at: seconds since the epoch. operation: what was done with it."""
+
+    path: str
+    at: float
+    operation: str
+
+
+class Journal:
+    """One directory's. lost: entries for which there was no room, no disk, or whose path is too long."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take up what an earlier run left. Raises OSError."""
+        self.lost = 0
+        self._path = directory / FILE
+        self._replayed = directory / REPLAYED
+        self._noted: set[int] = set()  # the same file over and over is one entry
+        self._file = self._path.open("ab", buffering=0)
+        os.fchmod(self._file.fileno(), 0o600)
+        self._entries, self._whole = _count(self._path, os.fstat(self._file.fileno()).st_size)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to replay."""
+        return self._file.tell() > 0 or self._replayed.exists()
+
+    def note(self, entry: Entry, name: int) -> None:
+        """Keep an entry, unless it is kept already. name: stands for the file as it is. Raises nothing."""
+        if name in self._noted or not entry.path:
+            return
+        fields = {"path": os.fsencode(entry.path).hex(), "at": entry.at, "operation": entry.operation}
+        line = json.dumps(fields).encode() + b"\n"
+        if len(line) > _MOST_LINE_BYTES or not self._write(line):
+            self.lost += 1
+        else:
+            self._noted.add(name)
+
+    def _write(self, line: bytes) -> bool:
+        """Whether there was room for it; what was cut off before it gets a line of its own."""
+        line = line if self._whole else b"\n" + line
+        try:
+            if self._entries >= MOST_ENTRIES or self._file.tell() >= MOST_BYTES:
+                return False
+            written = self._file.write(line)
+        except OSError:
+            return False
+        self._whole = written == len(line)
+        self._entries += self._whole
+        return self._whole
+
+    def replay(self) -> Iterator[Entry]:
+        """Yield what was kept; when the last one was taken, all of them are done."""
+        if not self._replayed.exists():
+            if not self._file.tell():
+                return
+            os.replace(self._path, self._replayed)
+            self._file.close()
+            self._file = self._path.open("ab", buffering=0)
+            self._noted.clear()
+            self._entries, self._whole = 0, True
+        with self._replayed.open("rb") as lines:
+            while line := lines.readline(_MOST_LINE_BYTES):
+                entry = _parse(line)
+                if entry is not None:
+                    yield entry
+        self._replayed.unlink()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _parse(line: bytes) -> Entry | None:
+    """Take a line apart; None for one of no sense, as the last one of a killed stub."""
+    try:
+        fields = json.loads(line)
+        path = os.fsdecode(bytes.fromhex(fields["path"]))
+        entry = Entry(path, float(fields["at"]), str(fields["operation"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return None if "\0" in path else entry
+
+
+def _count(path: Path, size: int) -> tuple[int, bool]:
+    """How many lines an earlier run left, and whether the last one is whole."""
+    entries, last = 0, b"\n"
+    with path.open("rb") as left:
+        while size > 0 and (piece := left.read(min(size, 1 << 16))):
+            entries, last, size = entries + piece.count(b"\n"), piece[-1:], size - len(piece)
+    return entries, last == b"\n"

@@ -1,0 +1,1 @@
+"""Protection of files as they are opened."""

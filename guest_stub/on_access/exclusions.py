@@ -1,0 +1,69 @@
+"""What is let through unasked, because the settings say so.
+
+A path says something only where everybody sees the same under it. Whoever has a mount namespace of his own,
+which any user may make, sees what he likes at any path: so nothing is excluded that was opened, or runs, by
+way of a mount which this process does not have.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from guest_stub.excludes import Excludes
+from guest_stub.mounts import mount_of
+from guest_stub.on_access.answering import path_of
+from guest_stub.on_access.coverage import MOUNTINFO, Mount, parse_mounts
+
+_NAMESPACE = "ns/mnt"
+
+
+class Exclusions:
+    """Files by globs, as in excludes.Excludes, and processes by the path of their program."""
+
+    def __init__(self, globs: Sequence[str], programs: Sequence[str], proc: Path = Path("/proc")) -> None:
+        """programs: absolute paths."""
+        self._globs = Excludes(globs)
+        self._programs = frozenset(programs)
+        self._proc = proc
+        self._mounts: frozenset[str] = frozenset()
+        self.mounts_are(parse_mounts(MOUNTINFO.read_bytes()))
+
+    def mounts_are(self, mounts: Iterable[Mount]) -> None:
+        """Which mounts there are from now on."""
+        self._mounts = frozenset(mount.number for mount in mounts)
+
+    def match(self, fd: int, pid: int) -> bool:
+        """Whether what this process does with this open file is nobody's business."""
+        if self._programs and self._program(pid) in self._programs:
+            return True
+        if not self._globs or not self._is_ours(fd):
+            return False
+        # A directory that is left out is left out with all that is in it.
+        path = path_of(fd)
+        while path not in ("", "/"):
+            directory, _, name = path.rpartition("/")
+            if self._globs.match(directory, name):
+                return True
+            path = directory
+        return False
+
+    def _is_ours(self, fd: int) -> bool:
+        """Whether a file was opened by way of a mount of this process."""
+        try:
+            return mount_of(fd) in self._mounts
+        except OSError:
+            return False
+
+    def _program(self, pid: int) -> str:
+        """The path of a process's program, "" where that says nothing."""
+        process = self._proc / str(pid)
+        try:
+            if os.readlink(process / _NAMESPACE) != os.readlink(self._proc / "self" / _NAMESPACE):
+                return ""
+            fd = os.open(process / "exe", os.O_PATH | os.O_CLOEXEC)
+        except OSError:  # it is gone, or a thread of the kernel
+            return ""
+        try:
+            return path_of(fd) if self._is_ours(fd) else ""
+        finally:
+            os.close(fd)

@@ -1,0 +1,186 @@
+"""What an open file is: hashed off the loop, asked about in batches, looked at again before it counts."""
+
+import asyncio
+import errno
+import os
+from concurrent.futures import Executor
+from dataclasses import replace
+from threading import Lock
+from typing import NamedTuple, Protocol
+
+from guest_stub.decision import FileId
+from guest_stub.hashing import HashLimits, HashResult, hash_open
+from guest_stub.outcome import OPEN, Outcome
+from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.question import Question
+from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer, Purpose
+
+MAX_LOOKS = 3  # at a file that changes meanwhile
+MAX_BATCH = 256
+USUAL_MAX_BYTES = 256 << 20  # where no SVM has said how much it takes
+_NO_SVM = LinkAnswer(Outcome.NO_SVM, reason="no SVM answers")
+
+
+class Links(Protocol):
+    """The way to the SVM. `standing.StandingLine` is it."""
+
+    @property
+    def current(self) -> SvmLink | None:
+        """The link in use, None while there is none."""
+
+
+class Judged(NamedTuple):
+    """What became of a file. sha256: b"" where it could not be read. file: what it was when it was read."""
+
+    answer: LinkAnswer
+    sha256: bytes
+    file: FileId
+
+
+class HeldFile:
+    """An open file that several threads use: none of them ever meets another file under its number.
+
+    fd: for the loop alone, which closes it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Hold a duplicate; `fd` stays the caller's. Raises OSError."""
+        self.fd = os.dup(fd)
+        self._lock = Lock()
+
+    def dup(self) -> int:
+        """Return a descriptor of the caller's own. Raises OSError where the file was let go of."""
+        with self._lock:
+            if self.fd < 0:
+                raise OSError(errno.EBADF, "nobody waits for this file any more")
+            return os.dup(self.fd)
+
+    def hashed(self, limits: HashLimits) -> HashResult:
+        """Hash it; for a thread."""
+        try:
+            fd = self.dup()
+        except OSError as error:
+            return HashResult(None, b"", Outcome.UNREADABLE, error.strerror or str(error))
+        try:
+            return hash_open(fd, replace(limits, stop=lambda: self.fd < 0))
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Let go of it, the first time; a thread that still hashes it ends."""
+        with self._lock:
+            if self.fd >= 0:
+                os.close(self.fd)
+                self.fd = -1
+
+
+class _Asked(NamedTuple):
+    sha256: bytes
+    content: FileContent
+    seconds: float
+    answered: asyncio.Future[LinkAnswer]
+
+
+class Judge:
+    """Serves one event loop. hashing: the threads that read."""
+
+    def __init__(self, links: Links, hashing: Executor, purpose: Purpose) -> None:
+        """purpose: why it is asked."""
+        self._links = links
+        self._hashing = hashing
+        self._purpose = purpose
+        self._gathered: list[_Asked] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def judge(self, held: HeldFile, file: FileId, sha256: bytes, seconds: float) -> Judged:
+        """Return what a file is, within `seconds`. Raises nothing but cancellation.
+
+        held: stays the caller's. sha256: of the file as it is, b"" where it is not known.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(MAX_LOOKS):
+                    judged = await self._look(held, file, sha256, seconds)
+                    now = FileId.of(os.fstat(held.fd))
+                    if now == judged.file and judged.answer.outcome is not Outcome.CHANGED:
+                        return judged
+                    file, sha256 = now, b""
+                return Judged(LinkAnswer(Outcome.CHANGED, reason="changes again and again"), b"", file)
+        except TimeoutError:
+            return Judged(LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time"), sha256, file)
+        except OSError as error:
+            return Judged(LinkAnswer(Outcome.UNREADABLE, reason=error.strerror or str(error)), b"", file)
+
+    async def ask(self, sha256: bytes, seconds: float) -> LinkAnswer:
+        """What the SVM knows of a content that it cannot be shown. Raises nothing but cancellation."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ask(sha256, FileContent(0, b"", _nothing), seconds)
+        except TimeoutError:
+            return LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time")
+
+    async def _look(self, held: HeldFile, file: FileId, sha256: bytes, seconds: float) -> Judged:
+        if not sha256:
+            link = self._links.current
+            limits = HashLimits(USUAL_MAX_BYTES if link is None else link.policy.max_file_bytes)
+            hashed = await asyncio.get_running_loop().run_in_executor(self._hashing, held.hashed, limits)
+            file, sha256 = hashed.file or file, hashed.sha256
+            if hashed.problem is not None:
+                return Judged(LinkAnswer(hashed.problem, reason=hashed.reason), b"", file)
+        content = FileContent(file.size, b"", held.dup)
+        return Judged(await self._ask(sha256, content, seconds), sha256, file)
+
+    async def _ask(self, sha256: bytes, content: FileContent, seconds: float) -> LinkAnswer:
+        loop = asyncio.get_running_loop()
+        asked = _Asked(sha256, content, seconds, loop.create_future())
+        self._gathered.append(asked)
+        if len(self._gathered) == 1:
+            loop.call_soon(self._send)  # with all that is ready in this turn of the loop
+        return await asked.answered
+
+    def _send(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        link = self._links.current
+        most = MAX_BATCH if link is None else min(MAX_BATCH, link.policy.max_batch)
+        for first in range(0, len(gathered), most):
+            some = gathered[first : first + most]
+            if link is None:
+                _answer_all(some, _NO_SVM)
+                continue
+            task = asyncio.get_running_loop().create_task(self._question(link, some))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _question(self, link: SvmLink, some: list[_Asked]) -> None:
+        try:
+            budget = max(asked.seconds for asked in some)
+            batch = Batch(
+                [each.sha256 for each in some], self._purpose, budget, lambda index: some[index].content
+            )
+            question = await link.check(batch)
+            _take_first(question, some)
+            async for ended in question.settled():
+                for index, answer in ended:
+                    _resolve(some[index], answer)
+        finally:
+            _answer_all(some, _NO_SVM)  # whom an error left
+
+
+def _nothing() -> int:
+    raise FileNotFoundError(errno.ENOENT, "its content is not here")
+
+
+def _take_first(question: Question, some: list[_Asked]) -> None:
+    for index, asked in enumerate(some):
+        if question.outcomes[index] not in OPEN:
+            _resolve(asked, question.answer(index))
+
+
+def _answer_all(some: list[_Asked], answer: LinkAnswer) -> None:
+    for asked in some:
+        _resolve(asked, answer)
+
+
+def _resolve(asked: _Asked, answer: LinkAnswer) -> None:
+    if not asked.answered.done():
+        asked.answered.set_result(answer)

@@ -1,0 +1,308 @@
+"""`guest-stub run`: the parts of on-access protection, wired together for the life of the daemon."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+
+from guest_stub.console import printable
+from guest_stub.decision import FileId
+from guest_stub.decisions import Decisions
+from guest_stub.journal import Journal
+from guest_stub.keeping import Keeper
+from guest_stub.mounts import file_system_of
+from guest_stub.on_access.acting import Acting
+from guest_stub.on_access.afterwards import Afterwards
+from guest_stub.on_access.answering import respond
+from guest_stub.on_access.catching_up import CatchingUp
+from guest_stub.on_access.coverage import Coverage, MountChanges, parse_mounts
+from guest_stub.on_access.exclusions import Exclusions
+from guest_stub.on_access.fanotify import (
+    CLOSE_WRITE,
+    OPEN,
+    OPEN_EXEC_PERM,
+    OPEN_PERM,
+    OVERFLOW,
+    PERMISSION,
+    Event,
+    Group,
+)
+from guest_stub.on_access.gate import Equipment, Gate
+from guest_stub.on_access.judging import Judge, Judged
+from guest_stub.on_access.memory import Memory
+from guest_stub.on_access.passing import Passing
+from guest_stub.on_access.policy import Mode
+from guest_stub.on_access.reader import Reader
+from guest_stub.on_access.replaying import Replaying
+from guest_stub.on_access.reporting import Reporter
+from guest_stub.on_access.settings import AccessSettings
+from guest_stub.on_access.undoing import Undoing
+from guest_stub.remediation.quarantine import Quarantine
+from guest_stub.standing import StandingLine
+from guest_stub.svm_link.values import Purpose
+
+RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
+SWITCH_SECONDS = 0.0005  # that one thread may keep the interpreter from the one which answers
+log = logging.getLogger("guest-stub")
+
+_ASKED = {
+    Mode.BLOCK_OPEN: OPEN_PERM | OPEN_EXEC_PERM,
+    Mode.BLOCK_EXEC: OPEN_EXEC_PERM,
+    Mode.NOTIFY: 0,
+}
+
+
+class Protection:
+    """Serves one event loop; a LinkListener."""
+
+    def __init__(
+        self,
+        settings: AccessSettings,
+        line: StandingLine,
+        store: tuple[Decisions, Journal, Quarantine],
+    ) -> None:
+        """Nothing is watched yet; the store stays the caller's. Raises FanotifyUnavailable."""
+        decisions, journal, quarantine = store
+        self._settings = settings
+        self._policy = settings.policy
+        self._line = line
+        self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[str] = self._loop.create_future()
+        self._asking = Group(asks=True)
+        self._telling = Group(asks=False)
+        self._hashing = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hash")
+        self._kinds: dict[int, bool] = {}
+        self._unread = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.exclusions = Exclusions(settings.exclude, settings.exclude_programs)
+        self.keeper = Keeper(decisions)
+        self.passing = Passing(self._asking)
+        self._untold = Passing(self._telling, OPEN)
+        self.memory = Memory(
+            (decisions, self.keeper), lambda: line.generation, self._reliable, self._policy.stale_grace
+        )
+        judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
+        self.reporter = Reporter()
+        self.replaying = Replaying(journal, judge, self.reporter)
+        self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
+        self.acting = Acting(self._policy.action, quarantine, self.reporter)
+        again = Judge(line, self._hashing, Purpose.ON_DEMAND)
+        self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
+        self._have_told()
+        self.gate = Gate(
+            Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
+        )
+        self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
+        self.coverage = Coverage(self._watch, settings.watches)
+        self._reader = Reader(
+            {self._asking.fileno(): self._asking, self._telling.fileno(): self._telling},
+            lambda events: self._from_thread(self._take, events),
+            lambda why: self._from_thread(self._unopened, why),
+            lambda why: self._from_thread(self._fail, why),
+        )
+
+    def _have_told(self) -> None:
+        """Have each part be told what the reporter hears of."""
+        self.reporter.let_through = self.replaying.note
+        self.reporter.unknown = self.replaying.note_written
+        self.reporter.on_missed = self.catching_up.missed
+        self.reporter.on_detection = self._detected
+
+    async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:
+        """Protect until cancelled, or until that is not possible any more: then return why."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel asks for a lease back
+        stack.callback(self._hashing.shutdown, wait=False, cancel_futures=True)
+        stack.callback(self.reporter.close)
+        stack.push_async_callback(self.keeper.close)
+        stack.push_async_callback(self._end_tasks)
+        stack.push_async_callback(self.acting.close)
+        stack.push_async_callback(self.undoing.close)
+        stack.callback(self._telling.close)
+        stack.callback(self._asking.close)
+        stack.push_async_callback(self.afterwards.close)
+        stack.push_async_callback(self.gate.close)
+        self.acting.prepare()
+        self._reader.start()
+        stack.callback(self._reader.stop)
+        mounts = MountChanges()
+        stack.callback(mounts.close)
+        self._line.on_link.append(self._linked)
+        stack.push_async_callback(self.replaying.close)
+        stack.push_async_callback(self.catching_up.close)
+        self._loop.add_reader(mounts.fileno(), lambda: self._look(mounts))
+        stack.callback(self._loop.remove_reader, mounts.fileno())
+        self._look(mounts)
+        self._say_unwatched()
+        self.acting.begin()
+        self._have_done(self._retry())
+        ready()
+        return await self.failed
+
+    def _have_done(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_tasks(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _retry(self) -> None:
+        """Look now and then at what nobody could say while an SVM was there, but had no room, say."""
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if self._line.current is not None:
+                self.replaying.begin()
+
+    def _roots(self) -> list[str]:
+        return [mount.point for mount in self.coverage.watched.values()]
+
+    def figures(self) -> dict[str, int]:
+        """What was done so far."""
+        return {
+            **self.gate.counts,
+            "passed_over": self.passing.passed + self._untold.passed,
+            **self.afterwards.counts,
+            **self.replaying.counts,
+            "walks": self.catching_up.walks,
+            **self.acting.counts,
+            **self.undoing.counts,
+            "unread": self._unread,
+        }
+
+    def _linked(self) -> None:
+        log.info("the SVM answers")
+        self.replaying.begin()
+        if self._undoes:
+            self.undoing.linked()
+
+    @property
+    def _undoes(self) -> bool:
+        return self._settings.restore_on_clean and self.acting.prepared
+
+    def generation_changed(self, _generation: int) -> None:
+        """See LinkListener: what earlier signatures let through is asked about again after the grace."""
+        if self.memory.heard():
+            self._loop.call_later(self._policy.stale_grace, self._watch_all_again)
+
+    def revoked(self, digests: list[bytes]) -> None:
+        """See LinkListener: these are asked about again, from now on, and what was done is undone."""
+        self.memory.doubt(digests)
+        self._watch_all_again()
+        self._have_done(self._forgotten(digests))
+        if self._undoes:
+            self.undoing.revoked(digests)
+
+    async def _forgotten(self, digests: list[bytes]) -> None:
+        """Trust what comes on these contents when the store has forgotten what it knew."""
+        await self.keeper.caught_up()
+        self.memory.trust(digests)
+
+    def events_kept(self, journal: bytes, up_to: int) -> None:
+        """See LinkListener: this daemon sends no events yet."""
+
+    def lost(self, why: str) -> None:
+        """See LinkListener."""
+        log.warning("the SVM is gone: %s", printable(why))
+
+    def pass_over(self, fd: int, file: FileId) -> None:
+        """See afterwards.Marks."""
+        if self._tells_opens:
+            self._untold.pass_over(fd, file)
+
+    def changed(self, fd: int) -> None:
+        """See afterwards.Marks."""
+        self.passing.watch_again(fd)
+        self._untold.watch_again(fd)
+
+    def _watch_all_again(self) -> None:
+        self.passing.watch_all_again()
+        self._untold.watch_all_again()
+
+    def _detected(self, fd: int, judged: Judged) -> None:
+        if self._policy.acts_on(judged.answer.outcome):
+            self.acting.act(fd, judged)
+
+    @property
+    def _tells_opens(self) -> bool:
+        """Whether opens that nobody waits for are looked at afterwards."""
+        return not _ASKED[self._policy.mode] & OPEN_PERM
+
+    def _watch(self, point: str) -> None:
+        """Have a file system watched."""
+        asked = _ASKED[self._policy.mode]
+        if asked:
+            self._asking.watch_file_system(point, asked)
+        self._telling.watch_file_system(point, CLOSE_WRITE | OPEN if self._tells_opens else CLOSE_WRITE)
+
+    def _look(self, mounts: MountChanges) -> None:
+        """Watch what there is now."""
+        table = mounts.read()
+        self._kinds.clear()  # before anything new is watched: a number may be another file system's by now
+        self.exclusions.mounts_are(parse_mounts(table))
+        before = self.coverage.failed
+        for mount in self.coverage.look(table):
+            log.info("watching %s (%s)", printable(mount.point), mount.kind)
+        for point, why in self.coverage.failed.items():
+            if before.get(point) != why:
+                log.error("%s is not watched: %s", printable(point), why)
+
+    def _say_unwatched(self) -> None:
+        """Nobody is to believe that he is protected where he is not."""
+        points = {*self._roots(), *self.coverage.failed}
+        for point in self._settings.watch:
+            if point not in points:
+                log.warning("nothing is mounted at %s: it is watched when something is", printable(point))
+        if not self._settings.watch and not points:
+            log.error("nothing is watched: see guest-stub doctor")
+
+    def _take(self, events: list[Event]) -> None:
+        """Take what the reader brings, on the loop; a fault at one of them is not the others'."""
+        for event in events:
+            try:
+                self._take_one(event)
+            except Exception:
+                log.exception("an event could not be taken as it should")
+
+    def _take_one(self, event: Event) -> None:
+        if event.mask & OVERFLOW:
+            self.afterwards.overflow("the kernel's queue of events was full")
+        elif self.exclusions.match(event.fd, event.pid):
+            self._let_go(event)
+        elif event.mask & PERMISSION:
+            self.gate.event(event)
+        else:
+            self.afterwards.event(event)
+
+    def _let_go(self, event: Event) -> None:
+        if event.mask & PERMISSION:
+            respond(self._asking, event, True)
+        else:
+            os.close(event.fd)
+
+    def _unopened(self, why: str) -> None:
+        """The kernel could open no file for an event, and has refused whoever waited for its answer."""
+        self._unread += 1
+        self.reporter.missed(f"an event could not be read: {why}")
+
+    def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        # Where the loop is closed, so are, in a moment, the groups, and the kernel allows.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _fail(self, why: str) -> None:
+        if not self.failed.done():
+            self.failed.set_result(why)
+
+    def _reliable(self, fd: int, device: int) -> bool:
+        known = self._kinds.get(device)
+        if known is None:
+            known = self._kinds[device] = file_system_of(fd).reliable
+        return known

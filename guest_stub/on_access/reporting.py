@@ -1,0 +1,158 @@
+"""What the daemon says: a line for each thing that matters, and one for many that are alike."""
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from guest_stub.console import printable
+from guest_stub.on_access.answering import Waiting, path_of
+from guest_stub.on_access.judging import HeldFile, Judged
+from guest_stub.on_access.policy import FailMode
+from guest_stub.outcome import DETECTIONS
+from guest_stub.remediation.done import Done, Result
+from guest_stub.remediation.quarantine import Restored
+
+LINES_A_SECOND: Final = 20  # of one kind; of the rest it is said how many they were
+_DONE = frozenset({Result.QUARANTINED, Result.DELETED})
+_UNDONE = "nothing was done with it"
+log = logging.getLogger("guest-stub")
+
+
+class Throttle:
+    """Lines of several kinds, so that none fills the log. Serves one event loop."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self._said: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def line(self, kind: str, level: int, text: str) -> None:
+        """Say a line, or count it. kind: in the plural, what such lines are about."""
+        self._said[kind] += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(1.0, self.sum_up)
+        if self._said[kind] <= LINES_A_SECOND:
+            log.log(level, "%s", text)
+
+    def sum_up(self) -> None:
+        """Say what was counted, and begin anew."""
+        self._timer = None
+        for kind, count in self._said.items():
+            if count > LINES_A_SECOND:
+                log.warning("and %d more %s in the last second", count - LINES_A_SECOND, kind)
+        self._said.clear()
+
+    def close(self) -> None:
+        """Say what was counted."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self.sum_up()
+
+
+class Reporter:
+    """The Reports of all parts. let_through: told of what had no verdict, and unknown of what was written and
+    had none. on_missed: told that files were written which nobody looked at. on_detection: told the
+    descriptor of each file that was detected, which stays open until it returns.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was reported yet."""
+        self.counts = dict.fromkeys(("blocked", "found", "fell_back", "missed"), 0)
+        self.on_missed: Callable[[], None] = lambda: None
+        self.let_through: Callable[[Waiting], None] = lambda _waiting: None
+        self.unknown: Callable[[HeldFile], None] = lambda _held: None
+        self.on_detection: Callable[[int, Judged], None] = lambda _fd, _judged: None
+        self._throttle = Throttle()
+
+    def blocked(self, waiting: Waiting, judged: Judged) -> None:
+        """See gate.Reports."""
+        how = f"{waiting.operation} by process {waiting.event.pid}"
+        self._detection("blocked", waiting.event.fd, judged, how)
+
+    def reported(self, waiting: Waiting, judged: Judged) -> None:
+        """See gate.Reports."""
+        how = f"{waiting.operation} by process {waiting.event.pid} was let through, as the settings say"
+        self._detection("found", waiting.event.fd, judged, how)
+
+    def fell_back(self, waiting: Waiting, mode: FailMode, why: str) -> None:
+        """See gate.Reports."""
+        self.counts["fell_back"] += 1
+        if mode is FailMode.ALLOW:
+            self.let_through(waiting)
+        self._throttle.line(
+            "answers without a verdict",
+            logging.WARNING,
+            f"no verdict: {waiting.operation} of {printable(waiting.path())} by process {waiting.event.pid} "
+            f"was answered with {mode}: {printable(why)}",
+        )
+
+    def looked_at(self, held: HeldFile, judged: Judged) -> None:
+        """See afterwards.Reports."""
+        if judged.answer.outcome in DETECTIONS:
+            self._detection("found", held.fd, judged, "looked at afterwards")
+
+    def unanswered(self, held: HeldFile, judged: Judged) -> None:
+        """See afterwards.Reports."""
+        self.unknown(held)
+        why = judged.answer.reason or judged.answer.outcome.name
+        self._throttle.line(
+            "written files without a verdict",
+            logging.WARNING,
+            f"no verdict: {printable(path_of(held.fd))} will be looked at later: {printable(why)}",
+        )
+
+    def missed(self, why: str) -> None:
+        """See afterwards.Reports."""
+        self.counts["missed"] += 1
+        self.on_missed()
+        self._throttle.line("missed files", logging.ERROR, f"a written file was not looked at: {why}")
+
+    def done(self, judged: Judged, done: Done) -> None:
+        """See acting.Reports."""
+        path, threat = printable(os.fsdecode(done.path)), printable(judged.answer.threat)
+        said = f"{done.result} {path}: {threat}" if done.result in _DONE else f"{path}: {threat}: {_UNDONE}"
+        entry = f"; guest-stub quarantine show {done.entry}" if done.entry else ""
+        names = f"; {done.other_names} other names lead to it" if done.other_names else ""
+        names += ", which is empty now" if done.emptied and done.other_names else ""
+        reason = f": {printable(done.reason)}" if done.reason else ""
+        level = logging.WARNING if done.result in _DONE else logging.ERROR
+        self._throttle.line("actions", level, f"{said}{reason}{names}{entry}")
+        for sentence in done.dropped:
+            self.tidied(sentence)
+
+    def left(self, path: str, why: str) -> None:
+        """See acting.Reports."""
+        self._throttle.line("actions", logging.ERROR, f"{printable(path)}: {_UNDONE}: {printable(why)}")
+
+    def tidied(self, sentence: str) -> None:
+        """See acting.Reports."""
+        self._throttle.line("words on the quarantine", logging.WARNING, f"quarantine: {sentence}")
+
+    def restored(self, restored: Restored) -> None:
+        """See undoing.Reports."""
+        path = printable(os.fsdecode(restored.entry.path))
+        if restored.problem:
+            said = f"{path} is clean and could not be restored: {printable(restored.problem)}"
+            self._throttle.line("restored files", logging.ERROR, f"{said}; see guest-stub quarantine list")
+            return
+        left = "".join(f"; {printable(sentence)}" for sentence in restored.left)
+        said = f"restored {path}: SHA-256 {restored.entry.judged.sha256.hex()} is clean now{left}"
+        self._throttle.line("restored files", logging.WARNING, said)
+
+    def _detection(self, what: str, fd: int, judged: Judged, how: str) -> None:
+        self.counts[what] += 1
+        answer = judged.answer
+        self._throttle.line(
+            "detections",
+            logging.WARNING,
+            f"{what} {printable(path_of(fd))}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
+            f"SHA-256 {judged.sha256.hex()}; {how}",
+        )
+        self.on_detection(fd, judged)
+
+    def close(self) -> None:
+        """Say what was counted."""
+        self._throttle.close()

@@ -1,0 +1,86 @@
+"""Restores what turned out to be clean: a verdict was revoked, and who is asked again says so.
+
+When a verdict is revoked, its file comes back if the SVM now calls it clean or finds nothing in it. What
+was revoked while no SVM was there is asked about when one is: then only what somebody vouches for comes
+back, since that SVM may know less than the one which found something.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Protocol
+
+from guest_stub.outcome import Outcome
+from guest_stub.remediation.facts import Entry
+from guest_stub.remediation.quarantine import Quarantine, Restored
+from guest_stub.svm_link.values import LinkAnswer
+
+SECONDS = 60.0  # that an answer may take
+VOUCHED = frozenset({Outcome.CLEAN})
+HARMLESS = frozenset({Outcome.CLEAN, Outcome.NOT_DETECTED})
+
+
+class Asks(Protocol):
+    """Who asks the SVM. `judging.Judge` is it."""
+
+    async def ask(self, sha256: bytes, seconds: float) -> LinkAnswer:
+        """What is known of a content that cannot be shown."""
+
+
+class Reports(Protocol):
+    """Who is told. Called on the loop; must not raise."""
+
+    def restored(self, restored: Restored) -> None:
+        """A file came back, or could not."""
+
+
+class Undoing:
+    """Serves one event loop. counts: files that came back."""
+
+    def __init__(self, quarantine: Quarantine, executor: Executor, asks: Asks, reports: Reports) -> None:
+        """executor: a thread; the quarantine and it stay the caller's."""
+        self.counts = dict.fromkeys(("restored",), 0)
+        self._quarantine = quarantine
+        self._executor = executor
+        self._asks = asks
+        self._reports = reports
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def revoked(self, digests: Iterable[bytes]) -> None:
+        """Verdicts on these contents are no more what they were."""
+        wanted = frozenset(digests)
+        self._begin(lambda sha256: sha256 in wanted, HARMLESS)
+
+    def linked(self) -> None:
+        """An SVM is there, after there was none."""
+        self._begin(lambda _: True, VOUCHED)
+
+    def _begin(self, wanted: Callable[[bytes], bool], enough: frozenset[Outcome]) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask(wanted, enough))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, wanted: Callable[[bytes], bool], enough: frozenset[Outcome]) -> None:
+        loop = asyncio.get_running_loop()
+        held = await loop.run_in_executor(self._executor, self._digests)
+        for sha256 in filter(wanted, held):
+            answer = await self._asks.ask(sha256, SECONDS)
+            if answer.outcome not in enough:
+                continue
+            for restored in await loop.run_in_executor(self._executor, self._quarantine.release, sha256):
+                self.counts["restored"] += not restored.problem
+                self._reports.restored(restored)
+
+    def _digests(self) -> list[bytes]:
+        """What is in the quarantine; for a thread."""
+        if not self._quarantine.in_use():
+            return []
+        entries = self._quarantine.entries()
+        return sorted({entry.judged.sha256 for entry in entries if isinstance(entry, Entry)})
+
+    async def close(self) -> None:
+        """Ask no more."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

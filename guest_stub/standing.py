@@ -1,0 +1,91 @@
+"""The line to the SVM for the life of a daemon: opened again for as long as it takes, never in a stampede."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+
+from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.values import HelloLabels, LinkListener
+
+OPEN_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 0.2  # before trying again; doubles each time
+LONGEST_PAUSE_SECONDS = 30.0
+_chance = SystemRandom().random
+
+
+class StandingLine:
+    """One link after the other. Serves one event loop; it is its own LinkListener, for `listeners`.
+
+    generation: the SVM's, as it was said last; 0 until then. why: there is no link, "" while there is one.
+    """
+
+    def __init__(self, target: str, labels: HelloLabels, listeners: Sequence[LinkListener]) -> None:
+        """Nothing is opened yet."""
+        self.generation = 0
+        self.why = "no SVM has answered yet"
+        self.on_link: list[Callable[[], None]] = []  # told of each new one
+        self._target = target
+        self._labels = labels
+        self._listeners = listeners
+        self._link: SvmLink | None = None
+
+    @property
+    def current(self) -> SvmLink | None:
+        """The link in use, None while there is none."""
+        return self._link
+
+    async def run(self) -> None:
+        """Keep a link open until cancelled."""
+        attempts = 0
+        while True:
+            try:
+                link = await SvmLink.open(self._target, self._labels, OPEN_SECONDS, self)
+            except SvmUnreachable as problem:
+                self.why = str(problem)
+                await asyncio.sleep(pause_before(attempts, _chance))
+                attempts += 1
+                continue
+            attempts = 0
+            try:
+                await self._use(link)
+            finally:
+                self._link = None
+                await link.close()
+            # Hundreds of guests lose their SVM in the same moment: they come back one by one.
+            await asyncio.sleep(pause_before(2, _chance))
+
+    async def _use(self, link: SvmLink) -> None:
+        """Tell of a link, and wait until it is lost."""
+        self._link, self.why = link, ""
+        self.generation_changed(link.generation)
+        for told in self.on_link:
+            told()
+        await link.lost.wait()
+
+    def generation_changed(self, generation: int) -> None:
+        """See LinkListener."""
+        self.generation = generation
+        for listener in self._listeners:
+            listener.generation_changed(generation)
+
+    def revoked(self, digests: list[bytes]) -> None:
+        """See LinkListener."""
+        for listener in self._listeners:
+            listener.revoked(digests)
+
+    def events_kept(self, journal: bytes, up_to: int) -> None:
+        """See LinkListener."""
+        for listener in self._listeners:
+            listener.events_kept(journal, up_to)
+
+    def lost(self, why: str) -> None:
+        """See LinkListener."""
+        self.why = why
+        for listener in self._listeners:
+            listener.lost(why)
+
+
+def pause_before(attempts: int, chance: Callable[[], float]) -> float:
+    """How many seconds to wait after so many attempts that failed. chance: from 0 up to 1."""
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(attempts, 16))
+    return longest * (0.5 + chance() / 2)

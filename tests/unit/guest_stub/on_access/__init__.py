@@ -1,0 +1,1 @@
+"""Tests of the protection of files as they are opened."""

@@ -1,0 +1,215 @@
+"""Tests of looking at what was let through, when an SVM is back."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from guest_stub.journal import Entry, Journal
+from guest_stub.on_access.answering import Waiting
+from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
+from guest_stub.on_access.judging import HeldFile
+from guest_stub.on_access.policy import AccessPolicy
+from guest_stub.on_access.replaying import Replaying
+from guest_stub.outcome import Outcome
+from guest_stub.svm_link.values import LinkAnswer
+from tests.support.held_files import until
+from tests.support.on_access_parts import BAD, Kernel, Reports, Verdicts, descriptors, event_of
+
+
+class Bench:
+    """What stands around it, and files of which nobody could say what they are."""
+
+    def __init__(self, directory: Path, journal: Journal) -> None:
+        self.journal, self.judge, self.reports = journal, Verdicts(BAD), Reports()
+        self.replaying = Replaying(journal, self.judge, self.reports)
+        self.files = [directory / f"file{number}" for number in range(5)]
+        for file in self.files:
+            file.write_text(file.name)
+
+    def let_through(self, path: Path, mask: int = OPEN_PERM) -> None:
+        """A process is let through."""
+        waiting = Waiting(event_of(path, mask), Kernel(), AccessPolicy(), lambda _waiting: None)
+        self.replaying.note(waiting)
+        waiting.answer(True)
+
+    async def looked_at(self, count: int) -> list[str]:
+        """What was looked at, once there are so many."""
+        await until(lambda: len(self.reports.looks) >= count)
+        return [content.decode() for content, _ in self.reports.looks]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """It."""
+    (tmp_path / "state").mkdir()
+    with closing(Journal(tmp_path / "state")) as journal:
+        yield Bench(tmp_path, journal)
+
+
+async def quiet() -> None:
+    """Let the loop come to rest: nothing here waits for a thread or a socket."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
+    """In its order, as it is now; then nothing is kept any more."""
+    for file in bench.files:
+        bench.let_through(file, OPEN_EXEC_PERM)
+        bench.let_through(file)
+    before = descriptors()
+    bench.replaying.begin()
+    assert await bench.looked_at(5) == [file.name for file in bench.files]
+    await quiet()
+    assert not bench.journal.waiting
+    assert bench.replaying.counts == {"noted": 10, "replayed": 5}
+    assert descriptors() == before
+    bench.replaying.begin()
+    await quiet()
+    assert len(bench.reports.looks) == 5
+
+
+async def test_what_is_gone_or_no_file_is_passed_over(bench: Bench) -> None:
+    """The others are looked at."""
+    for file in bench.files:
+        bench.let_through(file)
+    os.unlink(bench.files[0])
+    os.unlink(bench.files[1])
+    os.symlink("/etc/passwd", bench.files[1])
+    bench.replaying.begin()
+    assert await bench.looked_at(3) == ["file2", "file3", "file4"]
+
+
+async def test_a_file_that_has_no_name_any_more_is_not_kept(bench: Bench) -> None:
+    """Nobody could open it later."""
+    fd = os.open(bench.files[0], os.O_RDONLY)
+    os.unlink(bench.files[0])
+    bench.let_through(Path(f"/proc/self/fd/{fd}"))
+    os.close(fd)
+    assert not bench.journal.waiting
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NO_SVM, Outcome.OVERLOADED])
+async def test_a_replay_that_is_broken_off_begins_anew(bench: Bench, outcome: Outcome) -> None:
+    """When the SVM is gone again, or has no room, the rest is for the next time, and nothing is reported."""
+    for file in bench.files:
+        bench.let_through(file)
+    bench.judge.answer = LinkAnswer(outcome)
+    before = descriptors()
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    await quiet()
+    assert len(bench.judge.asked) == 1
+    assert (bench.reports.looks, bench.journal.waiting) == ([], True)
+    assert descriptors() <= before + 1
+    bench.judge.answer = BAD
+    bench.replaying.begin()
+    assert await bench.looked_at(5) == [file.name for file in bench.files]
+
+
+async def test_it_is_not_begun_twice(bench: Bench) -> None:
+    """Two links in a row look at each file once."""
+    for file in bench.files:
+        bench.let_through(file)
+    bench.judge.go.clear()
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    bench.replaying.begin()
+    bench.judge.go.set()
+    await bench.looked_at(5)
+    await quiet()
+    assert len(bench.judge.asked) == 5
+
+
+async def test_what_is_noted_meanwhile_is_looked_at_too(bench: Bench) -> None:
+    """Without another link: the SVM answers."""
+    bench.let_through(bench.files[0])
+    bench.judge.go.clear()
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    bench.let_through(bench.files[1])
+    bench.replaying.begin()
+    bench.judge.go.set()
+    await bench.looked_at(1)
+    await quiet()
+    assert [content for content, _ in bench.reports.looks] == [b"file0", b"file1"]
+
+
+async def test_after_a_broken_replay_what_was_noted_since_is_looked_at_too(bench: Bench) -> None:
+    """Both files of the journal are replayed."""
+    bench.let_through(bench.files[0])
+    bench.judge.answer = LinkAnswer(Outcome.NO_SVM)
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    await quiet()
+    bench.let_through(bench.files[1])
+    bench.judge.answer = BAD
+    bench.replaying.begin()
+    await bench.looked_at(1)
+    await quiet()
+    assert [content for content, _ in bench.reports.looks] == [b"file0", b"file1"]
+
+
+async def test_a_damaged_entry_holds_up_no_other(bench: Bench) -> None:
+    """It cannot be opened, as one that is gone."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    bench.journal.note(Entry(f"{bench.files[0]}\0", 0.0, "open"), 1)
+    bench.let_through(bench.files[1])
+    bench.replaying.begin()
+    await quiet()
+    assert [content for content, _ in bench.reports.looks] == [b"file1"]
+
+
+async def test_what_was_written_is_kept_as_well(bench: Bench) -> None:
+    """By the path that it has then."""
+    fd = os.open(bench.files[0], os.O_RDONLY)
+    with closing(HeldFile(fd)) as holding:
+        os.close(fd)
+        bench.replaying.note_written(holding)
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file0"]
+
+
+async def test_a_path_that_is_too_long_to_be_told_is_counted(bench: Bench, tmp_path: Path) -> None:
+    """Nothing is lost silently."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        deeper = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    fd = os.open("file", os.O_RDWR | os.O_CREAT, dir_fd=here)
+    with closing(HeldFile(fd)) as holding:
+        bench.replaying.note_written(holding)
+    assert (bench.journal.lost, bench.journal.waiting) == (1, False)
+    for each in (fd, here):
+        os.close(each)
+
+
+async def test_closing_breaks_it_off(bench: Bench, tmp_path: Path) -> None:
+    """No descriptor is left; the next run begins anew."""
+    for file in bench.files:
+        bench.let_through(file)
+    before = descriptors()
+    bench.judge.go.clear()
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    await bench.replaying.close()
+    assert descriptors() == before
+    bench.judge.go.set()
+    with closing(Journal(tmp_path / "state")) as journal:
+        again = Replaying(journal, bench.judge, bench.reports)
+        again.begin()
+        assert await bench.looked_at(5) == [file.name for file in bench.files]
+        await again.close()
+
+
+async def test_closing_without_a_replay_is_nothing(bench: Bench) -> None:
+    """There was none."""
+    bench.replaying.begin()
+    await bench.replaying.close()
+    assert bench.judge.asked == []

@@ -1,0 +1,158 @@
+"""Tests of what the daemon says."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from guest_stub.on_access.answering import Waiting
+from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
+from guest_stub.on_access.judging import HeldFile, Judged
+from guest_stub.on_access.policy import AccessPolicy, FailMode
+from guest_stub.on_access.reporting import LINES_A_SECOND, Reporter, Throttle
+from guest_stub.outcome import DETECTIONS, OPEN, Outcome
+from guest_stub.svm_link.values import LinkAnswer
+from tests.support.held_files import until
+from tests.support.on_access_parts import BAD, DIGEST, NOTHING, PROCESS, Kernel, event_of, identity
+
+
+@pytest.fixture(autouse=True)
+def everything(caplog: pytest.LogCaptureFixture) -> None:
+    """All lines are looked at."""
+    caplog.set_level(logging.INFO, "guest-stub")
+
+
+def waiting_for(path: Path, mask: int = OPEN_PERM) -> Waiting:
+    """A process that waits for a file."""
+    return Waiting(event_of(path, mask), Kernel(), AccessPolicy(), lambda _waiting: None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of a hostile name."""
+    path = tmp_path / os.fsdecode(b"\x1b[2Jcaf\xe9\n")
+    path.write_text("hello")
+    return path
+
+
+def named(path: Path) -> str:
+    """How it is to be written."""
+    return f"{path.parent}/\\x1b[2Jcaf\\xe9\\x0a"
+
+
+async def test_a_block_is_a_line(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What, where, why, by whom; names act on no terminal and begin no line."""
+    reporter = Reporter()
+    waiting = waiting_for(file, OPEN_EXEC_PERM)
+    answer = BAD._replace(threat="Eicar\n\x1b[31m")
+    reporter.blocked(waiting, Judged(answer, DIGEST, identity(file)))
+    waiting.answer(False)
+    assert caplog.messages == [
+        f"blocked {named(file)}: Eicar\\x0a\\x1b[31m (malicious), SHA-256 {DIGEST.hex()}; "
+        f"exec by process {PROCESS}"
+    ]
+    assert reporter.counts["blocked"] == 1
+    reporter.close()
+
+
+@pytest.mark.parametrize("mode", FailMode)
+async def test_an_answer_without_a_verdict_is_a_line(
+    file: Path, caplog: pytest.LogCaptureFixture, mode: FailMode
+) -> None:
+    """And who keeps such files for later is told of those that were let through."""
+    let_through: list[str] = []
+    reporter = Reporter()
+    reporter.let_through = lambda waiting: let_through.append(waiting.path())
+    waiting = waiting_for(file)
+    reporter.fell_back(waiting, mode, "no SVM\nanswers")
+    waiting.answer(True)
+    assert caplog.messages == [
+        f"no verdict: open of {named(file)} by process {PROCESS} was answered with {mode}: no SVM\\x0aanswers"
+    ]
+    assert let_through == ([str(file)] if mode is FailMode.ALLOW else [])
+    assert reporter.counts["fell_back"] == 1
+    reporter.close()
+
+
+@pytest.mark.parametrize("outcome", sorted(set(Outcome) - OPEN))
+async def test_of_what_was_written_only_findings_are_said(
+    file: Path, caplog: pytest.LogCaptureFixture, outcome: Outcome
+) -> None:
+    """A line for each."""
+    reporter = Reporter()
+    fd = os.open(file, os.O_RDONLY)
+    held = HeldFile(fd)
+    os.close(fd)
+    reporter.looked_at(held, Judged(LinkAnswer(outcome, threat="Some"), DIGEST, identity(file)))
+    held.close()
+    reporter.close()
+    assert len(caplog.messages) == reporter.counts["found"] == int(outcome in DETECTIONS)
+    if caplog.messages:
+        assert caplog.messages[0].startswith(f"found {named(file)}: Some ({outcome.name.lower()})")
+
+
+async def test_a_written_file_that_nobody_looks_at_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """And who looks for them is told."""
+    told: list[bool] = []
+    reporter = Reporter()
+    reporter.on_missed = lambda: told.append(True)
+    reporter.missed("the queue was full")
+    reporter.close()
+    assert caplog.messages == ["a written file was not looked at: the queue was full"]
+    assert (told, reporter.counts["missed"]) == ([True], 1)
+
+
+async def test_many_lines_that_are_alike_become_one(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """So many are written, the others counted, and other kinds are written all the same."""
+    reporter = Reporter()
+    for _ in range(LINES_A_SECOND + 7):
+        reporter.missed("why")
+    waiting = waiting_for(file)
+    reporter.blocked(waiting, Judged(BAD, DIGEST, identity(file)))
+    waiting.answer(True)
+    assert len(caplog.messages) == LINES_A_SECOND + 1
+    reporter.close()
+    assert caplog.messages[-1] == "and 7 more missed files in the last second"
+    assert len(caplog.messages) == LINES_A_SECOND + 2
+
+
+async def test_what_was_counted_is_said_after_a_second(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself; then there is room for lines again."""
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+    waits: list[float] = []
+
+    def sooner(delay: float, *rest: object, **more: object) -> asyncio.TimerHandle:
+        waits.append(delay)
+        return later(0, *rest, **more)  # type: ignore[arg-type]
+
+    throttle = Throttle()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_later", sooner)
+        for number in range(LINES_A_SECOND + 1):
+            throttle.line("things", logging.INFO, f"thing {number} %s %d")
+    assert waits == [1.0]
+    await until(lambda: "and 1 more things in the last second" in caplog.messages)
+    caplog.clear()
+    throttle.line("things", logging.INFO, "another")
+    assert caplog.messages == ["another"]
+    throttle.close()
+    throttle.close()
+    assert caplog.messages == ["another"]
+
+
+async def test_a_plain_file_is_no_line(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A healthy machine fills no log."""
+    reporter = Reporter()
+    fd = os.open(file, os.O_RDONLY)
+    held = HeldFile(fd)
+    os.close(fd)
+    for _ in range(LINES_A_SECOND + 1):
+        reporter.looked_at(held, Judged(NOTHING, DIGEST, identity(file)))
+    held.close()
+    reporter.close()
+    assert caplog.messages == []

@@ -1,0 +1,1 @@
+"""Tests of guest_stub.remediation, one file for each module."""
