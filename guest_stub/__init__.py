@@ -21,6 +21,13 @@ It has no engine and no signatures. What stands here, in the order that a file p
 - `svm_link`          one connection to one SVM: Attach, Check, Scan; the only importer of grpc
 - `keeping`           new decisions into the store, revoked ones out of it
 
+Files as they are opened, `guest-stub run`:
+
+- `on_access`         the kernel's events, one answer to each, what comes afterwards; its own map
+- `standing`          the line to the SVM for the life of a daemon
+- `journal`           what was let through while nobody could say what it is
+- `service`           what systemd is told
+
 What is done about a detection:
 
 - `remediation`       seals files in the quarantine, takes them away by descriptor, puts them back
@@ -29,6 +36,7 @@ Beside the way:
 
 - `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends
 - `found`, `version`              a file that a walk met; which stub this is
-- `room`, `manners`               bounds: files on their way; priority and rate
+- `room`, `manners`, `limits`     bounds: files on their way; priority and rate; open files
+- `pages`                         memory of mapped files, given back
 - `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, and where
 """

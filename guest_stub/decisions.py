@@ -15,6 +15,7 @@ from threading import Lock
 import lmdb
 
 from guest_stub.found import FoundFile
+from guest_stub.pages import release
 from guest_stub.records import Record, decode
 from guest_stub.unsynced import UnsyncedMark
 
@@ -22,7 +23,7 @@ FILE_NAME = "decisions.lmdb"
 ASIDE_NAME = "decisions.lmdb.set-aside"  # one only: the next one replaces it
 BYTES_PER_ENTRY = 256  # of the map; measured 170 to 190, so that entries run out before the map does
 MAX_WALKS = 256  # remembered totals of earlier walks
-_TOUCHED_BEFORE_REOPEN = 4096  # records, each of which may map the 64 KiB around it
+_TOUCHED_BEFORE_RELEASE = 4096  # records, each of which may map the 64 KiB around it
 
 DAMAGE = (
     lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,
@@ -58,8 +59,16 @@ class Decisions:
     notice: a sentence when the store was set aside or keeps nothing more, else "".
     """
 
-    def __init__(self, settings: StoreSettings, clock: Callable[[], float] = time.time) -> None:
-        """Open or create; sets a damaged store aside. Raises StateRefused. clock: seconds since the epoch."""
+    def __init__(
+        self, settings: StoreSettings, clock: Callable[[], float] = time.time, *, reopens: bool = True
+    ) -> None:
+        """Open or create; sets a damaged store aside. Raises StateRefused. clock: seconds since the epoch.
+
+        reopens: whether one that turns out to be damaged later is begun anew at once. Not so where this
+        process answers who opens files, as lmdb holds the interpreter while it opens one: the next run does.
+        """
+        self._reopens = reopens
+        self._gone = False
         self._settings = settings
         self._path = settings.directory / FILE_NAME
         self._clock = clock
@@ -113,17 +122,20 @@ class Decisions:
         self.notice = f"the store of decisions {why}: set aside as {ASIDE_NAME}, started anew"
 
     def _renew(self) -> None:
-        """Unmap what was touched: pages of the map count as the stub's memory until then."""
-        if self._touched >= _TOUCHED_BEFORE_REOPEN:
-            self._env.close()
-            self._env = self._open()
+        """Let go of what was touched: pages of the map count as the stub's memory until then."""
+        if self._touched >= _TOUCHED_BEFORE_RELEASE:
+            self._touched = 0
+            release(self._path)
 
     def _failed(self, problem: lmdb.Error) -> None:
         """Go on without what could not be read or written, and say so once."""
         if isinstance(problem, DAMAGE):
             self._env.close()
             self._set_aside(f"is damaged ({problem})")
-            self._env = self._open()
+            if self._reopens:
+                self._env = self._open()
+            else:
+                self._gone, self._keeping = True, False
         else:
             self._keeping = False
             self.notice = f"no more decisions are kept in {self._path}: {problem}"
@@ -158,6 +170,8 @@ class Decisions:
 
     def _read(self, keys: list[bytes]) -> dict[bytes, bytes]:
         with self._lock:
+            if self._gone:
+                return {}
             self._touched += len(keys)
             self._renew()
             try:
@@ -200,7 +214,7 @@ class Decisions:
             self.notice = f"the store of decisions is full ({bound:,} files): no more are kept in this run"
 
     def _delete(self, txn: lmdb.Transaction, goes: Callable[[Record | None], bool]) -> int:
-        self._touched = _TOUCHED_BEFORE_REOPEN  # every page is mapped now
+        self._touched = _TOUCHED_BEFORE_RELEASE  # every page is mapped now
         gone = 0
         cursor = txn.cursor(self._decisions)
         more = cursor.first()
@@ -217,6 +231,8 @@ class Decisions:
         """Drop every entry of these contents (32 bytes each); how many there were. Reads the whole store."""
         revoked = frozenset(digests)
         with self._lock:
+            if self._gone:
+                return 0
             try:
                 with self._env.begin(write=True) as txn:
                     self._written = True
@@ -258,7 +274,7 @@ class Decisions:
         """Sync to disk, if no other process still writes, and close."""
         with self._lock:
             alone = self._mark.alone()
-            if alone and self._written:
+            if alone and self._written and not self._gone:
                 try:
                     self._env.sync(True)
                 except lmdb.Error as problem:

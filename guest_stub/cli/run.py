@@ -41,7 +41,7 @@ async def run(options: Namespace, setup: Setup) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        decisions = stack.enter_context(closing(Decisions(setup.store)))
+        decisions = stack.enter_context(closing(Decisions(setup.store, reopens=False)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
         line = StandingLine(setup.svm, setup.labels, listeners)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.apart import ROOT, environment
 from tests.support.stub_program import DEADLINE, Ended, ended
 
-_MOUNTED = 'mount -t tmpfs none "$1" && shift && exec "$@"'
+_MOUNTED = 'mount -t tmpfs none "$1" && eval "$2" && shift 2 && exec "$@"'
 
 
 @dataclass
@@ -57,14 +57,17 @@ class Protected:
 
 @asynccontextmanager
 async def protected(
-    directory: Path, target: str, *options: str, settings: str = ""
+    directory: Path, target: str, *options: str, settings: str = "", prepare: str = ":"
 ) -> AsyncIterator[Protected]:
-    """A protected file system; the stub is killed at the end. settings: of guest-stub.toml."""
+    """A protected file system; the stub is killed at the end.
+
+    settings: of guest-stub.toml. prepare: what a shell does before, with the file system as $1.
+    """
     top, config = directory / "top", directory / "guest-stub.toml"
     top.mkdir(exist_ok=True)
     config.write_text(settings)
     process = await asyncio.create_subprocess_exec(
-        "unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTED, "sh", str(top),
+        "unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTED, "sh", str(top), prepare,
         sys.executable, "-m", "guest_stub", "run", "--svm", target, "--state", str(directory / "stub"),
         "--watch", str(top), "--config", str(config), *options,
         stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env=environment(),

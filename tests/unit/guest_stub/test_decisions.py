@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from guest_stub.decision import FileId
@@ -190,6 +191,33 @@ def test_damage_that_shows_while_reading_is_set_aside(tmp_path: Path) -> None:
         assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
         store.keep([entry(1)])
         assert "set aside" in store.notice
+
+
+class Damaged:
+    """An environment of which every page is found to be none."""
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        self.close = env.close
+
+    def begin(self, **_: object) -> object:
+        """Find that out."""
+        raise lmdb.CorruptedError("it is no page")
+
+
+def test_who_must_not_open_it_again_goes_on_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The damaged store is set aside all the same; nothing is kept, and the next run begins anew."""
+    with closing(Decisions(store_settings(tmp_path), clock, reopens=False)) as store:
+        store.keep([entry(1)])
+        monkeypatch.setattr(store, "_env", Damaged(store._env))
+        assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
+        assert "set aside" in store.notice
+        assert not (tmp_path / FILE_NAME).exists()
+        assert (store.keep([entry(1)]), store.revoke([bytes(32)])) == (0, 0)
+        assert store.look_up(file(1).key, file(1).stamp) is None
+    with closing(Decisions(store_settings(tmp_path), clock)) as store:
+        assert store.keep([entry(1)]) == 1
 
 
 def test_a_power_cut_while_writing_sets_the_store_aside(tmp_path: Path) -> None:

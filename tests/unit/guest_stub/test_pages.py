@@ -1,0 +1,43 @@
+"""Tests of giving back the memory of a mapped file."""
+
+import mmap
+import re
+from contextlib import closing
+from pathlib import Path
+
+from guest_stub.pages import release
+
+SIZE = 8 << 20
+
+
+def resident(path: Path) -> int:
+    """Bytes of a file that count as this process's memory."""
+    said = Path("/proc/self/smaps").read_text()
+    found = re.findall(rf" {re.escape(str(path))}\n(?:[A-Za-z_]+:.*\n)*?Rss: +(\d+) kB", said)
+    return sum(int(kib) << 10 for kib in found)
+
+
+def test_what_was_read_counts_no_more_and_can_be_read_again(tmp_path: Path) -> None:
+    """Also what was written since."""
+    path = tmp_path / "a file"
+    path.write_bytes(b"x" * SIZE)
+    with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)) as mapped:
+        assert mapped[:].count(b"x") == SIZE
+        assert resident(path) == SIZE
+        assert release(path) == 1
+        assert resident(path) == 0
+        file.write(b"y")
+        file.flush()
+        assert mapped[:2] == b"yx"
+
+
+def test_other_files_and_private_mappings_are_left(tmp_path: Path) -> None:
+    """What was written into a private mapping would be lost."""
+    path, other = tmp_path / "file", tmp_path / "other file"
+    for each in (path, other):
+        each.write_bytes(b"x" * SIZE)
+    with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE)) as mapped:
+        mapped[0] = ord("y")
+        assert release(path) == 0
+        assert release(other) == 0
+        assert mapped[0] == ord("y")
