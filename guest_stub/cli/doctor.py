@@ -14,6 +14,7 @@ from guest_stub.mounts import PSEUDO
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.fanotify import PERMISSION, FanotifyUnavailable, Group
 from guest_stub.on_access.passing import has_writer
+from guest_stub.remediation.done import Action
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
 
 _SECONDS = 5.0
@@ -32,7 +33,13 @@ class Finding(NamedTuple):
 
 async def doctor(setup: Setup, say: Callable[[str], None]) -> int:
     """Say what is found; 0 when all is well, 1 when something is amiss."""
-    findings = [*_kernel(), *_mounts(setup), await _svm(setup), await _probed(setup.store.directory)]
+    findings = [
+        *_kernel(),
+        *_mounts(setup),
+        _action(setup),
+        await _svm(setup),
+        await _probed(setup.store.directory),
+    ]
     for finding in findings:
         say(f"{_MARKS[finding.good]:5}  {finding.what}: {printable(finding.said)}")
     return int(any(finding.good is False for finding in findings))
@@ -71,9 +78,24 @@ def _mounts(setup: Setup) -> Iterator[Finding]:
     watched = [mount for mount in left if settings.watches(mount)]
     good = bool(watched)
     yield Finding("watched", good, ", ".join(f"{each.point} ({each.kind})" for each in watched) or "nothing")
+    missing = [point for point in settings.watch if point not in mounts]
+    if missing:
+        yield Finding("mounts", False, f"nothing is mounted at {', '.join(missing)}: correct on_access.watch")
     others = [f"{each.point} ({each.kind})" for each in left if each not in watched]
     if others:
         yield Finding("not watched", None, ", ".join(others))
+
+
+def _action(setup: Setup) -> Finding:
+    """What is done about a detection."""
+    settings = setup.settings.on_access
+    what = {
+        Action.BLOCK: "a detected file cannot be opened, and stays",
+        Action.QUARANTINE: "a detected file cannot be opened, and is quarantined",
+        Action.DELETE: "a detected file cannot be opened, and is deleted",
+        Action.REPORT: "a detected file is reported, and CAN be opened",
+    }
+    return Finding("action", None, f"{what[settings.action]} ({settings.mode})")
 
 
 async def _svm(setup: Setup) -> Finding:

@@ -29,6 +29,9 @@ class Reports(Protocol):
     def unanswered(self, held: HeldFile, judged: Judged) -> None:
         """Nobody could say what a file is, and somebody may later."""
 
+    def skipped(self, why: str) -> None:
+        """A file was opened that nobody will look at before it is opened again."""
+
     def missed(self, why: str) -> None:
         """Files were written that nobody will look at unless they are looked for."""
 
@@ -48,7 +51,7 @@ class Afterwards:
 
     def __init__(self, judge: Judges, reports: Reports, memory: Memory, marks: Marks) -> None:
         """marks: told of each file that was written, before anything else."""
-        self.counts = dict.fromkeys(("written", "unchanged", "looked_at", "missed"), 0)
+        self.counts = dict.fromkeys(("written", "unchanged", "looked_at", "skipped", "missed"), 0)
         self._judge = judge
         self._reports = reports
         self._memory = memory
@@ -81,10 +84,13 @@ class Afterwards:
         if self._is_harmless(event.fd, file):
             self.counts["unchanged"] += 1
             self._marks.pass_over(event.fd, file)
-        elif len(self._waiting) >= MOST_WAITING:
-            self.overflow(f"{MOST_WAITING} written files wait to be looked at already")
-        else:
+        elif len(self._waiting) < MOST_WAITING:
             self._waiting[name] = HeldFile(event.fd)
+        elif event.mask & CLOSE_WRITE:
+            self.overflow(f"{MOST_WAITING} written files wait to be looked at already")
+        else:  # it is looked at when it is opened the next time
+            self.counts["skipped"] += 1
+            self._reports.skipped(f"{MOST_WAITING} files wait to be looked at already")
 
     def _is_harmless(self, fd: int, file: FileId) -> bool:
         recalled = self._memory.recall(fd, file)

@@ -1,12 +1,13 @@
 """Which file systems are watched: all local ones, also those that are mounted later."""
 
+import errno
 import os
 import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guest_stub.mounts import PSEUDO
+from guest_stub.mounts import PSEUDO, mount_of
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -47,6 +48,20 @@ def parse_mounts(mountinfo: bytes) -> list[Mount]:
     return mounts
 
 
+def is_on_top(mount: Mount) -> bool:
+    """Whether a mount point leads to this mount."""
+    try:
+        fd = os.open(mount.point, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return mount_of(fd) == mount.number
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def _unescaped(field: bytes) -> bytes:
     """Undo the kernel's octal escapes of blanks, line ends and backslashes."""
     if b"\\" not in field:
@@ -62,22 +77,35 @@ class Coverage:
     watched: by device, where each is mounted. failed: by mount point, why one is not watched.
     """
 
-    def __init__(self, watch: Callable[[str], None], wanted: Callable[[Mount], bool]) -> None:
-        """watch: has the file system at a mount point watched; raises OSError. wanted: which are."""
+    def __init__(
+        self,
+        watch: Callable[[str], None],
+        wanted: Callable[[Mount], bool],
+        on_top: Callable[[Mount], bool] = lambda _: True,
+    ) -> None:
+        """watch: has the file system at a mount point watched; raises OSError. wanted: which are. on_top:
+        whether a mount is what its mount point leads to, and not one that another was mounted over.
+        """
         self.watched: dict[str, Mount] = {}
         self.failed: dict[str, str] = {}
         self._watch = watch
         self._wanted = wanted
+        self._on_top = on_top
 
     def look(self, mountinfo: bytes) -> list[Mount]:
         """Watch all that is in the table, forget what is gone; return what was not watched before.
 
         All of it, each time: another file system may have come to the number of one that is gone.
         """
-        there = {mount.device: mount for mount in parse_mounts(mountinfo) if self._wanted(mount)}
+        there: dict[str, list[Mount]] = {}
+        for mount in filter(self._wanted, parse_mounts(mountinfo)):
+            there.setdefault(mount.device, []).append(mount)
         before, self.watched, self.failed = self.watched, {}, {}
-        for device, mount in there.items():
+        for device, mounts in there.items():
+            mount = next(filter(self._on_top, reversed(mounts)), mounts[-1])
             try:
+                if not self._on_top(mount):
+                    raise OSError(errno.EBUSY, "another file system is mounted over it")
                 self._watch(mount.point)
             except OSError as error:
                 self.failed[mount.point] = error.strerror or str(error)

@@ -19,7 +19,7 @@ from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
 from guest_stub.on_access.answering import respond
 from guest_stub.on_access.catching_up import CatchingUp
-from guest_stub.on_access.coverage import Coverage, MountChanges, parse_mounts
+from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
 from guest_stub.on_access.exclusions import Exclusions
 from guest_stub.on_access.fanotify import (
     CLOSE_WRITE,
@@ -97,7 +97,7 @@ class Protection:
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
         )
         self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
-        self.coverage = Coverage(self._watch, settings.watches)
+        self.coverage = Coverage(self._watch, settings.watches, is_on_top)
         self._reader = Reader(
             {self._asking.fileno(): self._asking, self._telling.fileno(): self._telling},
             lambda events: self._from_thread(self._take, events),
@@ -274,12 +274,20 @@ class Protection:
     def _take_one(self, event: Event) -> None:
         if event.mask & OVERFLOW:
             self.afterwards.overflow("the kernel's queue of events was full")
-        elif self.exclusions.match(event.fd, event.pid):
+        elif self._is_excluded(event):
             self._let_go(event)
         elif event.mask & PERMISSION:
             self.gate.event(event)
         else:
             self.afterwards.event(event)
+
+    def _is_excluded(self, event: Event) -> bool:
+        """Whether the settings leave it alone; a fault excludes nothing, and the event gets its answer."""
+        try:
+            return self.exclusions.match(event.fd, event.pid)
+        except Exception:
+            log.exception("it could not be told whether a file is excluded")
+            return False
 
     def _let_go(self, event: Event) -> None:
         if event.mask & PERMISSION:

@@ -104,6 +104,10 @@ class Reporter:
             f"no verdict: {printable(path_of(held.fd))} will be looked at later: {printable(why)}",
         )
 
+    def skipped(self, why: str) -> None:
+        """See afterwards.Reports."""
+        self._throttle.line("opened files", logging.WARNING, f"an opened file was not looked at: {why}")
+
     def missed(self, why: str) -> None:
         """See afterwards.Reports."""
         self.counts["missed"] += 1

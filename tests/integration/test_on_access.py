@@ -74,6 +74,24 @@ async def test_the_kernel_asks_again_only_when_a_file_has_changed(svm: SvmProces
         assert counted["asked"] < 20
 
 
+@pytest.mark.parametrize("mode", ["notify", "block-exec"])
+async def test_where_nobody_waits_a_known_file_is_not_read_again(
+    svm: SvmProcess, tmp_path: Path, mode: str
+) -> None:
+    """Nor is the stub told of each open of it; when it was written it is looked at again."""
+    async with protected(tmp_path, svm.target, "--mode", mode) as machine:
+        await attached(machine)
+        file = await aged(machine, "file", b"harmless")
+        for _ in range(3):
+            await machine.run("sh", "-c", f"for i in $(seq 100); do read x < {file}; done; true")
+            await asyncio.sleep(0.2)
+        await machine.run("sh", "-c", f"printf '%s' '{EICAR.decode()}' > {file}")
+        assert str(file) in await machine.says("found")
+        counted = await figures(machine)
+        assert counted["passed_over"] >= 1
+        assert counted["unchanged"] + counted["looked_at"] < 200  # the first hundred at the most, and a few
+
+
 async def test_who_holds_a_file_open_for_writing_is_not_trusted(svm: SvmProcess, tmp_path: Path) -> None:
     """What he writes later, through a mapping or not, is asked about: the file got no mark."""
     async with protected(tmp_path, svm.target) as machine:

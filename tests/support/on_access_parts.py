@@ -161,6 +161,7 @@ class Reports:
     fallbacks: list[tuple[FailMode, str]] = field(default_factory=list)
     looks: list[tuple[bytes, Judged]] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
+    skips: list[str] = field(default_factory=list)
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
         """Remember."""
@@ -181,6 +182,10 @@ class Reports:
     def looked_at(self, held: HeldFile, judged: Judged) -> None:
         """Remember, with what stands in the file."""
         self.looks.append((os.pread(held.fd, 100, 0), judged))
+
+    def skipped(self, why: str) -> None:
+        """Remember."""
+        self.skips.append(why)
 
     def missed(self, why: str) -> None:
         """Remember."""

@@ -11,6 +11,7 @@ from guest_stub.cli.arguments import parse
 from guest_stub.cli.doctor import doctor
 from guest_stub.cli.setup import Setup, prepare
 from guest_stub.on_access.fanotify import FanotifyUnavailable
+from guest_stub.remediation.done import Action
 from tests.support.guest_side_server import serving
 from tests.support.on_access_apart import watching
 from tests.support.on_access_parts import descriptors
@@ -77,6 +78,18 @@ async def test_where_nothing_is_watched_that_is_amiss(tmp_path: Path) -> None:
     setup = replace(setup, settings=replace(setup.settings, on_access=access))
     code, lines = await told(setup)
     assert (code, lines["watched"]) == (1, "AMISS  watched: nothing")
+    assert lines["mounts"] == "AMISS  mounts: nothing is mounted at /none: correct on_access.watch"
+
+
+@pytest.mark.parametrize(
+    ("action", "said"), [(Action.BLOCK, "and stays"), (Action.REPORT, "and CAN be opened")]
+)
+async def test_what_is_done_about_a_detection_is_said(tmp_path: Path, action: Action, said: str) -> None:
+    """Nobody is to believe that files are kept from being opened when they are not."""
+    setup = setup_in(tmp_path)
+    access = replace(setup.settings.on_access, action=action)
+    _, lines = await told(replace(setup, settings=replace(setup.settings, on_access=access)))
+    assert lines["action"].endswith(f"{said} (block-open)")
 
 
 @watching

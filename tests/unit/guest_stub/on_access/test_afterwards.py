@@ -106,7 +106,7 @@ async def test_a_written_file_is_looked_at_and_told_of(bench: Bench, files: list
     [(content, judged)] = bench.reports.looks
     assert (content, judged.answer, judged.file) == (b"content 0", BAD, identity(files[0]))
     assert bench.judge.asked == [(identity(files[0]), b"")]
-    assert after.counts == {"written": 1, "unchanged": 0, "looked_at": 1, "missed": 0}
+    assert after.counts == {"written": 1, "unchanged": 0, "looked_at": 1, "skipped": 0, "missed": 0}
     assert descriptors() == before
 
 
@@ -143,7 +143,7 @@ async def test_what_is_known_and_unchanged_is_not_read_again(bench: Bench, files
         after.event(event_of(files[0], OPEN))
     await asyncio.sleep(0)
     assert (bench.judge.asked, bench.reports.looks) == ([], [])
-    assert after.counts == {"written": 0, "unchanged": 3, "looked_at": 0, "missed": 0}
+    assert after.counts == {"written": 0, "unchanged": 3, "looked_at": 0, "skipped": 0, "missed": 0}
     assert bench.marked == [identity(files[0]).ino] * 3
     assert bench.lifted == []
 
@@ -231,6 +231,8 @@ async def test_so_many_may_wait_and_the_next_is_told_of(
     assert descriptors() == before
     [why] = bench.reports.misses
     assert "2 written files wait" in why
+    after.event(event_of(files[AT_A_TIME + 3], OPEN))  # nobody has to look for what comes by again
+    assert (bench.reports.skips, len(bench.reports.misses)) == (["2 files wait to be looked at already"], 1)
     bench.judge.go.set()
     await until(lambda: len(bench.reports.looks) == AT_A_TIME + 2)
     after.event(written(files[AT_A_TIME + 2]))

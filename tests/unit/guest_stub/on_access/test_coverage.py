@@ -10,7 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guest_stub.on_access.coverage import MOUNTINFO, Coverage, Mount, MountChanges, parse_mounts
+from guest_stub.on_access.coverage import (
+    MOUNTINFO,
+    Coverage,
+    Mount,
+    MountChanges,
+    is_on_top,
+    parse_mounts,
+)
 from tests.support.on_access_apart import SECONDS, run_apart, watching
 from tests.support.properties import patient
 
@@ -126,6 +133,37 @@ def test_what_is_mounted_later_is_watched_then() -> None:
     watch.points.clear()
     assert coverage.look(table(ROOT, HOME)) == [HOME]
     assert "/home" in watch.points
+
+
+def test_a_mount_that_another_is_mounted_over_is_watched_elsewhere() -> None:
+    """Its mount point leads to the other one; where there is no other way, that is said."""
+    watch, covered = Watch(), {"/srv/home"}
+    coverage = Coverage(watch, lambda mount: mount.local, lambda mount: mount.point not in covered)
+    coverage.look(table(HOME, Mount("8:2", "/srv/home", "xfs")))
+    assert watch.points == ["/home"]
+    covered.add("/home")
+    coverage.look(table(HOME, Mount("8:2", "/srv/home", "xfs")))
+    assert coverage.failed == {"/srv/home": "another file system is mounted over it"}
+    assert (watch.points, coverage.watched) == (["/home"], {})
+
+
+@watching
+def test_which_mount_is_on_top_is_told(tmp_path: Path) -> None:
+    """Of two at one place it is the later one."""
+    run_apart(mounting_over, tmp_path / "top")
+
+
+def mounting_over(top: Path) -> None:
+    """Mount something over a file system that has a second place."""
+    for name in ("a", "b"):
+        (top / name).mkdir()
+    for words in (["-t", "tmpfs", "one", "a"], ["--bind", "a", "b"], ["-t", "tmpfs", "two", "a"]):
+        subprocess.run(["mount", *words], cwd=top, check=True)
+    found = [mount for mount in parse_mounts(MOUNTINFO.read_bytes()) if mount.point.startswith(f"{top}/")]
+    assert [(mount.point, is_on_top(mount)) for mount in found] == [
+        (f"{top}/a", False), (f"{top}/b", True), (f"{top}/a", True)
+    ]  # fmt: skip
+    assert not is_on_top(Mount("0:1", f"{top}/none", "tmpfs", "1"))
 
 
 def test_what_cannot_be_watched_is_said_and_tried_again() -> None:

@@ -29,7 +29,7 @@ from guest_stub.remediation.quarantine import Quarantine, QuarantineSettings
 from guest_stub.standing import StandingLine
 from tests.support.held_files import LABELS, until
 from tests.support.on_access_apart import opened, run_apart, watching
-from tests.support.on_access_parts import descriptors, event_of
+from tests.support.on_access_parts import DIGEST, descriptors, event_of
 from tests.support.stub_scans import store_settings
 
 NOWHERE = ("/nonexistent",)
@@ -209,6 +209,75 @@ async def test_another_file_system_in_the_place_of_one_is_looked_at(
         found.append(machine.protection._reliable(opened_file.fileno(), 4711))
     await machine.stop()
     assert found == [True, False]
+
+
+async def test_what_is_revoked_counts_no_more_until_it_is_forgotten(tmp_path: Path) -> None:
+    """And then what comes counts."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    protection = machine.protection
+    protection.keeper.revoked([DIGEST])
+    protection.revoked([DIGEST])
+    assert protection.memory.doubts(DIGEST)
+    await until(lambda: not protection.memory.doubts(DIGEST))
+    await machine.stop()
+
+
+async def test_marks_are_not_lifted_when_the_same_svm_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its generation is what it was."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE, stale_grace_seconds=0.0))
+    lifted: list[bool] = []
+    monkeypatch.setattr(machine.protection.passing, "watch_all_again", lambda: lifted.append(True))
+    machine.line.generation = 8
+    for _ in range(3):
+        machine.protection.generation_changed(8)
+    await asyncio.sleep(0.01)
+    assert lifted == [True]
+    await machine.stop()
+
+
+async def test_an_event_that_could_not_be_opened_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And said; what was written is looked for."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    machine.protection._unopened("Too many open files")
+    assert (machine.protection.figures()["unread"], machine.protection.reporter.counts["missed"]) == (1, 1)
+    assert "an event could not be read: Too many open files" in caplog.text
+    await machine.stop()
+
+
+async def test_a_mount_point_that_is_not_there_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something may be mounted there later."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    assert "nothing is mounted at /nonexistent" in caplog.text
+    await machine.stop()
+
+
+async def test_a_fault_of_the_exclusions_lets_the_others_be_taken(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the event itself is looked at: a fault excludes nothing."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    before = descriptors()
+
+    def fail(_fd: int, _pid: int) -> bool:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(machine.protection.exclusions, "match", fail)
+    machine.protection._take([event_of(file), event_of(file)])
+    assert machine.protection.figures()["asked"] == 2
+    await until(lambda: machine.protection.figures()["fell_back"] == 2)
+    await until(lambda: descriptors() <= before + 1)
+    assert "a fault" in caplog.text
+    await machine.stop()
 
 
 @pytest.mark.parametrize("name", ["answered_by_the_fail_mode", "watched_when_it_is_mounted"])

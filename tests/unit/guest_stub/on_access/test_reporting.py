@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.on_access.policy import AccessPolicy, FailMode
 from guest_stub.on_access.reporting import LINES_A_SECOND, Reporter, Throttle
 from guest_stub.outcome import DETECTIONS, OPEN, Outcome
+from guest_stub.remediation.done import Done, Result
+from guest_stub.remediation.quarantine import Restored
 from guest_stub.svm_link.values import LinkAnswer
 from tests.support.held_files import until
 from tests.support.on_access_parts import BAD, DIGEST, NOTHING, PROCESS, Kernel, event_of, identity
+from tests.support.quarantined import entry_of
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +108,16 @@ async def test_a_written_file_that_nobody_looks_at_is_said(caplog: pytest.LogCap
     assert (told, reporter.counts["missed"]) == ([True], 1)
 
 
+async def test_an_opened_file_that_is_not_looked_at_is_said_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody need look for it: it comes by again."""
+    told: list[bool] = []
+    reporter = Reporter()
+    reporter.on_missed = lambda: told.append(True)
+    reporter.skipped("too many wait")
+    reporter.close()
+    assert (caplog.messages, told) == (["an opened file was not looked at: too many wait"], [])
+
+
 async def test_many_lines_that_are_alike_become_one(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     """So many are written, the others counted, and other kinds are written all the same."""
     reporter = Reporter()
@@ -156,3 +170,94 @@ async def test_a_plain_file_is_no_line(file: Path, caplog: pytest.LogCaptureFixt
     held.close()
     reporter.close()
     assert caplog.messages == []
+
+
+def holding(path: Path) -> HeldFile:
+    """A file that is held."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return HeldFile(fd)
+    finally:
+        os.close(fd)
+
+
+async def test_who_acts_is_told_of_each_detection(file: Path) -> None:
+    """Whether it was blocked, let through by the settings, or found afterwards; the file is open then."""
+    told: list[bytes] = []
+    reporter = Reporter()
+    reporter.on_detection = lambda fd, _judged: told.append(os.pread(fd, 10, 0))
+    waiting, judged = waiting_for(file), Judged(BAD, DIGEST, identity(file))
+    reporter.blocked(waiting, judged)
+    reporter.reported(waiting, judged)
+    waiting.answer(False)
+    with closing(holding(file)) as held:
+        reporter.looked_at(held, judged)
+        reporter.looked_at(held, Judged(NOTHING, DIGEST, identity(file)))
+    reporter.close()
+    assert told == [b"hello"] * 3
+    assert reporter.counts == {"blocked": 1, "found": 2, "fell_back": 0, "missed": 0}
+
+
+async def test_what_was_written_and_is_not_known_is_kept_for_later(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And said."""
+    kept: list[int] = []
+    reporter = Reporter()
+    reporter.unknown = lambda held: kept.append(os.fstat(held.fd).st_ino)
+    with closing(holding(file)) as held:
+        reporter.unanswered(held, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, identity(file)))
+    reporter.close()
+    assert kept == [identity(file).ino]
+    assert caplog.messages == [f"no verdict: {named(file)} will be looked at later: NO_SVM"]
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (Done(Result.QUARANTINED, b"/a\n", "0123456789ab"),
+         "quarantined /a\\x0a: Eicar; guest-stub quarantine show 0123456789ab"),
+        (Done(Result.DELETED, b"/a", other_names=2, emptied=True),
+         "deleted /a: Eicar; 2 other names lead to it, which is empty now"),
+        (Done(Result.QUARANTINED, b"/a", "0123456789ab", "its name is left, on an empty file: why"),
+         "quarantined /a: Eicar: its name is left, on an empty file: why; guest-stub quarantine show "
+         "0123456789ab"),
+        (Done(Result.FAILED, b"/a", reason="No space left on device"),
+         "/a: Eicar: nothing was done with it: No space left on device"),
+        (Done(Result.CHANGED, b"/a", reason="it was changed since it was judged"),
+         "/a: Eicar: nothing was done with it: it was changed since it was judged"),
+    ],
+)  # fmt: skip
+async def test_what_was_done_is_a_line(
+    file: Path, caplog: pytest.LogCaptureFixture, done: Done, said: str
+) -> None:
+    """With all that a person should know of it."""
+    reporter = Reporter()
+    reporter.done(Judged(BAD, DIGEST, identity(file)), done)
+    reporter.close()
+    assert caplog.messages == [said]
+
+
+async def test_what_had_to_go_and_what_was_left_is_said(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each."""
+    reporter = Reporter()
+    reporter.done(Judged(BAD, DIGEST, identity(file)), Done(Result.DELETED, b"/a", dropped=("one went",)))
+    reporter.left("/b\n", "too many")
+    reporter.close()
+    assert caplog.messages == [
+        "deleted /a: Eicar", "quarantine: one went", "/b\\x0a: nothing was done with it: too many"
+    ]  # fmt: skip
+
+
+async def test_what_came_back_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """So is what could not."""
+    entry = entry_of(b"content", path=b"/srv/bad\xe9")
+    reporter = Reporter()
+    reporter.restored(Restored(entry, ("the label was left",)))
+    reporter.restored(Restored(entry, problem="somebody else has the name"))
+    reporter.close()
+    assert caplog.messages == [
+        f"restored /srv/bad\\xe9: SHA-256 {entry.judged.sha256.hex()} is clean now; the label was left",
+        "/srv/bad\\xe9 is clean and could not be restored: somebody else has the name; see guest-stub "
+        "quarantine list",
+    ]
