@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from appliance.ksn.asker import Standing, payer_of
 from appliance.ksn.ledger import REQUEST
+from appliance.ksn.quota import DAY
 from appliance.ksn.reputation import Call
 from appliance.ksn.statement import handed_over
 
-DAY: Final = 86_400.0
 MOST_ENTRIES: Final = 200_000  # about a second of reading
 
 _STANDINGS: Final = {Call.SUBMIT.value: Standing.CONTENT, Call.STATISTICS.value: Standing.HOUSE}

@@ -26,8 +26,9 @@ from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.kinds import HEAD_BYTES, Kind, kind_of
 from appliance.ksn.participation import Participants
+from appliance.ksn.quota import DAY
 from appliance.ksn.reputation import Call, Part, Request, Trouble
-from appliance.ksn.spent import DAY, Spent
+from appliance.ksn.spent import Spent
 from appliance.ksn.statement import submission
 
 MOST_REMEMBERED: Final = 32_768  # digests of which it is remembered that they were sent

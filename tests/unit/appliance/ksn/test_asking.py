@@ -110,6 +110,16 @@ async def bench() -> AsyncIterator[Bench]:
     assert made.asking.under_way == 0
 
 
+def answers_after(proceed: asyncio.Event) -> ksn.Fault:
+    """A service that answers no sooner than the test wants."""
+
+    async def act(connection: ksn.Connection) -> None:
+        await proceed.wait()
+        await ksn.answers()(connection)
+
+    return act
+
+
 async def test_an_answer_comes_through_and_the_ledger_was_told_before(bench: Bench) -> None:
     """The ledger sees the very fields that the service receives, before it receives them."""
     order = []
@@ -303,12 +313,7 @@ async def test_guests_take_turns_for_the_requests_under_way(bench: Bench) -> Non
     """Who asks one question is not behind all that another has asked before."""
     await bench.restart(terms=AskingTerms(longest_seconds=SLOW, under_way=1))
     proceed = asyncio.Event()
-
-    async def wait(connection: ksn.Connection) -> None:
-        await proceed.wait()
-        await ksn.answers()(connection)
-
-    bench.service.act = wait
+    bench.service.act = answers_after(proceed)
     async with asyncio.TaskGroup() as group:
         for number in range(5):
             group.create_task(bench.ask(subject=made_up(f"greedy {number}")))
@@ -375,12 +380,7 @@ async def test_a_guest_that_asks_too_much_is_in_nobody_elses_way(bench: Bench) -
 async def test_withdrawn_consent_ends_what_is_under_way_for_that_tenant_alone(bench: Bench) -> None:
     """Those who wait are told, the breaker learns nothing, another tenant's request goes on."""
     proceed = asyncio.Event()
-
-    async def wait(connection: ksn.Connection) -> None:
-        await proceed.wait()
-        await ksn.answers()(connection)
-
-    bench.service.act = wait
+    bench.service.act = answers_after(proceed)
     async with asyncio.TaskGroup() as group:
         mine, others = group.create_task(bench.why()), group.create_task(bench.ask(OTHER))
         await until(lambda: len(bench.service.received) == 2, "both questions arrive")
@@ -438,12 +438,7 @@ async def test_what_was_not_sent_ends_with_the_last_who_waits(bench: Bench) -> N
 async def test_who_comes_later_shares_what_an_earlier_one_could_not_wait_for(bench: Bench) -> None:
     """The request went on, and its answer is the next guest's."""
     proceed = asyncio.Event()
-
-    async def wait(connection: ksn.Connection) -> None:
-        await proceed.wait()
-        await ksn.answers()(connection)
-
-    bench.service.act = wait
+    bench.service.act = answers_after(proceed)
     async with asyncio.TaskGroup() as group:
         early = group.create_task(bench.ask())
         await until(lambda: bench.service.received, "the question arrives")

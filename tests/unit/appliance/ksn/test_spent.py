@@ -9,8 +9,9 @@ from appliance.domain.policy import KsnType, Mode
 from appliance.ksn import spent
 from appliance.ksn.asker import Asker, Disclosure, Standing
 from appliance.ksn.ledger import DisclosureLedger
+from appliance.ksn.quota import DAY
 from appliance.ksn.reputation import Call, Part, Request, Subject
-from appliance.ksn.spent import DAY, Spent, last_day
+from appliance.ksn.spent import Spent, last_day
 from appliance.ksn.statement import request_for, submission
 
 NOW = 10 * DAY

@@ -18,8 +18,9 @@ from appliance.domain.verdict import NoAnswer, Verdict
 from appliance.ksn import submitting
 from appliance.ksn.asker import Asker, Standing, Unknown
 from appliance.ksn.participation import Participants
+from appliance.ksn.quota import DAY
 from appliance.ksn.reputation import Call, Part, Request, Trouble
-from appliance.ksn.spent import DAY, Spent
+from appliance.ksn.spent import Spent
 from appliance.ksn.submitting import DailyBudget, Scanned, Submitter, SubmitTerms
 from tests.support.scanning import until
 from tests.unit.appliance.ksn.test_participation import TERMS, consent, policy

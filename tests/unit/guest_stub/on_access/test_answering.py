@@ -62,11 +62,13 @@ async def test_when_the_budget_is_spent_somebody_is_told(file: Path) -> None:
 
 async def test_who_was_answered_runs_out_of_nothing(file: Path) -> None:
     """The timer goes with the answer."""
-    waiting = Waiting(event_of(file), Kernel(), HASTY, nobody)
+    told: list[Waiting] = []
+    waiting = Waiting(event_of(file), Kernel(), HASTY, told.append)
     waiting.answer(True)
     spent = asyncio.Event()
     asyncio.get_running_loop().call_later(0.03, spent.set)
     await spent.wait()
+    assert told == []
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ async def test_events_for_an_svm_that_is_gone_are_not_sent(tmp_path: Path) -> No
         server.end_attach()
         await link.lost.wait()
         await link.send_events(b"j" * 16, [event()])
+        assert server.events == []
 
 
 async def test_heartbeats_come_in_time(tmp_path: Path) -> None:
