@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -178,7 +178,8 @@ def assemble(
     _restore(ledger, quota, service.name, participants, submitter)
     later = _later(network)
     relearning = _relearning(network, later, page, positions, feed)
-    totals = _totals(network, later, done)
+    askers = (network, later) if results is None else (network, later, results)
+    totals = _totals(askers, done)
     statistics = _statistics(network, takes, totals) if settings.statistics.enabled else None
     key = ApiKey(settings.api_key_file, service, _ask_again(asking, feed, statistics))
     return KsnParts(
@@ -290,13 +291,13 @@ def _keeping(positions: PositionStore, name: str) -> Callable[[int], Awaitable[N
     return keep
 
 
-def _totals(network: Ksn, later: Later, done: Callable[[], Figures]) -> Callable[[int], Figures]:
+def _totals(askers: Iterable[Ksn | Later | Results], done: Callable[[], Figures]) -> Callable[[int], Figures]:
     """Return what tells how much was done for a scope."""
 
     def totals(scope: int) -> Figures:
         if scope != DEFAULT_TENANT_SCOPE:  # no guest is any other tenant's yet
             return Figures()
-        return replace(done(), asked=network.counts["asked"] + later.counts["asked"])
+        return replace(done(), asked=sum(asker.counts["asked"] for asker in askers))
 
     return totals
 

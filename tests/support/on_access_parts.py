@@ -34,11 +34,6 @@ def identity(path: Path) -> FileId:
     return FileId.of(path.stat())
 
 
-def descriptors() -> int:
-    """How many this process has open."""
-    return len(os.listdir("/proc/self/fd"))
-
-
 class Kernel:
     """An Answers. answers: all, in order. refuses: as it does for a process that was killed."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from appliance.config import KsnSettings, SubmitSettings
-from appliance.domain.guest import Guest
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
@@ -144,4 +144,16 @@ async def test_a_reload_has_everything_asked_again(environment: StateEnvironment
     made.statistics.ask_again = lambda: again.append("statistics")  # type: ignore[method-assign]
     await made.key.renew()
     assert again == ["changes", "statistics"]
+    await made.network.close()
+
+
+async def test_the_statistics_tell_of_every_question(environment: StateEnvironment) -> None:
+    """As the Statement says: also of those about content handed over, and of those asked later."""
+    made = parts(environment, PRIVATE)
+    assert made.network is not None
+    assert made.later is not None
+    assert made.results is not None
+    assert made.statistics is not None
+    made.network.counts["asked"], made.later.counts["asked"], made.results.counts["asked"] = 1, 2, 4
+    assert made.statistics._totals(DEFAULT_TENANT_SCOPE).asked == 7
     await made.network.close()

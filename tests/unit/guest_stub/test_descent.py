@@ -11,6 +11,7 @@ from guest_stub import descent
 from guest_stub.descent import Descent
 from guest_stub.ends import DirectoryLeft
 from tests.support.apart import walk_apart
+from tests.support.descriptors import open_descriptors
 from tests.support.stub_scans import Told
 
 
@@ -39,11 +40,6 @@ def visit(descent: Descent, at: Callable[[str], None] = lambda path: None) -> li
         else:
             descent.leave()
     return paths
-
-
-def open_descriptors() -> int:
-    """How many this process holds."""
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_every_directory_is_entered_once(tmp_path: Path) -> None:

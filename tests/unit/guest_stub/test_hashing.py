@@ -11,6 +11,7 @@ from guest_stub.decision import FileId
 from guest_stub.hashing import HashLimits, HashResult, HashTask, hash_batch, hash_open
 from guest_stub.outcome import Outcome
 from guest_stub.reading import PIECE_BYTES
+from tests.support.descriptors import open_descriptors
 from tests.support.page_cache import evict, resident_pages
 
 NO_LIMIT = HashLimits(1 << 40)
@@ -198,10 +199,10 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     """Every way through a batch closes what it opened."""
     (tmp_path / "file").write_bytes(b"x" * 100)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for limits in (NO_LIMIT, HashLimits(1), HashLimits(1000, stop=iter([False, True]).__next__)):
         hash_batch([HashTask(os.fsencode(tmp_path / name)) for name in ("file", "gone")], limits)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("size", [0, 5, PIECE_BYTES + 1, 3 * PIECE_BYTES])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from guest_stub import journal as journal_module
 from guest_stub.journal import FILE, REPLAYED, Entry, Journal
 from tests.support.apart import ROOT, environment
-from tests.support.on_access_parts import descriptors
+from tests.support.descriptors import open_descriptors
 from tests.support.properties import patient
 
 
@@ -223,7 +223,7 @@ def test_without_its_directory_it_is_not_opened(tmp_path: Path) -> None:
 
 def test_it_leaves_no_descriptor(tmp_path: Path) -> None:
     """After replays that were finished and broken off."""
-    before = descriptors()
+    before = open_descriptors()
     with closing(Journal(tmp_path)) as journal:
         for _ in range(3):
             journal.note(entry(1), 1)
@@ -233,12 +233,13 @@ def test_it_leaves_no_descriptor(tmp_path: Path) -> None:
         broken = journal.replay()
         next(broken)
         broken.close()  # type: ignore[attr-defined]
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 _NOTES = """
 import sys
 from pathlib import Path
+from tests.support.descriptors import open_descriptors
 from guest_stub.journal import Entry, Journal
 journal, number = Journal(Path(sys.argv[1])), 0
 while True:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from guest_stub.service import Service
-from tests.support.on_access_parts import descriptors
+from tests.support.descriptors import open_descriptors
 
 DEADLINE = 30.0
 
@@ -49,13 +49,13 @@ def heard(manager: socket.socket) -> list[str]:
 
 def test_each_word_is_a_message(manager: socket.socket) -> None:
     """As sd_notify(3) has them; no descriptor is left."""
-    before = descriptors()
+    before = open_descriptors()
     service = service_of(manager)
     service.ready()
     service.status("protecting")
     service.stopping()
     assert heard(manager) == ["READY=1", "STATUS=protecting", "STOPPING=1"]
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_status_is_one_line(manager: socket.socket) -> None:
@@ -91,9 +91,9 @@ async def test_without_systemd_it_has_no_effect(environ: dict[str, str]) -> None
 @pytest.mark.parametrize("address", ["/nonexistent/notify", "@kvmla-nobody", "/" + "x" * 200])
 def test_nobody_who_listens_is_no_error(address: str) -> None:
     """systemd restarts, perhaps; the daemon goes on."""
-    before = descriptors()
+    before = open_descriptors()
     Service({"NOTIFY_SOCKET": address}).ready()
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_full_socket_does_not_hold_up_the_daemon(manager: socket.socket) -> None:

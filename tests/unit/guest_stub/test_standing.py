@@ -16,9 +16,9 @@ from guest_stub import standing
 from guest_stub.standing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, StandingLine, pause_before
 from guest_stub.svm_link import link
 from guest_stub.svm_link.ticket import Ticket
+from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import LABELS, Listener, until
-from tests.support.on_access_parts import descriptors
 
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -158,8 +158,8 @@ async def test_the_end_closes_the_link_and_leaves_nothing(tmp_path: Path) -> Non
                 await stop()
                 await until(lambda server=server: server.peers_gone == 1)  # type: ignore[misc]
         gc.collect()  # grpc lets go of its sockets by it
-        before = before or descriptors()  # the first time opens what grpc keeps for good
-        assert descriptors() <= before + 2, number
+        before = before or open_descriptors()  # the first time opens what grpc keeps for good
+        assert open_descriptors() <= before + 2, number
 
 
 def has_link(line: StandingLine) -> bool:

@@ -12,6 +12,7 @@ from guest_stub.ends import DirectoryLeft, Left
 from guest_stub.outcome import Outcome
 from guest_stub.records import identify
 from guest_stub.walk import Selection, Walk
+from tests.support.descriptors import open_descriptors
 from tests.support.stub_scans import Told, walked
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
@@ -164,7 +165,7 @@ def test_stop_ends_the_walk(tmp_path: Path) -> None:
     """When told so it enters no further directory, and holds none open."""
     for number in range(20):
         (tmp_path / f"d{number}").mkdir()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     told = Told()
     asked = 0
 
@@ -175,7 +176,7 @@ def test_stop_ends_the_walk(tmp_path: Path) -> None:
 
     assert list(Walk(Selection((str(tmp_path),)), told, stop).batches()) == []
     assert told.entered < 10
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_access_times_stay(tmp_path: Path) -> None:

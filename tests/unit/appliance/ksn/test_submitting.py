@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from appliance.ksn.quota import DAY
 from appliance.ksn.reputation import Call, Part, Request, Trouble
 from appliance.ksn.spent import Spent
 from appliance.ksn.submitting import DailyBudget, Scanned, Submitter, SubmitTerms
+from tests.support.descriptors import open_descriptors
 from tests.support.scanning import until
 from tests.unit.appliance.ksn.test_participation import TERMS, consent, policy
 
@@ -108,20 +108,15 @@ class Bench:
         return self.submitter.counts[name]
 
 
-def descriptors() -> int:
-    """How many this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     """A bench; whatever happened, no descriptor is left open."""
     gc.collect()  # what other tests have left would be closed meanwhile
-    before = descriptors()
+    before = open_descriptors()
     made = Bench()
     yield made
     await made.submitter.close()
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_an_unknown_script_is_handed_over_whole(bench: Bench) -> None:

@@ -15,13 +15,13 @@ from appliance.scanning.builder import BuildFailed, Built, build, order, worker_
 from appliance.scanning.sandbox import Sandbox, SandboxUnavailable
 from appliance.scanning.signatures import load_engines
 from appliance.scanning.worker_wire import Order, Role
+from tests.support.descriptors import open_descriptors
 from tests.support.scanning import (
     DEADLINE,
     EICAR_ONLY,
     descendants,
     kill,
     odd_sandbox,
-    open_descriptors,
     sandbox,
     until,
     workers_below,

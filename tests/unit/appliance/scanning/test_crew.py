@@ -15,16 +15,8 @@ import pytest
 from appliance.scanning.crew import BATCHES_IN_FLIGHT, Crew, CrewFailed, CrewPlan, Job, Member
 from appliance.scanning.result import ScanResult
 from appliance.scanning.worker_wire import JobAnswer
-from tests.support.scanning import (
-    DEADLINE,
-    content,
-    descendants,
-    odd_crew,
-    odd_launch,
-    open_descriptors,
-    until,
-    workers_below,
-)
+from tests.support.descriptors import open_descriptors
+from tests.support.scanning import DEADLINE, content, descendants, odd_crew, odd_launch, until, workers_below
 
 
 class Port:

@@ -19,12 +19,12 @@ from appliance.domain.outcome import Disposition, Unanswered
 from appliance.scanning.result import ScanResult
 from appliance.scanning.scanner import ReloadFailed, Scanner, ScannerError
 from tests.support.contents import EICAR
+from tests.support.descriptors import open_descriptors
 from tests.support.scanning import (
     DEADLINE,
     EICAR_ONLY,
     descendants,
     kill,
-    open_descriptors,
     scanned,
     until,
     walls_below,
@@ -300,6 +300,7 @@ SERVE = """
 import asyncio, sys
 from appliance.scanning.scanner import Scanner
 from tests.support.scanning import EICAR_ONLY
+from tests.support.descriptors import open_descriptors
 from appliance.config import ScanningSettings
 
 async def main():

@@ -9,7 +9,6 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -21,13 +20,9 @@ from appliance.scanning.spool import (
     TooLargeForSpool,
     TooMuchContent,
 )
+from tests.support.descriptors import open_descriptors
 
 SOON = 30.0
-
-
-def open_descriptors() -> int:
-    """Descriptors of this process."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def settle() -> None:

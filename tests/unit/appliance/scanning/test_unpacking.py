@@ -22,6 +22,7 @@ from appliance.scanning.containers import COMPRESSIONS, Bytes, Kind, container_k
 from appliance.scanning.engines.content import Content
 from appliance.scanning.unpacking import Damaged, Encrypted, NotSupported, members
 from tests.support import archives
+from tests.support.descriptors import open_descriptors
 
 MEMBERS = {"b/c.exe": b"a program" * 50, "d.txt": b"some text"}
 LARGE = {"large.bin": random.Random(1).randbytes(3_000_000)}
@@ -168,7 +169,7 @@ def test_a_large_container_is_read_where_it_lies() -> None:
 
 def test_no_descriptor_is_left_open() -> None:
     """Leaving early, or at a limit, gives back what was begun."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     data = archives.zipped({**LARGE, "again.bin": LARGE["large.bin"]})
     kind = container_kind(data)
     assert kind is not None
@@ -177,7 +178,7 @@ def test_no_descriptor_is_left_open() -> None:
     early.close()
     with pytest.raises(TooLarge):
         unpacked(data, limits=UnpackLimits(max_member_mib=1))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_members_that_hold_nothing_are_left_out() -> None:
@@ -492,7 +493,7 @@ def test_each_container_in_a_row_counts_as_a_member() -> None:
 def test_a_limit_within_a_stream_leaves_nothing_open() -> None:
     """A mapping that was being read when a limit ended it can be closed, and nothing else stays."""
     data = gzip.compress(archives.tarred(FIRST) + random.Random(1).randbytes(1_200_000) + bytes(20_000_000))
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     fd = os.memfd_create("test")
     os.write(fd, data)
     content = Content.of_descriptor(fd, ContentLabel(b"", len(data)))
@@ -502,7 +503,7 @@ def test_a_limit_within_a_stream_leaves_nothing_open() -> None:
         list(members(content, kind, budget(len(data), UnpackLimits(max_total_mib=2))))
     content.close()
     os.close(fd)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_the_containers_own_text_goes_into_no_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,15 +16,8 @@ import pytest
 
 from appliance.scanning.worker_process import Launch, WorkerProcess, all_ended
 from appliance.scanning.worker_wire import Misbehaved, encode_jobs
-from tests.support.scanning import (
-    DEADLINE,
-    content,
-    descendants,
-    odd_launch,
-    open_descriptors,
-    until,
-    workers_below,
-)
+from tests.support.descriptors import open_descriptors
+from tests.support.scanning import DEADLINE, content, descendants, odd_launch, until, workers_below
 
 WALLS = pytest.mark.parametrize("walled", [False, True], ids=["bare", "walled"])
 

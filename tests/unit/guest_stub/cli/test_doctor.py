@@ -12,9 +12,9 @@ from guest_stub.cli.doctor import doctor
 from guest_stub.cli.setup import Setup, prepare
 from guest_stub.on_access.fanotify import FanotifyUnavailable
 from guest_stub.remediation.done import Action
+from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import serving
 from tests.support.on_access_apart import watching
-from tests.support.on_access_parts import descriptors
 
 MOUNTS = b"""\
 20 1 8:1 / / rw - ext4 /dev/vda1 rw
@@ -47,14 +47,14 @@ async def told(setup: Setup) -> tuple[int, dict[str, str]]:
 
 async def test_a_machine_that_is_not_protected_is_amiss(tmp_path: Path) -> None:
     """No SVM answers, and the EICAR test file can be opened; nothing is left of it."""
-    before = descriptors()
+    before = open_descriptors()
     code, lines = await told(setup_in(tmp_path))
     assert code == 1
     assert lines["svm"].startswith(f"AMISS  svm: unix:{tmp_path}/svm.sock: ")
     assert "is the SVM running" in lines["svm"]
     assert lines["probe"].startswith("AMISS  probe: the EICAR test file can be opened")
     assert os.listdir(tmp_path / "state") == []
-    assert descriptors() <= before + 1  # of the loop's thread
+    assert open_descriptors() <= before + 1  # of the loop's thread
 
 
 async def test_an_svm_that_answers_is_well(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from guest_stub.remediation.actions import carry_out
 from guest_stub.remediation.done import Action, Done, Result
 from guest_stub.remediation.quarantine import Quarantine
 from tests.support.apart import ROOT, environment
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
-from tests.support.on_access_parts import BAD, descriptors, identity
+from tests.support.on_access_parts import BAD, identity
 from tests.support.quarantined import bad_file, quarantine, take
 
 
@@ -90,7 +91,7 @@ def act(acting: Acting, path: Path) -> None:
 
 async def test_a_detected_file_is_quarantined(bench: Bench, file: Path) -> None:
     """Later than who opened it is answered, and in another thread; no descriptor is left."""
-    before = descriptors()
+    before = open_descriptors()
     acting = bench.acting(Action.QUARANTINE)
     act(acting, file)
     assert there(file)
@@ -100,7 +101,7 @@ async def test_a_detected_file_is_quarantined(bench: Bench, file: Path) -> None:
     assert not there(file)
     assert bench.quarantine.entry(done.entry).judged.threat == "Eicar"
     assert acting.counts["acted_on"] == 1
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_a_detected_file_is_deleted_where_that_is_wanted(bench: Bench, file: Path) -> None:
@@ -115,9 +116,9 @@ async def test_a_detected_file_is_deleted_where_that_is_wanted(bench: Bench, fil
 @pytest.mark.parametrize("action", [Action.BLOCK, Action.REPORT])
 async def test_the_other_actions_touch_no_file(bench: Bench, file: Path, action: Action) -> None:
     """The answer is all that there is to them."""
-    before = descriptors()
+    before = open_descriptors()
     act(bench.acting(action), file)
-    assert descriptors() == before
+    assert open_descriptors() == before
     await asyncio.sleep(0)
     assert there(file)
     assert bench.reports.dones == []
@@ -151,13 +152,13 @@ async def test_what_is_met_again_meanwhile_is_acted_on_once(
 ) -> None:
     """A thousand processes that open it are one file."""
     acting = bench.acting(Action.QUARANTINE)
-    before = descriptors()
+    before = open_descriptors()
     for _ in range(3):
         act(acting, file)
-    assert descriptors() == before + 1
+    assert open_descriptors() == before + 1
     held_up.set()
     await until(lambda: bool(bench.reports.dones))
-    await until(lambda: descriptors() <= before + 1)  # the loop's own, made meanwhile
+    await until(lambda: open_descriptors() <= before + 1)  # the loop's own, made meanwhile
     assert len(bench.reports.dones) == 1
 
 
@@ -215,7 +216,7 @@ async def test_the_end_sees_through_what_is_under_way(
     bench: Bench, tmp_path: Path, held_up: threading.Event
 ) -> None:
     """And leaves the rest where it is."""
-    before = descriptors()
+    before = open_descriptors()
     acting = bench.acting(Action.QUARANTINE)
     files = [bad_file(tmp_path / str(number)) for number in range(3)]
     for path in files:
@@ -226,7 +227,7 @@ async def test_the_end_sees_through_what_is_under_way(
     assert [path.exists() for path in files] == [False, True, True]
     act(acting, files[1])  # too late
     await asyncio.sleep(0)
-    assert descriptors() <= before + 1
+    assert open_descriptors() <= before + 1
 
 
 async def test_it_tidies_up_at_the_start_and_looks_for_what_is_too_old(
@@ -254,6 +255,7 @@ import os, sys
 from pathlib import Path
 from guest_stub.on_access.acting import Acting
 from guest_stub.remediation.done import Action
+from tests.support.descriptors import open_descriptors
 from tests.support.quarantined import bad_file, quarantine, take
 def libraries():
     return {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line}

@@ -17,6 +17,7 @@ from guest_stub.on_access.memory import Memory
 from guest_stub.outcome import Outcome
 from guest_stub.records import Record, identify
 from guest_stub.svm_link.values import LinkAnswer
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
 from tests.support.on_access_parts import (
     BAD,
@@ -27,7 +28,6 @@ from tests.support.on_access_parts import (
     Kept,
     Reports,
     Verdicts,
-    descriptors,
     event_of,
     identity,
 )
@@ -98,7 +98,7 @@ def written(path: Path) -> Event:
 
 async def test_a_written_file_is_looked_at_and_told_of(bench: Bench, files: list[Path]) -> None:
     """It is open still when the end is told."""
-    before = descriptors()
+    before = open_descriptors()
     bench.judge.answer = BAD
     after = bench.afterwards()
     after.event(written(files[0]))
@@ -107,7 +107,7 @@ async def test_a_written_file_is_looked_at_and_told_of(bench: Bench, files: list
     assert (content, judged.answer, judged.file) == (b"content 0", BAD, identity(files[0]))
     assert bench.judge.asked == [(identity(files[0]), b"")]
     assert after.counts == {"written": 1, "unchanged": 0, "looked_at": 1, "skipped": 0, "missed": 0}
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_its_mark_is_lifted_before_anything_else(bench: Bench, files: list[Path]) -> None:
@@ -126,13 +126,13 @@ async def test_its_mark_is_lifted_before_anything_else(bench: Bench, files: list
 
 async def test_what_is_no_file_is_not_looked_at(bench: Bench, tmp_path: Path) -> None:
     """A device, a directory; their descriptors are let go of."""
-    before = descriptors()
+    before = open_descriptors()
     after = bench.afterwards()
     for path in (Path("/dev/null"), tmp_path):
         after.event(written(path))
     await asyncio.sleep(0)
     assert (bench.judge.asked, bench.reports.misses) == ([], [])
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_what_is_known_and_unchanged_is_not_read_again(bench: Bench, files: list[Path]) -> None:
@@ -226,9 +226,9 @@ async def test_so_many_may_wait_and_the_next_is_told_of(
     after = bench.afterwards()
     for path in files[: AT_A_TIME + 2]:
         after.event(written(path))
-    before = descriptors()
+    before = open_descriptors()
     after.event(written(files[AT_A_TIME + 2]))
-    assert descriptors() == before
+    assert open_descriptors() == before
     [why] = bench.reports.misses
     assert "2 written files wait" in why
     after.event(event_of(files[AT_A_TIME + 3], OPEN))  # nobody has to look for what comes by again
@@ -248,13 +248,13 @@ async def test_a_file_that_cannot_be_held_is_told_of(
     def full(_fd: int) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    before = descriptors()
+    before = open_descriptors()
     after = bench.afterwards()
     with monkeypatch.context() as patch:
         patch.setattr(os, "dup", full)
         after.event(written(files[0]))
     assert bench.reports.misses == ["a written file could not be held: Too many open files"]
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_events_that_were_lost_are_told_of(bench: Bench) -> None:
@@ -267,7 +267,7 @@ async def test_events_that_were_lost_are_told_of(bench: Bench) -> None:
 async def test_a_fault_of_the_judges_takes_no_slot_and_no_descriptor(bench: Bench, files: list[Path]) -> None:
     """More of them than there are slots, and the next file is looked at."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    before = descriptors()
+    before = open_descriptors()
     after = bench.afterwards()
     bench.judge.error = ZeroDivisionError("a fault")
     for path in files:
@@ -276,12 +276,12 @@ async def test_a_fault_of_the_judges_takes_no_slot_and_no_descriptor(bench: Benc
     bench.judge.error = None
     after.event(written(files[0]))
     await until(lambda: len(bench.reports.looks) == 1)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_closing_looks_at_no_more(bench: Bench, files: list[Path]) -> None:
     """What is looked at is broken off, what waits is let go of."""
-    before, tasks = descriptors(), len(asyncio.all_tasks())
+    before, tasks = open_descriptors(), len(asyncio.all_tasks())
     bench.judge.go.clear()
     after = bench.afterwards()
     for path in files:
@@ -290,7 +290,7 @@ async def test_closing_looks_at_no_more(bench: Bench, files: list[Path]) -> None
     await after.close()
     assert bench.reports.looks == []
     assert len(bench.judge.asked) == AT_A_TIME
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert len(asyncio.all_tasks()) == tasks
 
 
@@ -298,8 +298,8 @@ async def test_closing_leaves_no_descriptor_of_a_look_that_did_not_begin(
     bench: Bench, files: list[Path]
 ) -> None:
     """It is closed in the same turn of the loop that the event came in."""
-    before = descriptors()
+    before = open_descriptors()
     after = bench.afterwards()
     after.event(written(files[0]))
     await after.close()
-    assert descriptors() == before
+    assert open_descriptors() == before

@@ -9,8 +9,9 @@ import pytest
 from guest_stub.on_access.answering import Waiting, path_of, respond
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.policy import AccessPolicy, Operation
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
-from tests.support.on_access_parts import Kernel, descriptors, event_of
+from tests.support.on_access_parts import Kernel, event_of
 
 PATIENT = AccessPolicy(budgets={Operation.OPEN: 100.0, Operation.EXEC: 200.0})
 HASTY = AccessPolicy(budgets={Operation.OPEN: 0.01, Operation.EXEC: 0.01})
@@ -31,7 +32,7 @@ def nobody(waiting: Waiting) -> None:
 @pytest.mark.parametrize("allow", [True, False])
 async def test_the_first_answer_is_given_and_no_other(file: Path, allow: bool) -> None:
     """The descriptor goes with it, once."""
-    kernel, before = Kernel(), descriptors()
+    kernel, before = Kernel(), open_descriptors()
     event = event_of(file)
     waiting = Waiting(event, kernel, PATIENT, nobody)
     assert not waiting.answered
@@ -42,7 +43,7 @@ async def test_the_first_answer_is_given_and_no_other(file: Path, allow: bool) -
     assert waiting.answered
     assert kernel.answers == [(event, allow)]
     os.close(number)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_when_the_budget_is_spent_somebody_is_told(file: Path) -> None:
@@ -91,13 +92,13 @@ async def test_the_start_of_a_program_has_a_budget_of_its_own(
 
 async def test_a_process_that_was_killed_is_no_error(file: Path) -> None:
     """The kernel refuses the answer; the descriptor is let go of all the same."""
-    kernel, before = Kernel(), descriptors()
+    kernel, before = Kernel(), open_descriptors()
     kernel.refuses = True
     waiting = Waiting(event_of(file), kernel, PATIENT, nobody)
     waiting.answer(True)
     assert waiting.answered
     respond(kernel, event_of(file), False)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_the_path_is_that_of_now(file: Path) -> None:

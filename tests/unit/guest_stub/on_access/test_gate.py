@@ -24,6 +24,7 @@ from guest_stub.outcome import OPEN, VERDICTS, Outcome
 from guest_stub.records import DIGEST_ONLY, Record, digest_only, identify, texts
 from guest_stub.remediation.done import Action
 from guest_stub.svm_link.values import LinkAnswer
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
 from tests.support.on_access_parts import (
     BAD,
@@ -36,7 +37,6 @@ from tests.support.on_access_parts import (
     Marks,
     Reports,
     Verdicts,
-    descriptors,
     event_of,
     identity,
 )
@@ -200,12 +200,12 @@ async def test_what_is_empty_or_no_file_is_let_through(bench: Bench, tmp_path: P
     """There is nothing in it; nobody is asked."""
     (tmp_path / "empty").touch()
     gate = bench.gate(STRICT)
-    before = descriptors()
+    before = open_descriptors()
     for path in (tmp_path / "empty", tmp_path, Path("/dev/null")):
         gate.event(event_of(path))
     assert bench.kernel.allowed == [True] * 3
     assert bench.judge.asked == []
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_who_comes_later_waits_with_the_others(bench: Bench, file: Path, tmp_path: Path) -> None:
@@ -536,7 +536,7 @@ async def test_everybody_gets_one_answer_whatever_goes_wrong(
     """Within the budget; no descriptor is left, and the next one is looked at again."""
     seen: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context))
-    before = descriptors()
+    before = open_descriptors()
     wrong(bench)
     gate = bench.gate(HASTY)
     (tmp_path / "other").write_text("hello")
@@ -546,7 +546,7 @@ async def test_everybody_gets_one_answer_whatever_goes_wrong(
     assert await bench.answered(3) == [True] * 3
     await gate.close()
     assert sorted(event.fd for event, _ in bench.kernel.answers) == sorted(event.fd for event in events)
-    assert descriptors() == before
+    assert open_descriptors() == before
     bench.judge = Verdicts(BAD)
     after = bench.gate()
     after.event(event_of(file))
@@ -619,11 +619,11 @@ async def test_so_many_may_wait_and_no_more(
     for path in paths[:3]:
         gate.event(event_of(path))
     assert bench.kernel.answers == []
-    before = descriptors()
+    before = open_descriptors()
     gate.event(event_of(paths[3]))
     assert bench.kernel.allowed == [False]
     assert gate.counts["turned_away"] == 1
-    assert descriptors() == before
+    assert open_descriptors() == before
     bench.judge.go.set()
     assert await bench.answered(4) == [False, True, True, True]
     gate.event(event_of(paths[4]))
@@ -690,14 +690,14 @@ async def test_a_mark_that_fails_for_one_does_not_hold_up_the_others(bench: Benc
 async def test_closing_answers_all_who_wait_by_the_fail_mode(bench: Bench, file: Path) -> None:
     """At once, each once, and no look goes on."""
     bench.judge.go.clear()
-    before, tasks = descriptors(), len(asyncio.all_tasks())
+    before, tasks = open_descriptors(), len(asyncio.all_tasks())
     gate = bench.gate(STRICT)
     for _ in range(3):
         gate.event(event_of(file))
     await until(lambda: bool(bench.judge.asked))
     await gate.close()
     assert bench.kernel.allowed == [False] * 3
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert len(asyncio.all_tasks()) == tasks
     await gate.close()
     assert len(bench.kernel.answers) == 3
@@ -705,17 +705,17 @@ async def test_closing_answers_all_who_wait_by_the_fail_mode(bench: Bench, file:
 
 async def test_closing_leaves_no_descriptor_of_a_look_that_did_not_begin(bench: Bench, file: Path) -> None:
     """It is closed in the same turn of the loop that the event came in."""
-    before = descriptors()
+    before = open_descriptors()
     gate = bench.gate()
     gate.event(event_of(file))
     await gate.close()
     assert bench.kernel.allowed == [True]
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_thousands_of_events_leave_nothing_behind(bench: Bench, tmp_path: Path) -> None:
     """No descriptor, task, thread or flight; each event has its answer."""
-    before, threads = descriptors(), threading.active_count()
+    before, threads = open_descriptors(), threading.active_count()
     paths = [tmp_path / str(number) for number in range(20)]
     for path in paths:
         path.write_text("hello")
@@ -725,7 +725,7 @@ async def test_thousands_of_events_leave_nothing_behind(bench: Bench, tmp_path: 
         if number % 50 == 0:
             await asyncio.sleep(0)
     assert await bench.answered(2000) == [True] * 2000
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert threading.active_count() == threads
     assert gate.counts["asked"] == 2000
     assert gate.counts["judged"] == len(bench.judge.asked)

@@ -18,9 +18,10 @@ from guest_stub.hashing import HashLimits, HashResult
 from guest_stub.on_access.judging import MAX_BATCH, MAX_LOOKS, HeldFile, Judge, Judged
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.values import Purpose
+from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, GuestSideServer, Received
 from tests.support.held_files import attached, digest_of, until
-from tests.support.on_access_parts import Links, descriptors, identity
+from tests.support.on_access_parts import Links, identity
 
 SECONDS = 30.0
 UNKNOWN = FileId(0, 0, 0, 0, 0)
@@ -250,12 +251,12 @@ async def test_a_reading_thread_that_is_stuck_ends_as_timed_out(
     stuck = threading.Event()
     for _ in range(2):
         threads.submit(stuck.wait)
-    before = descriptors()
+    before = open_descriptors()
     what = await judged(judge, file, seconds=0.05)
     assert what.answer.outcome is Outcome.TIMED_OUT
     stuck.set()
     await asyncio.get_running_loop().run_in_executor(threads, int)
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert (await judged(judge, file)).answer.outcome is Outcome.NOT_DETECTED
 
 
@@ -326,7 +327,7 @@ def given_number(path: Path, number: int) -> Iterator[None]:
 async def test_it_leaves_no_descriptor(server: GuestSideServer, judge: Judge, file: Path) -> None:
     """After answers of every kind."""
     await judged(judge, file)  # what the link opens for good
-    before = descriptors()
+    before = open_descriptors()
     server.known = {digest_of(1): Outcome.MALICIOUS}
     await judged(judge, file, digest_of(1))
     await judged(judge, file)
@@ -334,7 +335,7 @@ async def test_it_leaves_no_descriptor(server: GuestSideServer, judge: Judge, fi
         await judge.judge(holding, identity(file), b"", SECONDS)
     server.behaviour.on_check = lambda _: []
     await judged(judge, file, seconds=0.05)
-    await until(lambda: descriptors() == before)
+    await until(lambda: open_descriptors() == before)
 
 
 def test_a_held_file_outlives_who_gave_it(file: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 from guest_stub.decision import FileId
 from guest_stub.on_access import passing
 from guest_stub.on_access.passing import Passing, has_writer, is_settled
-from tests.support.on_access_parts import Marks, descriptors, identity
+from tests.support.descriptors import open_descriptors
+from tests.support.on_access_parts import Marks, identity
 
 
 @pytest.fixture
@@ -171,10 +172,10 @@ def test_where_one_mark_cannot_be_lifted_all_are(fd: int) -> None:
 @pytest.mark.usefixtures("settled")
 def test_it_leaves_no_descriptor(file: Path, fd: int) -> None:
     """Whatever becomes of it."""
-    before = descriptors()
+    before = open_descriptors()
     over = Passing(Marks())
     over.pass_over(fd, identity(file))
     over.pass_over(fd, FileId(0, 0, 0, 0, 0))
     over.watch_again(fd)
     over.watch_all_again()
-    assert descriptors() == before
+    assert open_descriptors() == before

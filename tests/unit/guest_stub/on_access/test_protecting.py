@@ -27,9 +27,10 @@ from guest_stub.on_access.settings import AccessSettings
 from guest_stub.remediation.bounds import Bounds
 from guest_stub.remediation.quarantine import Quarantine, QuarantineSettings
 from guest_stub.standing import StandingLine
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import LABELS, until
 from tests.support.on_access_apart import opened, run_apart, watching
-from tests.support.on_access_parts import DIGEST, descriptors, event_of
+from tests.support.on_access_parts import DIGEST, event_of
 from tests.support.stub_scans import store_settings
 
 NOWHERE = ("/nonexistent",)
@@ -85,14 +86,14 @@ def file(tmp_path: Path) -> Path:
 
 async def test_it_runs_until_it_is_told_to_end_and_leaves_nothing(tmp_path: Path) -> None:
     """Neither threads nor descriptors; and it has told that it is ready."""
-    before, threads = descriptors(), threading.active_count()
+    before, threads = open_descriptors(), threading.active_count()
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
     task = await machine.start()
     assert not task.done()
     assert signal.getsignal(signal.SIGIO) is signal.SIG_IGN
     await machine.stop()
     await until(lambda: threading.active_count() <= threads)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 async def test_when_events_cannot_be_read_any_more_it_ends_with_the_reason(tmp_path: Path) -> None:
@@ -112,11 +113,11 @@ async def test_without_an_svm_the_fail_mode_answers_and_the_file_is_kept_for_lat
     for mode in FailMode:
         machine = Machine(tmp_path / mode, AccessSettings(watch=NOWHERE, open_on_failure=mode))
         await machine.start()
-        before = descriptors()
+        before = open_descriptors()
         machine.protection._take([event_of(file)])
         await until(lambda machine=machine: machine.protection.figures()["fell_back"] == 1)  # type: ignore[misc]
         assert machine.journal.waiting is (mode is FailMode.ALLOW)
-        await until(lambda before=before: descriptors() <= before)  # type: ignore[misc]
+        await until(lambda before=before: open_descriptors() <= before)  # type: ignore[misc]
         machine.protection._linked()  # and is gone again: what was kept stays
         await asyncio.sleep(0)
         await machine.stop()
@@ -140,7 +141,7 @@ async def test_each_event_goes_where_it_belongs(tmp_path: Path, file: Path) -> N
     (tmp_path / "file.iso").write_text("hello")
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE, exclude=("*.iso",)))
     await machine.start()
-    before = descriptors()
+    before = open_descriptors()
     machine.protection._take([
         event_of(file),
         event_of(tmp_path / "file.iso"),
@@ -151,7 +152,7 @@ async def test_each_event_goes_where_it_belongs(tmp_path: Path, file: Path) -> N
     figures = machine.protection.figures
     assert (figures()["asked"], figures()["written"], figures()["missed"]) == (1, 1, 1)
     await until(lambda: figures()["looked_at"] == 1 and figures()["fell_back"] == 1)
-    await until(lambda: descriptors() <= before)
+    await until(lambda: open_descriptors() <= before)
     await machine.stop()
 
 
@@ -266,7 +267,7 @@ async def test_a_fault_of_the_exclusions_lets_the_others_be_taken(
     """And the event itself is looked at: a fault excludes nothing."""
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
     await machine.start()
-    before = descriptors()
+    before = open_descriptors()
 
     def fail(_fd: int, _pid: int) -> bool:
         raise ZeroDivisionError("a fault")
@@ -275,7 +276,7 @@ async def test_a_fault_of_the_exclusions_lets_the_others_be_taken(
     machine.protection._take([event_of(file), event_of(file)])
     assert machine.protection.figures()["asked"] == 2
     await until(lambda: machine.protection.figures()["fell_back"] == 2)
-    await until(lambda: descriptors() <= before + 1)
+    await until(lambda: open_descriptors() <= before + 1)
     assert "a fault" in caplog.text
     await machine.stop()
 

@@ -11,8 +11,9 @@ import pytest
 
 from guest_stub.on_access.fanotify import CLOSE_WRITE, OPEN, OPEN_PERM, OVERFLOW, Event, Group
 from guest_stub.on_access.reader import Reader
+from tests.support.descriptors import open_descriptors
 from tests.support.on_access_apart import SECONDS, opening, run_apart, watching
-from tests.support.on_access_parts import PROCESS, descriptors, event_of
+from tests.support.on_access_parts import PROCESS, event_of
 
 OURS = os.getpid()
 
@@ -119,7 +120,7 @@ def test_others_events_are_handed_on(desk: Desk) -> None:
 
 def test_our_own_are_answered_at_once(desk: Desk, file: Path) -> None:
     """Without a question to anybody, and their descriptors are let go of."""
-    before = descriptors()
+    before = open_descriptors()
     ours = [event_of(file, OPEN_PERM, OURS) for _ in range(3)]
     theirs = Event(OPEN_PERM, 100, PROCESS)
     told = event_of(file, CLOSE_WRITE | OPEN, OURS)
@@ -130,7 +131,7 @@ def test_our_own_are_answered_at_once(desk: Desk, file: Path) -> None:
     desk.heard.next()
     assert desk.asking.answers == [(each.fd, True) for each in ours]
     assert desk.telling.answers == []
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_that_events_were_lost_is_handed_on(desk: Desk) -> None:
@@ -167,10 +168,10 @@ def test_what_makes_no_sense_ends_the_reading_and_is_said(desk: Desk) -> None:
 
 def test_stopping_leaves_neither_thread_nor_descriptor() -> None:
     """Also when nothing was ever said."""
-    before, threads = descriptors(), threading.active_count()
+    before, threads = open_descriptors(), threading.active_count()
     with closing(Desk()):
         pass
-    assert descriptors() == before
+    assert open_descriptors() == before
     assert threading.active_count() == threads
 
 
@@ -188,10 +189,10 @@ def opening_as_the_reader_reads(top: Path) -> None:
         reader = Reader({group.fileno(): group}, heard.take, heard.lost, heard.failed)
         group.watch_file_system(str(top), OPEN_PERM)
         reader.start()
-        before = descriptors()
+        before = open_descriptors()
         for _ in range(1000):
             assert (top / "file").read_text() == "hello"
-        assert descriptors() <= before + 1  # the last one may be about to be closed
+        assert open_descriptors() <= before + 1  # the last one may be about to be closed
         process = opening(top / "file")
         what, events = heard.next()
         assert what == "take"

@@ -16,8 +16,9 @@ from guest_stub.on_access.policy import AccessPolicy
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.values import LinkAnswer
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
-from tests.support.on_access_parts import BAD, Kernel, Reports, Verdicts, descriptors, event_of
+from tests.support.on_access_parts import BAD, Kernel, Reports, Verdicts, event_of
 
 
 class Bench:
@@ -61,13 +62,13 @@ async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
     for file in bench.files:
         bench.let_through(file, OPEN_EXEC_PERM)
         bench.let_through(file)
-    before = descriptors()
+    before = open_descriptors()
     bench.replaying.begin()
     assert await bench.looked_at(5) == [file.name for file in bench.files]
     await quiet()
     assert not bench.journal.waiting
     assert bench.replaying.counts == {"noted": 10, "replayed": 5}
-    assert descriptors() == before
+    assert open_descriptors() == before
     bench.replaying.begin()
     await quiet()
     assert len(bench.reports.looks) == 5
@@ -99,13 +100,13 @@ async def test_a_replay_that_is_broken_off_begins_anew(bench: Bench, outcome: Ou
     for file in bench.files:
         bench.let_through(file)
     bench.judge.answer = LinkAnswer(outcome)
-    before = descriptors()
+    before = open_descriptors()
     bench.replaying.begin()
     await until(lambda: bool(bench.judge.asked))
     await quiet()
     assert len(bench.judge.asked) == 1
     assert (bench.reports.looks, bench.journal.waiting) == ([], True)
-    assert descriptors() <= before + 1
+    assert open_descriptors() <= before + 1
     bench.judge.answer = BAD
     bench.replaying.begin()
     assert await bench.looked_at(5) == [file.name for file in bench.files]
@@ -194,12 +195,12 @@ async def test_closing_breaks_it_off(bench: Bench, tmp_path: Path) -> None:
     """No descriptor is left; the next run begins anew."""
     for file in bench.files:
         bench.let_through(file)
-    before = descriptors()
+    before = open_descriptors()
     bench.judge.go.clear()
     bench.replaying.begin()
     await until(lambda: bool(bench.judge.asked))
     await bench.replaying.close()
-    assert descriptors() == before
+    assert open_descriptors() == before
     bench.judge.go.set()
     with closing(Journal(tmp_path / "state")) as journal:
         again = Replaying(journal, bench.judge, bench.reports)

@@ -12,6 +12,7 @@ from guest_stub.reading import PIECE_BYTES
 from guest_stub.svm_link.packing import Packed, Packer
 from guest_stub.svm_link.question import FirstReply, Question, Upload
 from guest_stub.svm_link.values import LinkPolicy
+from tests.support.descriptors import open_descriptors
 from tests.support.held_files import HeldFiles
 from tests.support.page_cache import evict, resident_pages
 
@@ -199,11 +200,11 @@ def test_a_file_that_cannot_be_read_is_unreadable(tmp_path: Path) -> None:
 
 def test_close_gives_back_the_file_under_way(tmp_path: Path) -> None:
     """The stream's end closes the file, and no descriptor stays open."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     files = HeldFiles(tmp_path, [b"x" * (3 * ROOM), b"", b"small"])
     uploads = uploads_of(files)
     packer = Packer()
     packer.pack([uploads[1], uploads[2], uploads[0]], POLICY)
     assert packer.close() is uploads[0]
     assert packer.close() is None
-    assert (packer.left, len(os.listdir("/proc/self/fd"))) == (0, before)
+    assert (packer.left, open_descriptors()) == (0, before)
