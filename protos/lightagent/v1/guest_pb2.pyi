@@ -22,6 +22,25 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GuestProgram:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuestProgramEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuestProgram.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUEST_PROGRAM_UNSPECIFIED: _GuestProgram.ValueType  # 0
+    """Any other: it may ask, and scan what somebody in the guest names."""
+    GUEST_PROGRAM_DAEMON: _GuestProgram.ValueType  # 1
+    """What protects the guest for as long as it runs. There is one: it is told of the scans that were ordered."""
+
+class GuestProgram(_GuestProgram, metaclass=_GuestProgramEnumTypeWrapper): ...
+
+GUEST_PROGRAM_UNSPECIFIED: GuestProgram.ValueType  # 0
+"""Any other: it may ask, and scan what somebody in the guest names."""
+GUEST_PROGRAM_DAEMON: GuestProgram.ValueType  # 1
+"""What protects the guest for as long as it runs. There is one: it is told of the scans that were ordered."""
+Global___GuestProgram: _TypeAlias = GuestProgram  # noqa: Y015
+
 class _GuestEventKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -54,6 +73,37 @@ GUEST_EVENT_KIND_OVERFLOW: GuestEventKind.ValueType  # 4
 GUEST_EVENT_KIND_STUB_STARTED: GuestEventKind.ValueType  # 5
 GUEST_EVENT_KIND_STUB_STOPPED: GuestEventKind.ValueType  # 6
 Global___GuestEventKind: _TypeAlias = GuestEventKind  # noqa: Y015
+
+class _ScanState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScanStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScanState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCAN_STATE_UNSPECIFIED: _ScanState.ValueType  # 0
+    SCAN_STATE_WAITING: _ScanState.ValueType  # 1
+    """It is to begin, or to go on, and waits for a slot."""
+    SCAN_STATE_RUNNING: _ScanState.ValueType  # 2
+    SCAN_STATE_DONE: _ScanState.ValueType  # 3
+    """Everything was looked at."""
+    SCAN_STATE_INCOMPLETE: _ScanState.ValueType  # 4
+    """It ended before that: `text` says why."""
+    SCAN_STATE_CANCELLED: _ScanState.ValueType  # 5
+    """It was called off."""
+
+class ScanState(_ScanState, metaclass=_ScanStateEnumTypeWrapper): ...
+
+SCAN_STATE_UNSPECIFIED: ScanState.ValueType  # 0
+SCAN_STATE_WAITING: ScanState.ValueType  # 1
+"""It is to begin, or to go on, and waits for a slot."""
+SCAN_STATE_RUNNING: ScanState.ValueType  # 2
+SCAN_STATE_DONE: ScanState.ValueType  # 3
+"""Everything was looked at."""
+SCAN_STATE_INCOMPLETE: ScanState.ValueType  # 4
+"""It ended before that: `text` says why."""
+SCAN_STATE_CANCELLED: ScanState.ValueType  # 5
+"""It was called off."""
+Global___ScanState: _TypeAlias = ScanState  # noqa: Y015
 
 class _UrlOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -96,6 +146,7 @@ class AttachRequest(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    SCAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """The first message, and only the first."""
@@ -106,18 +157,21 @@ class AttachRequest(_message.Message):
 
     @_builtins.property
     def events(self) -> Global___GuestEvents: ...
+    @_builtins.property
+    def scan(self) -> Global___ScanStatus: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         events: Global___GuestEvents | None = ...,
+        scan: Global___ScanStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "scan", b"scan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "scan", b"scan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "events"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "events", "scan"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -133,6 +187,7 @@ class Hello(_message.Message):
     OS_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     HOST_NAME_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
     stub_version: _builtins.str
     """Version of the guest stub, as `guest-stub --version` prints it."""
     os: _builtins.str
@@ -141,6 +196,8 @@ class Hello(_message.Message):
     """/proc/sys/kernel/random/boot_id."""
     host_name: _builtins.str
     """The guest's own name for itself."""
+    program: Global___GuestProgram.ValueType
+    """What attaches."""
     def __init__(
         self,
         *,
@@ -148,10 +205,11 @@ class Hello(_message.Message):
         os: _builtins.str = ...,
         boot_id: _builtins.str = ...,
         host_name: _builtins.str = ...,
+        program: Global___GuestProgram.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host_name", b"host_name", "os", b"os", "stub_version", b"stub_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host_name", b"host_name", "os", b"os", "program", b"program", "stub_version", b"stub_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -264,6 +322,62 @@ class GuestEvent(_message.Message):
 Global___GuestEvent: _TypeAlias = GuestEvent  # noqa: Y015
 
 @_typing.final
+class ScanStatus(_message.Message):
+    """How a scan in the guest stands: one that was ordered by a ScanTask, or one that somebody in the guest began. A scan
+    looks at files only while it has a slot: it says that it waits, and is given one by ScanSlot. The guest says how an
+    ordered scan gets on when its state changes, and about every 5 s while it runs. Everything in it is the guest's word.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    MALICIOUS_FIELD_NUMBER: _builtins.int
+    SUSPICIOUS_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    EXPECTED_FILES_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    scan: _builtins.bytes
+    """Exactly 16 bytes: of the ScanTask, or drawn at random by the guest for its own. A session may have 4 that are not
+    over.
+    """
+    state: Global___ScanState.ValueType
+    """Not unspecified. The last three are ends: nothing is said of the scan after that."""
+    files: _builtins.int
+    """So far, in this run of it."""
+    bytes: _builtins.int
+    malicious: _builtins.int
+    suspicious: _builtins.int
+    unanswered: _builtins.int
+    """Looked at without a verdict."""
+    expected_files: _builtins.int
+    """How many files it expects altogether; 0 where it does not know."""
+    text: _builtins.str
+    """A sentence, at most 512 bytes."""
+    def __init__(
+        self,
+        *,
+        scan: _builtins.bytes = ...,
+        state: Global___ScanState.ValueType = ...,
+        files: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        malicious: _builtins.int = ...,
+        suspicious: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+        expected_files: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "expected_files", b"expected_files", "files", b"files", "malicious", b"malicious", "scan", b"scan", "state", b"state", "suspicious", b"suspicious", "text", b"text", "unanswered", b"unanswered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanStatus: _TypeAlias = ScanStatus  # noqa: Y015
+
+@_typing.final
 class AttachReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -271,6 +385,8 @@ class AttachReply(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     REVOCATION_FIELD_NUMBER: _builtins.int
     EVENTS_KEPT_FIELD_NUMBER: _builtins.int
+    SCAN_TASK_FIELD_NUMBER: _builtins.int
+    SCAN_SLOT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___Policy: ...
     @_builtins.property
@@ -279,6 +395,10 @@ class AttachReply(_message.Message):
     def revocation(self) -> Global___Revocation: ...
     @_builtins.property
     def events_kept(self) -> Global___EventsKept: ...
+    @_builtins.property
+    def scan_task(self) -> Global___ScanTask: ...
+    @_builtins.property
+    def scan_slot(self) -> Global___ScanSlot: ...
     def __init__(
         self,
         *,
@@ -286,16 +406,78 @@ class AttachReply(_message.Message):
         generation: Global___GenerationChange | None = ...,
         revocation: Global___Revocation | None = ...,
         events_kept: Global___EventsKept | None = ...,
+        scan_task: Global___ScanTask | None = ...,
+        scan_slot: Global___ScanSlot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation", "scan_slot", b"scan_slot", "scan_task", b"scan_task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_kept", b"events_kept", "generation", b"generation", "message", b"message", "policy", b"policy", "revocation", b"revocation", "scan_slot", b"scan_slot", "scan_task", b"scan_task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["policy", "generation", "revocation", "events_kept"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["policy", "generation", "revocation", "events_kept", "scan_task", "scan_slot"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___AttachReply: _TypeAlias = AttachReply  # noqa: Y015
+
+@_typing.final
+class ScanTask(_message.Message):
+    """A scan that an administrator ordered. A daemon is told of each that is due and not over when it attaches, and of
+    others as they fall due; what it hears of twice is one. After a restart of the guest's program it begins anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    scan: _builtins.bytes
+    """Exactly 16 bytes."""
+    cancelled: _builtins.bool
+    """True: it was called off. The guest ends it, and says so."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Absolute, at most 64 of at most 4 KiB each; none: everything that the guest protects."""
+
+    def __init__(
+        self,
+        *,
+        scan: _builtins.bytes = ...,
+        paths: _abc.Iterable[_builtins.bytes] | None = ...,
+        cancelled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "paths", b"paths", "scan", b"scan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanTask: _TypeAlias = ScanTask  # noqa: Y015
+
+@_typing.final
+class ScanSlot(_message.Message):
+    """A scan has a slot, or has it no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    scan: _builtins.bytes
+    """As in ScanStatus."""
+    granted: _builtins.bool
+    """False: it is to pause until it is given one again."""
+    def __init__(
+        self,
+        *,
+        scan: _builtins.bytes = ...,
+        granted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "scan", b"scan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanSlot: _TypeAlias = ScanSlot  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):

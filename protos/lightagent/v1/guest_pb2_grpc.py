@@ -31,7 +31,9 @@ class ProtectionStub:
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
     UNAUTHENTICATED     no ticket, or one that no longer counts;
@@ -82,7 +84,9 @@ class ProtectionServicer:
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
     UNAUTHENTICATED     no ticket, or one that no longer counts;
@@ -95,16 +99,18 @@ class ProtectionServicer:
     """
 
     def Attach(self, request_iterator, context):
-        """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-        30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
-        here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+        """One stream per session, for its life. The guest sends one Hello, then a heartbeat at least every
+        30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
+        what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
+        anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
+        with ABORTED. A guest may have 8 sessions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Check(self, request_iterator, context):
-        """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
+        """One stream per session, for its life. Requests are answered as each becomes known, in any order;
         at most 64 may be open at once. The stream's end gives up every open question.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -187,7 +193,9 @@ class Protection:
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
     UNAUTHENTICATED     no ticket, or one that no longer counts;

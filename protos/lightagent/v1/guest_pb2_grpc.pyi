@@ -32,7 +32,9 @@ class ProtectionStub:
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
       UNAUTHENTICATED     no ticket, or one that no longer counts;
@@ -49,12 +51,14 @@ class ProtectionStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProtectionAsyncStub: ...
     Attach: _grpc.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]
-    """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
-    here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+    """One stream per session, for its life. The guest sends one Hello, then a heartbeat at least every
+    30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
+    what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
+    anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
+    with ABORTED. A guest may have 8 sessions.
     """
     Check: _grpc.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]
-    """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
+    """One stream per session, for its life. Requests are answered as each becomes known, in any order;
     at most 64 may be open at once. The stream's end gives up every open question.
     """
     Scan: _grpc.StreamUnaryMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]
@@ -87,7 +91,9 @@ class ProtectionAsyncStub(ProtectionStub):
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
       UNAUTHENTICATED     no ticket, or one that no longer counts;
@@ -101,12 +107,14 @@ class ProtectionAsyncStub(ProtectionStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Attach: _aio.StreamStreamMultiCallable[_guest_pb2.AttachRequest, _guest_pb2.AttachReply]  # type: ignore[assignment]
-    """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-    30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
-    here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+    """One stream per session, for its life. The guest sends one Hello, then a heartbeat at least every
+    30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
+    what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
+    anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
+    with ABORTED. A guest may have 8 sessions.
     """
     Check: _aio.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]  # type: ignore[assignment]
-    """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
+    """One stream per session, for its life. Requests are answered as each becomes known, in any order;
     at most 64 may be open at once. The stream's end gives up every open question.
     """
     Scan: _aio.StreamUnaryMultiCallable[_guest_pb2.ScanRequest, _guest_pb2.ScanReply]  # type: ignore[assignment]
@@ -138,7 +146,9 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
 
     Metadata: on a unix socket every call carries `ticket`, 32 hexadecimal digits that the SVM handed
     out on the companion socket `<path>.id`, to a process whose credentials the kernel named. It
-    counts while that companion connection is open.
+    counts while that companion connection is open. Every call carries `session` too, 16 hexadecimal digits that
+    a program of the guest draws when it starts: several programs of one guest are attached at once, each with
+    an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
       UNAUTHENTICATED     no ticket, or one that no longer counts;
@@ -156,9 +166,11 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_guest_pb2.AttachRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.AttachReply], _abc.AsyncIterator[_guest_pb2.AttachReply]]:
-        """One stream per guest, for its life. The guest sends one Hello, then a heartbeat at least every
-        30 s, and events as they come. The SVM answers Hello with a Policy, then Revocations of what has not counted since the guest was
-        here last, where there are any, then a GenerationChange; it sends each anew when it changes. A second Attach of the same guest ends the first with ABORTED.
+        """One stream per session, for its life. The guest sends one Hello, then a heartbeat at least every
+        30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
+        what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
+        anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
+        with ABORTED. A guest may have 8 sessions.
         """
 
     @_abc_1.abstractmethod
@@ -167,7 +179,7 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_guest_pb2.CheckRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.CheckReply], _abc.AsyncIterator[_guest_pb2.CheckReply]]:
-        """One stream per guest, for its life. Requests are answered as each becomes known, in any order;
+        """One stream per session, for its life. Requests are answered as each becomes known, in any order;
         at most 64 may be open at once. The stream's end gives up every open question.
         """
 
