@@ -13,7 +13,7 @@ from appliance.protection import Protection
 from appliance.reloading import reload_all
 from appliance.rpc.admin import ControlRefused
 from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
-from appliance.rpc.sessions import Sessions
+from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.result import SignatureSource
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool
@@ -56,17 +56,7 @@ class SvmControl:
 
     def status(self) -> StatusView:
         """What the SVM is doing."""
-        guests = tuple(
-            GuestView(
-                session.guest.id,
-                session.labels.host_name,
-                session.labels.stub_version,
-                session.attached_at,
-                session.digests_asked,
-                session.bytes_uploaded,
-            )
-            for session in self._parts.sessions.all()
-        )
+        guests = tuple(map(_guest_view, self._parts.sessions.by_guest()))
         scanner = self._parts.scanner
         return StatusView(
             self._version,
@@ -148,7 +138,7 @@ class SvmControl:
         """Every figure of the SVM, by the names that /metrics and `svm status` show."""
         parts = self._parts
         return {
-            "guests_attached": len(parts.sessions.all()),
+            "guests_attached": len(parts.sessions.by_guest()),
             **{f"guest_{name}": value for name, value in parts.sessions.counts.items()},
             **{f"protection_{name}": value for name, value in parts.protection.counts.items()},
             **{f"ends_{name.lower()}": value for name, value in parts.protection.ends.items()},
@@ -174,3 +164,16 @@ async def _written(change: Callable[Asked, Done], *args: Asked.args, **kwargs: A
         return await asyncio.to_thread(change, *args, **kwargs)
     except StateError as error:
         raise ControlRefused(str(error)) from error
+
+
+def _guest_view(sessions: Sequence[Session]) -> GuestView:
+    """A guest with one or more sessions, by the labels of the first."""
+    first = sessions[0]
+    return GuestView(
+        first.guest.id,
+        first.labels.host_name,
+        first.labels.stub_version,
+        min(session.attached_at for session in sessions),
+        sum(session.digests_asked for session in sessions),
+        sum(session.bytes_uploaded for session in sessions),
+    )

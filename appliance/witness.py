@@ -118,7 +118,7 @@ class Witness:
         self._note(EventKind.DETACH, guest=session.guest.id)
 
     def _attached(self, session: Session) -> None:
-        session.gatherer = self.exposure.attached(session.guest.id)
+        session.share.gatherer = self.exposure.attached(session.guest.id)
         labels = session.labels
         text = ", ".join(filter(None, (labels.host_name, labels.os, labels.stub_version)))
         self._note(EventKind.ATTACH, guest=session.guest.id, text=text)

@@ -13,7 +13,7 @@ from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, end_of_message
 from appliance.rpc.flood import Flood
 from appliance.rpc.guest_events import Keeping, read_events
-from appliance.rpc.identity import Context
+from appliance.rpc.identity import Context, session_name
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
 
@@ -50,19 +50,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     sessions, terms = around.sessions, around.terms
     if sessions.stopping:
         raise Stopping(_STOPPING)
-    if guest.id in sessions.greeting:
-        raise Refused("this guest has an Attach already that has not said Hello: say it there")
-    sessions.greeting.add(guest.id)
-    try:
-        hello = await _read(context, _HELLO_SECONDS)
-    finally:
-        sessions.greeting.discard(guest.id)
-    if hello is None or hello.WhichOneof("message") != "hello":
-        raise Breach("the first message of Attach is a Hello")
-    try:
-        session = sessions.attach(guest, _labels(hello.hello))
-    except TooManyGuests as error:
-        raise Refused(str(error)) from error
+    session = await _welcome(context, guest, sessions)
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_Listener(context, session, around).run())
     voice = _Voice(context)
@@ -71,7 +59,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if session.replaced:
-            raise Replaced("this guest attached anew: one Attach at a time")
+            raise Replaced("it attached anew: one Attach of a session at a time, and one daemon of a guest")
         if sessions.stopping:
             # What was accepted is answered first: the guest's calls end before its session does.
             if session.calls:
@@ -89,6 +77,20 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         await asyncio.gather(listener, speaker, return_exceptions=True)
 
 
+async def _welcome(context: Context, guest: Guest, sessions: Sessions) -> Session:
+    """Open the session that a Hello asks for."""
+    name = session_name(context)
+    try:
+        with sessions.greets(guest, name):
+            message = await _read(context, _HELLO_SECONDS)
+        if message is None or message.WhichOneof("message") != "hello":
+            raise Breach("the first message of Attach is a Hello")
+        is_daemon = message.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON
+        return sessions.attach(guest, _labels(message.hello), name, is_daemon)
+    except TooManyGuests as error:
+        raise Refused(str(error)) from error
+
+
 class _Listener:
     """Reads heartbeats and events to the end of the stream. One batch of events is kept after another."""
 
@@ -97,7 +99,6 @@ class _Listener:
         self._session = session
         self._around = around
         self._keeping: asyncio.Task[None] | None = None
-        self._flood: Flood | None = None
 
     async def run(self) -> None:
         """Read to the end; raises CallEnded."""
@@ -115,13 +116,13 @@ class _Listener:
 
     async def _take(self, said: guest_pb2.GuestEvents) -> None:
         """Have a batch kept, once the one before is; a guest that sends too fast waits."""
-        loop, events = asyncio.get_running_loop(), self._around.events
-        if self._flood is None:
-            self._flood = Flood(self._around.terms.limits.events_per_second, loop.time)
+        loop, events, share = asyncio.get_running_loop(), self._around.events, self._session.share
+        if share.events is None:
+            share.events = Flood(self._around.terms.limits.events_per_second, loop.time)
         batch = read_events(said, self._session.guest, events.now())
         if self._session.journals.is_full:
             raise Refused("this guest does not take what it is told of its events: read Attach")
-        if pause := self._flood.pause(len(batch)):
+        if pause := share.events.pause(len(batch)):
             self._around.sessions.slowed(self._session)
             await asyncio.sleep(pause)
         if self._keeping is not None:

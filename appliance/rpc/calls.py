@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 
 from appliance.domain.guest import Guest
 from appliance.rpc import wire
-from appliance.rpc.identity import Callers, Context
+from appliance.rpc.identity import Callers, Context, session_name
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
 
@@ -121,7 +121,7 @@ async def session_call(context: Context, callers: Callers, sessions: Sessions) -
     """The caller's session for the length of one Check or Scan call."""
     guest = await callers.guest(context)
     async with ends_as_said(context, sessions, guest):
-        session = sessions.of(guest)
+        session = sessions.of(guest, session_name(context))
         if session is None:
             raise Unattached("no open Attach: attach first, and stay attached")
         task: asyncio.Task[Any] | None = asyncio.current_task()

@@ -62,7 +62,7 @@ class CheckCall:
                 self._writing,
             )
         finally:
-            self._session.open_digests -= len(self._questions)
+            self._session.share.open_digests -= len(self._questions)
             self._protection.flights.leave(self, None)
             for timer in self._timers.values():
                 timer.cancel()
@@ -70,10 +70,11 @@ class CheckCall:
     # -- questions ---------------------------------------------------------------------------
 
     async def _read(self, sessions: Sessions) -> None:
-        flood = self._session.flood
-        if flood is None:
+        share = self._session.share
+        if share.questions is None:
             clock = asyncio.get_running_loop().time
-            flood = self._session.flood = Flood(self._limits.messages_per_second, clock)
+            share.questions = Flood(self._limits.messages_per_second, clock)
+        flood = share.questions
         while True:
             request = await self._context.read()
             if not isinstance(request, guest_pb2.CheckRequest):
@@ -98,8 +99,8 @@ class CheckCall:
         if known.misses:
             _check_lengths(digests)
             self._open_questions(request, digests, outcomes, details)
-        if self._session.gatherer is not None:
-            self._session.gatherer.add(digests)
+        if self._session.share.gatherer is not None:
+            self._session.share.gatherer.add(digests)
         return guest_pb2.CheckReply(
             request_id=request.request_id,
             outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
@@ -139,7 +140,7 @@ class CheckCall:
         for index, outcome in enumerate(outcomes):
             if outcome != MISS:
                 continue
-            if self._session.open_digests >= self._limits.open_digests:
+            if self._session.share.open_digests >= self._limits.open_digests:
                 outcomes[index] = int(_TOO_MANY.why)
                 details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
                 continue
@@ -147,7 +148,7 @@ class CheckCall:
             self._next_token += 1
             self._questions[token] = (request.request_id, index, digests[index])
             tokens.add(token)
-            self._session.open_digests += 1
+            self._session.share.open_digests += 1
             lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
             outcomes[index] = int(Open.PENDING if lease is None else Open.CONTENT_NEEDED)
             if lease is not None:
@@ -185,7 +186,7 @@ class CheckCall:
         request_id, index, digest = question
         if isinstance(answer, Verdict) and answer.disposition.is_detection:
             self._protection.told(self._session.guest, digest, answer)
-        self._session.open_digests -= 1
+        self._session.share.open_digests -= 1
         tokens = self._tokens[request_id]
         tokens.discard(token)
         if not tokens:

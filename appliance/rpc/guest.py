@@ -95,7 +95,7 @@ class GuestService:
         """See guest.proto."""
         async with session_call(context, self.callers, self.sessions) as session:
             if session.checking:
-                raise Refused("this guest has a Check stream already: send your batches on that one")
+                raise Refused("this session has a Check stream already: send your batches on that one")
             session.checking = True
             try:
                 call = CheckCall(context, session, self.protection, self.terms)
@@ -110,7 +110,7 @@ class GuestService:
         async with session_call(context, self.callers, self.sessions) as session:
             if session.scans >= self.terms.limits.scan_streams:
                 raise Refused(
-                    f"this guest has {session.scans} Scan streams already: send your uploads on those"
+                    f"this session has {session.scans} Scan streams already: send your uploads on those"
                 )
             session.scans += 1
             try:

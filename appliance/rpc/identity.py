@@ -30,9 +30,20 @@ from appliance.domain.guest import Guest
 
 _UCRED = struct.Struct("3i")
 _TICKET = re.compile(r"[0-9a-f]{32}")
+_SESSION = re.compile(r"[0-9a-f]{16}")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):\d+")
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def session_name(context: Context) -> str:
+    """Which of the guest's sessions a call belongs to: what it drew for itself, "" where it says none."""
+    name = _metadata(context).get("session", "")
+    return name if isinstance(name, str) and _SESSION.fullmatch(name) else ""
+
+
+def _metadata(context: Context) -> Mapping[str, str | bytes]:
+    return dict(context.invocation_metadata() or ())
 
 
 class SocketInUse(Exception):
@@ -245,8 +256,7 @@ class Callers:
 
     def _owner(self, context: Context) -> PeerCredentials | None:
         """Whose ticket the call was made with; None without one that counts."""
-        metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
-        ticket = metadata.get("ticket", "")
+        ticket = _metadata(context).get("ticket", "")
         if self._office is None or not isinstance(ticket, str) or not _TICKET.fullmatch(ticket):
             return None
         return self._office.owner(ticket)

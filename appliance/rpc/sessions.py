@@ -1,4 +1,4 @@
-"""The guests that are attached now: one session each, and the bounds on what one may hold."""
+"""The guests that are attached now: a session for each program of theirs, and what one may hold."""
 
 import asyncio
 import math
@@ -12,6 +12,7 @@ from appliance.rpc.flood import Flood
 from appliance.rpc.journals import Journals
 from appliance.verdicts.exposure import Gatherer
 
+MOST_SESSIONS = 8  # of one guest
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -21,7 +22,7 @@ def everybody(_guest: Guest) -> bool:
 
 
 class TooManyGuests(Exception):
-    """The SVM has as many guests as its configuration allows."""
+    """The SVM has as many guests as its configuration allows, or a guest as many sessions as it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +36,37 @@ class Labels:
 
 
 @dataclass(slots=True, eq=False)
-class Session:
-    """One attached guest, for the life of its Attach stream.
+class Share:
+    """What the sessions of one guest have together.
 
+    questions, events: the bounds on how fast it asks and tells, the same for one stream after another.
+    gatherer: where the digests go that it asks about, None for nowhere.
+    """
+
+    open_digests: int = 0
+    questions: Flood | None = None
+    events: Flood | None = None
+    gatherer: Gatherer | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One attached program of a guest, for the life of its Attach stream.
+
+    name: what it drew for itself, "" for none. is_daemon: whether it is what protects the guest.
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
-    flood: the bound on its questions, the same for one Check stream after another.
-    gatherer: where the digests go that it asks about, None for nowhere.
     """
 
     guest: Guest
     labels: Labels
     attached_at: float
+    name: str = ""
+    is_daemon: bool = False
+    share: Share = field(default_factory=Share)
     digests_asked: int = 0
     bytes_uploaded: int = 0
-    open_digests: int = 0
     checking: bool = False
     scans: int = 0
     calls: set[asyncio.Task[object]] = field(default_factory=set)
@@ -60,10 +76,8 @@ class Session:
     revoked: set[bytes] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
-    flood: Flood | None = None
     told_slowed_at: float = -math.inf
     journals: Journals = field(default_factory=Journals)
-    gatherer: Gatherer | None = None
 
     def stop_reading(self) -> None:
         """Take no more of the guest's messages."""
@@ -77,12 +91,15 @@ class Session:
 
 
 class Sessions:
-    """All attached guests, by the identity of their connection."""
+    """All attached guests, by the identity of their connection.
+
+    on_attach: told of the first session of a guest. on_detach: told of its last, when that is over.
+    """
 
     def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
         self.stopping = False
-        self.greeting: set[str] = set()  # guests whose Attach has not said Hello yet
+        self.greeting: set[tuple[str, str]] = set()  # guest and session, whose Attach has not said Hello yet
         self.counts = {
             "attached": 0,
             "breaches": 0,
@@ -96,42 +113,85 @@ class Sessions:
         self.on_detach: list[Callable[[Session], None]] = []
         self._max_guests = max_guests
         self._clock = clock
-        self._by_guest: dict[str, Session] = {}
+        self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session
         self._vouched: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)  # its Attach calls
 
     def all(self) -> list[Session]:
-        """Every session, in the order of attaching."""
-        return list(self._by_guest.values())
+        """Every session: guests in the order of attaching, then theirs."""
+        return [session for sessions in self._by_guest.values() for session in sessions.values()]
 
-    def of(self, guest: Guest) -> Session | None:
-        """The guest's session, None where it has no open Attach."""
-        return self._by_guest.get(guest.id)
+    def by_guest(self) -> list[list[Session]]:
+        """The sessions of each guest, what protects it first."""
+        return [
+            sorted(sessions.values(), key=lambda session: not session.is_daemon)
+            for sessions in self._by_guest.values()
+        ]
 
-    def attach(self, guest: Guest, labels: Labels) -> Session:
-        """Open a session; one that the guest has already is replaced. Raises TooManyGuests."""
-        before = self._by_guest.pop(guest.id, None)
-        if before is not None:
-            before.replaced = True
-            before.news.set()
-            before.end()
-        if len(self._by_guest) >= self._max_guests:
+    def of(self, guest: Guest, name: str = "") -> Session | None:
+        """The guest's session of this name, None where that has no open Attach."""
+        return self._by_guest.get(guest.id, {}).get(name)
+
+    @contextmanager
+    def greets(self, guest: Guest, name: str) -> Iterator[None]:
+        """Have an Attach counted that has not said Hello yet. Raises TooManyGuests."""
+        if (guest.id, name) in self.greeting:
+            raise TooManyGuests("this session has an Attach already that has not said Hello: say it there")
+        if sum(guest_id == guest.id for guest_id, _ in self.greeting) >= MOST_SESSIONS:
+            raise TooManyGuests(f"{MOST_SESSIONS} Attaches of this guest have not said Hello: say it there")
+        self.greeting.add((guest.id, name))
+        try:
+            yield
+        finally:
+            self.greeting.discard((guest.id, name))
+
+    def attach(self, guest: Guest, labels: Labels, name: str = "", is_daemon: bool = False) -> Session:
+        """Open a session; one of the same name, and where it is the daemon's the one before, is replaced.
+
+        Raises TooManyGuests.
+        """
+        self._replace(guest, name, is_daemon)
+        others = self._by_guest.get(guest.id)
+        if others is None and len(self._by_guest) >= self._max_guests:
             raise TooManyGuests(
                 f"{self._max_guests} guests are attached, which is all that this SVM takes: "
                 "raise limits.max_guests, or come back later"
             )
-        session = Session(guest, labels, self._clock())
-        self._by_guest[guest.id] = session
+        if others is not None and len(others) >= MOST_SESSIONS:
+            raise TooManyGuests(
+                f"{MOST_SESSIONS} programs of this guest are attached, which is all that one may have: "
+                "end some of them"
+            )
+        session = Session(guest, labels, self._clock(), name, is_daemon)
         self.counts["attached"] += 1
+        if others is not None:
+            session.share = next(iter(others.values())).share
+            others[name] = session
+            return session
+        self._by_guest[guest.id] = {name: session}
         for listener in self.on_attach:
             listener(session)
         return session
 
+    def _replace(self, guest: Guest, name: str, is_daemon: bool) -> None:
+        sessions = self._by_guest.get(guest.id, {})
+        for before in list(sessions.values()):
+            if before.name == name or (is_daemon and before.is_daemon):
+                before.replaced = True
+                before.news.set()
+                before.end()
+                del sessions[before.name]
+        if not sessions:
+            self._by_guest.pop(guest.id, None)
+
     def detach(self, session: Session) -> None:
         """Close a session and cut its calls."""
-        if self._by_guest.get(session.guest.id) is session:
-            del self._by_guest[session.guest.id]
-            for listener in self.on_detach:
-                listener(session)
+        sessions = self._by_guest.get(session.guest.id, {})
+        if sessions.get(session.name) is session:
+            del sessions[session.name]
+            if not sessions:
+                del self._by_guest[session.guest.id]
+                for listener in self.on_detach:
+                    listener(session)
         session.end()
 
     def breach(self, guest: Guest, kind: str, sentence: str) -> None:
@@ -175,18 +235,18 @@ class Sessions:
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""
         self.stopping = True
-        for session in self._by_guest.values():
+        for session in self.all():
             session.stop_reading()
 
     def tell_generation(self) -> None:
         """Have every guest told that the generation moved."""
-        for session in self._by_guest.values():
+        for session in self.all():
             session.generation_moved = True
             session.news.set()
 
     def tell_revoked(self, digest: bytes, concerns: Callable[[Guest], bool] = everybody) -> None:
         """Have every guest that it concerns told that answers about the digest are void."""
-        for session in self._by_guest.values():
+        for session in self.all():
             if concerns(session.guest):
                 session.revoked.add(digest)
                 session.news.set()

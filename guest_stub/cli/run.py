@@ -22,7 +22,7 @@ from guest_stub.on_access.settings import AccessSettings
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
-from guest_stub.svm_link.values import LinkListener
+from guest_stub.svm_link.values import LinkListener, Program
 
 
 async def run(options: Namespace, setup: Setup) -> int:
@@ -44,7 +44,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         decisions = stack.enter_context(closing(Decisions(setup.store, reopens=False)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
-        line = StandingLine(setup.svm, setup.labels, listeners)
+        line = StandingLine(setup.svm, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine)))
         protection = Protection(settings, line, (decisions, journal, quarantine))
         listeners.extend([protection.keeper, protection])

@@ -34,7 +34,13 @@ def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     settings = load(options.config, environ)
     boot_id = _boot_id()
     directory = options.state or state_directory(settings, environ, os.geteuid())
-    labels = HelloLabels(stub_version=VERSION, os=_os_name(), boot_id=boot_id, host_name=socket.gethostname())
+    labels = HelloLabels(
+        stub_version=VERSION,
+        os=_os_name(),
+        boot_id=boot_id,
+        host_name=socket.gethostname(),
+        session=os.urandom(8).hex(),
+    )
     store = StoreSettings(directory, settings.decisions_mib << 20, boot_id)
     bounds = Bounds(settings.quarantine_mib << 20, settings.quarantine_days)
     quarantine = QuarantineSettings(directory / DIRECTORY, bounds)

@@ -137,6 +137,7 @@ def _hello(labels: HelloLabels) -> Hello:
         os=_cut(labels.os),
         boot_id=_cut(labels.boot_id),
         host_name=_cut(labels.host_name),
+        program=guest_pb2.GuestProgram.ValueType(int(labels.program)),
     )
 
 

@@ -42,11 +42,13 @@ class Connection:
 
     channel: aio.Channel
     ticket: Ticket | None
+    session: str = ""
 
     @property
     def metadata(self) -> aio.Metadata:
         """What goes with every call."""
-        return aio.Metadata(("ticket", self.ticket.text)) if self.ticket is not None else aio.Metadata()
+        said = {"ticket": self.ticket.text if self.ticket is not None else "", "session": self.session}
+        return aio.Metadata(*((name, value) for name, value in said.items() if value))
 
     def unary(self, name: str) -> Callable[..., Awaitable[bytes]]:
         """A call of one message each way, of bytes: the generated one would log what it cannot read."""
@@ -89,17 +91,18 @@ def unreachable(target: str, seconds: float, sentences: Mapping[grpc.StatusCode,
         raise SvmUnreachable(f"{target}: {sentences.get(error.code(), why)}") from error
 
 
-async def connect(target: str) -> Connection:
+async def connect(target: str, session: str = "") -> Connection:
     """Open a channel and, on a unix socket, fetch a ticket; the caller sets the deadline.
 
-    target: "unix:/path/of/socket" or "tcp:host:port". Raises NoTicket, and SvmUnreachable for no such target.
+    target: "unix:/path/of/socket" or "tcp:host:port". session: see HelloLabels. Raises NoTicket, and
+    SvmUnreachable for no such target.
     """
     kind, _, address = target.partition(":")
     if kind == "unix" and address:
         ticket = await fetch(address)
-        return Connection(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket)
+        return Connection(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket, session)
     if kind == "tcp" and ":" in address:
-        return Connection(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None)
+        return Connection(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None, session)
     raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
 
 
@@ -140,7 +143,7 @@ class SvmLink:
         link: SvmLink | None = None
         try:
             async with asyncio.timeout(seconds):
-                link = cls(await connect(target), listener)
+                link = cls(await connect(target, labels.session), listener)
                 await link._attach.hello(labels)
         except BaseException as error:
             if link is not None:

@@ -22,14 +22,27 @@ class Purpose(IntEnum):
     ON_DEMAND = 2  # only answers of the current generation count
 
 
+class Program(IntEnum):
+    """Which of the guest's programs attaches (guest.proto)."""
+
+    OTHER = 0
+    DAEMON = 1  # what protects the guest: there is one
+
+
 @dataclass(frozen=True, slots=True)
 class HelloLabels:
-    """What the stub calls itself: for people, cut to MAX_LABEL_BYTES each."""
+    """What the stub calls itself: for people, cut to MAX_LABEL_BYTES each.
+
+    program: what attaches. session: 16 hexadecimal digits that this program drew when it started, so that
+    others of the same guest can be attached beside it; "" where it is the only one.
+    """
 
     stub_version: str
     os: str = ""
     boot_id: str = ""
     host_name: str = ""
+    program: Program = Program.OTHER
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,14 @@ class Svm:
 
 @asynccontextmanager
 async def running_svm(
-    directory: Path, limits: Limits | None = None, ksn: KsnSettings | None = None
+    directory: Path, limits: Limits | None = None, ksn: KsnSettings | None = None, listen: str = ""
 ) -> AsyncIterator[Svm]:
-    """An SVM that guests can attach to, without the administration's socket and the signals."""
+    """An SVM that guests can attach to, without the administration's socket and the signals.
+
+    listen: where, instead of a unix socket in the directory.
+    """
     settings = replace(settings_in(directory, limits), ksn=ksn or KsnSettings())
+    settings = replace(settings, server=replace(settings.server, listen=listen or settings.server.listen))
     settings.server.state_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)

@@ -1,11 +1,12 @@
 """The guests that are attached now."""
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
 from appliance.domain.guest import Guest
-from appliance.rpc.sessions import Labels, Sessions, TooManyGuests
+from appliance.rpc.sessions import MOST_SESSIONS, Labels, Sessions, TooManyGuests
 
 
 def test_a_guest_has_one_session() -> None:
@@ -28,6 +29,61 @@ def test_an_old_session_does_not_take_the_new_one_with_it() -> None:
     assert sessions.of(Guest("a")) is second
     sessions.detach(second)
     assert sessions.of(Guest("a")) is None
+
+
+def test_programs_of_one_guest_are_attached_side_by_side() -> None:
+    """Each has its calls and its news; what they ask counts together, and they are one guest."""
+    sessions, here = Sessions(1, lambda: 7.0), []
+    sessions.on_attach.append(lambda session: here.append(session.name))
+    sessions.on_detach.append(lambda session: here.append(f"{session.name} went"))
+    scan = sessions.attach(Guest("a"), Labels(), "1")
+    daemon = sessions.attach(Guest("a"), Labels(), "2", is_daemon=True)
+    assert (sessions.of(Guest("a"), "1"), sessions.of(Guest("a"), "2")) == (scan, daemon)
+    assert sessions.of(Guest("a")) is None
+    assert scan.share is daemon.share
+    assert sessions.by_guest() == [[daemon, scan]]
+    sessions.tell_revoked(b"d" * 32)
+    assert scan.revoked == daemon.revoked == {b"d" * 32}
+    sessions.detach(scan)
+    assert sessions.all() == [daemon]
+    sessions.detach(daemon)
+    assert here == ["1", "2 went"]
+
+
+def test_a_guest_has_one_daemon() -> None:
+    """Another takes the place of the one before, whatever it calls itself; other programs stay."""
+    sessions = Sessions(1, lambda: 7.0)
+    scan = sessions.attach(Guest("a"), Labels(), "1")
+    first = sessions.attach(Guest("a"), Labels(), "2", is_daemon=True)
+    second = sessions.attach(Guest("a"), Labels(), "3", is_daemon=True)
+    assert first.replaced
+    assert not scan.replaced
+    assert sessions.all() == [scan, second]
+
+
+def test_a_guest_has_no_more_sessions_than_it_may() -> None:
+    """One more is refused, and none of the others goes; one of the same name takes its place."""
+    sessions = Sessions(1, lambda: 7.0)
+    for number in range(MOST_SESSIONS):
+        sessions.attach(Guest("a"), Labels(), str(number))
+    with pytest.raises(TooManyGuests, match="8 programs"):
+        sessions.attach(Guest("a"), Labels(), "one more")
+    sessions.attach(Guest("a"), Labels(), "3")
+    assert len(sessions.all()) == MOST_SESSIONS
+
+
+def test_hellos_that_stay_out_are_few() -> None:
+    """A guest that opens Attaches and says nothing is refused at the ninth; others are not."""
+    sessions = Sessions(9, lambda: 7.0)
+    with ExitStack() as stack:
+        for number in range(MOST_SESSIONS):
+            stack.enter_context(sessions.greets(Guest("a"), str(number)))
+        with pytest.raises(TooManyGuests, match="have not said Hello"):
+            stack.enter_context(sessions.greets(Guest("a"), "one more"))
+        with pytest.raises(TooManyGuests, match="this session"):
+            stack.enter_context(sessions.greets(Guest("a"), "3"))
+        stack.enter_context(sessions.greets(Guest("b"), "3"))
+    assert not sessions.greeting
 
 
 def test_news_reach_every_session() -> None:
