@@ -43,7 +43,7 @@ from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.standing import StandingLine
-from guest_stub.svm_link.values import Purpose
+from guest_stub.svm_link.values import Purpose, ScanSlot, ScanTask
 
 RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
 SWITCH_SECONDS = 0.0005  # that one thread may keep the interpreter from the one which answers
@@ -88,7 +88,7 @@ class Protection:
         judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter)
-        self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
+        self.catching_up = CatchingUp(self.roots, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
@@ -161,7 +161,8 @@ class Protection:
             if self._line.current is not None:
                 self.replaying.begin()
 
-    def _roots(self) -> list[str]:
+    def roots(self) -> list[str]:
+        """Mount points of what is watched."""
         return [mount.point for mount in self.coverage.watched.values()]
 
     def figures(self) -> dict[str, int]:
@@ -207,6 +208,9 @@ class Protection:
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """See LinkListener: this daemon sends no events yet."""
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """See LinkListener: ordered.Orders is told."""
 
     def lost(self, why: str) -> None:
         """See LinkListener."""
@@ -256,7 +260,7 @@ class Protection:
 
     def _say_unwatched(self) -> None:
         """Nobody is to believe that he is protected where he is not."""
-        points = {*self._roots(), *self.coverage.failed}
+        points = {*self.roots(), *self.coverage.failed}
         for point in self._settings.watch:
             if point not in points:
                 log.warning("nothing is mounted at %s: it is watched when something is", printable(point))

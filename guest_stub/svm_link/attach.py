@@ -1,4 +1,7 @@
-"""The Attach stream: who we are up, then heartbeats and events; policy, generation and revocations down."""
+"""The Attach stream: who we are up, then heartbeats, events and how scans stand.
+
+Policy, generation, revocations, what is kept of events, scans and their slots down.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from grpc import aio
 from lightagent.v1 import guest_pb2
 from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, GuestEvents, Heartbeat, Hello, Policy
 
+from guest_stub.svm_link.scans import read_slot, read_task, status_message
 from guest_stub.svm_link.values import (
     JOURNAL_BYTES,
     MAX_EVENTS,
@@ -18,8 +22,11 @@ from guest_stub.svm_link.values import (
     HelloLabels,
     LinkListener,
     LinkPolicy,
+    ScanSlot,
+    ScanStatus,
+    ScanTask,
 )
-from guest_stub.svm_link.wire import seconds
+from guest_stub.svm_link.wire import cut, seconds
 
 # What the stub holds to whatever an SVM says: messages under the wire's 1 MiB, data in memory under 2 MiB.
 _MOST_BATCH = 16384
@@ -89,6 +96,10 @@ class AttachStream:
             raise ValueError(f"{said.ByteSize()} bytes of events: give at most {_MOST_EVENTS_BYTES}")
         await self._write(AttachRequest(events=said))
 
+    async def send_scan_status(self, status: ScanStatus) -> None:
+        """Say how a scan stands; raises as send_events() where the call has ended."""
+        await self._write(AttachRequest(scan=status_message(status)))
+
     async def _write(self, request: AttachRequest) -> None:
         async with self._writing:
             await self._call.write(request)
@@ -114,6 +125,14 @@ class AttachStream:
             self._listener.revoked(list(reply.revocation.sha256))
         elif kind == "events_kept" and self._listener is not None:
             self._listener.events_kept(reply.events_kept.journal, reply.events_kept.up_to)
+        elif kind == "scan_task" and (task := read_task(reply.scan_task)) is not None:
+            self._tell_of_scan(task)
+        elif kind == "scan_slot" and (slot := read_slot(reply.scan_slot)) is not None:
+            self._tell_of_scan(slot)
+
+    def _tell_of_scan(self, told: ScanTask | ScanSlot) -> None:
+        if self._listener is not None:
+            self._listener.scan_told(told)
 
 
 def read_policy(policy: Policy) -> LinkPolicy:
@@ -133,10 +152,10 @@ def read_policy(policy: Policy) -> LinkPolicy:
 
 def _hello(labels: HelloLabels) -> Hello:
     return Hello(
-        stub_version=_cut(labels.stub_version),
-        os=_cut(labels.os),
-        boot_id=_cut(labels.boot_id),
-        host_name=_cut(labels.host_name),
+        stub_version=cut(labels.stub_version, MAX_LABEL_BYTES),
+        os=cut(labels.os, MAX_LABEL_BYTES),
+        boot_id=cut(labels.boot_id, MAX_LABEL_BYTES),
+        host_name=cut(labels.host_name, MAX_LABEL_BYTES),
         program=guest_pb2.GuestProgram.ValueType(int(labels.program)),
     )
 
@@ -148,15 +167,11 @@ def event_message(event: GuestEvent) -> guest_pb2.GuestEvent:
         kind=guest_pb2.GuestEventKind.ValueType(int(event.kind)),
         sha256=event.sha256,
         path=event.path[:MAX_PATH_BYTES],
-        process=_cut(event.process),
-        threat=_cut(event.threat),
-        action=_cut(event.action),
-        text=_cut(event.text, MAX_TEXT_BYTES),
+        process=cut(event.process, MAX_LABEL_BYTES),
+        threat=cut(event.threat, MAX_LABEL_BYTES),
+        action=cut(event.action, MAX_LABEL_BYTES),
+        text=cut(event.text, MAX_TEXT_BYTES),
         count=event.count,
     )
     message.at.FromNanoseconds(int(event.at * 1e9))
     return message
-
-
-def _cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
-    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")

@@ -390,10 +390,10 @@ async def test_a_rate_slows_the_reading(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - began >= 0.15
 
 
-async def test_more_files_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_files_than_there_is_room_for(tmp_path: Path) -> None:
     """The walk waits for answers, and all files are scanned."""
-    monkeypatch.setattr(on_demand, "Room", lambda: Room(70, 1 << 20))
     async with guest(tmp_path) as it:
+        it.manner = Manner(threads=2, clock=later, room=lambda: Room(70, 1 << 20))
         assert counts(await it.scan(tree(tmp_path / "t", 300))) == {"NOT_DETECTED": 300}
 
 

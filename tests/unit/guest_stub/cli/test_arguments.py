@@ -16,12 +16,13 @@ def test_every_option_of_a_scan_is_read() -> None:
         [
             "scan", "/a", "b", "--json", "--all", "--exclude", "*.iso", "--exclude", "/x/*", "-x",
             "--max-size", "100M", "--idle", "--rate", "2.5", "--no-progress", "--svm", "tcp:h:1",
-            "--state", "/s", "--config", "/c",
+            "--state", "/s", "--config", "/c", "--patience", "2h",
         ]
     )  # fmt: skip
     assert vars(options) == {
         "command": "scan", "paths": ["/a", "b"], "json": True, "all": True, "exclude": ["*.iso", "/x/*"],
         "one_file_system": True, "max_size": 100 << 20, "idle": True, "rate": 2.5e6, "no_progress": True,
+        "patience": 7200.0,
         "svm": "tcp:h:1", "state": Path("/s"), "config": Path("/c"),
     }  # fmt: skip
 

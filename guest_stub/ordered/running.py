@@ -1,0 +1,120 @@
+"""One ordered scan: waits for its slot, walks, asks, and says how it ended."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guest_stub.decisions import Decisions
+from guest_stub.ends import DIRECTORY_FAILED
+from guest_stub.expecting import expected, name_of
+from guest_stub.manners import idle
+from guest_stub.on_demand import Equipment, Keeping, Manner, Scan
+from guest_stub.ordered.place import Place, selection_of
+from guest_stub.report import Report
+from guest_stub.room import Room
+from guest_stub.svm_link.values import MAX_SCAN_PATHS, ScanState, ScanStatus, ScanTask
+from guest_stub.tally import Totals
+from guest_stub.turn import Links, Turn, kept
+from guest_stub.walk import Selection
+
+# What is on its way: little, since it may end after the slot was taken back, and the daemon is to stay small.
+MOST_FILES = 1024
+MOST_BYTES = 64 << 20
+_COUNTED = "files"  # of a walk like this; another number than that of `guest-stub scan`, which counts entries
+CALLED_OFF = "it was called off"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What ordered scans use and the daemon owns. place: asked anew for each scan."""
+
+    line: Links
+    decisions: Decisions
+    keeper: Keeping
+    report: Report
+    place: Callable[[], Place]
+
+
+class OrderedScan:
+    """Serves one event loop. scan: what it is called by. turn: told of its slots."""
+
+    def __init__(self, task: ScanTask, tools: Tools) -> None:
+        """Nothing happens before run()."""
+        self.scan = task.scan
+        self.turn = Turn(task.scan)
+        self._task = task
+        self._tools = tools
+        self._scan: Scan | None = None
+        self._called_off = asyncio.Event()
+
+    def call_off(self) -> None:
+        """End it soon."""
+        self._called_off.set()
+        if self._scan is not None:
+            self._scan.stop(CALLED_OFF)
+
+    async def run(self) -> ScanStatus:
+        """Scan when there is a slot; how it ended, of which the SVM is still to be told."""
+        turn = self.turn
+        if not self._task.sound:
+            why = f"the order is not one: at most {MAX_SCAN_PATHS} paths, all absolute"
+            return turn.status(ScanState.INCOMPLETE, why)
+        async with kept(turn, self._tools.line):
+            try:
+                state, text = await self._run()
+            except OSError as problem:
+                state, text = ScanState.INCOMPLETE, str(problem)
+        return turn.status(state, text)
+
+    async def _run(self) -> tuple[ScanState, str]:
+        if not await self._granted():
+            return ScanState.CANCELLED, CALLED_OFF
+        selection, missing = await self._selection()
+        tools, turn = self._tools, self.turn
+        manner = Manner(1, room=lambda: Room(MOST_FILES, MOST_BYTES), begin=idle)
+        self._scan = Scan(
+            selection, manner, Equipment(turn, tools.decisions, tools.keeper, tools.report, turn.pause)
+        )
+        walk = name_of(selection, _COUNTED)
+        turn.totals = self._scan.tally.totals
+        turn.expected_files = expected(selection.roots, tools.decisions.files_of_last_walk(walk)).files
+        if self._called_off.is_set():
+            self._scan.stop(CALLED_OFF)
+        await self._scan.run()
+        totals = self._scan.tally.final()
+        if self._called_off.is_set():
+            return ScanState.CANCELLED, CALLED_OFF
+        if self._scan.incomplete:
+            return ScanState.INCOMPLETE, self._scan.incomplete
+        if not missing:
+            tools.decisions.remember_walk(walk, totals.files)
+        return _ended(selection, missing, totals)
+
+    async def _granted(self) -> bool:
+        """Wait for a slot; False when the scan is called off before."""
+        loop = asyncio.get_running_loop()
+        waits = [loop.create_task(event.wait()) for event in (self.turn.granted, self._called_off)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        return not self._called_off.is_set()
+
+    async def _selection(self) -> tuple[Selection, list[str]]:
+        paths = [os.fsdecode(path) for path in self._task.paths]
+        limit = self.turn.current.policy.max_file_bytes
+        # In a thread: a path may lead to a file system that does not answer.
+        return await asyncio.to_thread(selection_of, paths, self._tools.place(), limit)
+
+
+def _ended(selection: Selection, missing: list[str], totals: Totals) -> tuple[ScanState, str]:
+    """How a scan ended that went through."""
+    if missing:
+        more = f", nor are {len(missing) - 1} more" if len(missing) > 1 else ""
+        return ScanState.INCOMPLETE, f"{missing[0]} is not there{more}"
+    if not selection.roots:
+        return ScanState.INCOMPLETE, "nothing is protected here: see guest-stub doctor"
+    left = sum(totals.directories_left.get(why, 0) for why in DIRECTORY_FAILED)
+    return ScanState.DONE, f"{left} directories could not be read" if left else ""
