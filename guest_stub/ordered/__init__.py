@@ -1,4 +1,4 @@
-"""Scans that an administrator of the SVM ordered, in the daemon. What stands here, in the order that one passes:
+"""Scans that an administrator ordered, in the daemon. What stands here, in the order that one passes:
 
 - `orders`    takes ScanTasks, has one run at a time, remembers how the last ones ended
 - `running`   one of them: waits for its slot, scans, says how it ended

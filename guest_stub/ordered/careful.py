@@ -1,4 +1,4 @@
-"""Keeps what an ordered scan learns where everything of the daemon is kept, but no verdict that is being revoked."""
+"""Keeps what an ordered scan learns with all else of the daemon, but no verdict that is being revoked."""
 
 from collections.abc import Callable, Sequence
 
