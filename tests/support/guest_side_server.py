@@ -163,6 +163,7 @@ class GuestSideServer:
         reading.cancel()
         end.cancel()
         if self._attach_end.is_set():
+            self._attach_end.clear()  # the next one stays
             await context.abort(grpc.StatusCode.ABORTED, "attached anew")
 
     async def _count_heartbeats(self, context: AttachContext) -> None:
