@@ -1,4 +1,4 @@
-"""A scan that nobody notices: lowest priority for processor and disk, and a rate that it keeps."""
+"""A scan that nobody notices: low priority for processor and disk, and a rate that it keeps."""
 
 import ctypes
 import os
@@ -10,6 +10,7 @@ from threading import Lock
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 _WHO_PROCESS = 1
 _CLASS_IDLE = 3 << 13
+_LAST_OF_ORDINARY = 2 << 13 | 7
 
 
 def idle() -> str:
@@ -17,12 +18,30 @@ def idle() -> str:
 
     Returns "", or a sentence on what was not possible.
     """
-    os.setpriority(os.PRIO_PROCESS, 0, 19)
+    return _step_back(19, _CLASS_IDLE)
+
+
+def reads_beside_others() -> str:
+    """As idle(), for a thread that reads much in a process with others that somebody waits for.
+
+    The lowest priority for the disk, but not for the processor: it would hold the interpreter and not be let
+    run (decision 0027).
+    """
+    return _step_back(5, _CLASS_IDLE)
+
+
+def walks_beside_others() -> str:
+    """As idle(), for a thread that also uses what others wait for while it reads: the store of decisions."""
+    return _step_back(5, _LAST_OF_ORDINARY)
+
+
+def _step_back(nice: int, disk: int) -> str:
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
     number = _IOPRIO_SET.get(os.uname().machine)
     if number is None:
         return f"the disk priority was left alone: not known how to set it on {os.uname().machine}"
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(number, _WHO_PROCESS, 0, _CLASS_IDLE) != 0:
+    if libc.syscall(number, _WHO_PROCESS, 0, disk) != 0:
         return f"the disk priority was left alone: {os.strerror(ctypes.get_errno())}"
     return ""
 

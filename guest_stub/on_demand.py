@@ -42,14 +42,16 @@ _NO_LIMIT = 1 << 63  # a file over the SVM's limit is still asked about by its d
 class Manner:
     """How a scan goes about. threads: that hash. rate: bytes a second that are read and sent, None for any.
 
-    clock: seconds since the epoch. room: for what is on its way. begin: called in each thread at its start.
+    clock: seconds since the epoch. room: for what is on its way. begin_reading, begin_walking: called
+    in each thread that hashes, and in the one that walks, at its start.
     """
 
     threads: int
     rate: float | None = None
     clock: Callable[[], float] = time.time
     room: Callable[[], Room] = Room
-    begin: Callable[[], object] | None = None
+    begin_reading: Callable[[], object] | None = None
+    begin_walking: Callable[[], object] | None = None
 
 
 class Keeping(Protocol):
@@ -98,7 +100,7 @@ class Scan:
         self._patience: asyncio.Timeout | None = None
         self._limit = RateLimit(manner.rate, sleep=self._stop.wait) if manner.rate else None
         self._hash_limits = HashLimits(_NO_LIMIT, self._reading, self._stopped)
-        self._crew = ThreadPoolExecutor(manner.threads, "look", manner.begin)
+        self._crew = ThreadPoolExecutor(manner.threads, "look", manner.begin_reading)
         self._bug: Exception | None = None
         self._over = False
 
@@ -109,7 +111,7 @@ class Scan:
             self._equipment.decisions, self.tally, self._report, self._room, self._links, self._stopped
         )
         walking = Walking(shared, self._generation, Outlets(self._hash, self._ask_soon))
-        walker = ThreadPoolExecutor(1, "walk", self._manner.begin)
+        walker = ThreadPoolExecutor(1, "walk", self._manner.begin_walking)
         try:
             async with asyncio.TaskGroup() as group:
                 self._asker = Asker(self._equipment.line, group, self, self._content)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from guest_stub.decisions import Decisions
 from guest_stub.ends import DIRECTORY_FAILED
 from guest_stub.expecting import expected, name_of
-from guest_stub.manners import idle
+from guest_stub.manners import reads_beside_others, walks_beside_others
 from guest_stub.on_demand import Equipment, Keeping, Manner, Scan
 from guest_stub.ordered.place import Place, selection_of
 from guest_stub.report import Report
@@ -72,7 +72,12 @@ class OrderedScan:
             return ScanState.CANCELLED, CALLED_OFF
         selection, missing = await self._selection()
         tools, turn = self._tools, self.turn
-        manner = Manner(1, room=lambda: Room(MOST_FILES, MOST_BYTES), begin=idle)
+        manner = Manner(
+            1,
+            room=lambda: Room(MOST_FILES, MOST_BYTES),
+            begin_reading=reads_beside_others,
+            begin_walking=walks_beside_others,
+        )
         self._scan = Scan(
             selection, manner, Equipment(turn, tools.decisions, tools.keeper, tools.report, turn.pause)
         )
