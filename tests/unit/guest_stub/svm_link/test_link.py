@@ -9,6 +9,7 @@ import pytest
 
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.values import EventKind, GuestEvent
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
 
@@ -147,3 +148,33 @@ async def test_two_links_live_side_by_side(tmp_path: Path) -> None:
         await first.close()
         assert (await second.check(batch_of(1))).outcomes == [3]
         assert not second.lost.is_set()
+
+
+async def test_events_that_break_a_rule_are_told_from_an_svm_that_goes(tmp_path: Path) -> None:
+    """Only INVALID_ARGUMENT on Attach is about what was said there."""
+    said = GuestEvent(1, EventKind.ACTION, 1.5)
+    behaviour = Behaviour(refuses_events=lambda _: True)
+    async with attached(tmp_path, behaviour) as (link, server):
+        await link.send_events(b"j" * 16, [said])
+        await link.lost.wait()
+        assert link.refused
+        assert "INVALID_ARGUMENT: these events break a rule" in link.why_lost
+    (tmp_path / "other").mkdir()
+    async with attached(tmp_path / "other") as (link, server):
+        server.end_attach()
+        await link.lost.wait()
+        assert not link.refused
+
+
+async def test_events_under_way_when_the_link_is_closed_raise_nothing(tmp_path: Path) -> None:
+    """Nor does it end their sender, who has another link to come."""
+    async with attached(tmp_path) as (link, server):
+
+        async def send() -> None:
+            while not link.lost.is_set():
+                await link.send_events(b"j" * 16, [GuestEvent(1, EventKind.ACTION, 1.5, path=b"p" * 4096)])
+
+        senders = [asyncio.get_running_loop().create_task(send()) for _ in range(20)]
+        await until(lambda: len(server.events) > 20)
+        await link.close()
+        assert await asyncio.gather(*senders) == [None] * 20
