@@ -31,6 +31,15 @@ _MADE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _LOST: Final = "more happened than could be kept for the SVM: these events are lost"
 
 
+def waiting_in(directory: Path) -> int:
+    """How many events wait there, whoever holds the outbox. Raises OSError."""
+    try:
+        with (directory / FILE).open("rb") as file:
+            return len(read(file.read(_MOST_FILE_BYTES)))
+    except FileNotFoundError:
+        return 0
+
+
 class Outbox:
     """One directory's; for one thread.
 
