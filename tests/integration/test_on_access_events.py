@@ -227,7 +227,7 @@ async def test_many_fallbacks_are_few_events_with_a_count(directory: Path, tmp_p
 
 
 async def test_a_flood_of_bad_files_fills_neither_side(svm: SvmProcess, tmp_path: Path) -> None:
-    """A thousand of them, opened as fast as can be, are some hundred events; memory stays where it was."""
+    """A thousand of them, opened as fast as can be, are some hundred events, at a pace that the SVM takes."""
     async with protected(tmp_path, svm.target) as machine:
         await machine.says("the SVM answers")
         for number in range(1000):
