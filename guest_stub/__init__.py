@@ -26,6 +26,7 @@ Files as they are opened, `guest-stub run`:
 - `on_access`         the kernel's events, one answer to each, what comes afterwards; its own map
 - `standing`          the line to the SVM for the life of a daemon
 - `journal`           what was let through while nobody could say what it is
+- `sought`            files to be looked for, whose content may be malicious now
 - `service`           what systemd is told
 
 What is done about a detection:

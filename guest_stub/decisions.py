@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 
@@ -16,13 +17,14 @@ import lmdb
 
 from guest_stub.found import FoundFile
 from guest_stub.pages import release
-from guest_stub.records import Record, decode
+from guest_stub.records import LOOSE, Record, Seen, decode, seen, sha256_of, without_verdict
 from guest_stub.unsynced import UnsyncedMark
 
 FILE_NAME = "decisions.lmdb"
 ASIDE_NAME = "decisions.lmdb.set-aside"  # one only: the next one replaces it
 BYTES_PER_ENTRY = 256  # of the map; measured 170 to 190, so that entries run out before the map does
 MAX_WALKS = 256  # remembered totals of earlier walks
+_PART = 2048  # entries that are read in one go where all are
 _TOUCHED_BEFORE_RELEASE = 4096  # records, each of which may map the 64 KiB around it
 
 DAMAGE = (
@@ -155,7 +157,7 @@ class Decisions:
                 fresh(file)
                 continue
             record = decode(value)
-            if record is None:
+            if record is None or record.outcome == LOOSE:
                 fresh(file)
             elif record.counts(generation, now):
                 decided((file, record))
@@ -166,7 +168,8 @@ class Decisions:
     def look_up(self, key: bytes, stamp: bytes) -> Record | None:
         """What is kept of one file as it is, whether or not that still counts."""
         value = self._read([key]).get(key)
-        return decode(value) if value is not None and value.startswith(stamp) else None
+        record = decode(value) if value is not None and value.startswith(stamp) else None
+        return None if record is None or record.outcome == LOOSE else record
 
     def _read(self, keys: list[bytes]) -> dict[bytes, bytes]:
         with self._lock:
@@ -227,19 +230,59 @@ class Decisions:
                 more = cursor.next()
         return gone
 
-    def revoke(self, digests: Iterable[bytes]) -> int:
-        """Drop every entry of these contents (32 bytes each); how many there were. Reads the whole store."""
-        revoked = frozenset(digests)
+    def revoke(self, digests: Iterable[bytes], tell: Callable[[list[Seen]], None] | None = None) -> int:
+        """Let no verdict on these contents (32 bytes each) count any more; of how many files one was kept.
+
+        Reads the whole store, a part at a time, so that others wait for one part only. tell: is told of the
+        files, part by part, before they are dropped. Without it their digests stay, and whoever tells finds
+        them later.
+        """
+        revoked, count, after = frozenset(digests), 0, b""
+        while True:
+            found, after = self._next_of(revoked, after)
+            if tell is not None and found:
+                tell([each for each in (seen(*entry) for entry in found) if each is not None])
+            if found:
+                self._let_go(found, tell is None)
+            count += len(found)
+            if not after:
+                return count
+
+    def _next_of(self, revoked: frozenset[bytes], after: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Return the entries of these contents in the next part, and its last key; b"" at the end."""
         with self._lock:
             if self._gone:
-                return 0
+                return [], b""
+            self._touched += _PART
+            self._renew()
             try:
-                with self._env.begin(write=True) as txn:
-                    self._written = True
-                    return self._delete(txn, lambda record: record is None or record.sha256 in revoked)
+                with self._env.begin() as txn:
+                    cursor = txn.cursor(self._decisions)
+                    there = cursor.set_range(after + b"\0") if after else cursor.first()
+                    part = list(islice(cursor.iternext(), _PART)) if there else []
             except lmdb.Error as problem:
                 self._failed(problem)
-                return 0
+                return [], b""
+        found = [entry for entry in part if sha256_of(entry[1]) in revoked]
+        return found, part[-1][0] if len(part) == _PART else b""
+
+    def _let_go(self, entries: list[tuple[bytes, bytes]], keep_digests: bool) -> None:
+        """Drop entries, or their verdicts, unless others have come in their place."""
+        with self._lock:
+            if self._gone:
+                return
+            try:
+                with self._env.begin(write=True, db=self._decisions) as txn:
+                    self._written = True
+                    for key, value in entries:
+                        if txn.get(key) != value:
+                            continue
+                        if keep_digests:
+                            txn.put(key, without_verdict(value))
+                        else:
+                            txn.delete(key)
+            except lmdb.Error as problem:
+                self._failed(problem)
 
     def files_of_last_walk(self, walk: bytes) -> int:
         """How many files the last whole walk of this name met; 0 where none is remembered."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from guest_stub.console import printable
+from guest_stub.journal import Entry
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.on_access.policy import FailMode
@@ -55,7 +56,7 @@ class Throttle:
 class Reporter:
     """The Reports of all parts. let_through: told of what had no verdict, and unknown of what was written and
     had none. on_missed: told that files were written which nobody looked at. on_detection: told the
-    descriptor of each file that was detected, which stays open until it returns.
+    descriptor of each file that was detected, which stays open until it returns. take: see searching.Finds.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class Reporter:
         self.let_through: Callable[[Waiting], None] = lambda _waiting: None
         self.unknown: Callable[[HeldFile], None] = lambda _held: None
         self.on_detection: Callable[[int, Judged], None] = lambda _fd, _judged: None
+        self.take: Callable[[Entry, int], bool] = lambda _entry, _name: False
         self._throttle = Throttle()
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
@@ -134,6 +136,15 @@ class Reporter:
     def tidied(self, sentence: str) -> None:
         """See acting.Reports."""
         self._throttle.line("words on the quarantine", logging.WARNING, f"quarantine: {sentence}")
+
+    def in_use(self, process: int, path: str) -> None:
+        """See searching.Finds."""
+        said = f"process {process} has {printable(path)} open or runs it, which turned out to be malicious"
+        self._throttle.line("processes", logging.WARNING, f"{said}: nothing ends it")
+
+    def not_sought(self, why: str) -> None:
+        """See searching.Finds."""
+        self._throttle.line("words on files to look for", logging.ERROR, why)
 
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""

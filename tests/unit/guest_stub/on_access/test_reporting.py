@@ -261,3 +261,15 @@ async def test_what_came_back_is_a_line(caplog: pytest.LogCaptureFixture) -> Non
         "/srv/bad\\xe9 is clean and could not be restored: somebody else has the name; see guest-stub "
         "quarantine list",
     ]
+
+
+async def test_who_has_a_malicious_file_open_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """As is what is not looked for."""
+    reporter = Reporter()
+    reporter.in_use(4711, "/srv/bad\n")
+    reporter.not_sought("7 files may be malicious now")
+    reporter.close()
+    assert caplog.messages == [
+        "process 4711 has /srv/bad\\x0a open or runs it, which turned out to be malicious: nothing ends it",
+        "7 files may be malicious now",
+    ]
