@@ -20,8 +20,6 @@ from appliance.verdicts.exposure import Exposure
 MOST_REVOKED = 4096  # revocations for which it is looked up who holds the digest; of more it is not
 MOST_RESTORED = 16_384  # revocations that a restart takes over
 
-_READ_AT_ONCE = 1000
-
 _Revoked = tuple[bytes, str, int]  # digest, why, scope
 
 
@@ -69,13 +67,9 @@ class Witness:
 
     async def restore(self, protection: Protection, seconds: float) -> None:
         """Have guests that were away told of what was revoked within so many seconds, before a start too."""
-        store, since = self.log.store, self.log.now() - seconds
-        number = await asyncio.to_thread(store.first_of_newest, _is_revocation, since, MOST_RESTORED)
-        while some := await asyncio.to_thread(store.from_number, number, _READ_AT_ONCE):
-            number = some[-1][0] + 1
-            for _, event in some:
-                if event.kind is EventKind.REVOCATION:
-                    protection.restore_change(event.scope, event.sha256)
+        since, kind = self.log.now() - seconds, EventKind.REVOCATION
+        for event in await asyncio.to_thread(self.log.store.newest, kind, since, MOST_RESTORED):
+            protection.restore_change(event.scope, event.sha256)
 
     def started(self, version: str) -> None:
         """The SVM serves."""
@@ -185,7 +179,3 @@ class Witness:
     ) -> None:
         cut = text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
         self.log.note(Event(self.log.now(), kind, guest, digest, threat, cut, actor))
-
-
-def _is_revocation(event: Event) -> bool:
-    return event.kind is EventKind.REVOCATION

@@ -163,3 +163,16 @@ async def test_what_was_revoked_before_a_restart_is_told_to_who_comes_back(tmp_p
     async with running_svm(tmp_path) as svm:
         assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {DIGEST, other}
         assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE + 1) == {DIGEST}
+
+
+async def test_a_guest_that_was_away_for_long_is_told_after_a_restart_too(tmp_path: Path) -> None:
+    """Its own answer has run out long since, and the file is still there; not after the exposure's days."""
+    old, older = digest_of(b"old"), digest_of(b"older")
+    async with running_svm(tmp_path) as svm:
+        log = svm.parts.witness.log
+        for digest, days in ((older, 91), (old, 89)):
+            at = time.time() - days * 86400
+            log.note(Event(at, EventKind.REVOCATION, sha256=digest, scope=DEFAULT_TENANT_SCOPE))
+        await arrived(svm, EventKind.REVOCATION, 2)
+    async with running_svm(tmp_path) as svm:
+        assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {old}
