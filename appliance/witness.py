@@ -18,9 +18,12 @@ from appliance.scanning.scanner import Scanner
 from appliance.verdicts.exposure import Exposure
 
 MOST_REVOKED = 4096  # revocations for which it is looked up who holds the digest; of more it is not
+NAMED_SECONDS = (
+    1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
+)
 MOST_RESTORED = 16_384  # revocations that a restart takes over
 
-_Revoked = tuple[bytes, str, int]  # digest, why, scope
+_Revoked = tuple[bytes, str, int, float]  # digest, why, scope, and until when the guests are looked up
 
 
 class Witness:
@@ -36,6 +39,7 @@ class Witness:
         """monotonic: seconds that never go back."""
         self.log = log
         self.exposure = exposure
+        self._monotonic = monotonic
         self._revoked: deque[_Revoked] = deque()
         self._any_revoked = asyncio.Event()
         self._detections = Detections(monotonic)
@@ -58,10 +62,11 @@ class Witness:
             await self._any_revoked.wait()
             self._any_revoked.clear()
             while self._revoked:
-                digest, text, scope = self._revoked.popleft()
+                digest, text, scope, until = self._revoked.popleft()
                 guests: tuple[str, ...] = ()
                 try:
-                    guests = tuple(holder.guest for holder in await self.exposure.holders(digest))
+                    if self._monotonic() < until:
+                        guests = tuple(holder.guest for holder in await self.exposure.holders(digest))
                 finally:  # also where the SVM stops meanwhile: a restart is to know of it
                     self._note_revoked(digest, text, scope, guests)
 
@@ -79,7 +84,7 @@ class Witness:
         """The SVM was told to stop."""
         self._note(EventKind.SVM_STOP)
         while self._revoked:
-            self._note_revoked(*self._revoked.popleft(), ())
+            self._note_revoked(*self._revoked.popleft()[:3], ())
 
     def overridden(self, digest: bytes, override: Override) -> None:
         """An override is in force."""
@@ -148,7 +153,7 @@ class Witness:
         if len(self._revoked) >= MOST_REVOKED:
             self._note_revoked(digest, text, scope, ())
             return
-        self._revoked.append((digest, text, scope))
+        self._revoked.append((digest, text, scope, self._monotonic() + NAMED_SECONDS))
         self._any_revoked.set()
 
     def _note_revoked(self, digest: bytes, text: str, scope: int, guests: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from lightagent.v1 import guest_pb2
 
 from appliance.control import SvmControl
@@ -12,6 +13,8 @@ from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.policy import Mode, Policy
 from appliance.domain.verdict import Verdict
+from appliance.verdicts.exposure import Holder
+from appliance.witness import NAMED_SECONDS
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, Svm, digest_of, next_message, running_svm, until
 
@@ -133,6 +136,27 @@ async def test_a_revocation_names_the_guests_that_hold_the_digest(tmp_path: Path
         await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1))
         [revoked] = await arrived(svm, EventKind.REVOCATION)
         assert (revoked.guests, revoked.count) == ((session.guest.id,), 1)
+
+
+async def test_of_many_revocations_at_once_not_all_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written down within a moment, so that a restart tells of all of them."""
+    asked: list[bytes] = []
+    async with running_svm(tmp_path) as svm:
+
+        async def holders(digest: bytes) -> list[Holder]:
+            asked.append(digest)
+            monkeypatch.setattr(svm.parts.witness, "_monotonic", lambda: time.monotonic() + NAMED_SECONDS)
+            return [Holder("guest", 0, 0)]
+
+        monkeypatch.setattr(svm.parts.witness.exposure, "holders", holders)
+        for number in range(50):
+            for told in svm.parts.protection.on_changed:
+                told(DEFAULT_TENANT_SCOPE, bytes([number]) * 32, lambda _guest: True)
+        revoked = await arrived(svm, EventKind.REVOCATION, 50)
+    assert len(asked) == 1
+    assert [event.guests for event in revoked] == [("guest",), *[()] * 49]
 
 
 async def test_engines_that_say_something_else_revoke_what_was_answered(tmp_path: Path) -> None:
