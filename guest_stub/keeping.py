@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from guest_stub.decisions import Decisions
 from guest_stub.looking import Looked
 from guest_stub.outcome import DETECTIONS
-from guest_stub.records import Record, Seen, digest_only, encode, loose, texts
+from guest_stub.records import Record, Seen, digest_only, encode, texts
 from guest_stub.svm_link.values import LinkAnswer
 
 BATCH = 512
@@ -24,6 +24,7 @@ class Keeper:
         """The decisions stay the caller's."""
         self._decisions = decisions
         self._waiting: list[tuple[bytes, bytes]] = []
+        self._loose: dict[bytes, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._revoked: set[bytes] = set()
         self._revoking: asyncio.Task[None] | None = None
@@ -44,15 +45,19 @@ class Keeper:
         """Keep no more than the digests: the SVM gave no verdict."""
         self._keep((file.key, encode(file.stamp, digest_only(file.sha256))) for file in files if file.key)
 
-    def keep_loose(self, files: Iterable[Looked], until: float) -> None:
-        """Keep which content files had that may change unseen. until: seconds since the epoch."""
-        self._keep(
-            (file.key, encode(file.stamp, loose(file.sha256, int(until)))) for file in files if file.key
+    def keep_loose(self, files: Iterable[Looked]) -> None:
+        """Note which content files had that may change unseen: to look for them if it is revoked."""
+        self._loose.update(
+            (file.key, encode(file.stamp, digest_only(file.sha256))) for file in files if file.key
         )
+        self._commit_soon()
 
     def _keep(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
         self._waiting.extend(entries)
-        if len(self._waiting) >= BATCH:
+        self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        if len(self._waiting) + len(self._loose) >= BATCH:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECONDS, self.flush)
@@ -64,6 +69,9 @@ class Keeper:
             self._timer = None
         waiting, self._waiting = self._waiting, []
         self._decisions.keep(waiting)
+        if self._loose:
+            loose, self._loose = self._loose, {}
+            self._decisions.keep_loose(loose.items())
 
     def generation_changed(self, generation: int) -> None:
         """Nothing to do: each record names its own, and each look-up the one in force."""

@@ -6,9 +6,7 @@ value    format u8, size u64, mtime_ns i64, ctime_ns i64 (the stamp)            
          "threat\\0engine\\0member\\0category" in UTF-8, of a detection only
          xxh3_64 of all before it                                                                8 bytes
 
-An outcome of 0 means that only the digest is known: the SVM is asked, the file is not read again. One of 254
-means that the file was looked at so soon after a change that the next one might not show: that answers for
-nothing, and tells no more than where to look when the content turns out to be malicious.
+An outcome of 0 means that only the digest is known: the SVM is asked, the file is not read again.
 """
 
 from struct import Struct, error
@@ -21,7 +19,6 @@ from guest_stub.outcome import VERDICTS
 
 FORMAT = 1
 DIGEST_ONLY = 0
-LOOSE = 254
 
 _KEY = Struct(">IQ")
 _STAMP = Struct("<BQqq")
@@ -30,7 +27,6 @@ KEY_BYTES, STAMP_BYTES = _KEY.size, _STAMP.size
 _SUM_BYTES = 8
 _BODY_END = _STAMP.size + _BODY.size
 _SHA256 = slice(_BODY_END - 32, _BODY_END)
-_KINDS = VERDICTS | {DIGEST_ONLY, LOOSE}
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
 _MAX_TEXT_BYTES = 1900  # a threat, an engine, a member and a category at their wire limits
@@ -42,7 +38,7 @@ PackError = error
 
 
 class Record(NamedTuple):
-    """A value of the store, taken apart. outcome: a verdict's number, DIGEST_ONLY or LOOSE.
+    """A value of the store, taken apart. outcome: a verdict's number, or DIGEST_ONLY.
 
     A tuple and not a dataclass, since one is made for each file of each walk.
     """
@@ -55,7 +51,7 @@ class Record(NamedTuple):
 
     def counts(self, generation: int, now: float) -> bool:
         """Whether it still answers for the file: of the generation in force, and not older than it may be."""
-        return self.outcome in VERDICTS and self.generation == generation and now < self.valid_until
+        return self.outcome != DIGEST_ONLY and self.generation == generation and now < self.valid_until
 
     def said(self) -> tuple[str, str, str, str]:
         """(threat, engine, member, category) of a detection; empty strings where nothing was detected."""
@@ -132,11 +128,6 @@ def digest_only(sha256: bytes) -> Record:
     return Record(0, 0, DIGEST_ONLY, sha256)
 
 
-def loose(sha256: bytes, valid_until: int) -> Record:
-    """No more than that a file had this content. valid_until: when it may go for others."""
-    return Record(0, valid_until, LOOSE, sha256)
-
-
 def without_verdict(value: bytes) -> bytes:
     """The value that keeps no more than the digest of one with a verdict; others stay as they are."""
     record = decode(value)
@@ -152,7 +143,7 @@ def decode(value: bytes) -> Record | None:
     if xxh3_64_digest(value[:-_SUM_BYTES]) != value[-_SUM_BYTES:]:
         return None
     generation, valid_until, outcome, sha256 = _BODY.unpack_from(value, _STAMP.size)
-    if outcome not in _KINDS:
+    if outcome != DIGEST_ONLY and outcome not in VERDICTS:
         return None
     return Record(generation, valid_until, outcome, sha256, value[_BODY_END:-_SUM_BYTES])
 

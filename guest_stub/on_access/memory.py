@@ -37,8 +37,8 @@ class Keeping(Protocol):
     def keep_digests(self, files: list[Looked]) -> None:
         """Keep no more than digests."""
 
-    def keep_loose(self, files: list[Looked], until: float) -> None:
-        """Keep which content files had that may change unseen."""
+    def keep_loose(self, files: list[Looked]) -> None:
+        """Note which content files had that may change unseen."""
 
 
 class Standing(Enum):
@@ -128,7 +128,7 @@ class Memory:
         looked = [Looked(found, key, stamp, judged.sha256, judged.file.size)]
         if not is_settled(judged.file):
             if judged.answer.outcome in VERDICTS - DETECTIONS:
-                self._keeping.keep_loose(looked, time.time() + judged.answer.valid_for)
+                self._keeping.keep_loose(looked)
         elif judged.answer.outcome in VERDICTS:
             self._keeping.keep(looked, judged.answer, time.time())
         elif judged.sha256 != known:

@@ -104,7 +104,7 @@ class Keeping:
 
     verdicts: list[tuple[Looked, LinkAnswer]] = field(default_factory=list)
     digests: list[Looked] = field(default_factory=list)
-    loose: list[tuple[Looked, float]] = field(default_factory=list)
+    loose: list[Looked] = field(default_factory=list)
 
     def keep(self, files: list[Looked], answer: LinkAnswer, now: float) -> None:
         """Remember."""
@@ -114,9 +114,9 @@ class Keeping:
         """Remember."""
         self.digests.extend(files)
 
-    def keep_loose(self, files: list[Looked], until: float) -> None:
+    def keep_loose(self, files: list[Looked]) -> None:
         """Remember."""
-        self.loose.extend((file, until) for file in files)
+        self.loose.extend(files)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from guest_stub.decisions import (
 )
 from guest_stub.found import FoundFile
 from guest_stub.outcome import Outcome
-from guest_stub.records import DIGEST_ONLY, LOOSE, Record, Seen, digest_only, encode, identify, loose
+from guest_stub.records import Record, Seen, digest_only, encode, identify
 from tests.support.stub_scans import store_settings
 
 GENERATION = 7
@@ -127,18 +127,16 @@ HARMLESS = Record(GENERATION, UNTIL, Outcome.NOT_DETECTED, digest(1))
 
 def test_a_revoked_verdict_counts_no_more_and_its_digest_is_known(store: Decisions) -> None:
     """For every file of that content; others stay, and whoever is to look for the files still finds them."""
-    store.keep([entry(1), entry(2), same_content(3, HARMLESS), same_content(4, loose(digest(1), UNTIL))])
-    assert store.revoke([digest(1), digest(99)]) == 3
-    result = store.sort_out([file(1), file(2), file(3), file(4)], GENERATION)
+    store.keep([entry(1), entry(2), same_content(3, HARMLESS)])
+    store.keep_loose([same_content(4, digest_only(digest(1)))])
+    assert store.revoke([digest(1), digest(99)]) == 2
+    result = store.sort_out([file(1), file(2), file(3)], GENERATION)
     assert result.known == [(file(1), digest(1)), (file(3), digest(1))]
-    assert (result.fresh, len(result.decided)) == ([file(4)], 1)
+    assert len(result.decided) == 1
     told: list[Seen] = []
     assert store.revoke([digest(1)], told.extend) == 3
-    assert told == [
-        Seen(file(1).key, file(1).stamp, digest(1), DIGEST_ONLY),
-        Seen(file(3).key, file(3).stamp, digest(1), DIGEST_ONLY),
-        Seen(file(4).key, file(4).stamp, digest(1), LOOSE),
-    ]
+    assert told == [Seen(file(number).key, file(number).stamp, digest(1)) for number in (1, 3, 4)]
+    assert store.revoke([digest(1)], told.extend) == 0
 
 
 def test_files_are_told_before_they_are_forgotten(store: Decisions) -> None:
@@ -180,10 +178,38 @@ def test_what_came_in_place_of_a_revoked_verdict_stays(store: Decisions) -> None
 
 
 def test_what_was_seen_loosely_answers_for_nothing(store: Decisions) -> None:
-    """The file is read anew."""
-    store.keep([same_content(1, loose(digest(1), UNTIL))])
+    """The file is read anew; whoever is to look for it is told."""
+    store.keep_loose([same_content(1, digest_only(digest(1)))])
     assert store.look_up(file(1).key, file(1).stamp) is None
     assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
+    assert store.count() == 0
+
+
+def test_files_that_are_seen_loosely_take_no_room_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build makes millions of them: the newest are known, in bounded numbers, also over restarts."""
+    monkeypatch.setattr(decisions, "MOST_LOOSE", 10)
+    told: list[Seen] = []
+    for first in range(1, 96, 5):
+        with closing(Decisions(store_settings(tmp_path), clock)) as store:
+            for number in range(first, first + 5):
+                store.keep_loose([same_content(number, digest_only(digest(1)))])
+    with closing(Decisions(store_settings(tmp_path), clock)) as store:
+        assert 10 <= store.revoke([digest(1)], told.extend) <= 20
+    keys = {each.key for each in told}
+    assert {file(number).key for number in range(86, 96)} <= keys
+
+
+def test_a_small_store_has_room_for_few_of_them(tmp_path: Path) -> None:
+    """And keeps on keeping the others."""
+    with closing(Decisions(store_settings(tmp_path, map_bytes=1 << 20), clock)) as store:
+        for first in range(0, 100_000, 500):
+            numbers = range(first, first + 500)
+            store.keep_loose([same_content(number, digest_only(digest(1))) for number in numbers])
+        assert store.keep([entry(1)]) == 1
+        assert not store.notice
+        assert store.revoke([digest(1)], lambda _files: None) > 500
 
 
 def test_a_full_store_keeps_what_it_has(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from guest_stub.found import FoundFile
 from guest_stub.keeping import Keeper
 from guest_stub.looking import Looked
 from guest_stub.outcome import Outcome
-from guest_stub.records import LOOSE, Seen, identify
+from guest_stub.records import Seen, identify
 from guest_stub.svm_link.values import LinkAnswer
 from tests.support.held_files import until
 from tests.support.stub_scans import store_settings
@@ -136,15 +136,16 @@ async def test_what_is_revoked_in_a_row_is_looked_for_once(decisions: Decisions)
 
 
 async def test_what_may_change_unseen_is_kept_for_a_search_alone(decisions: Decisions) -> None:
-    """It answers for nothing, until when it is told; a revocation finds it."""
+    """It answers for nothing; a revocation finds it, also before it is committed."""
     keeper, told = Keeper(decisions), list[Seen]()
     keeper.tell = told.extend
-    keeper.keep_loose([looked(1)], NOW + 5.5)
+    keeper.keep_loose([looked(1), looked(2)._replace(key=b"")])
     keeper.flush()
+    keeper.keep_loose([looked(3)._replace(sha256=looked(1).sha256)])
     assert decisions.sort_out([looked(1).file], GENERATION).fresh == [looked(1).file]
     keeper.revoked([looked(1).sha256])
     await keeper.close()
-    assert [(seen.key, seen.outcome) for seen in told] == [(looked(1).key, LOOSE)]
+    assert [seen.key for seen in told] == [looked(1).key, looked(3).key]
 
 
 async def test_other_news_of_the_svm_change_nothing(decisions: Decisions) -> None:

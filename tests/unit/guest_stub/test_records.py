@@ -10,7 +10,6 @@ from guest_stub.outcome import Outcome
 from guest_stub.records import (
     DIGEST_ONLY,
     FORMAT,
-    LOOSE,
     Record,
     Seen,
     changed_ns,
@@ -20,7 +19,6 @@ from guest_stub.records import (
     encode,
     identify,
     inode_of,
-    loose,
     seen,
     sha256_of,
     texts,
@@ -140,7 +138,7 @@ def test_a_key_tells_where_a_file_is() -> None:
 def test_a_value_tells_which_file_had_which_content() -> None:
     """Whatever was kept of it; a damaged one tells nothing."""
     key, stamp = identify(FILE)
-    for record in (RECORD, digest_only(DIGEST), loose(DIGEST, 5)):
+    for record in (RECORD, digest_only(DIGEST)):
         value = encode(stamp, record)
         assert sha256_of(value) == DIGEST
         assert seen(key, value) == Seen(key, stamp, DIGEST, record.outcome)
@@ -148,16 +146,8 @@ def test_a_value_tells_which_file_had_which_content() -> None:
 
 
 def test_a_value_without_its_verdict_has_the_digest() -> None:
-    """What is no verdict stays: above all what was seen loosely does not come to be trusted."""
+    """What is no verdict stays as it is."""
     _, stamp = identify(FILE)
     assert without_verdict(encode(stamp, RECORD)) == encode(stamp, digest_only(DIGEST))
-    for value in (encode(stamp, loose(DIGEST, 5)), encode(stamp, digest_only(DIGEST)), b"damaged"):
+    for value in (encode(stamp, digest_only(DIGEST)), b"damaged"):
         assert without_verdict(value) == value
-
-
-def test_what_was_seen_loosely_answers_for_nothing() -> None:
-    """In no generation, at no time; it may go when its time is over."""
-    record = loose(DIGEST, 5)
-    assert not record.counts(0, 0.0)
-    assert (record.outcome, record.valid_until) == (LOOSE, 5)
-    assert decode(encode(identify(FILE)[1], record)) == record

@@ -147,6 +147,5 @@ def test_of_a_file_that_was_just_written_no_more_is_kept_than_where_its_content_
     for judged in (Judged(NOTHING, b"", identity(bench.file)), Judged(BAD, DIGEST, identity(bench.file))):
         bench.memory.keep(judged, b"")
     assert (bench.keeping.verdicts, bench.keeping.digests) == ([], [])
-    [(looked, until)] = bench.keeping.loose
+    [looked] = bench.keeping.loose
     assert (looked.sha256, (looked.key, looked.stamp)) == (DIGEST, identify(identity(bench.file)))
-    assert until > NOTHING.valid_for
