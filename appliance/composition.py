@@ -150,7 +150,8 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
     witness = assemble_witness(settings, events, exposure)
-    await witness.restore(protection, cache.valid_for_seconds)
+    # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
+    await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
     return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness)
 

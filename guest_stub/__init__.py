@@ -28,6 +28,9 @@ Files as they are opened, `guest-stub run`:
 - `on_access`         the kernel's events, one answer to each, what comes afterwards; its own map
 - `standing`          the line to the SVM for the life of a daemon
 - `journal`           what was let through while nobody could say what it is
+- `outbox`            what happened and the SVM has not kept yet
+  - `outbox_lines`    the bytes of it
+- `sought`            files to be looked for, whose content may be malicious now
 - `ordered`           scans that an administrator of the SVM ordered; its own map
 - `service`           what systemd is told
 

@@ -24,6 +24,7 @@ from guest_stub.ordered.findings import Findings
 from guest_stub.ordered.orders import Orders
 from guest_stub.ordered.place import Place
 from guest_stub.ordered.running import Tools
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
@@ -51,13 +52,13 @@ async def run(options: Namespace, setup: Setup) -> int:
         listeners: list[LinkListener] = []
         line = StandingLine(setup.svm, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine)))
-        protection = Protection(settings, line, (decisions, journal, quarantine))
+        outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
+        protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
         listeners.extend([protection.keeper, protection])
         orders = Orders(_tools(setup, settings, protection, (line, decisions, journal)))
         listeners.append(orders)
         stack.push_async_callback(orders.close)
-        ordering = loop.create_task(orders.run())
-        stack.callback(ordering.cancel)
+        orders.begin()
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
 

@@ -39,11 +39,16 @@ from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.reader import Reader
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
+from guest_stub.on_access.searching import Places, Searching
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.on_access.telling import Telling
 from guest_stub.on_access.undoing import Undoing
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
+from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose, ScanSlot, ScanTask
+from guest_stub.version import VERSION
 
 RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
 SWITCH_SECONDS = 0.0005  # that one thread may keep the interpreter from the one which answers
@@ -64,8 +69,9 @@ class Protection:
         settings: AccessSettings,
         line: StandingLine,
         store: tuple[Decisions, Journal, Quarantine],
+        outbox: Outbox,
     ) -> None:
-        """Nothing is watched yet; the store stays the caller's. Raises FanotifyUnavailable."""
+        """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
         self._settings = settings
         self._policy = settings.policy
@@ -88,10 +94,13 @@ class Protection:
         judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
+        self.telling = Telling(outbox, line)
         self.catching_up = CatchingUp(self.roots, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
+        places = Places(self.roots, settings.exclude)
+        self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
         self._have_told()
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
@@ -111,12 +120,17 @@ class Protection:
         self.reporter.unknown = self.replaying.note_written
         self.reporter.on_missed = self.catching_up.missed
         self.reporter.on_detection = self._detected
+        self.reporter.tell = self.telling.tell
+        self.reporter.take = self.replaying.take
+        self.replaying.room = self.acting.room
+        self.keeper.tell = self.searching.note
 
     async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:
         """Protect until cancelled, or until that is not possible any more: then return why."""
         sys.setswitchinterval(SWITCH_SECONDS)
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel asks for a lease back
         stack.callback(self._hashing.shutdown, wait=False, cancel_futures=True)
+        stack.push_async_callback(self._end_telling)  # when nothing more is done, and nobody waits
         stack.callback(self.reporter.close)
         stack.push_async_callback(self.keeper.close)
         stack.push_async_callback(self._end_tasks)
@@ -134,12 +148,14 @@ class Protection:
         self._line.on_link.append(self._linked)
         stack.push_async_callback(self.replaying.close)
         stack.push_async_callback(self.catching_up.close)
+        stack.push_async_callback(self.searching.close)
         self._loop.add_reader(mounts.fileno(), lambda: self._look(mounts))
         stack.callback(self._loop.remove_reader, mounts.fileno())
         self._look(mounts)
         self._say_unwatched()
         self.acting.begin()
         self._have_done(self._retry())
+        self.telling.begin(f"version {VERSION}: {self._policy.mode}, action {self._policy.action}")
         ready()
         return await self.failed
 
@@ -154,12 +170,17 @@ class Protection:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _end_telling(self) -> None:
+        told_to_stop = self.failed.cancelled() or not self.failed.done()
+        await self.telling.close("told to stop" if told_to_stop else self.failed.result())
+
     async def _retry(self) -> None:
         """Look now and then at what nobody could say while an SVM was there, but had no room, say."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             if self._line.current is not None:
                 self.replaying.begin()
+                self.searching.begin()
 
     def roots(self) -> list[str]:
         """Mount points of what is watched."""
@@ -173,14 +194,18 @@ class Protection:
             **self.afterwards.counts,
             **self.replaying.counts,
             "walks": self.catching_up.walks,
+            **self.searching.counts,
             **self.acting.counts,
             **self.undoing.counts,
             "unread": self._unread,
+            **self.telling.figures,
         }
 
     def _linked(self) -> None:
         log.info("the SVM answers")
+        self.telling.linked()
         self.replaying.begin()
+        self.searching.begin()
         if self._undoes:
             self.undoing.linked()
 
@@ -202,18 +227,21 @@ class Protection:
             self.undoing.revoked(digests)
 
     async def _forgotten(self, digests: list[bytes]) -> None:
-        """Trust what comes on these contents when the store has forgotten what it knew."""
+        """Trust what comes on these contents when the store has forgotten what it knew; look for files."""
         await self.keeper.caught_up()
         self.memory.trust(digests)
+        self.searching.begin()
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
-        """See LinkListener: this daemon sends no events yet."""
+        """See LinkListener."""
+        self.telling.kept(journal, up_to)
 
     def scan_told(self, told: ScanTask | ScanSlot) -> None:
         """See LinkListener: ordered.Orders is told."""
 
     def lost(self, why: str) -> None:
         """See LinkListener."""
+        self.telling.lost()
         log.warning("the SVM is gone: %s", printable(why))
 
     def pass_over(self, fd: int, file: FileId) -> None:

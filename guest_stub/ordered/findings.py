@@ -21,7 +21,7 @@ HOLD_SECONDS: Final = 1.0  # the longest that one is held
 class Notes(Protocol):
     """Where detected files are noted. `journal.Journal` is it."""
 
-    def note(self, entry: Entry, name: int) -> None:
+    def note(self, entry: Entry, name: int) -> object:
         """Keep an entry, unless it is kept already. name: stands for the file as it is."""
 
 

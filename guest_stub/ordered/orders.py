@@ -18,7 +18,7 @@ log = logging.getLogger("guest-stub")
 
 
 class Orders:
-    """A LinkListener. Serves one event loop; run() does what was ordered.
+    """A LinkListener. Serves one event loop.
 
     counts: scans that were begun, and those that went through to their end.
     """
@@ -32,6 +32,7 @@ class Orders:
         self._ends: dict[bytes, ScanStatus] = {}
         self._wake = asyncio.Event()
         self._saying: set[asyncio.Task[None]] = set()
+        self._doing: asyncio.Task[None] | None = None
 
     def scan_told(self, told: ScanTask | ScanSlot) -> None:
         """See LinkListener."""
@@ -60,8 +61,11 @@ class Orders:
         elif self._waiting.pop(scan, None) is not None:
             self._over(ScanStatus(scan, ScanState.CANCELLED, text=CALLED_OFF))
 
-    async def run(self) -> None:
-        """Do what is ordered, for the life of the daemon."""
+    def begin(self) -> None:
+        """Do what is ordered, until close()."""
+        self._doing = asyncio.get_running_loop().create_task(self._do_all())
+
+    async def _do_all(self) -> None:
         while True:
             while self._waiting:
                 await self._do(self._waiting.pop(next(iter(self._waiting))))
@@ -119,8 +123,8 @@ class Orders:
             self._running.turn.lost(why)
 
     async def close(self) -> None:
-        """Say no more."""
-        saying = tuple(self._saying)
-        for task in saying:
+        """Break off what is being done, and say no more."""
+        tasks = [*self._saying, *([self._doing] if self._doing is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*saying, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -46,13 +46,23 @@ class OrderedScan:
         self._task = task
         self._tools = tools
         self._scan: Scan | None = None
-        self._called_off = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._why = ""  # it ends before its time
 
     def call_off(self) -> None:
         """End it soon."""
-        self._called_off.set()
+        self._end(CALLED_OFF)
+
+    def _end(self, why: str) -> None:
+        self._why = self._why or why
+        self._ending.set()
         if self._scan is not None:
-            self._scan.stop(CALLED_OFF)
+            self._scan.stop(why)
+
+    def _unkept(self, keeping: "asyncio.Task[None]") -> None:
+        """A fault of this stub's: no slot will be heard of."""
+        if not keeping.cancelled() and (bug := keeping.exception()) is not None:
+            self._end(f"the stub failed: {bug!r}")
 
     async def run(self) -> ScanStatus:
         """Scan when there is a slot; how it ended, of which the SVM is still to be told."""
@@ -60,7 +70,8 @@ class OrderedScan:
         if not self._task.sound:
             why = f"the order is not one: at most {MAX_SCAN_PATHS} paths, all absolute"
             return turn.status(ScanState.INCOMPLETE, why)
-        async with kept(turn, self._tools.line):
+        async with kept(turn, self._tools.line) as keeping:
+            keeping.add_done_callback(self._unkept)
             try:
                 state, text = await self._run()
             except OSError as problem:
@@ -69,7 +80,7 @@ class OrderedScan:
 
     async def _run(self) -> tuple[ScanState, str]:
         if not await self._granted():
-            return ScanState.CANCELLED, CALLED_OFF
+            return self._ended_early()
         selection, missing = await self._selection()
         tools, turn = self._tools, self.turn
         manner = Manner(
@@ -84,12 +95,12 @@ class OrderedScan:
         walk = name_of(selection, _COUNTED)
         turn.totals = self._scan.tally.totals
         turn.expected_files = expected(selection.roots, tools.decisions.files_of_last_walk(walk)).files
-        if self._called_off.is_set():
-            self._scan.stop(CALLED_OFF)
+        if self._ending.is_set():
+            self._scan.stop(self._why)
         await self._scan.run()
         totals = self._scan.tally.final()
-        if self._called_off.is_set():
-            return ScanState.CANCELLED, CALLED_OFF
+        if self._ending.is_set():
+            return self._ended_early()
         if self._scan.incomplete:
             return ScanState.INCOMPLETE, self._scan.incomplete
         if not missing:
@@ -99,13 +110,16 @@ class OrderedScan:
     async def _granted(self) -> bool:
         """Wait for a slot; False when the scan is called off before."""
         loop = asyncio.get_running_loop()
-        waits = [loop.create_task(event.wait()) for event in (self.turn.granted, self._called_off)]
+        waits = [loop.create_task(event.wait()) for event in (self.turn.granted, self._ending)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in waits:
                 each.cancel()
-        return not self._called_off.is_set()
+        return not self._ending.is_set()
+
+    def _ended_early(self) -> tuple[ScanState, str]:
+        return (ScanState.CANCELLED if self._why == CALLED_OFF else ScanState.INCOMPLETE), self._why
 
     async def _selection(self) -> tuple[Selection, list[str]]:
         paths = [os.fsdecode(path) for path in self._task.paths]

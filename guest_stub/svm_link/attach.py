@@ -15,7 +15,6 @@ from guest_stub.svm_link.scans import read_slot, read_task, status_message
 from guest_stub.svm_link.values import (
     JOURNAL_BYTES,
     MAX_EVENTS,
-    MAX_LABEL_BYTES,
     MAX_PATH_BYTES,
     MAX_TEXT_BYTES,
     GuestEvent,
@@ -25,8 +24,9 @@ from guest_stub.svm_link.values import (
     ScanSlot,
     ScanStatus,
     ScanTask,
+    cut,
 )
-from guest_stub.svm_link.wire import cut, seconds
+from guest_stub.svm_link.wire import seconds
 
 # What the stub holds to whatever an SVM says: messages under the wire's 1 MiB, data in memory under 2 MiB.
 _MOST_BATCH = 16384
@@ -152,10 +152,10 @@ def read_policy(policy: Policy) -> LinkPolicy:
 
 def _hello(labels: HelloLabels) -> Hello:
     return Hello(
-        stub_version=cut(labels.stub_version, MAX_LABEL_BYTES),
-        os=cut(labels.os, MAX_LABEL_BYTES),
-        boot_id=cut(labels.boot_id, MAX_LABEL_BYTES),
-        host_name=cut(labels.host_name, MAX_LABEL_BYTES),
+        stub_version=cut(labels.stub_version),
+        os=cut(labels.os),
+        boot_id=cut(labels.boot_id),
+        host_name=cut(labels.host_name),
         program=guest_pb2.GuestProgram.ValueType(int(labels.program)),
     )
 
@@ -167,9 +167,9 @@ def event_message(event: GuestEvent) -> guest_pb2.GuestEvent:
         kind=guest_pb2.GuestEventKind.ValueType(int(event.kind)),
         sha256=event.sha256,
         path=event.path[:MAX_PATH_BYTES],
-        process=cut(event.process, MAX_LABEL_BYTES),
-        threat=cut(event.threat, MAX_LABEL_BYTES),
-        action=cut(event.action, MAX_LABEL_BYTES),
+        process=cut(event.process),
+        threat=cut(event.threat),
+        action=cut(event.action),
         text=cut(event.text, MAX_TEXT_BYTES),
         count=event.count,
     )

@@ -117,7 +117,7 @@ class SvmLink:
     """An attached SVM. Serves one event loop; every method is called on it.
 
     lost: set once the SVM is gone, with the reason in why_lost; the link never reconnects, its owner
-    opens a new one.
+    opens a new one. refused: what was said on Attach broke a rule of the wire, by the SVM's word.
 
     >>> link = await SvmLink.open("unix:/run/kvm-light-agent/svm.sock", labels, 10.0, listener)
     >>> question = await link.check(Batch(digests, Purpose.ON_DEMAND, 60.0, content))
@@ -130,6 +130,7 @@ class SvmLink:
         """For open(), which every caller uses."""
         self.lost = asyncio.Event()
         self.why_lost = ""
+        self.refused = False
         self._connection = connection
         self._listener = listener
         self._closing = False
@@ -261,6 +262,7 @@ class SvmLink:
             why = "ended without a reason"
         except aio.AioRpcError as error:
             why = _status(error)
+            self.refused |= stream == "Attach" and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         except asyncio.InvalidStateError:
             return  # a write after the end: the reader of the same stream says why it ended
         except BadPolicy as error:

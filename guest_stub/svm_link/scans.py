@@ -10,8 +10,8 @@ from guest_stub.svm_link.values import (
     ScanSlot,
     ScanStatus,
     ScanTask,
+    cut,
 )
-from guest_stub.svm_link.wire import cut
 
 _MOST_COUNT = (1 << 64) - 1
 

@@ -161,9 +161,6 @@ class ScanState(IntEnum):
     CANCELLED = 5
 
 
-ENDS = frozenset({ScanState.DONE, ScanState.INCOMPLETE, ScanState.CANCELLED})
-
-
 @dataclass(frozen=True, slots=True)
 class ScanStatus:
     """How a scan stands, for the SVM.
@@ -203,6 +200,11 @@ class ScanSlot:
 
     scan: bytes
     granted: bool
+
+
+def cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
+    """The text in as many bytes of UTF-8 as the wire takes; what is no character is replaced."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 class FileContent(NamedTuple):

@@ -39,11 +39,6 @@ _URL_OUTCOMES = _words(dict(UrlOutcome.items()), "URL_OUTCOME_")
 _SOURCES = _words(dict(Source.items()), "SOURCE_")
 
 
-def cut(text: str, most: int) -> str:
-    """The text as the wire takes it: at most so many bytes, whole characters, valid Unicode."""
-    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
-
-
 def seconds(duration: Duration) -> float:
     """A Duration in seconds; an absent one is 0."""
     return duration.seconds + duration.nanos / 1e9

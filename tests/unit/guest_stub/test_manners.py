@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from guest_stub.manners import RateLimit
 from tests.support.apart import ROOT, environment
 
-STEPPING_BACK = """
-import os, subprocess, sys, threading
-from guest_stub import manners
-print(repr(getattr(manners, sys.argv[1])()))
+IDLE = """
+import os, subprocess, threading
+from guest_stub.manners import idle
+print(repr(idle()))
 def show():
     print(os.getpriority(os.PRIO_PROCESS, 0))
     command = ["ionice", "-p", str(threading.get_native_id())]
@@ -23,7 +23,7 @@ thread.join()
 
 def after_stepping_back(how: str) -> list[str]:
     """What is said, and the priorities of a thread that begins later."""
-    command = [sys.executable, "-c", STEPPING_BACK, how]
+    command = [sys.executable, "-c", IDLE.replace("import idle", f"import {how} as idle")]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
     return ended.stdout.split()
 
@@ -37,6 +37,20 @@ def test_a_thread_of_the_daemon_steps_back_a_little() -> None:
     """It may hold what the threads wait for that answer."""
     assert after_stepping_back("reads_beside_others") == ["''", "5", "idle"]
     assert after_stepping_back("walks_beside_others") == ["''", "5", "best-effort:", "prio", "7"]
+
+
+def test_the_disk_priority_alone_is_taken_for_one_thread() -> None:
+    """The processor's stays: a thread that waits for its turn would keep the interpreter from the others."""
+    program = IDLE.replace("import idle", "import idle_disk as idle")
+    program = program.replace("print(repr(idle()))", "").replace(
+        "def show():", "def show():\n    print(idle())"
+    )
+    program += "show2 = subprocess.run(['ionice', '-p', str(os.getpid())], capture_output=True, text=True)\n"
+    program += "print(show2.stdout)"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
+    assert ended.stdout.split()[:2] == ["0", "idle"]
+    assert ended.stdout.split()[2:] != ["idle"]
 
 
 class Time:
