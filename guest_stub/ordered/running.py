@@ -131,8 +131,8 @@ class OrderedScan:
 def _ended(selection: Selection, missing: list[str], totals: Totals) -> tuple[ScanState, str]:
     """How a scan ended that went through."""
     if missing:
-        more = f", nor are {len(missing) - 1} more" if len(missing) > 1 else ""
-        return ScanState.INCOMPLETE, f"{missing[0]} is not there{more}"
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        return ScanState.INCOMPLETE, f"{missing[0]}{more} not there"
     if not selection.roots:
         return ScanState.INCOMPLETE, "nothing is protected here: see guest-stub doctor"
     left = sum(totals.directories_left.get(why, 0) for why in DIRECTORY_FAILED)

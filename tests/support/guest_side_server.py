@@ -159,7 +159,7 @@ class GuestSideServer:
         self._attach = context
         if first.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON:
             await self.tell(*(guest_pb2.AttachReply(scan_task=task) for task in self.behaviour.tasks))
-        reading = asyncio.get_running_loop().create_task(self._take_what_comes(context))
+        reading = asyncio.get_running_loop().create_task(self._take_heartbeats_and_events(context))
         end = asyncio.get_running_loop().create_task(self._attach_end.wait())
         await asyncio.wait([reading, end], return_when=asyncio.FIRST_COMPLETED)
         reading.cancel()
@@ -170,7 +170,7 @@ class GuestSideServer:
         if not reading.cancelled() and reading.done() and reading.result():
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "these events break a rule")
 
-    async def _take_what_comes(self, context: AttachContext) -> bool:
+    async def _take_heartbeats_and_events(self, context: AttachContext) -> bool:
         """To the end of the stream; whether that is to be for events which are refused."""
         while isinstance(request := await context.read(), guest_pb2.AttachRequest):
             if request.HasField("scan"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guest_stub.cli.arguments import parse, path, rate, size, target
+from guest_stub.cli.arguments import duration, parse, path, rate, size, target
 from guest_stub.version import VERSION
 
 
@@ -69,6 +69,22 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     """With the forms that are."""
     with pytest.raises(argparse.ArgumentTypeError, match="is no size: write bytes"):
         size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("5s", 5), ("15m", 900), ("2H", 7200), ("1d", 86_400), ("30d", 2_592_000)],
+)
+def test_times_have_units(text: str, seconds: float) -> None:
+    """Seconds where none is said."""
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5h", "2w", "31d", "9" * 30])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Also one of which nobody would see the end."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time: write seconds"):
+        duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "fast"])
