@@ -46,6 +46,7 @@ FIGURES = {
     "scans_refused": Figure("counter", "Scans that were refused because too many waited or no worker starts"),
     "damaged_containers": Figure("counter", "Containers that could be unpacked in part only"),
     "queued": Figure("gauge", "Contents that wait for a worker now"),
+    "queued_on_access": Figure("gauge", "Those of them that somebody's open waits for"),
     "busy": Figure("gauge", "Workers that scan now"),
     "workers": Figure("gauge", "Workers that there should be"),
     "workers_ready": Figure("gauge", "Workers that are ready"),
