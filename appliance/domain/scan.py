@@ -1,5 +1,6 @@
 """A scan of a whole guest: one that an administrator ordered, or one that somebody in the guest began."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -76,3 +77,19 @@ class ScanOrder:
     def is_open(self) -> bool:
         """Whether it is not over."""
         return not self.ended_at
+
+
+def shown_paths(paths: Sequence[bytes]) -> str:
+    """Return what a scan is of, for people: its first paths and how many more there are."""
+    if not paths:
+        return "everything that is protected"
+    first = ", ".join(path.decode(errors="replace") for path in paths[:4])
+    return first if len(paths) <= 4 else f"{first} and {len(paths) - 4} more"
+
+
+def told_counts(counts: ScanCounts) -> str:
+    """Return what a scan looked at, for people."""
+    return (
+        f"{counts.files:,} files, {counts.malicious:,} malicious, {counts.suspicious:,} suspicious, "
+        f"{counts.unanswered:,} unanswered"
+    )

@@ -1,8 +1,8 @@
 """How many slots there are now: fewer while the machine or its host is pressed, or an open waits. No I/O.
 
 Under pressure their number is halved, and once it has eased it grows by one, each at most once in
-`SETTLE_SECONDS`: what the kernel says is an average of ten seconds, so a step shows only after a while. Between
-`EASED` of a limit and the limit itself the number stays as it is.
+`SETTLE_SECONDS`: what the kernel says is an average of ten seconds, so a step shows only after a while.
+Between `EASED` of a limit and the limit itself the number stays as it is.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,9 @@
 """What one session is to be told of scans, until it was: the last word on each counts."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+Word = TypeVar("Word")
 
 
 @dataclass(slots=True)
@@ -16,8 +19,16 @@ class ScanNews:
 
     def take_task(self) -> tuple[bytes, tuple[bytes, ...] | None] | None:
         """The next task to tell of, None for none."""
-        return self.tasks.popitem() if self.tasks else None
+        return _first(self.tasks)
 
     def take_slot(self) -> tuple[bytes, bool] | None:
         """The next word on a slot, None for none."""
-        return self.slots.popitem() if self.slots else None
+        return _first(self.slots)
+
+
+def _first(told: dict[bytes, Word]) -> tuple[bytes, Word] | None:
+    """Take out what was entered first."""
+    if not told:
+        return None
+    scan = next(iter(told))
+    return scan, told.pop(scan)

@@ -1,8 +1,8 @@
 """How pressed this machine is, and the host that it runs on, as the kernel says it.
 
-/proc/pressure/{cpu,io,memory} tell which part of the last ten seconds something waited for that (PSI; Linux 4.20
-and later, where it is not turned off). The time of a virtual machine's processors that its host gave to others
-stands in /proc/stat as steal: it is all that is seen of the host from in here.
+/proc/pressure/{cpu,io,memory} tell which part of the last ten seconds something waited for that (PSI; Linux
+4.20 and later, where it is not turned off). The time of a virtual machine's processors that its host gave to
+others stands in /proc/stat as steal: it is all that is seen of the host from in here.
 """
 
 import re
@@ -48,7 +48,7 @@ class PressureReader:
 
     def read(self) -> Pressure:
         """How it is now; steal since the reading before."""
-        return Pressure(*map(self._psi, ("cpu", "io", "memory")), self._steal())
+        return Pressure(self._psi("cpu"), self._psi("io"), self._psi("memory"), self._steal())
 
     def _psi(self, resource: str) -> float:
         said = _SOME.match(self._content(f"pressure/{resource}"))

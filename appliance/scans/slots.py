@@ -5,8 +5,8 @@ longest ago; within the tenant to its guest by the same rule; within the guest t
 Who comes counts as served just then, so that nobody gains by leaving and coming back.
 
 A slot is kept for a turn at least. After a turn it is passed on when a tenant waits that has fewer; after a
-long one, of `TURNS_OF_A_LONG_ONE` turns, when anybody waits: a guest that says for ever that it scans does not keep
-out the others of its tenant. Who loses a slot waits again.
+long one, of `TURNS_OF_A_LONG_ONE` turns, to others of the same tenant too: a guest that says for ever that it
+scans does not keep them out. Who loses a slot waits again.
 """
 
 from collections import OrderedDict
@@ -18,7 +18,7 @@ TURNS_OF_A_LONG_ONE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A scan that wants a slot. session, scan: which one it is. scope: its tenant. guest: by its connection."""
+    """A scan that wants a slot. session, scan: which it is. scope: its tenant. guest: by its connection."""
 
     session: int
     scan: bytes
@@ -104,21 +104,20 @@ class Slots:
 
         now: monotonic seconds.
         """
-        lost: dict[Claim, None] = {}
-        given: dict[Claim, None] = {}
+        lost, given = [], []
         while self.running > self.allowed:
-            lost[self._take(self._richest())] = None
+            lost.append(self._take(self._richest()))
         while self.running < self.allowed and self.waiting:
-            given[self._give(now)] = None
+            given.append(self._give(now))
+        before = {scope: tenant.running for scope, tenant in self._tenants.items()}
         for claim in self._due(now):
-            if not self._is_to_pass_on(claim, now):
-                continue
-            self._take(claim)
-            taker = self._give(now)
-            if taker != claim:
-                lost[claim] = None
-                given[taker] = None
-        return [claim for claim in lost if not self.has(claim)], [claim for claim in given if self.has(claim)]
+            if self._is_to_pass_on(claim, before, now):
+                lost.append(self._take(claim))
+                given.append(self._give(now))
+        for claim in lost:  # not before: those that waited already have the slots that these had
+            self._tenants[claim.scope].guests[claim.guest].waiting[claim] = None
+            self._tenants[claim.scope].waiting += 1
+        return lost, given
 
     def _guest(self, claim: Claim) -> _Guest | None:
         tenant = self._tenants.get(claim.scope)
@@ -143,19 +142,17 @@ class Slots:
         return claim
 
     def _take(self, claim: Claim) -> Claim:
-        """Take a claim's slot; it waits behind the others of its guest, and counts as served until now."""
+        """Take a claim's slot; it counts as served until now."""
         tenant = self._tenants[claim.scope]
         guest = tenant.guests[claim.guest]
         self._grants += 1
         tenant.served = guest.served = self._grants
         del guest.running[claim]
-        guest.waiting[claim] = None
         tenant.running -= 1
-        tenant.waiting += 1
         return claim
 
     def _richest(self) -> Claim:
-        """The claim that loses its slot when there are too many: of who has most, the one that had it longest."""
+        """The claim that loses its slot when there are too many: of who has most, who had it longest."""
         tenant = max(self._tenants.values(), key=lambda tenant: (tenant.running, -tenant.served))
         guest = max(tenant.guests.values(), key=lambda guest: (len(guest.running), -guest.served))
         return min(guest.running, key=lambda claim: guest.running[claim])
@@ -172,14 +169,21 @@ class Slots:
         }
         return sorted(since, key=lambda claim: since[claim])
 
-    def _is_to_pass_on(self, claim: Claim, now: float) -> bool:
-        """Whether somebody waits who is to have this slot."""
+    def _is_to_pass_on(self, claim: Claim, before: dict[int, int], now: float) -> bool:
+        """Whether somebody waits who is to have this slot, which has been kept for a turn.
+
+        before: how many slots each tenant had when it was begun to pass some on: none goes back at once.
+        """
         mine = self._tenants[claim.scope]
         guest = mine.guests[claim.guest]
-        if now - guest.running[claim] >= TURNS_OF_A_LONG_ONE * self._turn_seconds:
-            return self.waiting > 0
+        if any(
+            tenant.waiting and tenant.running < mine.running and before[scope] < before[claim.scope]
+            for scope, tenant in self._tenants.items()
+        ):
+            return True
+        if now - guest.running[claim] < TURNS_OF_A_LONG_ONE * self._turn_seconds:
+            return False
         return any(
-            tenant.waiting and tenant.running < mine.running
-            for tenant in self._tenants.values()
-            if tenant is not mine
+            other.waiting and (other is guest or len(other.running) < len(guest.running))
+            for other in mine.guests.values()
         )

@@ -1,10 +1,10 @@
 """Scans that administrators ordered, and how they ended; on the disk before a call returns.
 
-    scans  id (16 bytes) -> JSON {guest, paths, actor, ordered_at, due_at, and of its end ended_at, state, counts,
+    scans  id (16 bytes) -> JSON {guest, paths, actor, ordered_at, due_at; when over: ended_at, state, counts,
            text}
 
-What changes something waits for the disk and may be called from a thread, one call at a time. Every value ends
-with an xxh3_64 of the rest. A path need not be UTF-8: what is not stands in it as surrogates.
+What changes something waits for the disk and may be called from a thread, one call at a time. Every value
+ends with an xxh3_64 of the rest. A path need not be UTF-8: what is not stands in it as surrogates.
 """
 
 from collections.abc import Iterable, Sequence
