@@ -44,7 +44,7 @@ from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
-from appliance.scans_assembly import AGE_SECONDS, PROC, TICK_SECONDS, assemble_scans, serve_scans
+from appliance.scans_assembly import AGE_SECONDS, PROC, TICK_SECONDS, assemble_scans, scans_service
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
@@ -245,7 +245,7 @@ async def _serve_admin(
     events.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     ExposureAdministrationService(GuestControl(parts), callers.credentials).add_to(server.grpc)
-    serve_scans(parts.scans, parts.witness, callers, server.grpc)
+    scans_service(parts.scans, parts.witness, callers).add_to(server.grpc)
     files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2)
     services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
     await server.start(*(service.full_name for service in services))

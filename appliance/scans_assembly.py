@@ -4,8 +4,6 @@ import os
 import time
 from pathlib import Path
 
-import grpc
-
 from appliance.config import Settings
 from appliance.rpc.identity import Callers
 from appliance.rpc.scans_admin import ScansAdministrationService
@@ -45,7 +43,7 @@ def assemble_scans(
     return Desk(orders, terms, clocks, PressureReader(proc), lambda: scanner.urgent_queued)
 
 
-def serve_scans(desk: Desk, witness: Witness, callers: Callers, server: grpc.aio.Server) -> None:
-    """Have an administration server serve them."""
+def scans_service(desk: Desk, witness: Witness, callers: Callers) -> ScansAdministrationService:
+    """Return the service for administrators."""
     control = ScanControl(desk, lambda: [guest.name for guest, _ in witness.exposure.guests()], time.time)
-    ScansAdministrationService(control, callers.credentials).add_to(server)
+    return ScansAdministrationService(control, callers.credentials)
