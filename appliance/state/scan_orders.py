@@ -47,7 +47,7 @@ class ScanOrderStore:
             counts = ScanCounts(**fields.pop("counts", {}))
             state = ScanState(fields.pop("state", ScanState.SCHEDULED))
             return ScanOrder(key, paths=paths.setdefault(named, named), counts=counts, state=state, **fields)
-        except (TypeError, ValueError, KeyError) as error:
+        except (AttributeError, TypeError, ValueError, KeyError) as error:
             raise damaged(self._environment.path, f"a scan's record has no meaning: {error}") from error
 
 

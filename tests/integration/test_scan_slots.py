@@ -90,7 +90,7 @@ async def test_hostile_statuses_are_bounded_and_refused(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm:
         ill = {
             "give exactly 16": guest_pb2.ScanStatus(scan=b"x", state=WAITING),
-            "none that this SVM knows": guest_pb2.ScanStatus(scan=new_scan(), state=0),
+            "none that this SVM knows": guest_pb2.ScanStatus(scan=new_scan()),
             "state 77": guest_pb2.ScanStatus(scan=new_scan(), state=77),  # type: ignore[arg-type]
         }
         for sentence, status in ill.items():
