@@ -33,6 +33,8 @@ class Keeper:
             for file in files
             if file.key
         )
+        if answer.outcome in DETECTIONS:
+            self.flush()  # what is bad is on record at once: the SVM may be gone in the next moment
 
     def keep_digests(self, files: Iterable[Looked]) -> None:
         """Keep no more than the digests: the SVM gave no verdict."""

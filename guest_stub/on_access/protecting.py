@@ -87,7 +87,7 @@ class Protection:
         )
         judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
         self.reporter = Reporter()
-        self.replaying = Replaying(journal, judge, self.reporter)
+        self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)

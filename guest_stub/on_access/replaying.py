@@ -11,6 +11,7 @@ from guest_stub.on_access.afterwards import SECONDS, Reports
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.gate import Judges
 from guest_stub.on_access.judging import HeldFile
+from guest_stub.on_access.memory import Memory
 from guest_stub.outcome import Outcome
 
 # Ends after which the SVM is gone again, or has no room: the rest is for the next time.
@@ -20,12 +21,13 @@ _BROKEN_OFF = frozenset({Outcome.NO_SVM, Outcome.OVERLOADED})
 class Replaying:
     """Serves one event loop. counts: entries that were noted, and looked at later."""
 
-    def __init__(self, journal: Journal, judge: Judges, reports: Reports) -> None:
+    def __init__(self, journal: Journal, judge: Judges, reports: Reports, memory: Memory) -> None:
         """The journal stays the caller's."""
         self.counts = dict.fromkeys(("noted", "replayed"), 0)
         self._journal = journal
         self._judge = judge
         self._reports = reports
+        self._memory = memory
         self._task: asyncio.Task[None] | None = None
 
     def note(self, waiting: Waiting) -> None:
@@ -73,7 +75,11 @@ class Replaying:
         finally:
             os.close(fd)
         try:
-            judged = await self._judge.judge(held, FileId.of(os.fstat(held.fd)), b"", SECONDS)
+            file = FileId.of(os.fstat(held.fd))
+            recalled = self._memory.recall(held.fd, file)
+            judged = await self._judge.judge(held, file, recalled.sha256, SECONDS)
+            if recalled.reliable:
+                self._memory.keep(judged, recalled.sha256)
             if judged.answer.outcome in _BROKEN_OFF:
                 return False
             self.counts["replayed"] += 1

@@ -1,7 +1,6 @@
 """Several programs of one guest at one SVM over TCP, where all of them are the same guest."""
 
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,13 +10,8 @@ import pytest
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Program, Purpose
+from tests.support.relay import free_port
 from tests.support.svm import Svm, digest_of, running_svm, until
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture

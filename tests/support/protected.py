@@ -3,10 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.apart import ROOT, environment
 from tests.support.stub_program import DEADLINE, Ended, ended
@@ -57,11 +58,17 @@ class Protected:
 
 @asynccontextmanager
 async def protected(
-    directory: Path, target: str, *options: str, settings: str = "", prepare: str = ":"
+    directory: Path,
+    target: str,
+    *options: str,
+    settings: str = "",
+    prepare: str = ":",
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Protected]:
     """A protected file system; the stub is killed at the end.
 
-    settings: of guest-stub.toml. prepare: what a shell does before, with the file system as $1.
+    settings: of guest-stub.toml. prepare: what a shell does before, with the file system as $1. environ: the
+    stub's, beside ours.
     """
     top, config = directory / "top", directory / "guest-stub.toml"
     top.mkdir(exist_ok=True)
@@ -70,7 +77,8 @@ async def protected(
         "unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTED, "sh", str(top), prepare,
         sys.executable, "-m", "guest_stub", "run", "--svm", target, "--state", str(directory / "stub"),
         "--watch", str(top), "--config", str(config), *options,
-        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env=environment(),
+        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
+        env=environment() | dict(environ),
     )  # fmt: skip
     machine = Protected(top, process)
     listening = asyncio.get_running_loop().create_task(_listen(machine))

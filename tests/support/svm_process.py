@@ -41,16 +41,17 @@ class SvmProcess:
         return self.process.wait(DEADLINE)
 
 
-def write_config(directory: Path, extra: str = "", hashlists: Path | None = None) -> Path:
+def write_config(directory: Path, extra: str = "", hashlists: Path | None = None, listen: str = "") -> Path:
     """A configuration with everything under `directory`, and few engines.
 
-    hashlists: a directory of hash lists to load. extra: more of the configuration's text.
+    hashlists: a directory of hash lists to load. extra: more of the configuration's text. listen: where,
+    instead of a unix socket in the directory.
     """
     config = directory / "svm.toml"
     config.write_text(
         f"""
 [server]
-listen = "unix:{directory}/svm.sock"
+listen = "{listen or f"unix:{directory}/svm.sock"}"
 admin = "{directory}/admin.sock"
 state_dir = "{directory}/state"
 stop_grace_seconds = 10
@@ -73,9 +74,11 @@ shipped = false
 
 
 @contextmanager
-def svm_process(directory: Path, extra: str = "", hashlists: Path | None = None) -> Iterator[SvmProcess]:
+def svm_process(
+    directory: Path, extra: str = "", hashlists: Path | None = None, listen: str = ""
+) -> Iterator[SvmProcess]:
     """A serving SVM; killed at the end if it still runs. See write_config for the rest."""
-    config = write_config(directory, extra, hashlists)
+    config = write_config(directory, extra, hashlists, listen)
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
     command = [sys.executable, "-m", "appliance", "serve", "--config", str(config)]
     with (directory / "log").open("a") as log:

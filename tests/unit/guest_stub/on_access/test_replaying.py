@@ -12,13 +12,25 @@ from guest_stub.journal import Entry, Journal
 from guest_stub.on_access.answering import Waiting
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.judging import HeldFile
+from guest_stub.on_access.memory import Memory
 from guest_stub.on_access.policy import AccessPolicy
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.outcome import Outcome
+from guest_stub.records import digest_only, identify
 from guest_stub.svm_link.values import LinkAnswer
 from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
-from tests.support.on_access_parts import BAD, Kernel, Reports, Verdicts, event_of
+from tests.support.on_access_parts import (
+    BAD,
+    DIGEST,
+    Keeping,
+    Kept,
+    Kernel,
+    Reports,
+    Verdicts,
+    event_of,
+    identity,
+)
 
 
 class Bench:
@@ -26,7 +38,9 @@ class Bench:
 
     def __init__(self, directory: Path, journal: Journal) -> None:
         self.journal, self.judge, self.reports = journal, Verdicts(BAD), Reports()
-        self.replaying = Replaying(journal, self.judge, self.reports)
+        self.kept, self.keeping = Kept(), Keeping()
+        self.memory = Memory((self.kept, self.keeping), lambda: 1, lambda _fd, _device: True, 0.0)
+        self.replaying = Replaying(journal, self.judge, self.reports, self.memory)
         self.files = [directory / f"file{number}" for number in range(5)]
         for file in self.files:
             file.write_text(file.name)
@@ -72,6 +86,19 @@ async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
     bench.replaying.begin()
     await quiet()
     assert len(bench.reports.looks) == 5
+
+
+async def test_what_is_learnt_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it counts should the SVM go again; what is on record of a file is not read again."""
+    monkeypatch.setattr("guest_stub.on_access.memory.is_settled", lambda _file: True)
+    for file in bench.files[:2]:
+        bench.let_through(file)
+    key, stamp = identify(identity(bench.files[1]))
+    bench.kept.records[key, stamp] = digest_only(DIGEST)
+    bench.replaying.begin()
+    await bench.looked_at(2)
+    assert [(file.sha256, answer) for file, answer in bench.keeping.verdicts] == [(DIGEST, BAD)] * 2
+    assert [sha256 for _, sha256 in bench.judge.asked] == [b"", DIGEST]
 
 
 async def test_what_is_gone_or_no_file_is_passed_over(bench: Bench) -> None:
@@ -203,7 +230,7 @@ async def test_closing_breaks_it_off(bench: Bench, tmp_path: Path) -> None:
     assert open_descriptors() == before
     bench.judge.go.set()
     with closing(Journal(tmp_path / "state")) as journal:
-        again = Replaying(journal, bench.judge, bench.reports)
+        again = Replaying(journal, bench.judge, bench.reports, bench.memory)
         again.begin()
         assert await bench.looked_at(5) == [file.name for file in bench.files]
         await again.close()

@@ -1,0 +1,181 @@
+"""`guest-stub run` on the real kernel while something around it fails: who opens a file gets an answer."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.apart import ROOT, environment
+from tests.support.contents import EICAR
+from tests.support.protected import Protected, protected
+from tests.support.relay import free_port, relay
+from tests.support.stub_program import Ended
+from tests.support.svm import until
+from tests.support.svm_process import SvmProcess, svm_process
+
+SOON = "[on_access]\nopen_seconds = 0.5\n"
+LATE = "[on_access]\nopen_seconds = 60\n"
+
+
+@pytest.fixture
+def port() -> int:
+    """Where the SVM listens."""
+    return free_port()
+
+
+@pytest.fixture
+def svm(tmp_path: Path, port: int) -> Iterator[SvmProcess]:
+    """A serving SVM on TCP."""
+    (tmp_path / "svm").mkdir()
+    with svm_process(tmp_path / "svm", listen=f"tcp:127.0.0.1:{port}") as process:
+        yield process
+
+
+async def opened(machine: Protected, name: str) -> Ended:
+    """What comes of opening a file."""
+    return await machine.run("cat", machine.top / name)
+
+
+async def waits(machine: Protected, name: str) -> asyncio.subprocess.Process:
+    """A process that has begun to open a file, and waits for the answer."""
+    opening = await machine.start("cat", machine.top / name)
+    call = Path(f"/proc/{opening.pid}/wchan")
+    await until(lambda: "fanotify" in call.read_text(), "the kernel has asked the stub")
+    return opening
+
+
+async def found_and_denied(machine: Protected, name: str) -> None:
+    """The file is found out by the stub itself, and cannot be opened from then on."""
+    assert f"{machine.top}/{name}" in await machine.says("found ")
+    assert (await opened(machine, name)).code == 1
+
+
+async def test_an_svm_that_stands_still(svm: SvmProcess, port: int, tmp_path: Path) -> None:
+    """The fail mode answers in time; when the SVM goes on, what was let through is found out."""
+    async with protected(tmp_path, f"tcp:127.0.0.1:{port}", settings=SOON) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("bad.com", EICAR)
+        svm.signal(signal.SIGSTOP)
+        assert (await opened(machine, "bad.com")).code == 0
+        await machine.says("no verdict in time")
+        svm.signal(signal.SIGCONT)
+        await found_and_denied(machine, "bad.com")
+
+
+async def test_an_svm_that_is_killed(tmp_path: Path, port: int) -> None:
+    """What is on record counts on, the fail mode answers for the rest, another SVM is told of it."""
+    (tmp_path / "svm").mkdir()
+    target = f"tcp:127.0.0.1:{port}"
+    async with protected(tmp_path, target) as machine:
+        await machine.write("known.com", EICAR)
+        with svm_process(tmp_path / "svm", listen=target) as svm:
+            await machine.says("the SVM answers")
+            await asyncio.sleep(2.1)  # what was changed just now is not kept on record
+            assert (await opened(machine, "known.com")).code == 1
+            svm.signal(signal.SIGKILL)
+            svm.wait()
+        await machine.says("the SVM is gone")
+        assert (await opened(machine, "known.com")).code == 1
+        await machine.write("new.com", EICAR + b"\n")
+        await asyncio.sleep(2.1)
+        assert (await opened(machine, "new.com")).code == 0
+        with svm_process(tmp_path / "svm", listen=target):
+            assert f"{machine.top}/new.com" in await machine.says("new.com: Eicar")
+        await machine.says("the SVM is gone")
+        assert (await opened(machine, "new.com")).code == 1
+
+
+async def test_a_slow_network(svm: SvmProcess, port: int, tmp_path: Path) -> None:
+    """Who may wait long enough gets the verdict; who may not gets the fail mode's answer, the next one it."""
+    async with relay(port) as network:
+        async with protected(tmp_path, network.target, settings=LATE) as machine:
+            await machine.says("the SVM answers")
+            await machine.write("bad.com", EICAR)
+            network.delay = 1.0
+            assert (await opened(machine, "bad.com")).code == 1
+        network.delay = 0.0
+        (tmp_path / "other").mkdir()
+        async with protected(tmp_path / "other", network.target, settings=SOON) as machine:
+            await machine.says("the SVM answers")
+            await machine.write("bad.com", EICAR + b"\n")
+            network.delay = 1.0
+            assert (await opened(machine, "bad.com")).code == 0
+            await machine.says("no verdict in time")
+            await found_and_denied(machine, "bad.com")
+
+
+async def test_a_network_that_is_cut_without_a_word(svm: SvmProcess, port: int, tmp_path: Path) -> None:
+    """Nobody is told that the SVM is gone: the budget answers; once mended, the stub is back by itself."""
+    async with relay(port) as network, protected(tmp_path, network.target, settings=SOON) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("bad.com", EICAR)
+        network.cut = True
+        assert (await opened(machine, "bad.com")).code == 0
+        await machine.says("no verdict in time")
+        network.mend()
+        await machine.says("the SVM is gone")
+        await found_and_denied(machine, "bad.com")
+
+
+async def test_a_file_that_is_changed_while_it_is_looked_at(
+    svm: SvmProcess, port: int, tmp_path: Path
+) -> None:
+    """The verdict on what it was is not the answer for what it is now."""
+    async with protected(tmp_path, f"tcp:127.0.0.1:{port}", settings=LATE) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("file.com", b"harmless" + bytes(60))
+        writer = await asyncio.to_thread(os.open, machine.outside("file.com"), os.O_WRONLY)
+        svm.signal(signal.SIGSTOP)
+        opening = await waits(machine, "file.com")
+        os.pwrite(writer, EICAR, 0)
+        svm.signal(signal.SIGCONT)
+        assert await asyncio.wait_for(opening.wait(), 60) == 1
+        os.close(writer)
+        await machine.says("blocked")
+
+
+async def test_a_name_that_is_given_to_another_file_meanwhile(
+    svm: SvmProcess, port: int, tmp_path: Path
+) -> None:
+    """Who has opened the first one gets the answer for that; the next who opens it, for the other."""
+    async with protected(tmp_path, f"tcp:127.0.0.1:{port}", settings=LATE) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("file.com", b"harmless")
+        await machine.write("other.com", EICAR)
+        svm.signal(signal.SIGSTOP)
+        opening = await waits(machine, "file.com")
+        await asyncio.to_thread(os.rename, machine.outside("other.com"), machine.outside("file.com"))
+        svm.signal(signal.SIGCONT)
+        out, _ = await asyncio.wait_for(opening.communicate(), 60)
+        assert (opening.returncode, out) == (0, b"harmless")
+        assert (await opened(machine, "file.com")).code == 1
+
+
+@pytest.mark.parametrize("seconds", [400 * 86_400, -400 * 86_400, 7200, -7200])
+async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, seconds: int) -> None:
+    """Nobody waits for longer, nothing bad is let through, and what is new is asked about as before."""
+    shift = tmp_path / "shift"
+    shift.write_text("0")
+    environ = {
+        "CLOCK_SHIFT_FILE": str(shift),
+        "PYTHONPATH": f"{ROOT / 'tests/support/shifted_clock'}:{environment()['PYTHONPATH']}",
+    }
+    target = f"tcp:127.0.0.1:{port}"
+    async with protected(tmp_path, target, "--mode", "block-open", environ=environ) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("bad.com", EICAR)
+        await machine.write("good.txt", b"harmless")
+        assert (await opened(machine, "bad.com")).code == 1
+        assert (await opened(machine, "good.txt")).code == 0
+        shift.write_text(str(seconds))
+        await machine.write("later.com", EICAR + b"\n")
+        await machine.write("later.txt", b"harmless too")
+        assert (await opened(machine, "bad.com")).code == 1
+        assert (await opened(machine, "good.txt")).code == 0
+        assert (await opened(machine, "later.com")).code == 1
+        assert (await opened(machine, "later.txt")).code == 0
+        assert not [line for line in machine.said if "no verdict" in line or "Traceback" in line]
+        assert await machine.stop() == 0
