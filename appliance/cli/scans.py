@@ -38,7 +38,7 @@ scan open already keeps that one; of two times the earlier counts then. On the u
 process: it can be named while it is attached, and --all leaves out those that are gone.
 
 TIME is 22:30, the next time that this machine's clock shows that, or a span from now (90m, 12h, 3d), or an
-ISO time, which is UTC where it has no zone.
+ISO time, which is UTC where it has no zone. Ctrl-C ends the waiting, and no scan.
 
 examples:
   svm guests scan ip-192.168.122.17 --wait

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from appliance.domain.guest import Guest
+from appliance.domain.guest import Guest, user_of
 from appliance.domain.scan import ScanCounts, ScanOrder, ScanReport, ScanState
 from appliance.scans.board import Board
 from appliance.scans.capacity import Capacity, CapacityTerms
@@ -90,7 +90,7 @@ class _Place:
     def claim(self, scan: bytes) -> Claim:
         """What a scan of this session has, or waits for, its slot as."""
         guest = self.session.guest
-        return Claim(self.number, scan, guest.scope, guest.id)
+        return Claim(self.number, scan, guest.scope, user_of(guest.id))
 
 
 class Desk:

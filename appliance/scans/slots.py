@@ -18,7 +18,7 @@ TURNS_OF_A_LONG_ONE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A scan that wants a slot. session, scan: which it is. scope: its tenant. guest: by its connection."""
+    """A scan that wants a slot. session, scan: which it is. scope: its tenant. guest: whose it is."""
 
     session: int
     scan: bytes

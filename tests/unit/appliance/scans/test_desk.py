@@ -211,3 +211,16 @@ async def test_a_restart_goes_on(tmp_path: Path) -> None:
         daemon = program("ip-2")
         desk.desk.attached(daemon)
         assert daemon.scan_news.tasks == {left.id: ()}
+
+
+async def test_many_processes_of_a_user_are_one_guest(tmp_path: Path) -> None:
+    """On the unix socket, where anybody may start a hundred: he shares the slots with others as one."""
+    with office(tmp_path, with_slots(2)) as desk:
+        crowd = [program(f"uid-7.pid-{number}", daemon=False) for number in range(100)]
+        other = program("uid-8.pid-1", daemon=False)
+        for who in [*crowd, other]:
+            desk.desk.attached(who)
+            await desk.says(who, own(1), WAITING)
+        await until(lambda: desk.desk.slots.running == 2, "two have slots")
+        assert other.scan_news.slots == {own(1): True}
+        assert crowd[0].scan_news.slots == {own(1): True}
