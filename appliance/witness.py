@@ -162,7 +162,7 @@ class Witness:
     def _kept(self, _number: int, event: Event) -> None:
         """A guest says it met one more file with a threat that this SVM has named."""
         if event.kind is EventKind.DETECTION and event.said is not None:
-            threat = self._detections.reported(event.guest, event.sha256)
+            threat = self._detections.reported(event.guest, event.sha256, event.said.path)
             if threat:
                 self._count(threat, event.guest)
 

@@ -26,6 +26,8 @@ Files as they are opened, `guest-stub run`:
 - `on_access`         the kernel's events, one answer to each, what comes afterwards; its own map
 - `standing`          the line to the SVM for the life of a daemon
 - `journal`           what was let through while nobody could say what it is
+- `outbox`            what happened and the SVM has not kept yet
+  - `outbox_lines`    the bytes of it
 - `service`           what systemd is told
 
 What is done about a detection:

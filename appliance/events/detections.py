@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 REMEMBERED = 8192
+MOST_PATHS = 16  # of one digest in one guest that are told apart; of more each report is another file
 _SECONDS = 3600.0  # after which the same detection is news again
 
 
@@ -12,7 +13,7 @@ _SECONDS = 3600.0  # after which the same detection is news again
 class _Found:
     at: float
     threat: str
-    reports: int = 0
+    paths: set[int] = field(default_factory=set)  # by their hashes: a collision is one file too few
 
 
 class Detections:
@@ -35,14 +36,15 @@ class Detections:
             self._found.popitem(last=False)
         return True
 
-    def reported(self, guest_id: str, digest: bytes) -> str:
+    def reported(self, guest_id: str, digest: bytes, path: bytes) -> str:
         """Note that a guest says it met such a file; the threat where it is one more file, else "".
 
-        The first report is about the file that was asked about. What this SVM did not call a threat itself
+        The first path is that of the file that was asked about. What this SVM did not call a threat itself
         counts for nothing, whatever the guest says.
         """
         found = self._found.get((guest_id, digest))
-        if found is None:
+        if found is None or hash(path) in found.paths:
             return ""
-        found.reports += 1
-        return found.threat if found.reports > 1 else ""
+        if len(found.paths) < MOST_PATHS:
+            found.paths.add(hash(path))
+        return found.threat if len(found.paths) > 1 else ""

@@ -14,6 +14,7 @@ from guest_stub.mounts import PSEUDO
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.fanotify import PERMISSION, FanotifyUnavailable, Group
 from guest_stub.on_access.passing import has_writer
+from guest_stub.outbox import waiting_in
 from guest_stub.remediation.done import Action
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
 
@@ -38,6 +39,7 @@ async def doctor(setup: Setup, say: Callable[[str], None]) -> int:
         *_mounts(setup),
         _action(setup),
         await _svm(setup),
+        _events(setup.store.directory),
         await _probed(setup.store.directory),
     ]
     for finding in findings:
@@ -105,6 +107,15 @@ async def _svm(setup: Setup) -> Finding:
             return Finding("svm", True, f"{setup.svm} answers, generation {link.generation:016x}")
     except SvmUnreachable as problem:
         return Finding("svm", False, f"{setup.svm}: {problem}")
+
+
+def _events(state: Path) -> Finding:
+    """How much the SVM has not been told of yet."""
+    try:
+        waiting = waiting_in(state)
+    except OSError as error:
+        return Finding("events", False, f"{state}: they cannot be read: {error.strerror}")
+    return Finding("events", None, f"{waiting} wait to be told to the SVM" if waiting else "none waits")
 
 
 async def _probed(state: Path) -> Finding:

@@ -19,6 +19,7 @@ from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.protecting import Protection
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
@@ -46,7 +47,8 @@ async def run(options: Namespace, setup: Setup) -> int:
         listeners: list[LinkListener] = []
         line = StandingLine(setup.svm, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine)))
-        protection = Protection(settings, line, (decisions, journal, quarantine))
+        outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
+        protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
         listeners.extend([protection.keeper, protection])
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)

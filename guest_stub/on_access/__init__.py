@@ -17,5 +17,7 @@
 - `acting`        does with a detected file what the policy says
 - `undoing`       restores what turns out to be clean
 - `reporting`     a line for each thing that matters
+  - `merging`     few events for the SVM of many that are alike
+  - `telling`     sends them, and again until the SVM has them
 - `settings`      the table [on_access]
 """

@@ -40,10 +40,13 @@ from guest_stub.on_access.reader import Reader
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.on_access.telling import Telling
 from guest_stub.on_access.undoing import Undoing
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose
+from guest_stub.version import VERSION
 
 RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
 SWITCH_SECONDS = 0.0005  # that one thread may keep the interpreter from the one which answers
@@ -64,8 +67,9 @@ class Protection:
         settings: AccessSettings,
         line: StandingLine,
         store: tuple[Decisions, Journal, Quarantine],
+        outbox: Outbox,
     ) -> None:
-        """Nothing is watched yet; the store stays the caller's. Raises FanotifyUnavailable."""
+        """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
         self._settings = settings
         self._policy = settings.policy
@@ -88,6 +92,7 @@ class Protection:
         judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
+        self.telling = Telling(outbox, line)
         self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
@@ -111,12 +116,14 @@ class Protection:
         self.reporter.unknown = self.replaying.note_written
         self.reporter.on_missed = self.catching_up.missed
         self.reporter.on_detection = self._detected
+        self.reporter.tell = self.telling.tell
 
     async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:
         """Protect until cancelled, or until that is not possible any more: then return why."""
         sys.setswitchinterval(SWITCH_SECONDS)
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel asks for a lease back
         stack.callback(self._hashing.shutdown, wait=False, cancel_futures=True)
+        stack.push_async_callback(self._end_telling)  # when nothing more is done, and nobody waits
         stack.callback(self.reporter.close)
         stack.push_async_callback(self.keeper.close)
         stack.push_async_callback(self._end_tasks)
@@ -140,6 +147,7 @@ class Protection:
         self._say_unwatched()
         self.acting.begin()
         self._have_done(self._retry())
+        self.telling.begin(f"version {VERSION}: {self._policy.mode}, action {self._policy.action}")
         ready()
         return await self.failed
 
@@ -153,6 +161,10 @@ class Protection:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_telling(self) -> None:
+        told_to_stop = self.failed.cancelled() or not self.failed.done()
+        await self.telling.close("told to stop" if told_to_stop else self.failed.result())
 
     async def _retry(self) -> None:
         """Look now and then at what nobody could say while an SVM was there, but had no room, say."""
@@ -175,10 +187,12 @@ class Protection:
             **self.acting.counts,
             **self.undoing.counts,
             "unread": self._unread,
+            **self.telling.figures,
         }
 
     def _linked(self) -> None:
         log.info("the SVM answers")
+        self.telling.linked()
         self.replaying.begin()
         if self._undoes:
             self.undoing.linked()
@@ -206,10 +220,12 @@ class Protection:
         self.memory.trust(digests)
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
-        """See LinkListener: this daemon sends no events yet."""
+        """See LinkListener."""
+        self.telling.kept(journal, up_to)
 
     def lost(self, why: str) -> None:
         """See LinkListener."""
+        self.telling.lost()
         log.warning("the SVM is gone: %s", printable(why))
 
     def pass_over(self, fd: int, file: FileId) -> None:

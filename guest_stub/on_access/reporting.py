@@ -10,12 +10,15 @@ from typing import Final
 from guest_stub.console import printable
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.judging import HeldFile, Judged
+from guest_stub.on_access.merging import Happening
 from guest_stub.on_access.policy import FailMode
 from guest_stub.outcome import DETECTIONS
 from guest_stub.remediation.done import Done, Result
 from guest_stub.remediation.quarantine import Restored
+from guest_stub.svm_link.values import EventKind
 
 LINES_A_SECOND: Final = 20  # of one kind; of the rest it is said how many they were
+_ANSWERED = {FailMode.ALLOW: "allowed", FailMode.DENY: "denied"}
 _DONE = frozenset({Result.QUARANTINED, Result.DELETED})
 _UNDONE = "nothing was done with it"
 log = logging.getLogger("guest-stub")
@@ -55,7 +58,8 @@ class Throttle:
 class Reporter:
     """The Reports of all parts. let_through: told of what had no verdict, and unknown of what was written and
     had none. on_missed: told that files were written which nobody looked at. on_detection: told the
-    descriptor of each file that was detected, which stays open until it returns.
+    descriptor of each file that was detected, which stays open until it returns. tell: told of all that the
+    SVM should hear of.
     """
 
     def __init__(self) -> None:
@@ -65,17 +69,18 @@ class Reporter:
         self.let_through: Callable[[Waiting], None] = lambda _waiting: None
         self.unknown: Callable[[HeldFile], None] = lambda _held: None
         self.on_detection: Callable[[int, Judged], None] = lambda _fd, _judged: None
+        self.tell: Callable[[Happening], None] = lambda _happening: None
         self._throttle = Throttle()
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
         """See gate.Reports."""
         how = f"{waiting.operation} by process {waiting.event.pid}"
-        self._detection("blocked", waiting.event.fd, judged, how)
+        self._detection("blocked", waiting.event.fd, judged, how, waiting.event.pid)
 
     def reported(self, waiting: Waiting, judged: Judged) -> None:
         """See gate.Reports."""
         how = f"{waiting.operation} by process {waiting.event.pid} was let through, as the settings say"
-        self._detection("found", waiting.event.fd, judged, how)
+        self._detection("found", waiting.event.fd, judged, how, waiting.event.pid)
 
     def fell_back(self, waiting: Waiting, mode: FailMode, why: str) -> None:
         """See gate.Reports."""
@@ -88,6 +93,8 @@ class Reporter:
             f"no verdict: {waiting.operation} of {printable(waiting.path())} by process {waiting.event.pid} "
             f"was answered with {mode}: {printable(why)}",
         )
+        path, pid = os.fsencode(waiting.path()), waiting.event.pid
+        self.tell(Happening(EventKind.FALLBACK, _ANSWERED[mode], path, text=why, pid=pid))
 
     def looked_at(self, held: HeldFile, judged: Judged) -> None:
         """See afterwards.Reports."""
@@ -103,16 +110,20 @@ class Reporter:
             logging.WARNING,
             f"no verdict: {printable(path_of(held.fd))} will be looked at later: {printable(why)}",
         )
+        path = os.fsencode(path_of(held.fd))
+        self.tell(Happening(EventKind.FALLBACK, "put off", path, text=f"written, and no verdict: {why}"))
 
     def skipped(self, why: str) -> None:
         """See afterwards.Reports."""
         self._throttle.line("opened files", logging.WARNING, f"an opened file was not looked at: {why}")
+        self.tell(Happening(EventKind.OVERFLOW, "skipped", text=f"an opened file was not looked at: {why}"))
 
     def missed(self, why: str) -> None:
         """See afterwards.Reports."""
         self.counts["missed"] += 1
         self.on_missed()
         self._throttle.line("missed files", logging.ERROR, f"a written file was not looked at: {why}")
+        self.tell(Happening(EventKind.OVERFLOW, "missed", text=f"a written file was not looked at: {why}"))
 
     def done(self, judged: Judged, done: Done) -> None:
         """See acting.Reports."""
@@ -124,37 +135,48 @@ class Reporter:
         reason = f": {printable(done.reason)}" if done.reason else ""
         level = logging.WARNING if done.result in _DONE else logging.ERROR
         self._throttle.line("actions", level, f"{said}{reason}{names}{entry}")
+        action, why = (done.result, done.reason) if done.result in _DONE else ("left", done.reason or _UNDONE)
+        text = f"{why}{names}".removeprefix("; ")
+        self.tell(Happening(EventKind.ACTION, action, done.path, judged.sha256, judged.answer.threat, text))
         for sentence in done.dropped:
             self.tidied(sentence)
 
     def left(self, path: str, why: str) -> None:
         """See acting.Reports."""
         self._throttle.line("actions", logging.ERROR, f"{printable(path)}: {_UNDONE}: {printable(why)}")
+        self.tell(Happening(EventKind.ACTION, "left", os.fsencode(path), text=why))
 
     def tidied(self, sentence: str) -> None:
         """See acting.Reports."""
         self._throttle.line("words on the quarantine", logging.WARNING, f"quarantine: {sentence}")
+        self.tell(Happening(EventKind.ACTION, "tidied", text=f"quarantine: {sentence}"))
 
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""
-        path = printable(os.fsdecode(restored.entry.path))
+        path, judged = printable(os.fsdecode(restored.entry.path)), restored.entry.judged
+        action, why = ("left", restored.problem) if restored.problem else ("restored", "it is clean now")
+        self.tell(Happening(EventKind.ACTION, action, judged.path, judged.sha256, judged.threat, why))
         if restored.problem:
             said = f"{path} is clean and could not be restored: {printable(restored.problem)}"
             self._throttle.line("restored files", logging.ERROR, f"{said}; see guest-stub quarantine list")
             return
         left = "".join(f"; {printable(sentence)}" for sentence in restored.left)
-        said = f"restored {path}: SHA-256 {restored.entry.judged.sha256.hex()} is clean now{left}"
+        said = f"restored {path}: SHA-256 {judged.sha256.hex()} is clean now{left}"
         self._throttle.line("restored files", logging.WARNING, said)
 
-    def _detection(self, what: str, fd: int, judged: Judged, how: str) -> None:
+    def _detection(self, what: str, fd: int, judged: Judged, how: str, pid: int = 0) -> None:
+        """pid: who wanted to open it, 0 where nobody waited."""
         self.counts[what] += 1
-        answer = judged.answer
+        answer, path = judged.answer, path_of(fd)
         self._throttle.line(
             "detections",
             logging.WARNING,
-            f"{what} {printable(path_of(fd))}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
+            f"{what} {printable(path)}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
             f"SHA-256 {judged.sha256.hex()}; {how}",
         )
+        action = "blocked" if what == "blocked" else "allowed" if pid else "reported"
+        told = Happening(EventKind.DETECTION, action, os.fsencode(path), judged.sha256, answer.threat)
+        self.tell(told._replace(text=f"{answer.outcome.name.lower()}; {how}", pid=pid))
         self.on_detection(fd, judged)
 
     def close(self) -> None:

@@ -11,13 +11,13 @@ from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, GuestEvents, Hea
 from guest_stub.svm_link.values import (
     JOURNAL_BYTES,
     MAX_EVENTS,
-    MAX_LABEL_BYTES,
     MAX_PATH_BYTES,
     MAX_TEXT_BYTES,
     GuestEvent,
     HelloLabels,
     LinkListener,
     LinkPolicy,
+    cut,
 )
 from guest_stub.svm_link.wire import seconds
 
@@ -133,10 +133,10 @@ def read_policy(policy: Policy) -> LinkPolicy:
 
 def _hello(labels: HelloLabels) -> Hello:
     return Hello(
-        stub_version=_cut(labels.stub_version),
-        os=_cut(labels.os),
-        boot_id=_cut(labels.boot_id),
-        host_name=_cut(labels.host_name),
+        stub_version=cut(labels.stub_version),
+        os=cut(labels.os),
+        boot_id=cut(labels.boot_id),
+        host_name=cut(labels.host_name),
         program=guest_pb2.GuestProgram.ValueType(int(labels.program)),
     )
 
@@ -148,15 +148,11 @@ def event_message(event: GuestEvent) -> guest_pb2.GuestEvent:
         kind=guest_pb2.GuestEventKind.ValueType(int(event.kind)),
         sha256=event.sha256,
         path=event.path[:MAX_PATH_BYTES],
-        process=_cut(event.process),
-        threat=_cut(event.threat),
-        action=_cut(event.action),
-        text=_cut(event.text, MAX_TEXT_BYTES),
+        process=cut(event.process),
+        threat=cut(event.threat),
+        action=cut(event.action),
+        text=cut(event.text, MAX_TEXT_BYTES),
         count=event.count,
     )
     message.at.FromNanoseconds(int(event.at * 1e9))
     return message
-
-
-def _cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
-    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -110,7 +110,7 @@ class SvmLink:
     """An attached SVM. Serves one event loop; every method is called on it.
 
     lost: set once the SVM is gone, with the reason in why_lost; the link never reconnects, its owner
-    opens a new one.
+    opens a new one. refused: what was said on Attach broke a rule of the wire, by the SVM's word.
 
     >>> link = await SvmLink.open("unix:/run/kvm-light-agent/svm.sock", labels, 10.0, listener)
     >>> question = await link.check(Batch(digests, Purpose.ON_DEMAND, 60.0, content))
@@ -123,6 +123,7 @@ class SvmLink:
         """For open(), which every caller uses."""
         self.lost = asyncio.Event()
         self.why_lost = ""
+        self.refused = False
         self._connection = connection
         self._listener = listener
         self._closing = False
@@ -184,8 +185,14 @@ class SvmLink:
         numbers is kept once. 1 to MAX_EVENTS of rising number, of 256 KiB at the most; send the next batch
         when this one is kept. Raises ValueError for another batch. Where the SVM is gone nothing is sent.
         """
-        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # whoever reads the stream says why
+        try:
             await self._attach.send_events(journal, events)
+        except (aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # whoever reads the stream says why
+        except asyncio.CancelledError:  # also raised by a write that meets the end of the link
+            task = asyncio.current_task()
+            if not self.lost.is_set() or (task is not None and task.cancelling()):
+                raise
 
     async def close(self) -> None:
         """End all streams; what is open ends as NO_SVM. Waits twice CLOSE_SECONDS at most. Idempotent."""
@@ -232,6 +239,7 @@ class SvmLink:
             why = "ended without a reason"
         except aio.AioRpcError as error:
             why = _status(error)
+            self.refused |= stream == "Attach" and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         except asyncio.InvalidStateError:
             return  # a write after the end: the reader of the same stream says why it ended
         except BadPolicy as error:

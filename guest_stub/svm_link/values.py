@@ -149,6 +149,11 @@ class GuestEvent:
     count: int = 0
 
 
+def cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
+    """The text in as many bytes of UTF-8 as the wire takes; what is no character is replaced."""
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
+
+
 class FileContent(NamedTuple):
     """Where the bytes of a digest are, should the SVM need them. A tuple, since one is made for each upload.
 

@@ -61,6 +61,8 @@ class Behaviour:
     on_upload: Callable[[Received], verdict_pb2.Settled | None] | None = None
     attach_replies: list[guest_pb2.AttachReply] | None = None
     hang_up_after_greeting: bool = False
+    keeps_events: bool = False  # whether it says that they are kept
+    refuses_events: Callable[[guest_pb2.GuestEvents], bool] | None = None  # as a breach of the wire
     abort_check: tuple[grpc.StatusCode, str] | None = None
     abort_scan: tuple[grpc.StatusCode, str] | None = None
     take_content: asyncio.Event | None = None  # Scan reads nothing before it is set
@@ -139,20 +141,31 @@ class GuestSideServer:
         if self.behaviour.hang_up_after_greeting:
             return
         self._attach = context
-        reading = asyncio.get_running_loop().create_task(self._count_heartbeats(context))
+        reading = asyncio.get_running_loop().create_task(self._take_heartbeats_and_events(context))
         end = asyncio.get_running_loop().create_task(self._attach_end.wait())
         await asyncio.wait([reading, end], return_when=asyncio.FIRST_COMPLETED)
         reading.cancel()
         end.cancel()
         if self._attach_end.is_set():
+            self._attach_end.clear()
             await context.abort(grpc.StatusCode.ABORTED, "attached anew")
+        if not reading.cancelled() and reading.done() and reading.result():
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "these events break a rule")
 
-    async def _count_heartbeats(self, context: AttachContext) -> None:
+    async def _take_heartbeats_and_events(self, context: AttachContext) -> bool:
+        """To the end of the stream; whether that is to be for events which are refused."""
         while isinstance(request := await context.read(), guest_pb2.AttachRequest):
-            if request.HasField("events"):
-                self.events.append(request.events)
-            else:
+            if not request.HasField("events"):
                 self.heartbeats += 1
+                continue
+            events = request.events
+            self.events.append(events)
+            if self.behaviour.refuses_events is not None and self.behaviour.refuses_events(events):
+                return True
+            if self.behaviour.keeps_events:
+                kept = guest_pb2.EventsKept(journal=events.journal, up_to=events.events[-1].number)
+                await context.write(guest_pb2.AttachReply(events_kept=kept))
+        return False
 
     async def Check(self, request_iterator: object, context: CheckContext) -> None:
         """Answer each request as it comes."""

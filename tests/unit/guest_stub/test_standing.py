@@ -181,8 +181,8 @@ async def test_the_end_in_the_moment_of_a_loss_closes_the_link(
     closed: list[Ticket] = []
     real_connect, real_close = link.connect, Ticket.close
 
-    async def connect(target: str) -> link.Connection:
-        connection = await real_connect(target)
+    async def connect(target: str, session: str) -> link.Connection:
+        connection = await real_connect(target, session)
         assert connection.ticket is not None
         fetched.append(connection.ticket)
         return connection

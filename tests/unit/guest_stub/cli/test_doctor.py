@@ -1,6 +1,7 @@
 """Tests of `guest-stub doctor`: a line for each thing, and a code."""
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from guest_stub.cli.arguments import parse
 from guest_stub.cli.doctor import doctor
 from guest_stub.cli.setup import Setup, prepare
 from guest_stub.on_access.fanotify import FanotifyUnavailable
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.done import Action
+from guest_stub.svm_link.values import EventKind, GuestEvent
 from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import serving
 from tests.support.on_access_apart import watching
@@ -90,6 +93,25 @@ async def test_what_is_done_about_a_detection_is_said(tmp_path: Path, action: Ac
     access = replace(setup.settings.on_access, action=action)
     _, lines = await told(replace(setup, settings=replace(setup.settings, on_access=access)))
     assert lines["action"].endswith(f"{said} (block-open)")
+
+
+async def test_what_the_svm_has_not_been_told_is_counted(tmp_path: Path) -> None:
+    """Without taking anything from the daemon."""
+    setup = setup_in(tmp_path)
+    _, lines = await told(setup)
+    assert lines["events"] == "note   events: none waits"
+    with closing(Outbox(tmp_path / "state")) as outbox:
+        outbox.add(GuestEvent(0, EventKind.ACTION, 1.0))
+        _, lines = await told(setup)
+        assert lines["events"] == "note   events: 1 wait to be told to the SVM"
+        assert outbox.problem == ""
+    (tmp_path / "state" / "events").unlink()
+    (tmp_path / "state" / "events").mkdir()
+    code, lines = await told(setup)
+    assert (code, lines["events"]) == (
+        1,
+        f"AMISS  events: {tmp_path}/state: they cannot be read: Is a directory",
+    )
 
 
 @watching

@@ -24,9 +24,11 @@ from guest_stub.on_access.fanotify import CLOSE_WRITE, OVERFLOW, Event
 from guest_stub.on_access.policy import FailMode, Mode
 from guest_stub.on_access.protecting import Protection
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.outbox import Outbox
 from guest_stub.remediation.bounds import Bounds
 from guest_stub.remediation.quarantine import Quarantine, QuarantineSettings
 from guest_stub.standing import StandingLine
+from guest_stub.svm_link.values import EventKind
 from tests.support.descriptors import open_descriptors
 from tests.support.held_files import LABELS, until
 from tests.support.on_access_apart import opened, run_apart, watching
@@ -46,7 +48,9 @@ class Machine:
         self.journal = Journal(directory)
         self.line = StandingLine(f"unix:{directory}/none", LABELS, [])
         self.quarantine = Quarantine(QuarantineSettings(directory / "quarantine", Bounds(1 << 20, 1)))
-        self.protection = Protection(settings, self.line, (self.decisions, self.journal, self.quarantine))
+        self.outbox = Outbox(directory)
+        store = (self.decisions, self.journal, self.quarantine)
+        self.protection = Protection(settings, self.line, store, self.outbox)
         self.ready = asyncio.Event()
         self._stack = AsyncExitStack()
         self._task: asyncio.Task[str] | None = None
@@ -63,6 +67,7 @@ class Machine:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._stack.aclose()
+        self.outbox.close()
         self.quarantine.close()
         self.journal.close()
         self.decisions.close()
@@ -331,3 +336,35 @@ def watched_when_it_is_mounted(top: Path) -> None:
         await machine.stop()
 
     asyncio.run(protect())
+
+
+@pytest.mark.parametrize(("why", "said"), [("", "told to stop"), ("no sense", "no sense")])
+async def test_the_svm_is_to_hear_of_the_start_and_of_the_end(tmp_path: Path, why: str, said: str) -> None:
+    """With how it protects, and why it does no more; and it forgets what the SVM has kept."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    journal, [started] = machine.outbox.first(9)
+    assert started.kind is EventKind.STUB_STARTED
+    assert started.text.endswith("block-open, action block")
+    machine.protection.events_kept(journal, started.number)
+    assert machine.protection.figures()["told"] == 1
+    if why:
+        machine.protection._fail(why)
+        await asyncio.sleep(0)
+    await machine.stop()
+    outbox = Outbox(tmp_path / "state")
+    assert [(event.kind, event.text) for event in outbox.first(9)[1]] == [(EventKind.STUB_STOPPED, said)]
+    outbox.close()
+
+
+async def test_the_svm_is_to_hear_of_what_the_gate_answered(tmp_path: Path, file: Path) -> None:
+    """It is on the disk when the process goes on."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    machine.protection._take([event_of(file)])
+    await until(lambda: machine.protection.figures()["untold"] == 2)
+    fallback = machine.outbox.first(9)[1][1]
+    assert (fallback.kind, fallback.action, fallback.path) == (
+        EventKind.FALLBACK, "allowed", bytes(file)
+    )  # fmt: skip
+    await machine.stop()

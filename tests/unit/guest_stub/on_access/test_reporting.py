@@ -11,12 +11,13 @@ import pytest
 from guest_stub.on_access.answering import Waiting
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.judging import HeldFile, Judged
+from guest_stub.on_access.merging import Happening
 from guest_stub.on_access.policy import AccessPolicy, FailMode
 from guest_stub.on_access.reporting import LINES_A_SECOND, Reporter, Throttle
 from guest_stub.outcome import DETECTIONS, OPEN, Outcome
 from guest_stub.remediation.done import Done, Result
 from guest_stub.remediation.quarantine import Restored
-from guest_stub.svm_link.values import LinkAnswer
+from guest_stub.svm_link.values import EventKind, LinkAnswer
 from tests.support.held_files import until
 from tests.support.on_access_parts import BAD, DIGEST, NOTHING, PROCESS, Kernel, event_of, identity
 from tests.support.quarantined import entry_of
@@ -260,4 +261,95 @@ async def test_what_came_back_is_a_line(caplog: pytest.LogCaptureFixture) -> Non
         f"restored /srv/bad\\xe9: SHA-256 {entry.judged.sha256.hex()} is clean now; the label was left",
         "/srv/bad\\xe9 is clean and could not be restored: somebody else has the name; see guest-stub "
         "quarantine list",
+    ]
+
+
+def telling() -> tuple[Reporter, list[Happening]]:
+    """A reporter, and what the SVM is told of."""
+    reporter, told = Reporter(), list[Happening]()
+    reporter.tell = told.append
+    return reporter, told
+
+
+async def test_the_svm_is_told_of_each_detection(file: Path) -> None:
+    """Where, by whom, and what came of it; names are what they are, and no digest is anybody's word."""
+    reporter, told = telling()
+    waiting, judged = waiting_for(file), Judged(BAD, DIGEST, identity(file))
+    reporter.blocked(waiting, judged)
+    reporter.reported(waiting, judged)
+    waiting.answer(False)
+    with closing(holding(file)) as held:
+        reporter.looked_at(held, judged)
+    reporter.close()
+    same = EventKind.DETECTION, os.fsencode(file), DIGEST, "Eicar"
+    assert [(each.kind, each.path, each.sha256, each.threat) for each in told] == [same] * 3
+    assert [(each.action, each.pid) for each in told] == [
+        ("blocked", PROCESS), ("allowed", PROCESS), ("reported", 0)
+    ]  # fmt: skip
+    assert told[0].text == f"malicious; open by process {PROCESS}"
+
+
+async def test_the_svm_is_told_where_there_was_no_verdict(file: Path) -> None:
+    """With what was answered, and why."""
+    reporter, told = telling()
+    waiting = waiting_for(file)
+    for mode in FailMode:
+        reporter.fell_back(waiting, mode, "no SVM answers")
+    waiting.answer(True)
+    with closing(holding(file)) as held:
+        reporter.unanswered(held, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, identity(file)))
+    reporter.close()
+    assert {(each.kind, each.path) for each in told} == {(EventKind.FALLBACK, os.fsencode(file))}
+    assert [(each.action, each.text, each.pid) for each in told] == [
+        ("allowed", "no SVM answers", PROCESS),
+        ("denied", "no SVM answers", PROCESS),
+        ("put off", "written, and no verdict: NO_SVM", 0),
+    ]
+
+
+async def test_the_svm_is_told_of_what_nobody_looked_at() -> None:
+    """As of an overflow."""
+    reporter, told = telling()
+    reporter.missed("the queue was full")
+    reporter.skipped("too many wait")
+    reporter.close()
+    assert told == [
+        Happening(EventKind.OVERFLOW, "missed", text="a written file was not looked at: the queue was full"),
+        Happening(EventKind.OVERFLOW, "skipped", text="an opened file was not looked at: too many wait"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("done", "action", "text"),
+    [
+        (Done(Result.QUARANTINED, b"/a\xff", "0123456789ab"), "quarantined", ""),
+        (Done(Result.DELETED, b"/a\xff", other_names=2, emptied=True), "deleted",
+         "2 other names lead to it, which is empty now"),
+        (Done(Result.FAILED, b"/a\xff", reason="No space left on device"), "left", "No space left on device"),
+        (Done(Result.CHANGED, b"/a\xff"), "left", "nothing was done with it"),
+    ],
+)  # fmt: skip
+async def test_the_svm_is_told_of_what_was_done(file: Path, done: Done, action: str, text: str) -> None:
+    """Or why it could not be."""
+    reporter, told = telling()
+    reporter.done(Judged(BAD, DIGEST, identity(file)), done)
+    reporter.close()
+    assert told == [Happening(EventKind.ACTION, action, b"/a\xff", DIGEST, "Eicar", text)]
+
+
+async def test_the_svm_is_told_of_the_quarantine_too() -> None:
+    """What could not be begun, what had to go, what came back and what could not."""
+    reporter, told = telling()
+    entry = entry_of(b"content", path=b"/srv/bad\xe9")
+    reporter.left("/b\udcff", "too many")
+    reporter.tidied("one went")
+    reporter.restored(Restored(entry))
+    reporter.restored(Restored(entry, problem="somebody else has the name"))
+    reporter.close()
+    judged = b"/srv/bad\xe9", entry.judged.sha256, entry.judged.threat
+    assert told == [
+        Happening(EventKind.ACTION, "left", b"/b\xff", text="too many"),
+        Happening(EventKind.ACTION, "tidied", text="quarantine: one went"),
+        Happening(EventKind.ACTION, "restored", *judged, "it is clean now"),
+        Happening(EventKind.ACTION, "left", *judged, "somebody else has the name"),
     ]

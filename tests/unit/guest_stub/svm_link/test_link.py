@@ -9,7 +9,8 @@ import pytest
 
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
-from tests.support.guest_side_server import Behaviour, serving
+from guest_stub.svm_link.values import EventKind, GuestEvent
+from tests.support.guest_side_server import Behaviour, GuestSideServer, serving
 from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
 
 
@@ -147,3 +148,47 @@ async def test_two_links_live_side_by_side(tmp_path: Path) -> None:
         await first.close()
         assert (await second.check(batch_of(1))).outcomes == [3]
         assert not second.lost.is_set()
+
+
+async def test_events_that_break_a_rule_are_told_from_an_svm_that_goes(tmp_path: Path) -> None:
+    """Only INVALID_ARGUMENT on Attach is about what was said there."""
+    said = GuestEvent(1, EventKind.ACTION, 1.5)
+    behaviour = Behaviour(refuses_events=lambda _: True)
+    async with attached(tmp_path, behaviour) as (link, server):
+        await link.send_events(b"j" * 16, [said])
+        await link.lost.wait()
+        assert link.refused
+        assert "INVALID_ARGUMENT: these events break a rule" in link.why_lost
+    (tmp_path / "other").mkdir()
+    async with attached(tmp_path / "other") as (link, server):
+        server.end_attach()
+        await link.lost.wait()
+        assert not link.refused
+
+
+async def test_events_under_way_when_the_link_is_closed_raise_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it end their sender, whom an SVM that takes nothing holds up: he has another link to come."""
+
+    async def takes_nothing(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(GuestSideServer, "_take_heartbeats_and_events", takes_nothing)
+    said = [GuestEvent(number, EventKind.ACTION, 1.5, path=b"p" * 4096) for number in range(1, 32)]
+    async with attached(tmp_path) as (link, _):
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            while not link.lost.is_set():
+                await link.send_events(b"j" * 16, said)
+                sent += 1
+
+        sender = asyncio.get_running_loop().create_task(send())
+        before = -1
+        while sent > before:  # until nothing more goes
+            before = sent
+            await asyncio.sleep(0.1)
+        await link.close()
+        await sender
