@@ -229,7 +229,7 @@ def _row(scan: scans_pb2.OrderedScan) -> tuple[str, ...]:
 
 def _files(scan: scans_pb2.OrderedScan) -> str:
     """Return how far it is: "1,200 of 5,000"."""
-    known = scan.expected_files > scan.files
+    known = scan.expected_files > scan.files and not scan.HasField("ended")
     return f"{scan.files:,} of {scan.expected_files:,}" if known else f"{scan.files:,}"
 
 

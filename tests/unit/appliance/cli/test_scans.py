@@ -63,7 +63,9 @@ def test_progress_and_result_are_shown(side: ScansSide) -> None:
     (scan,) = guest.scan_news.tasks
     side.says(guest, scan, ScanState.RUNNING, files=1200, expected=5000)
     assert "1,200 of 5,000" in guests(side, "scans").out
-    side.says(guest, scan, ScanState.INCOMPLETE, "disk\x1b[2J", files=1300, malicious=2, suspicious=1)
+    side.says(
+        guest, scan, ScanState.INCOMPLETE, "disk\x1b[2J", files=1300, malicious=2, suspicious=1, expected=5000
+    )
     line = guests(side, "scans").out.splitlines()[1]
     assert "incomplete" in line
     assert line.endswith("1,300      3  all    disk?[2J")
