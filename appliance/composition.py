@@ -44,7 +44,7 @@ from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
-from appliance.scans_assembly import AGE_SECONDS, PROC, TICK_SECONDS, assemble_scans, scans_service
+from appliance.scans_assembly import PROC, assemble_scans, run_scans, scans_service
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
@@ -154,7 +154,8 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
     witness = assemble_witness(settings, events, exposure)
-    await witness.restore(protection, cache.valid_for_seconds)
+    # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
+    await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
@@ -334,8 +335,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, end_overrides)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
-            group.create_task(_every(TICK_SECONDS, parts.scans.tick)),
-            group.create_task(_every(AGE_SECONDS, parts.scans.age)),
+            group.create_task(run_scans(parts.scans)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
             group.create_task(parts.witness.log.run()),

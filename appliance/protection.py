@@ -27,6 +27,7 @@ from appliance.domain.verdict import (
     Known,
     NoAnswer,
     Verdict,
+    is_flip,
     is_notable,
     merged,
     tells_of_threat,
@@ -251,8 +252,9 @@ class Protection:
         for key in self.flights.keys_of(digest):
             if self._sees(key[0], scope):
                 self._settle(key, answer)
-        others = (old for old in kept if old is not None and old.disposition is not verdict.disposition)
-        if any(map(self.is_current, others)):
+        others = [old for old in kept if old is not None and old.disposition is not verdict.disposition]
+        # One of other signatures answers nobody any more, but the file still lies in the guests.
+        if any(is_flip(old, verdict) or self.is_current(old) for old in others):
             self._changed(scope, digest)
 
     def flipped(self, scopes: Iterable[int], digest: bytes, verdict: Verdict | None) -> None:
@@ -311,9 +313,8 @@ class Protection:
     def _look(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Give content to the engines."""
         label = ContentLabel(key[1], content.size, name)
-        flights, owner = self.flights, content.guest_id
-        wanted, urgent = partial(flights.is_open, key), flights.is_urgent(key)
-        scan = self._scans[key] = self._scanner.scan(content.fd, label, owner, wanted, urgent)
+        wanted, urgent = partial(self.flights.is_open, key), self.flights.is_urgent(key)
+        scan = self._scans[key] = self._scanner.scan(content.fd, label, content.guest_id, wanted, urgent)
         scan.add_done_callback(lambda done: self._looked(key, content, name, done.result()))
 
     async def finish_scans(self) -> None:
@@ -376,7 +377,7 @@ class Protection:
             before = self._own(key)
             self._store.put(*key, verdict)
             self._commit_soon()
-            if before is not None and before.disposition.is_detection != verdict.disposition.is_detection:
+            if before is not None and is_flip(before, verdict):
                 self._changed(*key)
         return self.overrides.answer(key[1]) or verdict
 

@@ -1,7 +1,9 @@
 """Puts together scans of whole guests: the orders, the slots, and who looks at the pressure."""
 
+import asyncio
 import os
 import time
+from itertools import count
 from pathlib import Path
 
 from appliance.config import Settings
@@ -18,9 +20,9 @@ from appliance.state.scan_orders import ScanOrderStore
 from appliance.witness import Witness
 
 PROC = Path("/proc")
-TICK_SECONDS = 1.0
-AGE_SECONDS = 3600.0
 
+_TICK_SECONDS = 1.0
+_TICKS_OF_AGE = 3600  # so often it is looked what is too old to be kept
 _DAY = 86400.0
 _SLOTS_OF_WORKER = 2  # what the cache knows needs no worker: a scan mostly hashes and asks
 
@@ -41,6 +43,15 @@ def assemble_scans(
     orders.on_ended.append(witness.scan_ended)
     clocks = Clocks(time.time, time.monotonic)
     return Desk(orders, terms, clocks, PressureReader(proc), lambda: scanner.urgent_queued)
+
+
+async def run_scans(desk: Desk) -> None:
+    """Have the desk look at the pressure and the time, until cancelled."""
+    for number in count(1):
+        await asyncio.sleep(_TICK_SECONDS)
+        await desk.tick()
+        if number % _TICKS_OF_AGE == 0:
+            await desk.age()
 
 
 def scans_service(desk: Desk, witness: Witness, callers: Callers) -> ScansAdministrationService:

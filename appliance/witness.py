@@ -20,11 +20,12 @@ from appliance.scanning.scanner import Scanner
 from appliance.verdicts.exposure import Exposure
 
 MOST_REVOKED = 4096  # revocations for which it is looked up who holds the digest; of more it is not
+NAMED_SECONDS = (
+    1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
+)
 MOST_RESTORED = 16_384  # revocations that a restart takes over
 
-_READ_AT_ONCE = 1000
-
-_Revoked = tuple[bytes, str, int]  # digest, why, scope
+_Revoked = tuple[bytes, str, int, float]  # digest, why, scope, and until when the guests are looked up
 
 
 class Witness:
@@ -40,6 +41,7 @@ class Witness:
         """monotonic: seconds that never go back."""
         self.log = log
         self.exposure = exposure
+        self._monotonic = monotonic
         self._revoked: deque[_Revoked] = deque()
         self._any_revoked = asyncio.Event()
         self._detections = Detections(monotonic)
@@ -62,22 +64,19 @@ class Witness:
             await self._any_revoked.wait()
             self._any_revoked.clear()
             while self._revoked:
-                digest, text, scope = self._revoked.popleft()
+                digest, text, scope, until = self._revoked.popleft()
                 guests: tuple[str, ...] = ()
                 try:
-                    guests = tuple(holder.guest for holder in await self.exposure.holders(digest))
+                    if self._monotonic() < until:
+                        guests = tuple(holder.guest for holder in await self.exposure.holders(digest))
                 finally:  # also where the SVM stops meanwhile: a restart is to know of it
                     self._note_revoked(digest, text, scope, guests)
 
     async def restore(self, protection: Protection, seconds: float) -> None:
         """Have guests that were away told of what was revoked within so many seconds, before a start too."""
-        store, since = self.log.store, self.log.now() - seconds
-        number = await asyncio.to_thread(store.first_of_newest, _is_revocation, since, MOST_RESTORED)
-        while some := await asyncio.to_thread(store.from_number, number, _READ_AT_ONCE):
-            number = some[-1][0] + 1
-            for _, event in some:
-                if event.kind is EventKind.REVOCATION:
-                    protection.restore_change(event.scope, event.sha256)
+        since, kind = self.log.now() - seconds, EventKind.REVOCATION
+        for event in await asyncio.to_thread(self.log.store.newest, kind, since, MOST_RESTORED):
+            protection.restore_change(event.scope, event.sha256)
 
     def started(self, version: str) -> None:
         """The SVM serves."""
@@ -87,7 +86,7 @@ class Witness:
         """The SVM was told to stop."""
         self._note(EventKind.SVM_STOP)
         while self._revoked:
-            self._note_revoked(*self._revoked.popleft(), ())
+            self._note_revoked(*self._revoked.popleft()[:3], ())
 
     def overridden(self, digest: bytes, override: Override) -> None:
         """An override is in force."""
@@ -181,7 +180,7 @@ class Witness:
         if len(self._revoked) >= MOST_REVOKED:
             self._note_revoked(digest, text, scope, ())
             return
-        self._revoked.append((digest, text, scope))
+        self._revoked.append((digest, text, scope, self._monotonic() + NAMED_SECONDS))
         self._any_revoked.set()
 
     def _note_revoked(self, digest: bytes, text: str, scope: int, guests: tuple[str, ...]) -> None:
@@ -215,7 +214,3 @@ class Witness:
 
 def _cut(text: str) -> str:
     return text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
-
-
-def _is_revocation(event: Event) -> bool:
-    return event.kind is EventKind.REVOCATION

@@ -28,6 +28,7 @@ Files as they are opened, `guest-stub run`:
 - `journal`           what was let through while nobody could say what it is
 - `outbox`            what happened and the SVM has not kept yet
   - `outbox_lines`    the bytes of it
+- `sought`            files to be looked for, whose content may be malicious now
 - `service`           what systemd is told
 
 What is done about a detection:

@@ -9,20 +9,25 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import lmdb
 
 from guest_stub.found import FoundFile
 from guest_stub.pages import release
-from guest_stub.records import Record, decode
+from guest_stub.records import Record, Seen, decode, seen, sha256_of, without_verdict
 from guest_stub.unsynced import UnsyncedMark
 
 FILE_NAME = "decisions.lmdb"
 ASIDE_NAME = "decisions.lmdb.set-aside"  # one only: the next one replaces it
 BYTES_PER_ENTRY = 256  # of the map; measured 170 to 190, so that entries run out before the map does
+MOST_LOOSE = 32_768  # files that were seen loosely, in each of two tables
+_TURN = b"\0"  # no file's key: which of the two was begun last
 MAX_WALKS = 256  # remembered totals of earlier walks
+_PART = 2048  # entries that are read in one go where all are
 _TOUCHED_BEFORE_RELEASE = 4096  # records, each of which may map the 64 KiB around it
 
 DAMAGE = (
@@ -101,7 +106,7 @@ class Decisions:
     def _try_open(self) -> lmdb.Environment:
         """Open the environment and both tables, or raise; leaves nothing open when it raises."""
         env = lmdb.open(
-            os.fspath(self._path), subdir=False, map_size=self._settings.map_bytes, max_dbs=2, mode=0o600,
+            os.fspath(self._path), subdir=False, map_size=self._settings.map_bytes, max_dbs=4, mode=0o600,
             sync=False, metasync=False, readahead=False,
         )  # fmt: skip
         try:
@@ -111,6 +116,9 @@ class Decisions:
                 raise lmdb.CorruptedError("shorter than its last page")
             self._decisions = env.open_db(b"decisions.1")
             self._walks = env.open_db(b"walks.1")
+            self._loose = [env.open_db(b"loose.1"), env.open_db(b"loose.2")]
+            with env.begin() as txn:  # the one that is written to first
+                self._loose.sort(key=lambda table: bytes(txn.get(_TURN, b"", db=table)), reverse=True)
         except BaseException:
             env.close()
             raise
@@ -203,6 +211,29 @@ class Decisions:
             self._written = True
             return len(batch) if self._keeping else 0
 
+    def keep_loose(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        """Note which content files had that may have changed unseen: for revoke() alone to tell of.
+
+        The newest MOST_LOOSE at least, or an eighth of the bound; twice as many at the most.
+        """
+        batch = sorted(entries)
+        most = min(MOST_LOOSE, self._settings.map_bytes // BYTES_PER_ENTRY // 8)
+        with self._lock:
+            if not (batch and self._keeping):
+                return
+            try:
+                with self._env.begin(write=True) as txn:
+                    if txn.stat(self._loose[0])["entries"] + len(batch) > most:
+                        turn = int.from_bytes(txn.get(_TURN, b"", db=self._loose[0]), "big") + 1
+                        self._loose.reverse()
+                        txn.drop(self._loose[0], delete=False)
+                        txn.put(_TURN, turn.to_bytes(8, "big"), db=self._loose[0])
+                    txn.cursor(self._loose[0]).putmulti(batch)
+            except lmdb.Error as problem:
+                self._failed(problem)
+                return
+            self._written = True
+
     def _make_room(self, txn: lmdb.Transaction, wanted: int) -> None:
         bound = self._settings.map_bytes // BYTES_PER_ENTRY
         if txn.stat(self._decisions)["entries"] + wanted <= bound:
@@ -227,19 +258,62 @@ class Decisions:
                 more = cursor.next()
         return gone
 
-    def revoke(self, digests: Iterable[bytes]) -> int:
-        """Drop every entry of these contents (32 bytes each); how many there were. Reads the whole store."""
-        revoked = frozenset(digests)
+    def revoke(self, digests: Iterable[bytes], tell: Callable[[list[Seen]], None] | None = None) -> int:
+        """Let no verdict on these contents (32 bytes each) count any more; of how many files one was kept.
+
+        Reads the whole store, a part at a time, so that others wait for one part only. tell: is told of the
+        files, part by part, before they are dropped. Without it their digests stay, and whoever tells finds
+        them later.
+        """
+        revoked, count = frozenset(digests), 0
+        for table in (self._decisions, *(self._loose if tell is not None else ())):
+            after: bytes | None = b""
+            while after is not None:
+                found, after = self._next_of(table, revoked, after)
+                if found:
+                    if tell is not None:
+                        tell([each for each in (seen(*entry) for entry in found) if each is not None])
+                    self._let_go(table, found, tell is None)
+                count += len(found)
+        return count
+
+    def _next_of(
+        self, table: Any, revoked: frozenset[bytes], after: bytes
+    ) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        """Return the entries of these contents in the next part, and its last key; None at the end."""
         with self._lock:
             if self._gone:
-                return 0
+                return [], None
+            self._touched += _PART
+            self._renew()
             try:
-                with self._env.begin(write=True) as txn:
-                    self._written = True
-                    return self._delete(txn, lambda record: record is None or record.sha256 in revoked)
+                with self._env.begin(db=table) as txn:
+                    cursor = txn.cursor()
+                    there = cursor.set_range(after + b"\0") if after else cursor.first()
+                    part = list(islice(cursor.iternext(), _PART)) if there else []
             except lmdb.Error as problem:
                 self._failed(problem)
-                return 0
+                return [], None
+        found = [entry for entry in part if sha256_of(entry[1]) in revoked]
+        return found, part[-1][0] if len(part) == _PART else None
+
+    def _let_go(self, table: Any, entries: list[tuple[bytes, bytes]], keep_digests: bool) -> None:
+        """Drop entries, or their verdicts, unless others have come in their place."""
+        with self._lock:
+            if self._gone:
+                return
+            try:
+                with self._env.begin(write=True, db=table) as txn:
+                    self._written = True
+                    for key, value in entries:
+                        if txn.get(key) != value:
+                            continue
+                        if keep_digests:
+                            txn.put(key, without_verdict(value))
+                        else:
+                            txn.delete(key)
+            except lmdb.Error as problem:
+                self._failed(problem)
 
     def files_of_last_walk(self, walk: bytes) -> int:
         """How many files the last whole walk of this name met; 0 where none is remembered."""

@@ -32,6 +32,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Take up what an earlier run left. Raises OSError."""
         self.lost = 0
+        self.directory = directory
         self._path = directory / FILE
         self._replayed = directory / REPLAYED
         self._noted: set[int] = set()  # the same file over and over is one entry
@@ -44,16 +45,20 @@ class Journal:
         """Whether there is anything to replay."""
         return self._file.tell() > 0 or self._replayed.exists()
 
-    def note(self, entry: Entry, name: int) -> None:
-        """Keep an entry, unless it is kept already. name: stands for the file as it is. Raises nothing."""
+    def note(self, entry: Entry, name: int) -> bool:
+        """Keep an entry, unless it is kept already; whether it is. Raises nothing.
+
+        name: stands for the file as it is.
+        """
         if name in self._noted or not entry.path:
-            return
+            return name in self._noted
         fields = {"path": os.fsencode(entry.path).hex(), "at": entry.at, "operation": entry.operation}
         line = json.dumps(fields).encode() + b"\n"
         if len(line) > _MOST_LINE_BYTES or not self._write(line):
             self.lost += 1
-        else:
-            self._noted.add(name)
+            return False
+        self._noted.add(name)
+        return True
 
     def _write(self, line: bytes) -> bool:
         """Whether there was room for it; what was cut off before it gets a line of its own."""

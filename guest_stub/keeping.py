@@ -1,12 +1,12 @@
 """Keeps decisions as a scan goes, in batches; drops those that the SVM revokes."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from guest_stub.decisions import Decisions
 from guest_stub.looking import Looked
 from guest_stub.outcome import DETECTIONS
-from guest_stub.records import Record, digest_only, encode, texts
+from guest_stub.records import Record, Seen, digest_only, encode, texts
 from guest_stub.svm_link.values import LinkAnswer
 
 BATCH = 512
@@ -14,14 +14,21 @@ SECONDS = 1.0  # the longest that a decision waits to be committed: what a kille
 
 
 class Keeper:
-    """A LinkListener that keeps answers. Serves one event loop."""
+    """A LinkListener that keeps answers. Serves one event loop.
+
+    tell: told, in a thread, of the files whose verdicts are revoked, before these are dropped. While it is
+    None, as in a scan, digests are kept: the daemon that uses the same store is to find the files.
+    """
 
     def __init__(self, decisions: Decisions) -> None:
         """The decisions stay the caller's."""
         self._decisions = decisions
         self._waiting: list[tuple[bytes, bytes]] = []
+        self._loose: dict[bytes, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._revoking: set[asyncio.Future[int]] = set()
+        self._revoked: set[bytes] = set()
+        self._revoking: asyncio.Task[None] | None = None
+        self.tell: Callable[[list[Seen]], None] | None = None
 
     def keep(self, files: Iterable[Looked], answer: LinkAnswer, now: float) -> None:
         """Keep a verdict of files, for as long as it may be kept. now: seconds since the epoch."""
@@ -40,9 +47,19 @@ class Keeper:
         """Keep no more than the digests: the SVM gave no verdict."""
         self._keep((file.key, encode(file.stamp, digest_only(file.sha256))) for file in files if file.key)
 
+    def keep_loose(self, files: Iterable[Looked]) -> None:
+        """Note which content files had that may change unseen: to look for them if it is revoked."""
+        self._loose.update(
+            (file.key, encode(file.stamp, digest_only(file.sha256))) for file in files if file.key
+        )
+        self._commit_soon()
+
     def _keep(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
         self._waiting.extend(entries)
-        if len(self._waiting) >= BATCH:
+        self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        if len(self._waiting) + len(self._loose) >= BATCH:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECONDS, self.flush)
@@ -54,17 +71,28 @@ class Keeper:
             self._timer = None
         waiting, self._waiting = self._waiting, []
         self._decisions.keep(waiting)
+        if self._loose:
+            loose, self._loose = self._loose, {}
+            self._decisions.keep_loose(loose.items())
 
     def generation_changed(self, generation: int) -> None:
         """Nothing to do: each record names its own, and each look-up the one in force."""
 
     def revoked(self, digests: list[bytes]) -> None:
-        """Drop what was kept on these contents, off the loop."""
+        """Drop what was kept on these contents, off the loop; what comes meanwhile shares the next look."""
         self.flush()
+        self._revoked.update(digests)
+        if self._revoking is None:
+            self._revoking = asyncio.get_running_loop().create_task(self._drop())
+
+    async def _drop(self) -> None:
         loop = asyncio.get_running_loop()
-        revoking = loop.run_in_executor(None, self._decisions.revoke, digests)
-        self._revoking.add(revoking)
-        revoking.add_done_callback(self._revoking.discard)
+        try:
+            while self._revoked:
+                digests, self._revoked = self._revoked, set()
+                await loop.run_in_executor(None, self._decisions.revoke, digests, self.tell)
+        finally:
+            self._revoking = None
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """Nothing to do: a scan sends no events."""
@@ -74,8 +102,8 @@ class Keeper:
 
     async def caught_up(self) -> None:
         """Return when nothing is kept any more that was revoked so far."""
-        if self._revoking:
-            await asyncio.wait(self._revoking)
+        if self._revoking is not None:
+            await asyncio.wait({self._revoking})
 
     async def close(self) -> None:
         """Commit what waits, and see revocations through."""

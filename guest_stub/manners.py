@@ -18,6 +18,15 @@ def idle() -> str:
     Returns "", or a sentence on what was not possible.
     """
     os.setpriority(os.PRIO_PROCESS, 0, 19)
+    return idle_disk()
+
+
+def idle_disk() -> str:
+    """Take the lowest priority for the disk alone: for a thread of a process in which others answer.
+
+    One that had the lowest priority for the processor too would keep the interpreter from them while it waits
+    for its turn. Returns as idle() does.
+    """
     number = _IOPRIO_SET.get(os.uname().machine)
     if number is None:
         return f"the disk priority was left alone: not known how to set it on {os.uname().machine}"

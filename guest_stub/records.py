@@ -23,8 +23,10 @@ DIGEST_ONLY = 0
 _KEY = Struct(">IQ")
 _STAMP = Struct("<BQqq")
 _BODY = Struct("<QIB32s")
+KEY_BYTES, STAMP_BYTES = _KEY.size, _STAMP.size
 _SUM_BYTES = 8
 _BODY_END = _STAMP.size + _BODY.size
+_SHA256 = slice(_BODY_END - 32, _BODY_END)
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
 _MAX_TEXT_BYTES = 1900  # a threat, an engine, a member and a category at their wire limits
@@ -62,6 +64,15 @@ class Record(NamedTuple):
         return threat, engine, member, category
 
 
+class Seen(NamedTuple):
+    """A file as it was when it had a content. outcome: what was on record of it, as a Record's."""
+
+    key: bytes
+    stamp: bytes
+    sha256: bytes
+    outcome: int = DIGEST_ONLY
+
+
 def identify(file: FileId) -> tuple[bytes, bytes]:
     """(key, stamp) of a file, for whatever numbers a file system reports.
 
@@ -72,6 +83,27 @@ def identify(file: FileId) -> tuple[bytes, bytes]:
     except error:
         key = pack_key(file.dev & _U32, file.ino & _U64)
         return key, pack_stamp(FORMAT, file.size & _U64, _signed(file.mtime_ns), _signed(file.ctime_ns))
+
+
+def sha256_of(value: bytes) -> bytes:
+    """The digest in a value, unchecked: for looking through many."""
+    return value[_SHA256]
+
+
+def seen(key: bytes, value: bytes) -> Seen | None:
+    """The file of an entry; None for one that is damaged or of another format."""
+    record = decode(value)
+    return None if record is None else Seen(key, value[: _STAMP.size], record.sha256, record.outcome)
+
+
+def device_of(key: bytes) -> int:
+    """The st_dev of a key, modulo 2**32."""
+    return int(_KEY.unpack(key)[0])
+
+
+def inode_of(key: bytes) -> int:
+    """The inode number of a key."""
+    return int(_KEY.unpack(key)[1])
 
 
 def changed_ns(stamp: bytes) -> int:
@@ -94,6 +126,14 @@ def encode(stamp: bytes, record: Record) -> bytes:
 def digest_only(sha256: bytes) -> Record:
     """No more than the digest, where no verdict may be kept."""
     return Record(0, 0, DIGEST_ONLY, sha256)
+
+
+def without_verdict(value: bytes) -> bytes:
+    """The value that keeps no more than the digest of one with a verdict; others stay as they are."""
+    record = decode(value)
+    if record is None or record.outcome not in VERDICTS:
+        return value
+    return encode(value[: _STAMP.size], digest_only(record.sha256))
 
 
 def decode(value: bytes) -> Record | None:

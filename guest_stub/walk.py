@@ -47,6 +47,19 @@ class WalkListener(DirectoryListener, Protocol):
         """The entry `directory/name` ends here. reason: a sentence, may be empty."""
 
 
+class Nobody:
+    """A WalkListener to which nothing matters."""
+
+    def left(self, end: End, directory: str, name: str, reason: str) -> None:
+        """See WalkListener."""
+
+    def directory_left(self, why: DirectoryLeft, path: str, reason: str) -> None:
+        """See WalkListener."""
+
+    def directory_entered(self) -> None:
+        """See WalkListener."""
+
+
 class Walk:
     """One walk over all roots."""
 

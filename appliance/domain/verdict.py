@@ -89,6 +89,11 @@ def merged(first: Sequence[Verdict | None], second: Sequence[Verdict | None]) ->
     ]
 
 
+def is_flip(before: Verdict, now: Verdict) -> bool:
+    """Whether one of the two is a detection, and the other is not."""
+    return before.disposition.is_detection != now.disposition.is_detection
+
+
 def is_notable(verdict: Verdict) -> bool:
     """Whether a verdict says more than its outcome."""
     return verdict.disposition.is_detection or bool(verdict.category)

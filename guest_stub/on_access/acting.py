@@ -100,6 +100,11 @@ class Acting:
         # In the next turn of the loop: whoever opened the file is answered by then.
         asyncio.get_running_loop().call_soon(self._start, held, judged, facts)
 
+    async def room(self) -> None:
+        """Return when there is room for some more: for who can wait."""
+        while len(self._work) > MOST_WAITING // 2:
+            await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
+
     def _start(self, held: HeldFile, judged: Judged, facts: Facts) -> None:
         loop = asyncio.get_running_loop()
         try:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final
 
-from guest_stub.ends import DirectoryLeft, End
 from guest_stub.found import FoundFile
 from guest_stub.journal import Entry
 from guest_stub.records import changed_ns
-from guest_stub.walk import Selection, Walk
+from guest_stub.walk import Nobody, Selection, Walk
 
 PAUSE_SECONDS: Final = 1.0  # so that one walk serves for all that is lost in a row
 MARGIN_SECONDS: Final = 60.0  # that an event may have waited in the kernel's queue
@@ -23,7 +22,10 @@ class CatchingUp:
     """
 
     def __init__(
-        self, roots: Callable[[], Sequence[str]], note: Callable[[Entry, int], None], done: Callable[[], None]
+        self,
+        roots: Callable[[], Sequence[str]],
+        note: Callable[[Entry, int], object],
+        done: Callable[[], None],
     ) -> None:
         """roots: mount points to look through. note: told each file, on the loop. done: then all are told."""
         self.walks = 0
@@ -55,7 +57,7 @@ class CatchingUp:
                 return
 
     def _walk(self, roots: tuple[str, ...], since_ns: int) -> None:
-        walk = Walk(Selection(roots, one_file_system=True), _Nobody(), self._stop.is_set)
+        walk = Walk(Selection(roots, one_file_system=True), Nobody(), self._stop.is_set)
         for batch in walk.batches():
             changed = [file for file in batch if file.size and changed_ns(file.stamp) >= since_ns]
             if changed:
@@ -73,16 +75,3 @@ class CatchingUp:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-
-
-class _Nobody:
-    """A WalkListener to which nothing matters."""
-
-    def left(self, end: End, directory: str, name: str, reason: str) -> None:
-        """See WalkListener."""
-
-    def directory_left(self, why: DirectoryLeft, path: str, reason: str) -> None:
-        """See WalkListener."""
-
-    def directory_entered(self) -> None:
-        """See WalkListener."""

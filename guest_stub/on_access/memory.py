@@ -16,7 +16,7 @@ from guest_stub.found import FoundFile
 from guest_stub.looking import Looked
 from guest_stub.on_access.judging import Judged
 from guest_stub.on_access.passing import is_settled
-from guest_stub.outcome import VERDICTS, Outcome
+from guest_stub.outcome import DETECTIONS, VERDICTS, Outcome
 from guest_stub.records import DIGEST_ONLY, Record, identify
 from guest_stub.svm_link.values import LinkAnswer
 
@@ -36,6 +36,9 @@ class Keeping(Protocol):
 
     def keep_digests(self, files: list[Looked]) -> None:
         """Keep no more than digests."""
+
+    def keep_loose(self, files: list[Looked]) -> None:
+        """Note which content files had that may change unseen."""
 
 
 class Standing(Enum):
@@ -113,16 +116,20 @@ class Memory:
         return Standing.STALE if grace and now < record.valid_until else Standing.PAST
 
     def keep(self, judged: Judged, known: bytes) -> None:
-        """Keep what is known of a reliable file, where the next change of it would show.
+        """Keep what is known of a reliable file; where the next change of it might not show, no more than
+        that it had this content.
 
         known: its digest as it was recalled, of which more may be on record than an answer without a verdict.
         """
-        if not judged.sha256 or not is_settled(judged.file) or judged.sha256 in self._doubted:
+        if not judged.sha256 or judged.sha256 in self._doubted:
             return
         key, stamp = identify(judged.file)
         found = FoundFile(key, stamp, "", "", judged.file.size)
         looked = [Looked(found, key, stamp, judged.sha256, judged.file.size)]
-        if judged.answer.outcome in VERDICTS:
+        if not is_settled(judged.file):
+            if judged.answer.outcome in VERDICTS - DETECTIONS:
+                self._keeping.keep_loose(looked)
+        elif judged.answer.outcome in VERDICTS:
             self._keeping.keep(looked, judged.answer, time.time())
         elif judged.sha256 != known:
             self._keeping.keep_digests(looked)

@@ -39,11 +39,13 @@ from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.reader import Reader
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
+from guest_stub.on_access.searching import Places, Searching
 from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.telling import Telling
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
+from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose
 from guest_stub.version import VERSION
@@ -97,6 +99,8 @@ class Protection:
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
+        places = Places(self._roots, settings.exclude)
+        self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
         self._have_told()
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
@@ -117,6 +121,9 @@ class Protection:
         self.reporter.on_missed = self.catching_up.missed
         self.reporter.on_detection = self._detected
         self.reporter.tell = self.telling.tell
+        self.reporter.take = self.replaying.take
+        self.replaying.room = self.acting.room
+        self.keeper.tell = self.searching.note
 
     async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:
         """Protect until cancelled, or until that is not possible any more: then return why."""
@@ -141,6 +148,7 @@ class Protection:
         self._line.on_link.append(self._linked)
         stack.push_async_callback(self.replaying.close)
         stack.push_async_callback(self.catching_up.close)
+        stack.push_async_callback(self.searching.close)
         self._loop.add_reader(mounts.fileno(), lambda: self._look(mounts))
         stack.callback(self._loop.remove_reader, mounts.fileno())
         self._look(mounts)
@@ -172,6 +180,7 @@ class Protection:
             await asyncio.sleep(RETRY_SECONDS)
             if self._line.current is not None:
                 self.replaying.begin()
+                self.searching.begin()
 
     def _roots(self) -> list[str]:
         return [mount.point for mount in self.coverage.watched.values()]
@@ -184,6 +193,7 @@ class Protection:
             **self.afterwards.counts,
             **self.replaying.counts,
             "walks": self.catching_up.walks,
+            **self.searching.counts,
             **self.acting.counts,
             **self.undoing.counts,
             "unread": self._unread,
@@ -194,6 +204,7 @@ class Protection:
         log.info("the SVM answers")
         self.telling.linked()
         self.replaying.begin()
+        self.searching.begin()
         if self._undoes:
             self.undoing.linked()
 
@@ -215,9 +226,10 @@ class Protection:
             self.undoing.revoked(digests)
 
     async def _forgotten(self, digests: list[bytes]) -> None:
-        """Trust what comes on these contents when the store has forgotten what it knew."""
+        """Trust what comes on these contents when the store has forgotten what it knew; look for files."""
         await self.keeper.caught_up()
         self.memory.trust(digests)
+        self.searching.begin()
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """See LinkListener."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
 
 from guest_stub.decision import FileId
 from guest_stub.journal import Entry, Journal
@@ -22,7 +23,8 @@ class Replaying:
     """Serves one event loop. counts: entries that were noted, and looked at later."""
 
     def __init__(self, journal: Journal, judge: Judges, reports: Reports, memory: Memory) -> None:
-        """The journal stays the caller's."""
+        """The journal stays the caller's. room: returns when there is room for one more detection."""
+        self.room: Callable[[], Awaitable[None]] = _at_once
         self.counts = dict.fromkeys(("noted", "replayed"), 0)
         self._journal = journal
         self._judge = judge
@@ -50,6 +52,12 @@ class Replaying:
         self.counts["noted"] += 1
         self._journal.note(Entry(path, time.time(), operation), hash(FileId.of(status)))
 
+    def take(self, entry: Entry, name: int) -> bool:
+        """Look at a file, soon; False where there is no room to keep it until then. See Journal.note."""
+        kept = self._journal.note(entry, name)
+        self.begin()
+        return kept
+
     def begin(self) -> None:
         """An SVM is there: look at what was kept, if that is not being done already."""
         if self._journal.waiting and (self._task is None or self._task.done()):
@@ -58,6 +66,7 @@ class Replaying:
     async def _replay(self) -> None:
         while self._journal.waiting:  # also what was noted meanwhile
             for entry in self._journal.replay():
+                await self.room()
                 if not await self._look(entry):
                     return
 
@@ -93,3 +102,7 @@ class Replaying:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def _at_once() -> None:
+    """There is room."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from guest_stub.console import printable
+from guest_stub.journal import Entry
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.on_access.merging import Happening
@@ -59,7 +60,7 @@ class Reporter:
     """The Reports of all parts. let_through: told of what had no verdict, and unknown of what was written and
     had none. on_missed: told that files were written which nobody looked at. on_detection: told the
     descriptor of each file that was detected, which stays open until it returns. tell: told of all that the
-    SVM should hear of.
+    SVM should hear of. take: see searching.Finds.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class Reporter:
         self.unknown: Callable[[HeldFile], None] = lambda _held: None
         self.on_detection: Callable[[int, Judged], None] = lambda _fd, _judged: None
         self.tell: Callable[[Happening], None] = lambda _happening: None
+        self.take: Callable[[Entry, int], bool] = lambda _entry, _name: False
         self._throttle = Throttle()
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
@@ -150,6 +152,18 @@ class Reporter:
         """See acting.Reports."""
         self._throttle.line("words on the quarantine", logging.WARNING, f"quarantine: {sentence}")
         self.tell(Happening(EventKind.ACTION, "tidied", text=f"quarantine: {sentence}"))
+
+    def in_use(self, process: int, path: str) -> None:
+        """See searching.Finds."""
+        said = f"process {process} has {printable(path)} open or runs it, which turned out to be malicious"
+        self._throttle.line("processes", logging.WARNING, f"{said}: nothing ends it")
+        text = "it has a file open or runs it that turned out to be malicious: nothing ends it"
+        self.tell(Happening(EventKind.DETECTION, "in use", os.fsencode(path), text=text, pid=process))
+
+    def not_sought(self, why: str) -> None:
+        """See searching.Finds."""
+        self._throttle.line("words on files to look for", logging.ERROR, why)
+        self.tell(Happening(EventKind.OVERFLOW, "not looked for", text=why))
 
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""

@@ -60,6 +60,7 @@ class Svm:
             python("-m", "appliance", "serve", "--config", str(configuration)), scratch / "svm.log"
         )
         self.target = f"unix:{self._socket}"
+        self.admin = str(self._admin)
         self.pid = self._service.pid
         self._service.wait_ready(self._accepts)
 

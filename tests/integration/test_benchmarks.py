@@ -23,6 +23,7 @@ FAST = (
     "ksn-lookups",
     "ksn-answer-p99-dead",
     "private-ksn",
+    "revocation",
 )
 FIGURES = [  # of them, in order
     *FAST[:5],
@@ -32,6 +33,8 @@ FIGURES = [  # of them, in order
     FAST[6],
     "private-ksn-import",
     "private-ksn-answers",
+    "revocation-last",
+    "revocation-p50",
 ]
 DEADLINE = 300
 

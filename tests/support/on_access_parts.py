@@ -104,6 +104,7 @@ class Keeping:
 
     verdicts: list[tuple[Looked, LinkAnswer]] = field(default_factory=list)
     digests: list[Looked] = field(default_factory=list)
+    loose: list[Looked] = field(default_factory=list)
 
     def keep(self, files: list[Looked], answer: LinkAnswer, now: float) -> None:
         """Remember."""
@@ -112,6 +113,10 @@ class Keeping:
     def keep_digests(self, files: list[Looked]) -> None:
         """Remember."""
         self.digests.extend(files)
+
+    def keep_loose(self, files: list[Looked]) -> None:
+        """Remember."""
+        self.loose.extend(files)
 
 
 @dataclass

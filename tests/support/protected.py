@@ -12,6 +12,7 @@ from types import MappingProxyType
 from tests.support.apart import ROOT, environment
 from tests.support.stub_program import DEADLINE, Ended, ended
 
+_LASTS = 'mount -t tmpfs none "$1" && echo && exec sleep infinity'
 _MOUNTED = 'mount -t tmpfs none "$1" && eval "$2" && shift 2 && exec "$@"'
 
 
@@ -57,6 +58,26 @@ class Protected:
 
 
 @asynccontextmanager
+async def lasting(directory: Path) -> AsyncIterator[int]:
+    """A namespace with a file system as protected() makes, for several stubs one after another.
+
+    The id of a process in it.
+    """
+    (directory / "top").mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        "unshare", "--mount", "--propagation", "private", "sh", "-c", _LASTS, "sh", str(directory / "top"),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), DEADLINE)
+        yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
 async def protected(
     directory: Path,
     target: str,
@@ -64,17 +85,20 @@ async def protected(
     settings: str = "",
     prepare: str = ":",
     environ: Mapping[str, str] = MappingProxyType({}),
+    within: int = 0,
 ) -> AsyncIterator[Protected]:
     """A protected file system; the stub is killed at the end.
 
     settings: of guest-stub.toml. prepare: what a shell does before, with the file system as $1. environ: the
-    stub's, beside ours.
+    stub's, beside ours. within: of lasting(), in place of a namespace of its own.
     """
     top, config = directory / "top", directory / "guest-stub.toml"
     top.mkdir(exist_ok=True)
     config.write_text(settings)
+    mounted = ("sh", "-c", _MOUNTED, "sh", str(top), prepare)
     process = await asyncio.create_subprocess_exec(
-        "unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTED, "sh", str(top), prepare,
+        *(("nsenter", f"--target={within}", "--mount", "--", "env", f"--chdir={ROOT}") if within else
+          ("unshare", "--mount", "--propagation", "private", *mounted)),
         sys.executable, "-m", "guest_stub", "run", "--svm", target, "--state", str(directory / "stub"),
         "--watch", str(top), "--config", str(config), *options,
         stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=ROOT,

@@ -13,6 +13,8 @@
 - `stand_in_ksn` a reputation service that knows nothing, and may be slow, hang or be dead
 - `ask_http`     questions over plain HTTP, several connections, with next to nothing in the client
 - `bare_http`    an aiohttp handler that always gives the same answer
+- `guests_told`  links of several stubs, and when each hears of a revocation
+- `overrule`     an administrator who has digests called malicious
 - `fill_cache`   writes verdicts into an SVM's store while that SVM is stopped
 """
 

@@ -11,6 +11,7 @@
 - `ksn_answers`    how long a guest waits where KSN is healthy, slow, hanging, dead; against KSN off
 - `private_ksn`    the service by itself: import, and answers against a bare handler
 - `on_access`      opening files under `guest-stub run`, against opening them unwatched
+- `revocation`     until 100 attached stubs know that a file turned out to be malicious
 - `usr`            the tree that two of them share
 """
 
@@ -25,6 +26,7 @@ from tests.benchmarks.rows import (
     on_access,
     private_ksn,
     rescan,
+    revocation,
     single_digest,
     ten_guests,
 )
@@ -47,4 +49,5 @@ ROWS = (
     Row("ksn-answer-p99-dead", ksn_answers.dead),
     Row("private-ksn", private_ksn.run),
     Row("on-access", on_access.run),
+    Row("revocation", revocation.run),
 )

@@ -459,6 +459,21 @@ async def test_what_changed_at_ksn_is_taken_over_where_something_is_kept(tmp_pat
         assert protection.void_digests(OTHER_TENANT.scope) == set()
 
 
+async def test_what_ksn_says_reaches_who_keeps_an_answer_of_earlier_signatures(tmp_path: Path) -> None:
+    """That answers nobody any more, and the file lies there all the same; of two that are harmless nobody
+    need hear.
+    """
+    async with running_svm(tmp_path) as svm:
+        protection, told = svm.parts.protection, list[bytes]()
+        protection.reputation = Known()
+        protection.on_changed.append(lambda _scope, digest, _concerns: told.append(digest))
+        found = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, protection.generation + 1, 3600)
+        for verdict in (Verdict(Disposition.CLEAN, Source.KSN, 0, 3600), BAD_BY_KSN):
+            svm.parts.store.put(*KEY, found)
+            protection.flipped([DEFAULT_TENANT_SCOPE], DIGEST, verdict)
+        assert told == [DIGEST]
+
+
 async def test_who_joins_does_not_wait_for_ksn_beyond_his_own_budget(tmp_path: Path) -> None:
     """Another asked with all the time in the world; the content is asked for when the first slice is over."""
     async with running_svm(tmp_path) as svm:

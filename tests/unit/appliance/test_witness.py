@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from lightagent.v1 import guest_pb2
 
 from appliance.control import SvmControl
@@ -14,6 +15,8 @@ from appliance.domain.policy import Mode, Policy
 from appliance.domain.scan import ScanCounts, ScanState
 from appliance.domain.verdict import Verdict
 from appliance.scans.orders import End, Wanted
+from appliance.verdicts.exposure import Holder
+from appliance.witness import NAMED_SECONDS
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, Svm, digest_of, next_message, running_svm, until
 
@@ -137,6 +140,27 @@ async def test_a_revocation_names_the_guests_that_hold_the_digest(tmp_path: Path
         assert (revoked.guests, revoked.count) == ((session.guest.id,), 1)
 
 
+async def test_of_many_revocations_at_once_not_all_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are written down within a moment, so that a restart tells of all of them."""
+    asked: list[bytes] = []
+    async with running_svm(tmp_path) as svm:
+
+        async def holders(digest: bytes) -> list[Holder]:
+            asked.append(digest)
+            monkeypatch.setattr(svm.parts.witness, "_monotonic", lambda: time.monotonic() + NAMED_SECONDS)
+            return [Holder("guest", 0, 0)]
+
+        monkeypatch.setattr(svm.parts.witness.exposure, "holders", holders)
+        for number in range(50):
+            for told in svm.parts.protection.on_changed:
+                told(DEFAULT_TENANT_SCOPE, bytes([number]) * 32, lambda _guest: True)
+        revoked = await arrived(svm, EventKind.REVOCATION, 50)
+    assert len(asked) == 1
+    assert [event.guests for event in revoked] == [("guest",), *[()] * 49]
+
+
 async def test_engines_that_say_something_else_revoke_what_was_answered(tmp_path: Path) -> None:
     """A guest that was told NOT_DETECTED hears of it, and the event names it."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
@@ -165,6 +189,19 @@ async def test_what_was_revoked_before_a_restart_is_told_to_who_comes_back(tmp_p
     async with running_svm(tmp_path) as svm:
         assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {DIGEST, other}
         assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE + 1) == {DIGEST}
+
+
+async def test_a_guest_that_was_away_for_long_is_told_after_a_restart_too(tmp_path: Path) -> None:
+    """Its own answer has run out long since, and the file is still there; not after the exposure's days."""
+    old, older = digest_of(b"old"), digest_of(b"older")
+    async with running_svm(tmp_path) as svm:
+        log = svm.parts.witness.log
+        for digest, days in ((older, 91), (old, 89)):
+            at = time.time() - days * 86400
+            log.note(Event(at, EventKind.REVOCATION, sha256=digest, scope=DEFAULT_TENANT_SCOPE))
+        await arrived(svm, EventKind.REVOCATION, 2)
+    async with running_svm(tmp_path) as svm:
+        assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {old}
 
 
 async def test_scans_that_are_ordered_and_end_are_events(tmp_path: Path) -> None:

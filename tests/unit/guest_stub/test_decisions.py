@@ -9,6 +9,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from guest_stub import decisions
 from guest_stub.decision import FileId
 from guest_stub.decisions import (
     ASIDE_NAME,
@@ -20,7 +21,7 @@ from guest_stub.decisions import (
 )
 from guest_stub.found import FoundFile
 from guest_stub.outcome import Outcome
-from guest_stub.records import Record, digest_only, encode, identify
+from guest_stub.records import Record, Seen, digest_only, encode, identify
 from tests.support.stub_scans import store_settings
 
 GENERATION = 7
@@ -53,8 +54,8 @@ def entry(number: int, generation: int = GENERATION, until: int = UNTIL) -> tupl
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Decisions]:
     """An open store."""
-    with closing(Decisions(store_settings(tmp_path / "state"), clock)) as decisions:
-        yield decisions
+    with closing(Decisions(store_settings(tmp_path / "state"), clock)) as opened:
+        yield opened
 
 
 def test_what_is_kept_answers(store: Decisions) -> None:
@@ -116,13 +117,99 @@ def test_a_damaged_record_makes_its_file_fresh(store: Decisions) -> None:
     assert len(result.decided) == 1
 
 
-def test_a_revoked_digest_is_forgotten(store: Decisions) -> None:
-    """Every file of that content goes, others stay."""
-    same = (file(3).key, encode(file(3).stamp, Record(GENERATION, UNTIL, Outcome.NOT_DETECTED, digest(1))))
-    store.keep([entry(1), entry(2), same])
+def same_content(number: int, record: Record) -> tuple[bytes, bytes]:
+    """What keep() takes for a file."""
+    return file(number).key, encode(file(number).stamp, record)
+
+
+HARMLESS = Record(GENERATION, UNTIL, Outcome.NOT_DETECTED, digest(1))
+
+
+def test_a_revoked_verdict_counts_no_more_and_its_digest_is_known(store: Decisions) -> None:
+    """For every file of that content; others stay, and whoever is to look for the files still finds them."""
+    store.keep([entry(1), entry(2), same_content(3, HARMLESS)])
+    store.keep_loose([same_content(4, digest_only(digest(1)))])
     assert store.revoke([digest(1), digest(99)]) == 2
     result = store.sort_out([file(1), file(2), file(3)], GENERATION)
-    assert result.fresh == [file(1), file(3)]
+    assert result.known == [(file(1), digest(1)), (file(3), digest(1))]
+    assert len(result.decided) == 1
+    told: list[Seen] = []
+    assert store.revoke([digest(1)], told.extend) == 3
+    assert told == [Seen(file(number).key, file(number).stamp, digest(1)) for number in (1, 3, 4)]
+    assert store.revoke([digest(1)], told.extend) == 0
+
+
+def test_files_are_told_before_they_are_forgotten(store: Decisions) -> None:
+    """So that a stub that is killed between has lost none."""
+    there: list[bool] = []
+
+    def tell(files: list[Seen]) -> None:
+        there.extend(store.look_up(seen.key, seen.stamp) is not None for seen in files)
+
+    store.keep([entry(1), same_content(3, HARMLESS._replace(outcome=Outcome.MALICIOUS))])
+    assert store.revoke([digest(1)], tell) == 2
+    assert there == [True, True]
+    assert store.sort_out([file(1), file(3)], GENERATION).fresh == [file(1), file(3)]
+    assert store.count() == 0
+
+
+def test_a_large_store_is_looked_through_part_by_part(
+    store: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks something up waits for one part at the most; none is left out."""
+    monkeypatch.setattr(decisions, "_PART", 10)
+    store.keep([same_content(number, HARMLESS) for number in range(1, 96)])
+    store.keep([entry(number) for number in (17, 40, 41)])
+    told: list[list[Seen]] = []
+    assert store.revoke([digest(1)], told.append) == 92
+    assert max(map(len, told)) <= 10
+    assert store.count() == 3
+
+
+def test_what_came_in_place_of_a_revoked_verdict_stays(store: Decisions) -> None:
+    """A file that was looked at anew meanwhile."""
+
+    def tell(_files: list[Seen]) -> None:
+        store.keep([entry(1, GENERATION + 1)])
+
+    store.keep([entry(1)])
+    store.revoke([digest(1)], tell)
+    assert store.look_up(file(1).key, file(1).stamp) is not None
+
+
+def test_what_was_seen_loosely_answers_for_nothing(store: Decisions) -> None:
+    """The file is read anew; whoever is to look for it is told."""
+    store.keep_loose([same_content(1, digest_only(digest(1)))])
+    assert store.look_up(file(1).key, file(1).stamp) is None
+    assert store.sort_out([file(1)], GENERATION).fresh == [file(1)]
+    assert store.count() == 0
+
+
+def test_files_that_are_seen_loosely_take_no_room_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build makes millions of them: the newest are known, in bounded numbers, also over restarts."""
+    monkeypatch.setattr(decisions, "MOST_LOOSE", 10)
+    told: list[Seen] = []
+    for first in range(1, 96, 5):
+        with closing(Decisions(store_settings(tmp_path), clock)) as store:
+            for number in range(first, first + 5):
+                store.keep_loose([same_content(number, digest_only(digest(1)))])
+    with closing(Decisions(store_settings(tmp_path), clock)) as store:
+        assert 10 <= store.revoke([digest(1)], told.extend) <= 20
+    keys = {each.key for each in told}
+    assert {file(number).key for number in range(86, 96)} <= keys
+
+
+def test_a_small_store_has_room_for_few_of_them(tmp_path: Path) -> None:
+    """And keeps on keeping the others."""
+    with closing(Decisions(store_settings(tmp_path, map_bytes=1 << 20), clock)) as store:
+        for first in range(0, 100_000, 500):
+            numbers = range(first, first + 500)
+            store.keep_loose([same_content(number, digest_only(digest(1))) for number in numbers])
+        assert store.keep([entry(1)]) == 1
+        assert not store.notice
+        assert store.revoke([digest(1)], lambda _files: None) > 500
 
 
 def test_a_full_store_keeps_what_it_has(tmp_path: Path) -> None:
@@ -331,14 +418,14 @@ def test_nothing_is_known_of_another_file(store: Decisions) -> None:
 
 
 def test_a_file_is_looked_up_as_it_was_kept_last(store: Decisions) -> None:
-    """And when it was revoked there is nothing."""
+    """And when it was revoked there is no more than its digest."""
     store.keep([entry(1)])
     store.keep([entry(1, GENERATION + 1)])
     record = store.look_up(file(1).key, file(1).stamp)
     assert record is not None
     assert record.generation == GENERATION + 1
     store.revoke([digest(1)])
-    assert store.look_up(file(1).key, file(1).stamp) is None
+    assert store.look_up(file(1).key, file(1).stamp) == digest_only(digest(1))
 
 
 def test_thousands_of_look_ups_go_on(store: Decisions) -> None:

@@ -14,7 +14,7 @@ from guest_stub.found import FoundFile
 from guest_stub.keeping import Keeper
 from guest_stub.looking import Looked
 from guest_stub.outcome import Outcome
-from guest_stub.records import identify
+from guest_stub.records import Seen, identify
 from guest_stub.svm_link.values import LinkAnswer
 from tests.support.held_files import until
 from tests.support.stub_scans import store_settings
@@ -91,13 +91,61 @@ async def test_an_unanswered_file_leaves_its_digest(decisions: Decisions) -> Non
     assert decisions.sort_out([looked(1).file], GENERATION).known == [(looked(1).file, looked(1).sha256)]
 
 
-async def test_what_is_revoked_is_dropped(decisions: Decisions) -> None:
-    """Also what was waiting to be committed."""
+async def test_what_is_revoked_counts_no_more(decisions: Decisions) -> None:
+    """Also what was waiting to be committed; the digest stays, so that the daemon finds the file."""
     keeper = Keeper(decisions)
     keeper.keep([looked(1), looked(2)], NOTHING, NOW)
     keeper.revoked([looked(1).sha256])
     await keeper.close()
-    assert decisions.sort_out([looked(1).file, looked(2).file], GENERATION).fresh == [looked(1).file]
+    known = decisions.sort_out([looked(1).file, looked(2).file], GENERATION).known
+    assert known == [(looked(1).file, looked(1).sha256)]
+
+
+async def test_the_files_are_told_and_dropped_where_somebody_looks_for_them(decisions: Decisions) -> None:
+    """In a thread, so that the loop does not wait for the disk."""
+    keeper, told = Keeper(decisions), list[Seen]()
+    keeper.tell = told.extend
+    keeper.keep([looked(1), looked(2)], NOTHING, NOW)
+    keeper.revoked([looked(1).sha256])
+    await keeper.caught_up()
+    assert told == [Seen(looked(1).key, looked(1).stamp, looked(1).sha256, Outcome.NOT_DETECTED)]
+    assert decisions.count() == 1
+    await keeper.close()
+
+
+async def test_what_is_revoked_in_a_row_is_looked_for_once(decisions: Decisions) -> None:
+    """Ten thousand revocations do not read the store ten thousand times; all of them count."""
+    keeper, passes = Keeper(decisions), list[set[bytes]]()
+    real = decisions.revoke
+
+    def revoke(digests: set[bytes], tell: None) -> int:
+        passes.append(digests)
+        return real(digests, tell)
+
+    decisions.revoke = revoke  # type: ignore[method-assign, assignment]
+    keeper.keep([looked(number) for number in range(100)], NOTHING, NOW)
+    for number in range(100):
+        keeper.revoked([looked(number).sha256])
+        if number == 50:
+            await until(lambda: bool(passes))
+    await keeper.caught_up()
+    assert len(passes) <= 2
+    assert set.union(*passes) == {looked(number).sha256 for number in range(100)}
+    assert len(decisions.sort_out([looked(number).file for number in range(100)], GENERATION).known) == 100
+    await keeper.close()
+
+
+async def test_what_may_change_unseen_is_kept_for_a_search_alone(decisions: Decisions) -> None:
+    """It answers for nothing; a revocation finds it, also before it is committed."""
+    keeper, told = Keeper(decisions), list[Seen]()
+    keeper.tell = told.extend
+    keeper.keep_loose([looked(1), looked(2)._replace(key=b"")])
+    keeper.flush()
+    keeper.keep_loose([looked(3)._replace(sha256=looked(1).sha256)])
+    assert decisions.sort_out([looked(1).file], GENERATION).fresh == [looked(1).file]
+    keeper.revoked([looked(1).sha256])
+    await keeper.close()
+    assert [seen.key for seen in told] == [looked(1).key, looked(3).key]
 
 
 async def test_other_news_of_the_svm_change_nothing(decisions: Decisions) -> None:

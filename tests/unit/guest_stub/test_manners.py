@@ -28,6 +28,20 @@ def test_idle_takes_the_lowest_priority() -> None:
     assert ended.stdout.split() == ["''", "19", "idle"]
 
 
+def test_the_disk_priority_alone_is_taken_for_one_thread() -> None:
+    """The processor's stays: a thread that waits for its turn would keep the interpreter from the others."""
+    program = IDLE.replace("import idle", "import idle_disk as idle")
+    program = program.replace("print(repr(idle()))", "").replace(
+        "def show():", "def show():\n    print(idle())"
+    )
+    program += "show2 = subprocess.run(['ionice', '-p', str(os.getpid())], capture_output=True, text=True)\n"
+    program += "print(show2.stdout)"
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
+    assert ended.stdout.split()[:2] == ["0", "idle"]
+    assert ended.stdout.split()[2:] != ["idle"]
+
+
 class Time:
     """A clock that sleeping moves."""
 

@@ -11,12 +11,18 @@ from guest_stub.records import (
     DIGEST_ONLY,
     FORMAT,
     Record,
+    Seen,
     changed_ns,
     decode,
+    device_of,
     digest_only,
     encode,
     identify,
+    inode_of,
+    seen,
+    sha256_of,
     texts,
+    without_verdict,
 )
 
 FILE = FileId(65024, 4711, 1234, 1_700_000_000_123_456_789, 1_700_000_001_987_654_321)
@@ -121,3 +127,27 @@ def test_each_field_of_the_identity_shows(field: str) -> None:
 def test_a_stamp_tells_when_its_file_was_changed(ctime_ns: int) -> None:
     """Also before the epoch; the time that its owner may set is another."""
     assert changed_ns(identify(FILE._replace(ctime_ns=ctime_ns, mtime_ns=0))[1]) == ctime_ns
+
+
+def test_a_key_tells_where_a_file_is() -> None:
+    """Device and inode number."""
+    key, _ = identify(FILE)
+    assert (device_of(key), inode_of(key)) == (FILE.dev, FILE.ino)
+
+
+def test_a_value_tells_which_file_had_which_content() -> None:
+    """Whatever was kept of it; a damaged one tells nothing."""
+    key, stamp = identify(FILE)
+    for record in (RECORD, digest_only(DIGEST)):
+        value = encode(stamp, record)
+        assert sha256_of(value) == DIGEST
+        assert seen(key, value) == Seen(key, stamp, DIGEST, record.outcome)
+    assert seen(key, value[:-1]) is None
+
+
+def test_a_value_without_its_verdict_has_the_digest() -> None:
+    """What is no verdict stays as it is."""
+    _, stamp = identify(FILE)
+    assert without_verdict(encode(stamp, RECORD)) == encode(stamp, digest_only(DIGEST))
+    for value in (encode(stamp, digest_only(DIGEST)), b"damaged"):
+        assert without_verdict(value) == value

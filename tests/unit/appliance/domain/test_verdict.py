@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.domain.outcome import Disposition, Source, Unanswered
-from appliance.domain.verdict import NoAnswer, Verdict, is_notable, merged, tells_of_threat
+from appliance.domain.verdict import NoAnswer, Verdict, is_flip, is_notable, merged, tells_of_threat
 
 
 @pytest.mark.parametrize("source", Source)
@@ -37,3 +37,14 @@ def test_a_verdict_is_notable_that_says_more_than_its_outcome() -> None:
     assert is_notable(Verdict(Disposition.SUSPICIOUS, Source.KSN, 0, 0))
     assert is_notable(Verdict(Disposition.CLEAN, Source.KSN, 0, 0, category="Games"))
     assert not is_notable(Verdict(Disposition.CLEAN, Source.KSN, 0, 0))
+
+
+def test_a_flip_is_from_a_detection_or_to_one() -> None:
+    """From one kind of harmless to another is none, nor from one kind of threat to another."""
+    word = {each: Verdict(each, Source.ENGINE, 0, 0) for each in Disposition}
+    bad, odd = word[Disposition.MALICIOUS], word[Disposition.SUSPICIOUS]
+    clean, nothing = word[Disposition.CLEAN], word[Disposition.NOT_DETECTED]
+    assert is_flip(nothing, bad)
+    assert is_flip(odd, clean)
+    assert not is_flip(nothing, clean)
+    assert not is_flip(odd, bad)

@@ -123,6 +123,20 @@ def test_the_newest_that_are_wanted_are_found(tmp_path: Path) -> None:
     store.close()
 
 
+def test_the_newest_of_a_kind_are_found_among_others(tmp_path: Path) -> None:
+    """So many, none older than is asked for; a guest that says the word hides none and adds none."""
+    store = opened(tmp_path)
+    for day in range(5):
+        revoked = Event(NOW + day * DAY, EventKind.REVOCATION, sha256=bytes([day]) * 32)
+        said = Event(NOW + day * DAY, EventKind.DETECTION, text='"revocation"')
+        store.append([Entry(revoked), Entry(said)], NOW)
+    found = [event.sha256[0] for event in store.newest(EventKind.REVOCATION, NOW + DAY, 3)]
+    assert found == [2, 3, 4]
+    assert len(store.newest(EventKind.REVOCATION, NOW + DAY, 100)) == 4
+    assert store.newest(EventKind.LOSS, 0.0, 100) == []
+    store.close()
+
+
 def test_a_damaged_record_is_passed_over_and_counted(tmp_path: Path) -> None:
     """One bad event hides no others."""
     store = opened(tmp_path)

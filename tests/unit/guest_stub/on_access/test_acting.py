@@ -178,6 +178,24 @@ async def test_so_many_may_wait_and_the_next_is_said(
     await until(lambda: len(bench.reports.dones) == 3)
 
 
+async def test_who_can_wait_is_told_when_there_is_room(
+    bench: Bench, tmp_path: Path, held_up: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the row is full, so that others find a place too."""
+    monkeypatch.setattr(acting_module, "MOST_WAITING", 4)
+    acting = bench.acting(Action.QUARANTINE)
+    await asyncio.wait_for(acting.room(), 30)
+    for number in range(3):
+        act(acting, bad_file(tmp_path / str(number)))
+    await asyncio.sleep(0)
+    waiting = asyncio.get_running_loop().create_task(acting.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    held_up.set()
+    await asyncio.wait_for(waiting, 30)
+    assert len(bench.reports.dones) >= 1
+
+
 async def test_without_a_descriptor_it_is_said(
     bench: Bench, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,14 +25,17 @@ from guest_stub.on_access.policy import FailMode, Mode
 from guest_stub.on_access.protecting import Protection
 from guest_stub.on_access.settings import AccessSettings
 from guest_stub.outbox import Outbox
+from guest_stub.outcome import Outcome
+from guest_stub.records import Record, Seen, encode, identify
 from guest_stub.remediation.bounds import Bounds
 from guest_stub.remediation.quarantine import Quarantine, QuarantineSettings
+from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import EventKind
 from tests.support.descriptors import open_descriptors
 from tests.support.held_files import LABELS, until
 from tests.support.on_access_apart import opened, run_apart, watching
-from tests.support.on_access_parts import DIGEST, event_of
+from tests.support.on_access_parts import DIGEST, event_of, identity
 from tests.support.stub_scans import store_settings
 
 NOWHERE = ("/nonexistent",)
@@ -227,6 +230,19 @@ async def test_what_is_revoked_counts_no_more_until_it_is_forgotten(tmp_path: Pa
     assert protection.memory.doubts(DIGEST)
     await until(lambda: not protection.memory.doubts(DIGEST))
     await machine.stop()
+
+
+async def test_files_of_what_is_revoked_are_kept_to_be_looked_for(tmp_path: Path, file: Path) -> None:
+    """Until somebody can say what they are: here no SVM answers."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    protection, (key, stamp) = machine.protection, identify(identity(file))
+    machine.decisions.keep([(key, encode(stamp, Record(1, 1 << 31, Outcome.NOT_DETECTED, DIGEST)))])
+    protection.keeper.revoked([DIGEST])
+    protection.revoked([DIGEST])
+    await until(lambda: not protection.memory.doubts(DIGEST))
+    await machine.stop()
+    assert Sought(tmp_path / "state").take() == [Seen(key, stamp, DIGEST)]
 
 
 async def test_marks_are_not_lifted_when_the_same_svm_is_back(

@@ -241,3 +241,29 @@ async def test_closing_without_a_replay_is_nothing(bench: Bench) -> None:
     bench.replaying.begin()
     await bench.replaying.close()
     assert bench.judge.asked == []
+
+
+async def test_what_was_found_is_looked_at(bench: Bench) -> None:
+    """As what was let through is; False where the journal has no room for it."""
+    entries = [Entry(str(file), 0.0, "search") for file in bench.files]
+    assert bench.replaying.take(entries[0], 1)
+    assert bench.replaying.take(entries[0], 1)
+    assert await bench.looked_at(1) == ["file0"]
+    assert not bench.replaying.take(Entry("/" + "x" * 20_000, 0.0, "search"), 2)
+
+
+async def test_it_waits_where_there_is_no_room_for_more_detections(bench: Bench) -> None:
+    """Those that are acted on wait in a row with a limit, over which a file would be left."""
+    for file in bench.files:
+        bench.let_through(file)
+    room = asyncio.Event()
+
+    async def wait() -> None:
+        await room.wait()
+
+    bench.replaying.room = wait
+    bench.replaying.begin()
+    await quiet()
+    assert bench.reports.looks == []
+    room.set()
+    assert len(await bench.looked_at(5)) == 5

@@ -353,3 +353,19 @@ async def test_the_svm_is_told_of_the_quarantine_too() -> None:
         Happening(EventKind.ACTION, "restored", *judged, "it is clean now"),
         Happening(EventKind.ACTION, "left", *judged, "somebody else has the name"),
     ]
+
+
+async def test_who_has_a_malicious_file_open_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """As is what is not looked for."""
+    reporter, told = telling()
+    reporter.in_use(4711, "/srv/bad\n")
+    reporter.not_sought("7 files may be malicious now")
+    reporter.close()
+    assert [(each.kind, each.action, each.path, each.pid) for each in told] == [
+        (EventKind.DETECTION, "in use", b"/srv/bad\n", 4711),
+        (EventKind.OVERFLOW, "not looked for", b"", 0),
+    ]
+    assert caplog.messages == [
+        "process 4711 has /srv/bad\\x0a open or runs it, which turned out to be malicious: nothing ends it",
+        "7 files may be malicious now",
+    ]
