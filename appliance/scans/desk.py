@@ -295,8 +295,9 @@ class Desk:
             await self._end({**ends, **self._ends})
 
     def _is_begun(self, order: ScanOrder) -> bool:
+        """Whether its guest is at it, or at one before it: a daemon does one after the other."""
         place = self._daemons.get(order.guest)
-        return place is not None and order.id in place.ordered
+        return place is not None and bool(place.ordered)
 
     async def age(self) -> None:
         """Forget what is over for too long; raises nothing."""

@@ -141,18 +141,19 @@ async def test_an_order_is_called_off(tmp_path: Path) -> None:
 
 
 async def test_who_does_not_come_in_time_is_not_waited_for(tmp_path: Path) -> None:
-    """One that has begun is; the days count from when it was due."""
+    """One that has begun is, and one behind it; the days count from when it was due."""
     with office(tmp_path) as desk:
         daemon, idle = program(), program("ip-3")
         desk.desk.attached(daemon)
         desk.desk.attached(idle)
         begun, away, silent = await desk.order("ip-1", "ip-2", "ip-3")
         (later,) = await desk.order("ip-4", due_in=int(DAY))
+        (behind,) = await desk.order("ip-1", paths=(b"/srv",))
         await desk.says(daemon, begun.id, WAITING)
         desk.advance(7 * DAY + 1)
         await desk.desk.tick()
-        states = [desk.state(order) for order in (begun, away, silent, later)]
-        assert states == [RUNNING, ScanState.EXPIRED, ScanState.EXPIRED, ScanState.AWAY]
+        states = [desk.state(order) for order in (begun, behind, away, silent, later)]
+        assert states == [RUNNING, WAITING, ScanState.EXPIRED, ScanState.EXPIRED, ScanState.AWAY]
 
 
 async def test_an_end_that_cannot_be_written_is_tried_again(
