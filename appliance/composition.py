@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2, scans_pb2
 
 from appliance.config import Settings
 from appliance.console.logs import Throttled
@@ -44,6 +44,7 @@ from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
+from appliance.scans_assembly import PROC, assemble_scans, run_scans, scans_service
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
@@ -111,8 +112,11 @@ def _raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
-    """Open the stores, load the past, start the engines; each is closed when the stack unwinds."""
+async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) -> Parts:
+    """Open the stores, load the past, start the engines; each is closed when the stack unwinds.
+
+    proc: where the kernel tells of pressure.
+    """
     directory, limits, cache = settings.server.state_dir, settings.limits, settings.cache
     state = StateStore.open(directory, time.time, settings.state.audit_entries)
     stack.callback(state.close)
@@ -153,7 +157,9 @@ async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness)
+    scans = assemble_scans(settings, state.environment, scanner, witness, proc)
+    stack.push_async_callback(scans.orders.finish)
+    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans)
 
 
 def _tell_missed() -> None:
@@ -217,6 +223,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         parts.ksn.participation_of,
         check_url=parts.web.check,
         events=parts.witness.log,
+        scans=parts.scans,
     )
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
@@ -239,8 +246,10 @@ async def _serve_admin(
     events.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     ExposureAdministrationService(GuestControl(parts), callers.credentials).add_to(server.grpc)
-    files = (admin_pb2.DESCRIPTOR, events_pb2.DESCRIPTOR, exposure_pb2.DESCRIPTOR)
-    await server.start(*(each.full_name for file in files for each in file.services_by_name.values()))
+    scans_service(parts.scans, parts.witness, callers).add_to(server.grpc)
+    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2)
+    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
+    await server.start(*(service.full_name for service in services))
     return server
 
 
@@ -326,6 +335,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, end_overrides)),
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
+            group.create_task(run_scans(parts.scans)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
             group.create_task(parts.witness.log.run()),

@@ -23,8 +23,9 @@ from appliance.config_forms import (
     ServiceUrlOrNothing,
     SocketPath,
 )
-from appliance.config_lines import lines_of
+from appliance.config_lines import lines_of, syntax_problem
 from appliance.config_reading import Problem, read_table
+from appliance.config_scans import ScansSettings
 
 CONFIG_VARIABLE = "KVMLA_CONFIG"
 STATE_DIR_VARIABLE = "KVMLA_STATE_DIR"
@@ -261,6 +262,7 @@ class Settings:
     events: EventSettings = field(default_factory=EventSettings)
     exposure: ExposureSettings = field(default_factory=ExposureSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
+    scans: ScansSettings = field(default_factory=ScansSettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     ksn: KsnSettings = field(default_factory=KsnSettings)
     web: WebSettings = field(default_factory=WebSettings)
@@ -315,7 +317,7 @@ def _parse(text: str, path: Path) -> Settings:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_problem(str(error), text, path)]) from error
+        raise ConfigError([syntax_problem(str(error), text, path)]) from error
     except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets in brackets
         raise ConfigError([f"{path}: holds a number or a nesting longer than any setting"]) from error
     problems: list[Problem] = []
@@ -335,7 +337,7 @@ def _cross_problems(settings: Settings) -> list[Problem]:
     """Return what is wrong between settings that are each allowed."""
     limits, unpack = settings.limits, settings.scanning.unpack
     server, engines, breaker = settings.server, settings.engines, settings.ksn.breaker
-    submit = settings.ksn.submit
+    submit, scans = settings.ksn.submit, settings.scans
     ordered: list[tuple[str, str, float, str, float]] = [
         ("limits", "max_file_mib", limits.max_file_mib, "guest_spool_mib", limits.guest_spool_mib),
         ("limits", "guest_spool_mib", limits.guest_spool_mib, "spool_mib", limits.spool_mib),
@@ -349,6 +351,7 @@ def _cross_problems(settings: Settings) -> list[Problem]:
             "longest_pause_seconds",
             breaker.longest_pause_seconds,
         ),
+        ("scans", "least_slots", scans.least_slots, "slots", scans.slots or scans.least_slots),
         ("ksn.submit", "part_mib", submit.part_mib, "max_file_mib", submit.max_file_mib),
     ]
     problems = [
@@ -388,12 +391,3 @@ def _ksn_problems(ksn: KsnSettings) -> list[Problem]:
         what = "ksn.proxy: would be sent the API key in the clear; give an https:// endpoint, or no proxy"
         problems.append(Problem(("ksn", "proxy"), what, ("ksn", "endpoint")))
     return problems
-
-
-def _syntax_problem(message: str, text: str, path: Path) -> str:
-    """Turn tomllib's "what (at line 3, column 5)" into "file:3: what (column 5)"."""
-    what, _, place = message.removesuffix(")").rpartition(" (at ")
-    if not place.startswith("line "):  # "at end of document"
-        return f"{path}:{text.count(chr(10)) + 1}: not TOML: {what}"
-    line, _, column = place.removeprefix("line ").partition(", ")
-    return f"{path}:{line}: not TOML: {what} ({column})"

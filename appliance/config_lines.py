@@ -1,6 +1,7 @@
-"""In which line of a TOML text a setting stands, for messages that name it."""
+"""In which line of a TOML text something stands, for messages that name it."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 Key = tuple[str, ...]
@@ -53,3 +54,12 @@ def _note(lines: dict[Key, int], prefix: Key, statement: dict[str, Any], line: i
         lines.setdefault(key, line)
         if isinstance(value, dict):
             _note(lines, key, value, line)
+
+
+def syntax_problem(message: str, text: str, path: Path) -> str:
+    """Turn tomllib's "what (at line 3, column 5)" into "file:3: what (column 5)"."""
+    what, _, place = message.removesuffix(")").rpartition(" (at ")
+    if not place.startswith("line "):  # "at end of document"
+        return f"{path}:{text.count(chr(10)) + 1}: not TOML: {what}"
+    line, _, column = place.removeprefix("line ").partition(", ")
+    return f"{path}:{line}: not TOML: {what} ({column})"

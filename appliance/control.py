@@ -17,6 +17,7 @@ from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.result import SignatureSource
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool
+from appliance.scans.desk import Desk
 from appliance.state.store import AuditEntry, StateError, StateStore
 from appliance.verdicts.store import VerdictStore
 from appliance.witness import Witness
@@ -40,6 +41,7 @@ class Parts:
     ksn: KsnParts
     web: Web
     witness: Witness
+    scans: Desk
 
 
 class SvmControl:
@@ -150,6 +152,7 @@ class SvmControl:
             "leases_passed_on": parts.protection.flights.passed_on,
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
+            **parts.scans.figures(),
             **parts.witness.log.figures(),
             **parts.witness.exposure.figures(),
             **parts.ksn.figures(),

@@ -10,7 +10,7 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -45,6 +45,7 @@ _MOST_JUDGED = 4096
 MISS = 0  # not a number of the wire: the digest is unknown, or known of another generation only
 _REMEMBERED = 16_384  # changes, for guests that were away; others heal by valid_for
 _HOUR = 3600
+_COUNTS = ("digests", "hits", "detected", "overridden", "contents", "content_bytes")
 
 Key = tuple[int, bytes]  # scope and digest
 
@@ -68,15 +69,14 @@ class Protection:
     ) -> None:
         """clock: seconds since the epoch."""
         self.flights = flights
-        names = ("digests", "hits", "detected", "overridden", "contents", "content_bytes")
-        self.counts = dict.fromkeys(names, 0)
-        self.ends: dict[str, int] = {}
+        self.counts = dict.fromkeys(_COUNTS, 0)
+        self.ends: Counter[str] = Counter()
         self._store = store
         self._scanner = scanner
         self._clock = clock
         self._ageing = ageing
         self.overrides = Overrides(clock)
-        self._scans: set[Key] = set()
+        self._scans: dict[Key, asyncio.Future[ScanResult] | None] = {}
         self._no_scans = asyncio.Event()
         self._no_scans.set()
         self.reputation: Reputation | None = None
@@ -235,6 +235,12 @@ class Protection:
         reputation.ask(guest, digest, budget, done)
         return None
 
+    def hurry(self, guest: Guest, digest: bytes) -> None:
+        """Have what this guest asked about go before what nobody's open waits for."""
+        self.flights.hurry((guest.scope, digest))
+        if scan := self._scans.get((guest.scope, digest)):
+            self._scanner.hurry(scan)
+
     def learned(self, scope: int, digest: bytes, verdict: Verdict) -> None:
         """Keep what KSN said for a scope, and tell who waits, or keeps another answer."""
         participants = self.reputation.scopes() if self.reputation is not None else ()
@@ -300,14 +306,15 @@ class Protection:
             return
         self.counts["contents"] += 1
         self.counts["content_bytes"] += content.size
-        self._scans.add(key)
+        self._scans[key] = None
         self._no_scans.clear()
         self._look(key, content, name)
 
     def _look(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Give content to the engines."""
         label = ContentLabel(key[1], content.size, name)
-        scan = self._scanner.scan(content.fd, label, content.guest_id, lambda: self.flights.is_open(key))
+        wanted, urgent = partial(self.flights.is_open, key), self.flights.is_urgent(key)
+        scan = self._scans[key] = self._scanner.scan(content.fd, label, content.guest_id, wanted, urgent)
         scan.add_done_callback(lambda done: self._looked(key, content, name, done.result()))
 
     async def finish_scans(self) -> None:
@@ -332,7 +339,7 @@ class Protection:
             self._tell_scanned(key, content, answer)
         finally:
             content.close()
-            self._scans.discard(key)
+            self._scans.pop(key, None)
             self._settle(key, answer)
             if not self._scans:
                 self._no_scans.set()
@@ -345,7 +352,7 @@ class Protection:
     def _conclude(self, key: Key, result: ScanResult) -> Answer:
         """Turn a scan's result into a verdict and store it, or into the reason why there is none."""
         if result.no_answer is not None and not result.detections:
-            self._count(result.no_answer.why.name)
+            self.ends[result.no_answer.why.name] += 1
             before = self._own(key)
             # An older detection stands until engines have really looked again.
             return before if before is not None and before.disposition.is_detection else result.no_answer
@@ -365,7 +372,7 @@ class Protection:
         else:
             expires = hour + int(self._ageing.not_detected_seconds)
             verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
-        self._count(verdict.disposition.name)
+        self.ends[verdict.disposition.name] += 1
         if not self._knows_better(key, verdict):
             before = self._own(key)
             self._store.put(*key, verdict)
@@ -391,6 +398,3 @@ class Protection:
             self._commit.cancel()
             self._commit = None
         self._store.flush()
-
-    def _count(self, end: str) -> None:
-        self.ends[end] = self.ends.get(end, 0) + 1

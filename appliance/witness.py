@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from appliance.domain.event import MAX_GUESTS_NAMED, MAX_TEXT_BYTES, Event, EventKind
 from appliance.domain.guest import PUBLIC_SCOPE, Guest
 from appliance.domain.override import Override
 from appliance.domain.policy import Decision, Policy
+from appliance.domain.scan import ScanOrder, shown_paths, told_counts
 from appliance.domain.verdict import Verdict
 from appliance.events.detections import Detections
 from appliance.events.log import EventLog
@@ -112,6 +114,31 @@ class Witness:
         text = f"tenant {policy.tenant}: {active}, KSN {decided}, {policy.mode.name.lower()} mode"
         self._note(EventKind.POLICY, text=text, actor=actor)
 
+    def scans_ordered(self, orders: Sequence[ScanOrder]) -> None:
+        """Scans of guests were ordered, all by the same administrator and alike."""
+        first = orders[0]
+        text = shown_paths(first.paths)
+        if first.due_at > first.ordered_at:
+            text = f"{text}; to begin {datetime.fromtimestamp(first.due_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        guests = tuple(order.guest for order in orders)
+        named, one = guests[:MAX_GUESTS_NAMED], guests[0] if len(guests) == 1 else ""
+        self.log.note(
+            Event(
+                self.log.now(),
+                EventKind.SCAN_ORDER,
+                guest=one,
+                text=_cut(text),
+                actor=first.actor,
+                count=0 if one else len(guests),
+                guests=() if one else named,
+            )
+        )
+
+    def scan_ended(self, order: ScanOrder) -> None:
+        """A scan that was ordered is over."""
+        text = f"{order.state}: {told_counts(order.counts)}{'; ' if order.text else ''}{order.text}"
+        self._note(EventKind.SCAN_END, guest=order.guest, text=text)
+
     def _detached(self, session: Session) -> None:
         self.exposure.detached(session.guest.id)
         self._note(EventKind.DETACH, guest=session.guest.id)
@@ -182,5 +209,8 @@ class Witness:
         text: str = "",
         actor: str = "",
     ) -> None:
-        cut = text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")
-        self.log.note(Event(self.log.now(), kind, guest, digest, threat, cut, actor))
+        self.log.note(Event(self.log.now(), kind, guest, digest, threat, _cut(text), actor))
+
+
+def _cut(text: str) -> str:
+    return text.encode(errors="replace")[:MAX_TEXT_BYTES].decode(errors="ignore")

@@ -25,7 +25,7 @@ FOLLOWED = 10  # events that --follow begins with
 
 _DESCRIPTION = """\
 Shows what happened on this host, the newest last: guests that came and went, detections, outbreaks,
-what administrators changed, new signatures, and what guests say they did.
+what administrators changed or ordered, new signatures, and what guests say they did.
 
 A line is: when, what kind, which guest, what. A path, a process and an action are the guest's own
 words, and so are the kinds action, fallback, overflow, stub-start, stub-stop and note. In
@@ -33,8 +33,8 @@ words, and so are the kinds action, fallback, overflow, stub-start, stub-stop an
 
 _EPILOG = f"""\
 kinds:
-  {", ".join(list(EventKind)[:9])},
-  {", ".join(list(EventKind)[9:])}
+  {", ".join(list(EventKind)[:11])},
+  {", ".join(list(EventKind)[11:])}
 
 With --json it prints one list; with --follow --json one object a line, as they come.
 

@@ -1,10 +1,11 @@
-"""svm guests list|files: which guests there are, and what one holds."""
+"""svm guests list|files|...: which guests there are, what one holds; `scans` has the verbs about scans."""
 
 import argparse
 from typing import Any
 
 from lightagent.v1 import exposure_pb2, verdict_pb2
 
+from appliance.cli import scans
 from appliance.cli.console import (
     DONE,
     NO,
@@ -47,7 +48,7 @@ examples:
 def add(commands: Any) -> None:
     """Enter the commands. commands: what argparse's add_subparsers gave."""
     parser = commands.add_parser(
-        "guests", help="which guests there are; what they hold", description=_DESCRIPTION
+        "guests", help="which guests there are; what they hold; scans of them", description=_DESCRIPTION
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     listing = _add_verb(verbs, "list", "which guests are, or were, here", _LIST_EPILOG, _list)
@@ -60,6 +61,7 @@ def add(commands: Any) -> None:
     files.add_argument(
         "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_FILES} (100)"
     )
+    scans.add(verbs)
 
 
 def _add_verb(verbs: Any, name: str, does: str, epilog: str, run: Any) -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """svm status: what the SVM is doing."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from lightagent.v1 import admin_pb2
@@ -56,12 +57,28 @@ def _as_text(status: admin_pb2.GetStatusReply, now: float, figures: bool) -> lis
             ("running", f"for {span(now - started)}, since {shown(started)}"),
             ("generation", f"{status.generation:016x}"),
             ("sandbox", "NONE: the settings accept the risk" if status.unsandboxed else "in force"),
+            ("scans", _scans(status.figures)),
         ]
     )
     lines += ["", *_engines(status), "", *_guests(status, now)]
     if figures:
         lines += ["", *pairs((name, f"{value:.15g}") for name, value in sorted(status.figures.items()))]
     return lines
+
+
+def _scans(figures: Mapping[str, float]) -> str:
+    """Return how many guests scan, and what holds them back."""
+
+    def count(name: str) -> int:
+        return int(figures.get(name, 0))
+
+    pressed = ", ".join(
+        f"{name} {figures.get(f'pressure_{name}', 0):.0f} %" for name in ("cpu", "io", "memory", "steal")
+    )
+    return (
+        f"{count('scan_slots_used')} run and {count('scan_slots_waiting')} wait for one of "
+        f"{count('scan_slots')} slots, {count('scan_slots_most')} at the most; pressure {pressed}"
+    )
 
 
 def _engines(status: admin_pb2.GetStatusReply) -> list[str]:

@@ -1,10 +1,11 @@
-"""Times as an administrator writes and reads them: all in UTC unless a zone is written."""
+"""Times as an administrator writes and reads them: in UTC, unless a zone or only a time of day is written."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 _SPAN = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[mhdw])")
+_TIME_OF_DAY = re.compile(r"(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])")
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where times on the wire end
 
@@ -32,6 +33,29 @@ def parse_past(text: str, now: float) -> int:
     now: seconds since the epoch. Raises BadTime for other forms.
     """
     return _moment(text, int(now), -1)
+
+
+def parse_later(text: str, now: float) -> int:
+    """Return when "22:30" is next by this machine's clock, or an ISO time, or "90m", "12h", "3d" from now on.
+
+    In seconds since the epoch; now: the same. Raises BadTime for other forms and for what lies in the past.
+    """
+    day = _TIME_OF_DAY.fullmatch(text)
+    if day:
+        return _next(int(day["hour"]), int(day["minute"]), now)
+    later = _moment(text, int(now), 1)
+    if later > _END_OF_TIME:
+        raise BadTime(f"{text!r} lies beyond the year 9999: give an earlier time")
+    if later < int(now):
+        raise BadTime(f"{text!r} lies in the past: give a later time, or none to begin now")
+    return later
+
+
+def _next(hour: int, minute: int, now: float) -> int:
+    """Return when the clock on the wall shows that next; also where a day has 23 or 25 hours."""
+    today = datetime.fromtimestamp(now).replace(hour=hour, minute=minute, second=0, microsecond=0)  # local
+    days = (today, today + timedelta(days=1), today + timedelta(days=2))
+    return next(int(day.timestamp()) for day in days if day.timestamp() > now)
 
 
 def _moment(text: str, now: int, direction: int) -> int:

@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     OVERRIDE = "override"
     POLICY = "policy"
     GENERATION = "generation"
+    SCAN_ORDER = "scan-order"  # an administrator ordered scans
+    SCAN_END = "scan-end"  # one of them is over
     REVOCATION = "revocation"  # answers about a digest do not count any more
     LOSS = "loss"  # events that were not kept
     # By the guest's word alone.

@@ -17,6 +17,8 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2,
     exposure_pb2_grpc,
+    scans_pb2,
+    scans_pb2_grpc,
 )
 
 CALL_SECONDS = 15.0
@@ -68,6 +70,7 @@ class AdminClient:
         self._ksn = admin_pb2_grpc.KsnAdministrationStub(self._channel)
         self._events = events_pb2_grpc.EventsAdministrationStub(self._channel)
         self._exposure = exposure_pb2_grpc.ExposureAdministrationStub(self._channel)
+        self._scans = scans_pb2_grpc.ScansAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -131,6 +134,22 @@ class AdminClient:
         replies = self._stream(self._exposure.ListGuestFiles, request, self._reload_seconds)
         for reply in replies:
             yield from reply.files
+
+    def order_scans(self, request: scans_pb2.OrderScansRequest) -> scans_pb2.OrderScansReply:
+        """Have guests scanned; the orders are durable on return."""
+        return self._call(self._scans.OrderScans, request, self._network_seconds)
+
+    def scans(self, request: scans_pb2.ListScansRequest) -> Iterator[scans_pb2.OrderedScan]:
+        """How scans stand that were ordered; without end where they are to be followed."""
+        seconds = None if request.follow else self._network_seconds
+        replies: Iterator[scans_pb2.ListScansReply]
+        replies = self._stream(self._scans.ListScans, request, seconds)
+        for reply in replies:
+            yield from reply.scans
+
+    def cancel_scans(self, request: scans_pb2.CancelScansRequest) -> int:
+        """Call scans off; how many were open."""
+        return self._call(self._scans.CancelScans, request, self._network_seconds).cancelled
 
     def policies(self) -> admin_pb2.ListPoliciesReply:
         """Every tenant's policy, by name."""

@@ -14,6 +14,7 @@ from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, en
 from appliance.rpc.flood import Flood
 from appliance.rpc.guest_events import Keeping, read_events
 from appliance.rpc.identity import Context, session_name
+from appliance.rpc.scan_words import NOBODY_SCANS, ScanDesk, ScanStatuses, scan_replies
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
 
@@ -43,6 +44,7 @@ class Around:
     protection: Protection
     terms: Terms
     events: Keeping
+    scans: ScanDesk = NOBODY_SCANS
 
 
 async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
@@ -56,6 +58,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     voice = _Voice(context)
     speaker = loop.create_task(_speak(voice, session, around.protection, terms.limits))
     session.readers.add(listener)
+    around.scans.attached(session)
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if session.replaced:
@@ -72,6 +75,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         session.readers.discard(listener)
         listener.cancel()
         sessions.detach(session)  # before any wait, which a second reason to end would cut short
+        around.scans.detached(session)
         await end_of_message(voice.writing)
         speaker.cancel()
         await asyncio.gather(listener, speaker, return_exceptions=True)
@@ -92,13 +96,14 @@ async def _welcome(context: Context, guest: Guest, sessions: Sessions) -> Sessio
 
 
 class _Listener:
-    """Reads heartbeats and events to the end of the stream. One batch of events is kept after another."""
+    """Reads what the guest says to the end of the stream. One batch of events is kept after another."""
 
     def __init__(self, context: Context, session: Session, around: Around) -> None:
         self._context = context
         self._session = session
         self._around = around
         self._keeping: asyncio.Task[None] | None = None
+        self._statuses = ScanStatuses(session, around.sessions, around.scans)
 
     async def run(self) -> None:
         """Read to the end; raises CallEnded."""
@@ -108,8 +113,10 @@ class _Listener:
                 kind = message.WhichOneof("message")
                 if kind == "events":
                     await self._take(message.events)
+                elif kind == "scan":
+                    await self._statuses.take(message.scan)
                 elif kind != "heartbeat":
-                    raise Breach("after Hello only heartbeats and events are said on Attach")
+                    raise Breach("after Hello only heartbeats, events and scans are said on Attach")
         finally:
             if self._keeping is not None:
                 self._keeping.cancel()
@@ -163,6 +170,8 @@ async def _speak(voice: _Voice, session: Session, protection: Protection, limits
             await voice.say(guest_pb2.AttachReply(generation=change))
         while (kept := session.journals.take()) is not None:
             await voice.say(guest_pb2.AttachReply(events_kept=kept))
+        for told in scan_replies(session.scan_news):
+            await voice.say(told)
         if not session.revoked:
             await session.news.wait()
 

@@ -150,6 +150,8 @@ class CheckCall:
             tokens.add(token)
             self._session.share.open_digests += 1
             lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
+            if request.purpose == verdict_pb2.PURPOSE_ON_ACCESS:
+                self._protection.hurry(self._session.guest, digests[index])
             outcomes[index] = int(Open.PENDING if lease is None else Open.CONTENT_NEEDED)
             if lease is not None:
                 details[index] = wire.lease_detail(index, lease)

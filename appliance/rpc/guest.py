@@ -20,6 +20,7 @@ from appliance.rpc.guest_events import NOBODY_KEEPS, Keeping
 from appliance.rpc.identity import Callers, Context
 from appliance.rpc.ksn_views import participation_message
 from appliance.rpc.scan import ScanCall
+from appliance.rpc.scan_words import NOBODY_SCANS, ScanDesk
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.spool import Spool
@@ -43,7 +44,7 @@ class GuestService:
 
     callers: says who a connection is. participation: how KSN is used for a guest's tenant now.
     clock: monotonic seconds. check_url: what is known of a web address. events: keeps what guests say
-    happened.
+    happened. scans: has orders for guests, and slots.
 
     Not derived from the generated servicer, whose types know streams as iterators only: the calls
     here read and write by hand, since replies come when they are known.
@@ -58,6 +59,7 @@ class GuestService:
     clock: Callable[[], float] = time.monotonic
     check_url: CheckUrl = nobody_knows
     events: Keeping = NOBODY_KEEPS
+    scans: ScanDesk = NOBODY_SCANS
     _ksn_turns: Turns = field(init=False)
     _urls: UrlQuestions = field(init=False)
 
@@ -88,7 +90,7 @@ class GuestService:
     async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
         """See guest.proto."""
         async with attach_call(context, self.callers, self.sessions) as guest:
-            around = Around(self.sessions, self.protection, self.terms, self.events)
+            around = Around(self.sessions, self.protection, self.terms, self.events, self.scans)
             await serve_attach(context, guest, around)
 
     async def Check(self, _requests: AsyncIterator[guest_pb2.CheckRequest], context: Context) -> None:

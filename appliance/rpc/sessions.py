@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from appliance.domain.guest import Guest
 from appliance.rpc.flood import Flood
 from appliance.rpc.journals import Journals
+from appliance.scans.news import ScanNews
 from appliance.verdicts.exposure import Gatherer
 
 MOST_SESSIONS = 8  # of one guest
@@ -78,6 +79,7 @@ class Session:
     replaced: bool = False
     told_slowed_at: float = -math.inf
     journals: Journals = field(default_factory=Journals)
+    scan_news: ScanNews = field(default_factory=ScanNews)
 
     def stop_reading(self) -> None:
         """Take no more of the guest's messages."""

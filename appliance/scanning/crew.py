@@ -43,7 +43,7 @@ class Job:
     number: unique in the pool. end: its result. owner: the guest whose turn it takes. wanted: asked before
     a worker gets it. alone: not to share a message, since a worker broke on one that it was in. crashes:
     workers that died of it. given: a worker has had it. generation: of the engines that it was given to.
-    since: on the pool's clock, when it was queued.
+    since: on the pool's clock, when it was queued. urgent: somebody's open waits for it.
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Job:
         "number",
         "owner",
         "since",
+        "urgent",
         "wanted",
     )
 
@@ -72,6 +73,7 @@ class Job:
         self.given = False
         self.generation = 0
         self.since = 0.0
+        self.urgent = False
 
 
 class CrewPort(Protocol):

@@ -1,9 +1,10 @@
 """Hands contents to workers, and gives each an end whatever becomes of the worker.
 
-Guests are served in turn. Small contents share a message to a worker when there are many. A worker that
-takes too long on one content, or dies of it, costs that content alone: others that it had waiting go to
-the next worker, and where it broke amid a batch, each of the batch is tried alone, so that none is blamed
-for its neighbour. A content whose worker died is tried once more; the second death ends it (blame).
+Guests are served in turn, contents that somebody's open waits for before others. Small contents share a
+message to a worker when there are many. A worker that takes too long on one content, or dies of it, costs
+that content alone: others that it had waiting go to the next worker, and where it broke amid a batch, each
+of the batch is tried alone, so that none is blamed for its neighbour. A content whose worker died is tried
+once more; the second death ends it (blame).
 Everything runs on the event loop, in callbacks; only `close` waits.
 """
 
@@ -48,6 +49,7 @@ class Pool:
         self._clock = clock
         self._blame = Blame(settings.crash_hold_seconds, clock)
         self._queue = FairQueue[Job](settings.queue)
+        self._open: dict[asyncio.Future[ScanResult], Job] = {}
         self._numbers = count(1)
         self._crew: Crew | None = None
         self._retired: list[Crew] = []
@@ -64,6 +66,11 @@ class Pool:
     def queued(self) -> int:
         """Contents that no worker has yet."""
         return len(self._queue)
+
+    @property
+    def urgent(self) -> int:
+        """Those of them that somebody's open waits for."""
+        return self._queue.urgent
 
     @property
     def busy(self) -> int:
@@ -84,19 +91,26 @@ class Pool:
         self.room()
 
     def scan(
-        self, fd: int, label: ContentLabel, owner: str = "", wanted: Callable[[], bool] | None = None
+        self,
+        fd: int,
+        label: ContentLabel,
+        owner: str = "",
+        wanted: Callable[[], bool] | None = None,
+        urgent: bool = False,
     ) -> asyncio.Future[ScanResult]:
         """What the engines will say of the content in `fd`, which stays the caller's until then.
 
         owner: the guest whose turn it takes. wanted: asked when its turn has come, None where it always
-        is; a content that nobody waits for any more ends as OVERLOADED.
+        is; a content that nobody waits for any more ends as OVERLOADED. urgent: see `hurry`.
         """
         job = Job(next(self._numbers), fd, label, asyncio.get_running_loop().create_future())
-        job.owner, job.wanted, job.since = owner, wanted, self._clock()
+        job.owner, job.wanted, job.since, job.urgent = owner, wanted, self._clock(), urgent
         if self._closed:
             _unanswered(job, Unanswered.OVERLOADED, "the SVM stops")
             return job.end
-        refused = self._queue.put(owner, job)
+        self._open[job.end] = job
+        job.end.add_done_callback(self._open.pop)
+        refused = self._queue.put(owner, job, urgent)
         if refused is not None:
             self.counts["scans_refused"] += 1
             reason = f"{self._most_queued} contents wait for a worker already: ask again later"
@@ -105,6 +119,13 @@ class Pool:
         if self._watch is None:
             self._watch_on()
         return job.end
+
+    def hurry(self, end: asyncio.Future[ScanResult]) -> None:
+        """Have a content looked at before those that nobody's open waits for: one does for this, by now."""
+        job = self._open.get(end)
+        if job is not None and not job.urgent:
+            job.urgent = True
+            self._queue.hurry(job)
 
     async def close(self) -> None:
         """End all workers, and every open scan as overloaded. Returns when no process is left."""
@@ -179,7 +200,7 @@ class Pool:
             if job.end.done() or self._is_settled(job):
                 continue
             if batch and (job.alone or job.label.size > BATCH_BYTES):
-                self._queue.put_back(job.owner, job)
+                self._queue.put_back(job.owner, job, job.urgent)
                 break
             batch.append(job)
             size += job.label.size
@@ -275,7 +296,7 @@ class Pool:
         for job in reversed(jobs):
             if not job.end.done():
                 job.alone = job.alone or alone
-                self._queue.put_back(job.owner, job)
+                self._queue.put_back(job.owner, job, job.urgent)
 
     def _end_queued(self, why: Unanswered, reason: str) -> None:
         for job in self._queue.clear():

@@ -108,16 +108,31 @@ class Scanner:
         return self._pool.crew.generation
 
     def scan(
-        self, fd: int, label: ContentLabel, owner: str = "", wanted: Callable[[], bool] | None = None
+        self,
+        fd: int,
+        label: ContentLabel,
+        owner: str = "",
+        wanted: Callable[[], bool] | None = None,
+        urgent: bool = False,
     ) -> asyncio.Future[ScanResult]:
         """What the engines will say of the content in `fd`, which stays the caller's until then.
 
         fd: readable, and sealed or otherwise left alone. owner: the guest whose turn it takes. wanted:
-        asked when its turn has come, None where it always is. Never fails for a content: one that breaks
-        its worker ends as ENGINE_ERROR, one that takes too long as TIMED_OUT, and one that a full queue
-        has no place for, or that is not wanted any more, as OVERLOADED.
+        asked when its turn has come, None where it always is. urgent: somebody's open waits for it, so it
+        goes before what nobody's does. Never fails for a content: one that breaks its worker ends as
+        ENGINE_ERROR, one that takes too long as TIMED_OUT, and one that a full queue has no place for, or
+        that is not wanted any more, as OVERLOADED.
         """
-        return self._pool.scan(fd, label, owner, wanted)
+        return self._pool.scan(fd, label, owner, wanted, urgent)
+
+    def hurry(self, scan: asyncio.Future[ScanResult]) -> None:
+        """Somebody's open waits for a scan by now, which was not urgent when it was asked for."""
+        self._pool.hurry(scan)
+
+    @property
+    def urgent_queued(self) -> int:
+        """Contents that no worker has yet though somebody's open waits for them."""
+        return self._pool.urgent
 
     async def reload(self) -> None:
         """Read all signatures anew and return when they are in use. It goes on when the caller is cancelled.
@@ -165,6 +180,7 @@ class Scanner:
             **self._pool.counts,
             "reloads": self._reloads,
             "queued": self._pool.queued,
+            "queued_on_access": self._pool.urgent,
             "busy": self._pool.busy,
             "held_digests": self._pool.held,
             "workers": crew.plan.count,

@@ -60,7 +60,7 @@ class _Flight:
     """guests: the questions of each, the guests in turn. asked: how often each guest and user was asked.
 
     lease: 0 while nobody is asked. spent: the seconds that leases took which brought nothing.
-    held: nobody is to be asked yet; the number of that hold, 0 for none.
+    held: nobody is to be asked yet; the number of that hold, 0 for none. urgent: somebody's open waits.
     """
 
     guests: dict[str, dict[Question, None]] = field(default_factory=dict)
@@ -69,6 +69,7 @@ class _Flight:
     spent: float = 0.0
     scanning: bool = False
     held: int = 0
+    urgent: bool = False
 
     def add(self, question: Question) -> None:
         """Let a question wait."""
@@ -151,6 +152,17 @@ class Flights:
         self._holds += 1
         flight.held = self._holds
         return None
+
+    def hurry(self, key: Key) -> None:
+        """Note that somebody's open waits for the digest, where its flight is open."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            flight.urgent = True
+
+    def is_urgent(self, key: Key) -> bool:
+        """Whether somebody's open waits, or has waited, for the digest."""
+        flight = self._flights.get(key)
+        return flight is not None and flight.urgent
 
     def hold_of(self, key: Key) -> int:
         """The number of the hold that a flight is under, 0 for none."""

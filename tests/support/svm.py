@@ -26,9 +26,12 @@ from appliance.config import (
     Settings,
     YaraSettings,
 )
+from appliance.config_scans import ScansSettings
 from appliance.console.logs import Throttled
 from appliance.control import Parts
+from appliance.scans_assembly import PROC
 
+_NO_DAEMON = guest_pb2.GUEST_PROGRAM_UNSPECIFIED
 DEADLINE = 30.0  # seconds; generous, since machines are slow and a test that hangs helps nobody
 
 EICAR_ONLY = EngineSettings(
@@ -76,17 +79,24 @@ class Svm:
 
 @asynccontextmanager
 async def running_svm(
-    directory: Path, limits: Limits | None = None, ksn: KsnSettings | None = None, listen: str = ""
+    directory: Path,
+    limits: Limits | None = None,
+    ksn: KsnSettings | None = None,
+    listen: str = "",
+    scans: ScansSettings | None = None,
+    proc: Path = PROC,
 ) -> AsyncIterator[Svm]:
     """An SVM that guests can attach to, without the administration's socket and the signals.
 
-    listen: where, instead of a unix socket in the directory.
+    listen: where, instead of a unix socket in the directory. proc: where it reads how pressed the machine is.
     """
-    settings = replace(settings_in(directory, limits), ksn=ksn or KsnSettings())
+    settings = replace(
+        settings_in(directory, limits), ksn=ksn or KsnSettings(), scans=scans or ScansSettings()
+    )
     settings = replace(settings, server=replace(settings.server, listen=listen or settings.server.listen))
     settings.server.state_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        parts = await build(settings, stack)
+        parts = await build(settings, stack, proc)
         await serve_guests(settings, parts, stack)
         await stack.enter_async_context(chores(parts, settings, Throttled(structlog.get_logger())))
         yield Svm(parts, settings)
@@ -131,10 +141,11 @@ class RawGuest:
         finally:
             writer.close()
 
-    async def say_hello(self) -> None:
+    async def say_hello(self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON) -> None:
         """Attach, and read to the first generation."""
         self.attach = self.stub.Attach(metadata=self.metadata)
-        await self.attach.write(guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="raw")))
+        hello = guest_pb2.Hello(host_name="raw", program=program)
+        await self.attach.write(guest_pb2.AttachRequest(hello=hello))
         while True:
             message = await asyncio.wait_for(self.attach.read(), DEADLINE)
             assert isinstance(message, guest_pb2.AttachReply)
@@ -142,11 +153,14 @@ class RawGuest:
                 self.generation = message.generation.generation
                 return
 
-    async def ask(self, *digests: bytes, budget: float = 0) -> guest_pb2.CheckReply:
+    async def ask(
+        self,
+        *digests: bytes,
+        budget: float = 0,
+        purpose: verdict_pb2.Purpose.ValueType = verdict_pb2.PURPOSE_ON_DEMAND,
+    ) -> guest_pb2.CheckReply:
         """Send one Check request; its first reply."""
-        request = guest_pb2.CheckRequest(
-            request_id=self.next_request(), purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=digests
-        )
+        request = guest_pb2.CheckRequest(request_id=self.next_request(), purpose=purpose, sha256=digests)
         if budget:
             request.budget.FromNanoseconds(int(budget * 1e9))
         return await self.ask_raw(request)

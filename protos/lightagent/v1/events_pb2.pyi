@@ -101,8 +101,8 @@ class Event(_message.Message):
     number: _builtins.int
     """Counts up over all events, from 1."""
     kind: _builtins.str
-    """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "revocation", "svm-start",
-    "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
+    """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "scan-order", "scan-end",
+    "revocation", "svm-start", "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
     """
     guest: _builtins.str
     """By its connection."""

@@ -165,6 +165,10 @@ def test_settings_that_contradict_each_other_are_refused(write: Write) -> None:
     assert problems(write("[limits]\ntickets_per_user = 2000\n")) == [
         ":2: limits.tickets_per_user: 2000 is more than max_tickets (1024); lower it or raise max_tickets"
     ]
+    assert load(write("[scans]\nleast_slots = 9\n"), {}).scans.least_slots == 9
+    assert problems(write("[scans]\nslots = 2\nleast_slots = 3\n")) == [
+        ":3: scans.least_slots: 3 is more than slots (2); lower it or raise slots"
+    ]
     assert problems(write('[server]\nlisten = "unix:/a"\nadmin = "/a"\n')) == [
         ":3: server.admin: the same path as server.listen; give it one of its own"
     ]

@@ -12,7 +12,9 @@ from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.policy import Mode, Policy
+from appliance.domain.scan import ScanCounts, ScanState
 from appliance.domain.verdict import Verdict
+from appliance.scans.orders import End, Wanted
 from appliance.verdicts.exposure import Holder
 from appliance.witness import NAMED_SECONDS
 from tests.support.contents import EICAR
@@ -200,3 +202,19 @@ async def test_a_guest_that_was_away_for_long_is_told_after_a_restart_too(tmp_pa
         await arrived(svm, EventKind.REVOCATION, 2)
     async with running_svm(tmp_path) as svm:
         assert svm.parts.protection.void_digests(DEFAULT_TENANT_SCOPE) == {old}
+
+
+async def test_scans_that_are_ordered_and_end_are_events(tmp_path: Path) -> None:
+    """One for all that were ordered together, with the guests; one for each that ends, with what it found."""
+    async with running_svm(tmp_path) as svm:
+        orders = svm.parts.scans.orders
+        later = int(time.time()) + 3600
+        await orders.place([f"ip-{number}" for number in range(40)], Wanted((b"/srv",), "uid-7", later))
+        first = orders.all()[0]
+        await orders.end({first.id: End(ScanState.DONE, ScanCounts(files=5, malicious=1), "fine")})
+        [ordered] = await arrived(svm, EventKind.SCAN_ORDER)
+        [ended] = await arrived(svm, EventKind.SCAN_END)
+    assert (ordered.guest, ordered.count, len(ordered.guests), ordered.actor) == ("", 40, 32, "uid-7")
+    assert ordered.text.startswith("/srv; to begin 20")
+    assert ended.guest == "ip-0"
+    assert ended.text == "done: 5 files, 1 malicious, 0 suspicious, 0 unanswered; fine"

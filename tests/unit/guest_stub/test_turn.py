@@ -10,7 +10,7 @@ from lightagent.v1 import guest_pb2
 
 from guest_stub import line as lines
 from guest_stub import turn as turns
-from guest_stub.ends import Left
+from guest_stub.ends import End, Left
 from guest_stub.line import Line
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmUnreachable
@@ -118,7 +118,7 @@ async def test_the_end_is_the_last_word(tmp_path: Path) -> None:
         await turn.granted.wait()
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-        ends = {
+        ends: dict[End, int] = {
             Outcome.NOT_DETECTED: 5, Outcome.MALICIOUS: 1, Outcome.SUSPICIOUS: 2, Outcome.TOO_LARGE: 3,
             Left.INTERRUPTED: 7, Left.SYMLINK: 9,
         }  # fmt: skip

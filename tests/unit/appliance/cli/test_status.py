@@ -38,6 +38,21 @@ def test_people_see_engines_guests_and_how_long_it_runs(side: AdminSide) -> None
     assert "protection_digests" not in ran.out
 
 
+def test_people_see_how_many_guests_scan(side: AdminSide) -> None:
+    """And what holds them back."""
+    side.control.numbers = {
+        "scan_slots_used": 1,
+        "scan_slots_waiting": 30,
+        "scan_slots": 2,
+        "scan_slots_most": 4,
+        "pressure_io": 41.7,
+    }
+    assert (
+        "scans       1 run and 30 wait for one of 2 slots, 4 at the most; "
+        "pressure cpu 0 %, io 42 %, memory 0 %, steal 0 %\n"
+    ) in svm("status", "--socket", side.path).out
+
+
 def test_figures_are_shown_when_asked_for(side: AdminSide) -> None:
     """--figures adds every figure, sorted."""
     lines = svm("status", "--figures", "--socket", side.path).out.splitlines()

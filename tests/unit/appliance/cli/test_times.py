@@ -1,8 +1,12 @@
 """Times as an administrator writes and reads them."""
 
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
 import pytest
 
-from appliance.cli.times import BadTime, iso, parse_expiry, parse_past, shown, span
+from appliance.cli.times import BadTime, iso, parse_expiry, parse_later, parse_past, shown, span
 
 NOW = 1_900_000_000.5  # 2030-03-17 17:46:40 UTC
 
@@ -87,3 +91,47 @@ def test_what_is_no_time_that_is_past_is_said_so() -> None:
     """With the forms that can be used."""
     with pytest.raises(BadTime, match="'yesterday' is no time: give a span"):
         parse_past("yesterday", NOW)
+
+
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine is in Berlin, one hour before UTC in winter, two in summer."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "expected"),
+    [
+        ("2030-03-17T17:46:40+00:00", "19:00", "2030-03-17T18:00:00Z"),
+        ("2030-03-17T17:46:40+00:00", "18:46", "2030-03-18T17:46:00Z"),
+        ("2030-03-17T17:46:40+00:00", "6:05", "2030-03-18T05:05:00Z"),
+        ("2030-03-30T22:00:00+00:00", "22:00", "2030-03-31T20:00:00Z"),
+        ("2030-10-26T20:30:00+00:00", "22:00", "2030-10-27T21:00:00Z"),
+        ("2030-03-17T17:46:40+00:00", "2h", "2030-03-17T19:46:40Z"),
+        ("2030-03-17T17:46:40+00:00", "2030-03-17T19:00+01:00", "2030-03-17T18:00:00Z"),
+    ],
+)
+@pytest.mark.usefixtures("wall_clock")
+def test_a_time_of_day_is_the_next_on_the_wall(now: str, text: str, expected: str) -> None:
+    """Also over the night in which the clock is changed."""
+    assert iso(parse_later(text, datetime.fromisoformat(now).timestamp())) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2030-03-17T17:46:39Z", "lies in the past"),
+        ("24:00", "is no time"),
+        ("12:60", "is no time"),
+        ("99999999w", "is no time"),
+        ("999999w", "beyond the year 9999"),
+    ],
+)
+def test_what_is_no_later_time_is_refused(text: str, said: str) -> None:
+    """With what is allowed."""
+    with pytest.raises(BadTime, match=said):
+        parse_later(text, NOW)

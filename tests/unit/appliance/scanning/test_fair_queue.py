@@ -74,3 +74,57 @@ def test_nothing_is_lost_or_doubled(steps: list[tuple[str, bool]], most: int) ->
             out.append(queue.take())
         assert len(queue) == len(list(queue)) <= most
     assert sorted([*out, *queue]) == [number for number, (_, is_put) in enumerate(steps) if is_put]
+
+
+def test_what_is_urgent_goes_first_and_the_rest_goes_on() -> None:
+    """While both wait, one item of nine is of the rest; owners take turns on each level."""
+    queue = queue_of(("a", 1), ("b", 2), ("a", 3), most=100)
+    for number in range(100, 120):
+        queue.put("a" if number % 2 else "c", number, urgent=True)
+    assert queue.urgent == 20
+    out = taken(queue)
+    assert [out.index(number) for number in (1, 2, 3)] == [8, 17, 22]
+    assert queue.urgent == 0
+
+
+def test_an_item_becomes_urgent() -> None:
+    """It goes behind what was urgent before, and before all else; one that is gone stays so."""
+    queue = queue_of(("a", 1), ("a", 2), ("b", 3))
+    queue.put("b", 4, urgent=True)
+    assert queue.hurry(2)
+    assert not queue.hurry(2)
+    assert not queue.hurry(99)
+    assert taken(queue) == [4, 2, 1, 3]
+    assert not queue.hurry(1)
+
+
+def test_a_full_queue_drops_what_is_not_urgent() -> None:
+    """Of the owner who has most, and of two who have as much, of the one who has what is not urgent."""
+    queue = queue_of(("a", 1), ("b", 2), most=2)
+    assert queue.put("c", 3, urgent=True) == 1
+    assert queue.put("c", 4, urgent=True) == 4
+    assert queue.put("b", 5, urgent=True) == 2
+    assert taken(queue) == [3, 5]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["put", "urgent", "take", "hurry", "back"]))),
+    st.integers(1, 8),
+)
+def test_levels_lose_and_double_nothing(steps: list[tuple[str, str]], most: int) -> None:
+    """Whatever becomes urgent, goes back or is dropped, each item comes out once."""
+    queue, out, entered = FairQueue[int](most), list[int](), 0
+    for number, (owner, step) in enumerate(steps):
+        if step in {"put", "urgent"}:
+            entered += 1
+            dropped = queue.put(owner, number, urgent=step == "urgent")
+            out += [] if dropped is None else [dropped]
+        elif step == "hurry" and queue:
+            queue.hurry(min(queue))
+        elif step == "back" and queue:
+            queue.put_back(owner, queue.take(), urgent=bool(number % 2))
+        elif queue:
+            out.append(queue.take())
+        assert len(queue) == len(list(queue)) >= queue.urgent >= 0
+    assert len(set(out)) == len(out)
+    assert len(out) + len(queue) == entered

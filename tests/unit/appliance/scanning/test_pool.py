@@ -162,6 +162,35 @@ async def test_guests_are_served_in_turn(tmp_path: Path) -> None:
     assert ended.index("quiet") < 2
 
 
+async def test_what_an_open_waits_for_goes_first(tmp_path: Path) -> None:
+    """Before all that was queued earlier, whether it was urgent from the first or became so."""
+    gate = tmp_path / "gate"
+    ended: list[str] = []
+    async with pool_of() as pool:
+        with content(b"hold " + os.fsencode(gate)) as (fd, label):
+            held = [pool.scan(fd, label, "g") for _ in range(2)]
+            with content(b"good") as (other, small):
+
+                def scan(name: str, urgent: bool = False) -> asyncio.Future[ScanResult]:
+                    end = pool.scan(other, small, "g", urgent=urgent)
+                    end.add_done_callback(lambda _: ended.append(name))
+                    return end
+
+                for number in range(50):
+                    scan(f"tree {number}")
+                asked = scan("asked")
+                scan("open", urgent=True)
+                pool.hurry(asked)
+                pool.hurry(asked)
+                assert (pool.urgent, pool.queued) == (2, 52)
+                gate.touch()
+                await until(lambda: len(ended) == 52, "all are answered")
+            await asyncio.gather(*held)
+        pool.hurry(asked)
+        assert pool.urgent == 0
+    assert ended[:2] == ["open", "asked"]
+
+
 async def test_a_full_queue_takes_from_who_has_most(tmp_path: Path) -> None:
     """A guest that asks for little is served, however full another has made the queue."""
     gate = tmp_path / "gate"

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from threading import Thread
 
-from guest_stub.ends import DirectoryLeft, Left
+from guest_stub.ends import DirectoryLeft, End, Left
 from guest_stub.journal import Journal
 from guest_stub.ordered import findings as module
 from guest_stub.ordered.findings import Findings
@@ -36,7 +36,8 @@ async def test_only_detections_are_of_interest(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     findings = Findings(journal, lambda: None)
     assert findings.wants(Outcome.SUSPICIOUS)
-    assert not any(map(findings.wants, (Outcome.CLEAN, Outcome.TOO_LARGE, Left.SYMLINK)))
+    others: list[End] = [Outcome.CLEAN, Outcome.TOO_LARGE, Left.SYMLINK]
+    assert not any(map(findings.wants, others))
     findings.directory(DirectoryLeft.UNREADABLE, "/d", "no right")
     assert not journal.waiting
     journal.close()

@@ -1,0 +1,238 @@
+"""The ScansAdministration service: scans of whole guests, ordered, looked at and called off.
+
+Who follows has the version up to which he was told, and asks for what changed since: nothing gathers for one
+who is slow.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from lightagent.v1 import scans_pb2, scans_pb2_grpc
+
+from appliance.domain.scan import MAX_PATH_BYTES, MAX_PATHS, MAX_PATHS_BYTES, SCAN_BYTES
+from appliance.rpc.admin_calls import BadRequest, answered, checked_limit
+from appliance.rpc.identity import Context, PeerCredentials
+from appliance.scans.board import Board
+from appliance.scans.desk import ScanView
+from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
+
+MAX_GUESTS = 4096
+MAX_READERS = 16
+PATIENCE_SECONDS = 30.0
+LATE_SECONDS = 60  # that `at` may lie in the past: a moment ago is now
+
+_VIEWS_OF_MESSAGE = 256
+_MESSAGE_BYTES = 256 * 1024  # of a reply, before its last scan
+_GATHER_SECONDS = 0.2  # that changes are gathered for who follows
+_END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where Timestamp ends
+
+
+class ScansControl(Protocol):
+    """What the SVM does about scans for an administrator."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def board(self) -> Board:
+        """Which scans changed."""
+
+    async def order(self, guests: Sequence[str] | None, wanted: Wanted) -> Sequence[Placed]:
+        """Have guests scanned, None: all; what came of it for each. Raises ControlRefused."""
+
+    def views(self, scans: Sequence[bytes] | None) -> Sequence[ScanView]:
+        """How scans stand, the oldest first; these, of which some may be gone, or (None) all."""
+
+    async def cancel(self, scans: Sequence[bytes] | None, actor: str) -> int:
+        """Call scans off, None: all that are open; how many were. Raises ControlRefused."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which scans are asked for."""
+
+    scans: frozenset[bytes]
+    guest: str
+    open: bool
+
+    def __call__(self, view: ScanView) -> bool:
+        """Whether a scan is."""
+        order = view.order
+        if self.scans and order.id not in self.scans:
+            return False
+        return (not self.guest or order.guest == self.guest) and (order.is_open or not self.open)
+
+
+class ScansAdministrationService:
+    """Serves administrators beside AdministrationService, on the same socket.
+
+    Not derived from the generated servicer, whose types know streams as iterators only.
+    """
+
+    def __init__(
+        self,
+        control: ScansControl,
+        caller: Callable[[Context], Awaitable[PeerCredentials]],
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """caller: who calls; ends the call itself where nobody vouches."""
+        self.caller = caller
+        self._control = control
+        self._patience_seconds = patience_seconds
+        self._readers = 0
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Have the server serve this."""
+        servicer = cast("scans_pb2_grpc.ScansAdministrationServicer", self)
+        scans_pb2_grpc.add_ScansAdministrationServicer_to_server(servicer, server)
+
+    @answered
+    async def OrderScans(
+        self, request: scans_pb2.OrderScansRequest, author: str
+    ) -> scans_pb2.OrderScansReply:
+        """Have guests scanned."""
+        if len(request.guests) > MAX_GUESTS or bool(request.guests) == request.all:
+            raise BadRequest(f"{len(request.guests)} guests: name 1 to {MAX_GUESTS}, or ask for all")
+        now = int(self._control.now())
+        due = request.at.seconds if request.HasField("at") else now
+        if not now - LATE_SECONDS <= due <= _END_OF_TIME:
+            raise BadRequest("the time lies in the past: give a later one, or none to begin now")
+        wanted = Wanted(_checked_paths(request.paths), author, max(now, due))
+        placed = await self._control.order(None if request.all else list(request.guests), wanted)
+        return scans_pb2.OrderScansReply(scans=map(_placed_message, placed))
+
+    @answered
+    async def CancelScans(
+        self, request: scans_pb2.CancelScansRequest, author: str
+    ) -> scans_pb2.CancelScansReply:
+        """Call scans off."""
+        if not request.scans and not request.all:
+            raise BadRequest("no scan is named: name some, or ask for all")
+        scans = None if request.all else _checked_ids(request.scans)
+        return scans_pb2.CancelScansReply(cancelled=await self._control.cancel(scans, author))
+
+    async def ListScans(self, request: scans_pb2.ListScansRequest, context: Context) -> None:
+        """See scans.proto."""
+        await self.caller(context)
+        if self._readers >= MAX_READERS:
+            sentence = f"{MAX_READERS} commands look at scans now, which is all: end one of them"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+        try:
+            asked = _Asked(frozenset(_checked_ids(request.scans)), request.guest, request.open)
+            limit = checked_limit(request.limit, MOST_ORDERS, MOST_ORDERS)
+        except BadRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        try:
+            with self._reader():
+                await self._send(asked, limit, request.follow, context)
+        except TimeoutError:
+            sentence = f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        """Take one of the places of readers."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+
+    async def _send(self, asked: _Asked, limit: int, follow: bool, context: Context) -> None:
+        """Send what is asked for; raises TimeoutError where the reader takes nothing."""
+        control = self._control
+        version = control.board.version
+        left = set(asked.scans)
+        views = [view for view in control.views(None) if asked(view)][-limit:]
+        told_open = {view.order.id for view in views if view.order.is_open}
+        while True:
+            for reply in _replies(views):
+                async with asyncio.timeout(self._patience_seconds):
+                    await context.write(reply)
+            left -= {view.order.id for view in views if not view.order.is_open}
+            left -= {scan for scan in left if not control.views([scan])}  # forgotten meanwhile
+            if not follow or (asked.scans and not left):
+                return
+            await control.board.changed(version)
+            await asyncio.sleep(_GATHER_SECONDS)
+            changed, version = control.board.since(version), control.board.version
+            # Of one that was told as open, its end is told too where only open ones are asked for.
+            views = [view for view in control.views(changed) if asked(view) or view.order.id in told_open]
+            told_open |= {view.order.id for view in views if view.order.is_open}
+            told_open -= {view.order.id for view in views if not view.order.is_open}
+
+
+def _checked_ids(scans: Sequence[bytes]) -> list[bytes]:
+    if len(scans) > MAX_GUESTS:
+        raise BadRequest(f"{len(scans)} scans: name at most {MAX_GUESTS}")
+    for scan in scans:
+        if len(scan) != SCAN_BYTES:
+            raise BadRequest(f"a scan's id has {len(scan)} bytes: give exactly {SCAN_BYTES}")
+    return list(scans)
+
+
+def _checked_paths(paths: Sequence[bytes]) -> tuple[bytes, ...]:
+    if len(paths) > MAX_PATHS or sum(map(len, paths)) > MAX_PATHS_BYTES:
+        raise BadRequest(
+            f"{len(paths)} paths of {sum(map(len, paths))} bytes: give at most {MAX_PATHS}, "
+            f"of {MAX_PATHS_BYTES} bytes together"
+        )
+    for path in paths:
+        if not path.startswith(b"/") or b"\0" in path or len(path) > MAX_PATH_BYTES:
+            shown = path[:80].decode(errors="replace")
+            raise BadRequest(
+                f"{shown!r} is no path to scan: begin it with /, and give at most {MAX_PATH_BYTES} bytes"
+            )
+    return tuple(dict.fromkeys(paths))
+
+
+def _replies(views: Sequence[ScanView]) -> Iterator[scans_pb2.ListScansReply]:
+    """Yield scans as messages that the wire can take."""
+    reply, size = scans_pb2.ListScansReply(), 0
+    for view in views:
+        message = scan_message(view)
+        reply.scans.append(message)
+        size += message.ByteSize()
+        if size >= _MESSAGE_BYTES or len(reply.scans) >= _VIEWS_OF_MESSAGE:
+            yield reply
+            reply, size = scans_pb2.ListScansReply(), 0
+    if reply.scans:
+        yield reply
+
+
+def scan_message(view: ScanView) -> scans_pb2.OrderedScan:
+    """Return a scan as a message."""
+    order, counts = view.order, view.counts
+    return scans_pb2.OrderedScan(
+        scan=order.id,
+        guest=order.guest,
+        paths=order.paths,
+        author=order.actor,
+        ordered=Timestamp(seconds=order.ordered_at),
+        due=Timestamp(seconds=order.due_at),
+        ended=Timestamp(seconds=order.ended_at) if order.ended_at else None,
+        state=view.state,
+        files=counts.files,
+        bytes=counts.bytes,
+        malicious=counts.malicious,
+        suspicious=counts.suspicious,
+        unanswered=counts.unanswered,
+        expected_files=counts.expected,
+        text=view.text,
+    )
+
+
+def _placed_message(placed: Placed) -> scans_pb2.PlacedScan:
+    order = placed.order
+    return scans_pb2.PlacedScan(
+        guest=placed.guest,
+        scan=b"" if order is None else order.id,
+        already=placed.already,
+        why=placed.why,
+        due=None if order is None else Timestamp(seconds=order.due_at),
+    )

@@ -1,0 +1,229 @@
+"""What administrators ordered: in memory to be looked at, on the disk before anybody hears of a change.
+
+A change is made by one at a time. What is over is kept for a while, and makes way for new orders.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState
+from appliance.state.scan_orders import ScanOrderStore
+
+MOST_ORDERS: Final = 16_384  # kept, open or over
+MOST_OPEN_OF_GUEST: Final = 4
+
+Done = TypeVar("Done")
+
+
+class OrderRefused(Exception):
+    """A scan cannot be ordered like that; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an administrator orders, for one guest or many. due_at: seconds since the epoch."""
+
+    paths: tuple[bytes, ...]
+    actor: str
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What came of it for one guest. order: None where it was refused, and `why` says that.
+
+    already: it had been ordered before.
+    """
+
+    guest: str
+    order: ScanOrder | None
+    already: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a scan ended."""
+
+    state: ScanState
+    counts: ScanCounts = field(default_factory=ScanCounts)
+    text: str = ""
+
+
+class Orders:
+    """All orders, open and over. Lives on one event loop; what changes something waits for the disk.
+
+    on_ordered: called with orders that are new. on_ended: called with each that is over now. on_forgotten:
+    called with the id of each that is kept no more.
+    """
+
+    def __init__(
+        self,
+        store: ScanOrderStore,
+        keep_seconds: float,
+        clock: Callable[[], float],
+        draw: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """keep_seconds: how long an order that is over is kept. clock: seconds since the epoch.
+
+        draw: random bytes. Raises StateDamaged.
+        """
+        self.on_ordered: list[Callable[[Sequence[ScanOrder]], None]] = []
+        self.on_ended: list[Callable[[ScanOrder], None]] = []
+        self.on_forgotten: list[Callable[[bytes], None]] = []
+        self._store = store
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._draw = draw
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[Any]] = set()
+        found = sorted(store.all(), key=lambda order: order.ordered_at)
+        self._orders = {order.id: order for order in found}  # in the order of ordering
+        self._open: dict[str, dict[bytes, ScanOrder]] = {}  # guest -> id -> order
+        for order in found:
+            self._note(order)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._orders)
+
+    def get(self, scan: bytes) -> ScanOrder | None:
+        """The order of an id, None where there is none, or none any more."""
+        return self._orders.get(scan)
+
+    def all(self) -> list[ScanOrder]:
+        """Every order, the oldest first."""
+        return list(self._orders.values())
+
+    def open_of(self, guest: str) -> list[ScanOrder]:
+        """A guest's orders that are not over, the oldest first."""
+        return list(self._open.get(guest, {}).values())
+
+    def open(self) -> list[ScanOrder]:
+        """Every order that is not over."""
+        return [order for orders in self._open.values() for order in orders.values()]
+
+    async def place(self, guests: Sequence[str], wanted: Wanted) -> list[Placed]:
+        """Order a scan of each guest; one that has the same open already keeps that one.
+
+        The same is one of the same paths; of two times the earlier counts then. Raises OrderRefused where
+        there are too many orders, and StateError where they could not be written: nothing is ordered then.
+        """
+        return await self._to_its_end(self._place(guests, wanted))
+
+    async def _place(self, guests: Sequence[str], wanted: Wanted) -> list[Placed]:
+        async with self._changing:
+            placed = [self._placed(guest, wanted) for guest in dict.fromkeys(guests)]
+            changed = [
+                each.order for each in placed if each.order and self._orders.get(each.order.id) != each.order
+            ]
+            new = [order for order in changed if order.id not in self._orders]
+            drop = self._to_drop(len(new))
+            await asyncio.to_thread(self._store.write, changed, drop)
+            self._forget(drop)
+            for order in changed:
+                self._note(order)
+        if new:
+            for told in self.on_ordered:
+                told(new)
+        return placed
+
+    async def end(self, ends: Mapping[bytes, End]) -> list[ScanOrder]:
+        """Have orders be over, by id; those that are by this, as they are then.
+
+        Raises StateError: all of them are open still then.
+        """
+        return await self._to_its_end(self._end(ends))
+
+    async def _end(self, ends: Mapping[bytes, End]) -> list[ScanOrder]:
+        async with self._changing:
+            now = max(1, int(self._clock()))
+            ended = [
+                replace(order, ended_at=now, state=end.state, counts=end.counts, text=end.text)
+                for scan, end in ends.items()
+                if (order := self._orders.get(scan)) is not None and order.is_open
+            ]
+            if ended:
+                await asyncio.to_thread(self._store.write, ended)
+            for order in ended:
+                self._note(order)
+        for order in ended:
+            for told in self.on_ended:
+                told(order)
+        return ended
+
+    async def age(self) -> None:
+        """Forget what is over for too long. Raises StateError."""
+        await self._to_its_end(self._age())
+
+    async def _age(self) -> None:
+        async with self._changing:
+            drop = self._aged()
+            if drop:
+                await asyncio.to_thread(self._store.write, [], drop)
+                self._forget(drop)
+
+    async def finish(self) -> None:
+        """Return when no change is under way."""
+        while self._changes:
+            await asyncio.wait(self._changes)
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
+        """Have a change made whole, also when who asked for it goes away meanwhile."""
+        task = asyncio.get_running_loop().create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to be told
+
+    def _placed(self, guest: str, wanted: Wanted) -> Placed:
+        mine = self.open_of(guest)
+        for order in mine:
+            if order.paths == wanted.paths:
+                return Placed(guest, replace(order, due_at=min(order.due_at, wanted.due_at)), already=True)
+        if len(mine) >= MOST_OPEN_OF_GUEST:
+            why = f"{MOST_OPEN_OF_GUEST} scans of it are open, which is all: wait for one, or cancel one"
+            return Placed(guest, None, why=why)
+        now = int(self._clock())
+        order = ScanOrder(self._draw(SCAN_BYTES), guest, wanted.paths, wanted.actor, now, wanted.due_at)
+        return Placed(guest, order)
+
+    def _aged(self) -> list[bytes]:
+        since = self._clock() - self._keep_seconds
+        return [order.id for order in self._orders.values() if order.ended_at and order.ended_at < since]
+
+    def _to_drop(self, new: int) -> list[bytes]:
+        """What makes way for new ones: what is too old, and what ended first. Raises OrderRefused."""
+        drop = self._aged()
+        over = len(self._orders) - len(drop) + new - MOST_ORDERS
+        if over <= 0:
+            return drop
+        gone = set(drop)
+        ended = [order for order in self._orders.values() if order.ended_at and order.id not in gone]
+        if len(ended) < over:
+            raise OrderRefused(
+                f"{MOST_ORDERS:,} scans are kept at the most, and so many are open: cancel some first"
+            )
+        return [*drop, *(order.id for order in sorted(ended, key=lambda order: order.ended_at)[:over])]
+
+    def _note(self, order: ScanOrder) -> None:
+        self._orders[order.id] = order
+        if order.is_open:
+            self._open.setdefault(order.guest, {})[order.id] = order
+        elif mine := self._open.get(order.guest):
+            mine.pop(order.id, None)
+            if not mine:
+                del self._open[order.guest]
+
+    def _forget(self, scans: Iterable[bytes]) -> None:
+        for scan in scans:
+            del self._orders[scan]
+            for told in self.on_forgotten:
+                told(scan)

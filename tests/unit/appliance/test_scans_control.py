@@ -1,0 +1,44 @@
+"""What an administrator asks of scans, where the service's own tests do not show it."""
+
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from appliance.rpc.admin_calls import ControlRefused
+from appliance.scans.orders import Wanted
+from appliance.scans_control import ScanControl
+from appliance.state.environment import StateError
+from appliance.state.scan_orders import ScanOrderStore
+from tests.support.scan_desk import NOON, office, program
+
+WANTED = Wanted((), "me", NOON)
+
+
+async def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """With the sentence that says why; a list that is full of open ones as well."""
+    with office(tmp_path) as desk:
+        control = ScanControl(desk.desk, lambda: ["ip-1"], lambda: NOON)
+        (placed,) = await control.order(["ip-1"], WANTED)
+        assert placed.order is not None
+        with patch.object(ScanOrderStore, "write", side_effect=StateError("disk full")):
+            with pytest.raises(ControlRefused, match="disk full"):
+                await control.order(["ip-1"], Wanted((b"/",), "me", NOON))
+            with pytest.raises(ControlRefused, match="disk full"):
+                await control.cancel(None, "me")
+        with (
+            patch("appliance.scans.orders.MOST_ORDERS", 1),
+            pytest.raises(ControlRefused, match="cancel some first"),
+        ):
+            await control.order(["ip-1"], Wanted((b"/",), "me", NOON))
+        assert await control.cancel([placed.order.id], "me") == 1
+
+
+async def test_all_are_those_that_can_be_expected(tmp_path: Path) -> None:
+    """Known ones on TCP, and daemons on the unix socket; not processes that were here, nor other programs."""
+    with office(tmp_path) as desk:
+        for guest in (program("uid-0.pid-1"), program("uid-0.pid-2", daemon=False), program("ip-2")):
+            desk.desk.attached(guest)
+        control = ScanControl(desk.desk, lambda: ["ip-1", "ip-2", "uid-0.pid-9"], lambda: NOON)
+        placed = await control.order(None, WANTED)
+        assert [each.guest for each in placed] == ["uid-0.pid-1", "ip-2", "ip-1"]
