@@ -11,6 +11,7 @@ from guest_stub.expecting import expected, name_of
 from guest_stub.manners import reads_beside_others, walks_beside_others
 from guest_stub.on_demand import Equipment, Keeping, Manner, Scan
 from guest_stub.ordered.place import Place, selection_of
+from guest_stub.progress import Expected
 from guest_stub.report import Report
 from guest_stub.room import Room
 from guest_stub.svm_link.values import MAX_SCAN_PATHS, ScanState, ScanStatus, ScanTask
@@ -21,6 +22,7 @@ from guest_stub.walk import Selection
 # What is on its way: little, since it may end after the slot was taken back, and the daemon is to stay small.
 MOST_FILES = 1024
 MOST_BYTES = 64 << 20
+LOOK_SECONDS = 60.0  # that it may take to find out what there is to walk
 _COUNTED = "files"  # of a walk like this; another number than that of `guest-stub scan`, which counts entries
 CALLED_OFF = "it was called off"
 
@@ -74,6 +76,8 @@ class OrderedScan:
             keeping.add_done_callback(self._unkept)
             try:
                 state, text = await self._run()
+            except TimeoutError:
+                state, text = ScanState.INCOMPLETE, f"a path does not answer within {LOOK_SECONDS:g} s"
             except OSError as problem:
                 state, text = ScanState.INCOMPLETE, str(problem)
         return turn.status(state, text)
@@ -81,7 +85,8 @@ class OrderedScan:
     async def _run(self) -> tuple[ScanState, str]:
         if not await self._granted():
             return self._ended_early()
-        selection, missing = await self._selection()
+        async with asyncio.timeout(LOOK_SECONDS):
+            selection, missing, expects = await self._look()
         tools, turn = self._tools, self.turn
         manner = Manner(
             1,
@@ -92,9 +97,7 @@ class OrderedScan:
         self._scan = Scan(
             selection, manner, Equipment(turn, tools.decisions, tools.keeper, tools.report, turn.pause)
         )
-        walk = name_of(selection, _COUNTED)
-        turn.totals = self._scan.tally.totals
-        turn.expected_files = expected(selection.roots, tools.decisions.files_of_last_walk(walk)).files
+        turn.totals, turn.expected_files = self._scan.tally.totals, expects.files
         if self._ending.is_set():
             self._scan.stop(self._why)
         await self._scan.run()
@@ -104,7 +107,7 @@ class OrderedScan:
         if self._scan.incomplete:
             return ScanState.INCOMPLETE, self._scan.incomplete
         if not missing:
-            tools.decisions.remember_walk(walk, totals.files)
+            tools.decisions.remember_walk(name_of(selection, _COUNTED), totals.files)
         return _ended(selection, missing, totals)
 
     async def _granted(self) -> bool:
@@ -121,11 +124,17 @@ class OrderedScan:
     def _ended_early(self) -> tuple[ScanState, str]:
         return (ScanState.CANCELLED if self._why == CALLED_OFF else ScanState.INCOMPLETE), self._why
 
-    async def _selection(self) -> tuple[Selection, list[str]]:
+    async def _look(self) -> tuple[Selection, list[str], Expected]:
+        """What to walk, what is not there, and how many files that may be; raises OSError."""
         paths = [os.fsdecode(path) for path in self._task.paths]
-        limit = self.turn.current.policy.max_file_bytes
-        # In a thread: a path may lead to a file system that does not answer.
-        return await asyncio.to_thread(selection_of, paths, self._tools.place(), limit)
+        place, limit = self._tools.place(), self.turn.current.policy.max_file_bytes
+
+        def look() -> tuple[Selection, list[str], Expected]:
+            selection, missing = selection_of(paths, place, limit)
+            last = self._tools.decisions.files_of_last_walk(name_of(selection, _COUNTED))
+            return selection, missing, expected(selection.roots, last)
+
+        return await asyncio.to_thread(look)  # a path may lead to a file system that does not answer
 
 
 def _ended(selection: Selection, missing: list[str], totals: Totals) -> tuple[ScanState, str]:

@@ -205,6 +205,20 @@ async def test_a_killed_stub_begins_anew(tmp_path: Path) -> None:
             await holder.wait()
 
 
+async def test_the_stub_ends_in_the_midst_of_a_scan(tmp_path: Path) -> None:
+    """Also in a pause, in which its threads wait."""
+    async with (
+        svm(tmp_path, on_check=silent) as server,
+        protected(tmp_path, target(tmp_path), prepare=TREE) as machine,
+    ):
+        await until(lambda: server.states(SCAN)[-1:] == ["RUNNING"])
+        server.behaviour.grants = False
+        await server.grant(SCAN, granted=False)
+        await until(lambda: server.states(SCAN)[-1:] == ["WAITING"])
+        assert await machine.stop() == 0
+        assert server.states(SCAN)[-1] == "WAITING"
+
+
 @pytest.mark.parametrize("there", [True, False])
 async def test_paths_can_be_named(tmp_path: Path, there: bool) -> None:
     """One that is not there makes the scan incomplete, and the others are scanned."""

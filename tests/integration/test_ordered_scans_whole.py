@@ -81,6 +81,10 @@ async def test_a_scan_is_ordered_and_waited_for(target: str, tmp_path: Path) -> 
             scan = await the_scan(svm, "done")
             assert (scan["files"], scan["malicious"], scan["unanswered"]) == (FILES + 1, 1, 0)
             await machine.says(f"quarantined {machine.top}/d/bad.com")
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    if "quarantined" in (await administer(svm, "events", "--json")).out:
+                        break
             again = await guests(svm, "scan", "--all", "--path", f"{machine.top}/d", "--wait")
             assert again.code == 0, again.out + again.err
 

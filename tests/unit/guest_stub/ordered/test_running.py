@@ -1,6 +1,7 @@
 """Tests of one ordered scan: what it scans, and how it says that it ended."""
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 from lightagent.v1 import guest_pb2
@@ -59,6 +60,25 @@ async def test_files_that_were_decided_on_are_not_read_again(
         await it.order(task(2))
         assert (await it.ended(2)).files == 4
         assert len(it.server.check_requests) == asked
+
+
+async def test_a_path_that_does_not_answer_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it hold up the loop, on which opens are answered."""
+    answers = Event()
+
+    def look(*_: object) -> None:
+        answers.wait()
+
+    monkeypatch.setattr(running, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(running, "selection_of", look)
+    try:
+        async with daemon(tmp_path, tasks=[task(1)]) as it:
+            ended = await it.ended(1)
+            assert (ended.state, ended.text) == (
+                guest_pb2.SCAN_STATE_INCOMPLETE, "a path does not answer within 0.05 s",
+            )  # fmt: skip
+    finally:
+        answers.set()
 
 
 async def test_a_fault_of_its_turn_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
