@@ -20,6 +20,8 @@ It has no engine and no signatures. What stands here, in the order that a file p
 - `line`              the way to the SVM over its restarts
 - `svm_link`          one connection to one SVM: Attach, Check, Scan; the only importer of grpc
 - `keeping`           new decisions into the store, revoked ones out of it
+- `turn`              its slot: asked for, given and taken back by the SVM
+  - `pausing`         where its threads wait meanwhile
 
 Files as they are opened, `guest-stub run`:
 
@@ -29,6 +31,7 @@ Files as they are opened, `guest-stub run`:
 - `outbox`            what happened and the SVM has not kept yet
   - `outbox_lines`    the bytes of it
 - `sought`            files to be looked for, whose content may be malicious now
+- `ordered`           scans that an administrator of the SVM ordered; its own map
 - `service`           what systemd is told
 
 What is done about a detection:
@@ -42,4 +45,5 @@ Beside the way:
 - `room`, `manners`, `limits`     bounds: files on their way; priority and rate; open files
 - `pages`                         memory of mapped files, given back
 - `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, and where
+- `expecting`         how many files a walk will meet
 """

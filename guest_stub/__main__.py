@@ -5,17 +5,11 @@ import gc
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 from guest_stub.cli.arguments import parse
-from guest_stub.cli.check_url import check_url
-from guest_stub.cli.doctor import doctor
-from guest_stub.cli.ksn import ksn
-from guest_stub.cli.quarantine import Says, quarantine
-from guest_stub.cli.run import run
-from guest_stub.cli.scan import Streams, scan
 from guest_stub.cli.setup import Setup, prepare
-from guest_stub.cli.status import status
 from guest_stub.config import ConfigError
 from guest_stub.console import printable
 from guest_stub.decisions import StateRefused
@@ -30,12 +24,11 @@ _ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle
 def main() -> int:
     """Run the command of sys.argv; the exit code."""
     options = parse(sys.argv[1:])
+    run = _quarantine(options) if options.command == "quarantine" else _on_a_loop(options)
     spare_the_collector()
     try:
         setup = prepare(options, os.environ)
-        if options.command == "quarantine":
-            return quarantine(options, setup, Says(print, partial(print, file=sys.stderr)))
-        return asyncio.run(_command(options, setup))
+        return run(setup)
     except (
         ConfigError,
         FanotifyUnavailable,
@@ -51,20 +44,44 @@ def main() -> int:
     return 2
 
 
-async def _command(options: Namespace, setup: Setup) -> int:
+def _quarantine(options: Namespace) -> Callable[[Setup], int]:
+    from guest_stub.cli.quarantine import Says, quarantine  # noqa: PLC0415
+
+    return lambda setup: quarantine(options, setup, Says(print, partial(print, file=sys.stderr)))
+
+
+def _on_a_loop(options: Namespace) -> Callable[[Setup], int]:
+    command = _command(options)
+    return lambda setup: asyncio.run(command(setup))
+
+
+def _command(options: Namespace) -> Callable[[Setup], Coroutine[None, None, int]]:
+    """What runs a command. No other's modules are imported: the daemon is to stay small."""
     match options.command:
         case "status":
-            return await status(setup, print)
+            from guest_stub.cli.status import status  # noqa: PLC0415
+
+            return lambda setup: status(setup, print)
         case "doctor":
-            return await doctor(setup, print)
+            from guest_stub.cli.doctor import doctor  # noqa: PLC0415
+
+            return lambda setup: doctor(setup, print)
         case "run":
-            return await run(options, setup)
+            from guest_stub.cli.run import run  # noqa: PLC0415
+
+            return lambda setup: run(options, setup)
         case "ksn":
-            return await ksn(setup, options.json, print)
+            from guest_stub.cli.ksn import ksn  # noqa: PLC0415
+
+            return lambda setup: ksn(setup, options.json, print)
         case "check-url":
-            return await check_url(setup, options.urls, options.json, print)
+            from guest_stub.cli.check_url import check_url  # noqa: PLC0415
+
+            return lambda setup: check_url(setup, options.urls, options.json, print)
         case _:
-            return await scan(options, setup, Streams(sys.stdout, sys.stderr))
+            from guest_stub.cli.scan import Streams, scan  # noqa: PLC0415
+
+            return lambda setup: scan(options, setup, Streams(sys.stdout, sys.stderr))
 
 
 def spare_the_collector() -> None:

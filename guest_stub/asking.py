@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from guest_stub.line import Line
 from guest_stub.looking import Looked
 from guest_stub.outcome import OPEN, Outcome
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
@@ -22,6 +21,17 @@ _PLAIN = (Outcome.NOT_DETECTED, Outcome.CLEAN)
 _ASK_AGAIN = frozenset({Outcome.OVERLOADED, Outcome.NO_SVM})
 
 
+class Links(Protocol):
+    """The way to the SVM. `line.Line` is it, and `turn.Turn`."""
+
+    @property
+    def current(self) -> SvmLink:
+        """The link in use, which may just be lost. For any thread."""
+
+    async def link(self) -> SvmLink:
+        """A link that was not lost so far. Raises SvmUnreachable where none is to be had for good."""
+
+
 class Answers(Protocol):
     """Who takes the answers, on the loop. Each file that was asked about comes back once."""
 
@@ -36,7 +46,11 @@ class Asker:
     """Questions under way. Every method is called on the loop; tasks live in the group."""
 
     def __init__(
-        self, line: Line, group: asyncio.TaskGroup, answers: Answers, content: Callable[[Looked], FileContent]
+        self,
+        line: Links,
+        group: asyncio.TaskGroup,
+        answers: Answers,
+        content: Callable[[Looked], FileContent],
     ) -> None:
         """content: where the bytes of a file are, when the SVM needs them."""
         self._line = line

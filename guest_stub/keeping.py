@@ -7,7 +7,7 @@ from guest_stub.decisions import Decisions
 from guest_stub.looking import Looked
 from guest_stub.outcome import DETECTIONS
 from guest_stub.records import Record, Seen, digest_only, encode, texts
-from guest_stub.svm_link.values import LinkAnswer
+from guest_stub.svm_link.values import LinkAnswer, ScanSlot, ScanTask
 
 BATCH = 512
 SECONDS = 1.0  # the longest that a decision waits to be committed: what a killed scan loses
@@ -96,6 +96,9 @@ class Keeper:
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """Nothing to do: a scan sends no events."""
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """Nothing to do: a scan hears of its slot by its turn."""
 
     def lost(self, why: str) -> None:
         """Nothing to do: whoever asks next learns it."""

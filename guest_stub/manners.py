@@ -1,4 +1,4 @@
-"""A scan that nobody notices: lowest priority for processor and disk, and a rate that it keeps."""
+"""A scan that nobody notices: low priority for processor and disk, and a rate that it keeps."""
 
 import ctypes
 import os
@@ -10,6 +10,8 @@ from threading import Lock
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 _WHO_PROCESS = 1
 _CLASS_IDLE = 3 << 13
+_LAST_OF_ORDINARY = 2 << 13 | 7
+_MODEST = 5
 
 
 def idle() -> str:
@@ -21,17 +23,37 @@ def idle() -> str:
     return idle_disk()
 
 
+def reads_beside_others() -> str:
+    """As idle(), for a thread that reads much in a process in which others answer.
+
+    The lowest priority for the disk, but not for the processor: it would keep the interpreter from them while
+    it waits for its turn (decision 0027).
+    """
+    os.setpriority(os.PRIO_PROCESS, 0, _MODEST)
+    return idle_disk()
+
+
+def walks_beside_others() -> str:
+    """As that, for a thread that reads by way of what others wait for: the store of decisions."""
+    os.setpriority(os.PRIO_PROCESS, 0, _MODEST)
+    return _disk(_LAST_OF_ORDINARY)
+
+
 def idle_disk() -> str:
     """Take the lowest priority for the disk alone: for a thread of a process in which others answer.
 
     One that had the lowest priority for the processor too would keep the interpreter from them while it waits
     for its turn. Returns as idle() does.
     """
+    return _disk(_CLASS_IDLE)
+
+
+def _disk(priority: int) -> str:
     number = _IOPRIO_SET.get(os.uname().machine)
     if number is None:
         return f"the disk priority was left alone: not known how to set it on {os.uname().machine}"
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(number, _WHO_PROCESS, 0, _CLASS_IDLE) != 0:
+    if libc.syscall(number, _WHO_PROCESS, 0, priority) != 0:
         return f"the disk priority was left alone: {os.strerror(ctypes.get_errno())}"
     return ""
 

@@ -9,22 +9,22 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from os import fsencode
 from threading import Event
+from typing import Protocol
 
-from guest_stub.asking import Asker
+from guest_stub.asking import Asker, Links
 from guest_stub.decisions import Decisions
 from guest_stub.ends import Left
 from guest_stub.found import FoundFile
 from guest_stub.hashing import HashLimits
-from guest_stub.keeping import Keeper
-from guest_stub.line import Line
-from guest_stub.links import Links
+from guest_stub.links import Links as Names
 from guest_stub.looking import MAX_LOOKS, Chunk, Looked, look, open_file
 from guest_stub.manners import RateLimit
 from guest_stub.outcome import VERDICTS, Outcome
+from guest_stub.pausing import Pause
 from guest_stub.report import FileEnd, Report
 from guest_stub.room import Room, places
 from guest_stub.svm_link.values import FileContent, LinkAnswer
@@ -42,22 +42,40 @@ _NO_LIMIT = 1 << 63  # a file over the SVM's limit is still asked about by its d
 class Manner:
     """How a scan goes about. threads: that hash. rate: bytes a second that are read and sent, None for any.
 
-    clock: seconds since the epoch.
+    clock: seconds since the epoch. room: for what is on its way. begin_reading, begin_walking: called
+    in each thread that hashes, and in the one that walks, at its start.
     """
 
     threads: int
     rate: float | None = None
     clock: Callable[[], float] = time.time
+    room: Callable[[], Room] = Room
+    begin_reading: Callable[[], object] | None = None
+    begin_walking: Callable[[], object] | None = None
+
+
+class Keeping(Protocol):
+    """Where decisions go. `keeping.Keeper` is it."""
+
+    def keep(self, files: Sequence[Looked], answer: LinkAnswer, now: float) -> None:
+        """Keep a verdict of files."""
+
+    def keep_digests(self, files: Sequence[Looked]) -> None:
+        """Keep no more than digests."""
+
+    def flush(self) -> None:
+        """Commit what waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a scan uses and its caller owns."""
+    """What a scan uses and its caller owns. pause: its threads touch no file while that holds them."""
 
-    line: Line
+    line: Links
     decisions: Decisions
-    keeper: Keeper
+    keeper: Keeping
     report: Report
+    pause: Pause = field(default_factory=Pause)
 
 
 class Scan:
@@ -75,13 +93,14 @@ class Scan:
         self.tally = Tally()
         self.incomplete = ""
         self._stop = Event()
-        self._room = Room()
-        self._links = Links()
+        self._pause = equipment.pause
+        self._room = manner.room()
+        self._links = Names()
         self._emptied = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
         self._limit = RateLimit(manner.rate, sleep=self._stop.wait) if manner.rate else None
-        self._hash_limits = HashLimits(_NO_LIMIT, self._reading, self._stop.is_set)
-        self._crew = ThreadPoolExecutor(manner.threads, thread_name_prefix="look")
+        self._hash_limits = HashLimits(_NO_LIMIT, self._reading, self._stopped)
+        self._crew = ThreadPoolExecutor(manner.threads, "look", manner.begin_reading)
         self._bug: Exception | None = None
         self._over = False
 
@@ -89,10 +108,10 @@ class Scan:
         """Scan until everything has an answer, or stop() was called, or the SVM is gone for good."""
         self._loop = asyncio.get_running_loop()
         shared = Shared(
-            self._equipment.decisions, self.tally, self._report, self._room, self._links, self._stop
+            self._equipment.decisions, self.tally, self._report, self._room, self._links, self._stopped
         )
         walking = Walking(shared, self._generation, Outlets(self._hash, self._ask_soon))
-        walker = ThreadPoolExecutor(1, thread_name_prefix="walk")
+        walker = ThreadPoolExecutor(1, "walk", self._manner.begin_walking)
         try:
             async with asyncio.TaskGroup() as group:
                 self._asker = Asker(self._equipment.line, group, self, self._content)
@@ -106,8 +125,7 @@ class Scan:
                 raise self._bug
         finally:
             self._over = True
-            self._stop.set()
-            self._room.close()
+            self._end()
             self._crew.shutdown(wait=False, cancel_futures=True)
             walker.shutdown(wait=False)
             self._equipment.keeper.flush()
@@ -119,10 +137,20 @@ class Scan:
         if self._stop.is_set():
             return
         self.incomplete = why
-        self._stop.set()
-        self._room.close()
+        self._end()
         if self._patience is not None:
             self._patience.reschedule(self._loop.time() + GRACE_SECONDS)
+
+    def _end(self) -> None:
+        """Have the threads see that it is over, wherever they wait."""
+        self._stop.set()
+        self._pause.lift()
+        self._room.close()
+
+    def _stopped(self) -> bool:
+        """In a thread, before it touches a file: wait out a pause; whether the scan is to end."""
+        self._pause.wait()
+        return self._stop.is_set()
 
     async def _until_empty(self) -> None:
         while not self._room.empty and self._bug is None:
@@ -145,8 +173,7 @@ class Scan:
             call()
         except Exception as bug:
             self._bug = self._bug or bug
-            self._stop.set()
-            self._room.close()
+            self._end()
             self._emptied.set()
 
     def _hash(self, chunk: Chunk) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from random import SystemRandom
 
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
-from guest_stub.svm_link.values import HelloLabels, LinkListener
+from guest_stub.svm_link.values import HelloLabels, LinkListener, ScanSlot, ScanTask
 
 OPEN_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.2  # before trying again; doubles each time
@@ -28,10 +28,18 @@ class StandingLine:
         self._labels = labels
         self._listeners = listeners
         self._link: SvmLink | None = None
+        self._there = asyncio.Event()
 
     @property
     def current(self) -> SvmLink | None:
         """The link in use, None while there is none."""
+        return self._link
+
+    async def link(self) -> SvmLink:
+        """The link in use, as soon as there is one that was not lost so far."""
+        while self._link is None or self._link.lost.is_set():
+            self._there.clear()
+            await self._there.wait()
         return self._link
 
     async def run(self) -> None:
@@ -57,6 +65,7 @@ class StandingLine:
     async def _use(self, link: SvmLink) -> None:
         """Tell of a link, and wait until it is lost."""
         self._link, self.why = link, ""
+        self._there.set()
         self.generation_changed(link.generation)
         for told in self.on_link:
             told()
@@ -77,6 +86,11 @@ class StandingLine:
         """See LinkListener."""
         for listener in self._listeners:
             listener.events_kept(journal, up_to)
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """See LinkListener."""
+        for listener in self._listeners:
+            listener.scan_told(told)
 
     def lost(self, why: str) -> None:
         """See LinkListener."""

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event
 
 from guest_stub.decisions import Decisions
 from guest_stub.ends import DirectoryLeft, End, Left
@@ -20,14 +19,14 @@ from guest_stub.walk import Selection, Walk
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the threads of a scan have in common. stop: set when the scan is to end."""
+    """What the threads of a scan have in common. stop: whether the scan is to end; waits while it pauses."""
 
     decisions: Decisions
     tally: Tally
     report: Report
     room: Room
     links: Links
-    stop: Event
+    stop: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,18 @@ class Walking:
         self._outlets = outlets
 
     def run(self, selection: Selection) -> None:
-        """Walk to the end, or until stop is set; waits where there is no room."""
+        """Walk to the end, or until it is to stop; waits while the scan pauses and where there is no room."""
         shared = self._shared
-        for batch in Walk(selection, self, shared.stop.is_set).batches():
+        if shared.stop():
+            return
+        for batch in Walk(selection, self, shared.stop).batches():
             files, others = self._part(batch)
             shared.tally.seen(len(batch), sum([file.size for file in files]))
             sorted_out = shared.decisions.sort_out(files, self._generation())
             self._answer(sorted_out.decided)
             if not (self._ask(sorted_out.known) and self._hash(sorted_out.fresh) and self._others(others)):
+                return
+            if shared.stop():  # a directory may hold any number of batches
                 return
 
     def _part(self, batch: Sequence[FoundFile]) -> tuple[Sequence[FoundFile], Sequence[FoundFile]]:

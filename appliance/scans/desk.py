@@ -23,7 +23,7 @@ from appliance.state.environment import StateError
 
 MOST_OWN_SCANS: Final = 4  # of one session, beside those that were ordered
 
-_SETTLE_SECONDS = 0.05  # that changes may wait for others
+_SETTLE_SECONDS = 0.05  # between two looks at who gets a slot; the first change is not held up
 _log = logging.getLogger(__name__)
 
 
@@ -127,6 +127,7 @@ class Desk:
         self._ends: dict[bytes, End] = {}  # that could not be written yet
         self._due: set[bytes] = {order.id for order in orders.open() if self._is_due(order)}
         self._settling: asyncio.TimerHandle | None = None
+        self._settled_at = 0.0
         orders.on_ordered.append(self._ordered)
         orders.on_ended.append(self._ended)
         orders.on_forgotten.append(self.board.forget)
@@ -366,12 +367,15 @@ class Desk:
 
     def _settle_soon(self) -> None:
         if self._settling is None:
-            self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle)
+            loop = asyncio.get_running_loop()
+            wait = self._settled_at + _SETTLE_SECONDS - loop.time()
+            self._settling = loop.call_later(max(0.0, wait), self._settle)
 
     def _settle(self) -> None:
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
+        self._settled_at = asyncio.get_running_loop().time()
         lost, given = self.slots.settle(self._clocks.monotonic())
         for claim in lost:
             self._tell_slot(claim, granted=False)

@@ -11,6 +11,8 @@ from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.settings import BadSetting, normalised
 from guest_stub.version import VERSION
 
+DAY_SECONDS = 86_400.0
+_SECONDS = {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86_400}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 _EXAMPLES = """\
@@ -96,6 +98,10 @@ def _add_scan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     scan.add_argument(
         "--rate", type=rate, metavar="MB/S", help="read and send at most so many million bytes a second"
     )
+    scan.add_argument(
+        "--patience", type=duration, default=DAY_SECONDS, metavar="TIME",
+        help="wait so long for a slot where the host is busy: seconds, or such as 30m, 2h, 1d (the default)",
+    )  # fmt: skip
     scan.add_argument("--no-progress", action="store_true", help="no progress line, even on a terminal")
     _add_common(scan)
 
@@ -158,6 +164,15 @@ def size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write bytes, or such as 512K, 100M, 2G")
     return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def duration(text: str) -> float:
+    """Seconds that a text such as "90", "15m" or "2h" means, up to 30 days; raises ArgumentTypeError."""
+    match = re.fullmatch(r"(\d{1,9})([SMHD]?)", text.strip(), re.IGNORECASE)
+    seconds = int(match[1]) * _SECONDS[match[2].upper()] if match is not None else 0
+    if not 1 <= seconds <= 30 * DAY_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, or such as 15m, 2h; up to 30d")
+    return float(seconds)
 
 
 def rate(text: str) -> float:

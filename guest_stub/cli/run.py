@@ -19,6 +19,11 @@ from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.protecting import Protection
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.ordered.careful import Careful
+from guest_stub.ordered.findings import Findings
+from guest_stub.ordered.orders import Orders
+from guest_stub.ordered.place import Place
+from guest_stub.ordered.running import Tools
 from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
@@ -50,6 +55,10 @@ async def run(options: Namespace, setup: Setup) -> int:
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
         listeners.extend([protection.keeper, protection])
+        orders = Orders(_tools(setup, settings, protection, (line, decisions, journal)))
+        listeners.append(orders)
+        stack.push_async_callback(orders.close)
+        orders.begin()
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
 
@@ -70,10 +79,29 @@ async def run(options: Namespace, setup: Setup) -> int:
         if linking in done:  # a fault of this stub's: let it be seen
             linking.result()
             return 2
-        log.info("%s", ", ".join(f"{name} {count}" for name, count in protection.figures().items()))
+        figures = protection.figures() | orders.counts
+        log.info("%s", ", ".join(f"{name} {count}" for name, count in figures.items()))
         protecting.cancel()
         await asyncio.gather(protecting, return_exceptions=True)
     return 0
+
+
+def _tools(
+    setup: Setup,
+    settings: AccessSettings,
+    protection: Protection,
+    own: tuple[StandingLine, Decisions, Journal],
+) -> Tools:
+    """What ordered scans use: what on-access protection knows and does, and what it leaves alone."""
+    line, decisions, journal = own
+    exclude = (*setup.settings.exclude, *settings.exclude)
+    return Tools(
+        line,
+        decisions,
+        Careful(protection.keeper, protection.memory.doubts),
+        Findings(journal, protection.replaying.begin),
+        lambda: Place(protection.roots(), exclude, (str(setup.store.directory),)),
+    )
 
 
 def settings_of(options: Namespace, setup: Setup) -> AccessSettings:

@@ -1,7 +1,6 @@
 """`guest-stub scan PATH...`: wires a scan, shows its progress, ends it on a signal, says how it ended."""
 
 import asyncio
-import hashlib
 import os
 import signal
 import time
@@ -9,17 +8,23 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
+from guest_stub.cli.patience import Patience
 from guest_stub.cli.setup import Setup
 from guest_stub.console import Console, printable
 from guest_stub.decisions import Decisions
+from guest_stub.expecting import expected, name_of
 from guest_stub.keeping import Keeper
 from guest_stub.line import Line
 from guest_stub.manners import idle
 from guest_stub.on_demand import Equipment, Manner, Scan
-from guest_stub.progress import Expected, Progress
+from guest_stub.progress import Progress
 from guest_stub.report import Ending, JsonReport, Report, TextReport
+from guest_stub.svm_link.link import SvmUnreachable
+from guest_stub.svm_link.values import SCAN_BYTES, ScanState
+from guest_stub.turn import ScanListener, Turn, kept
 from guest_stub.walk import Selection
 
 _REDRAW_SECONDS = 0.25
@@ -51,15 +56,23 @@ async def scan(options: Namespace, setup: Setup, streams: Streams) -> int:
         decisions = stack.enter_context(closing(Decisions(setup.store)))
         keeper = Keeper(decisions)
         report: Report = (JsonReport if options.json else TextReport)(console, options.all)
-        async with await Line.open(setup.svm, setup.labels, keeper) as line:
-            await keeper.caught_up()  # with what the SVM has revoked since the last scan
-            selection = _selection(options, setup, roots, line)
-            running = Scan(selection, _manner(options, setup), Equipment(line, decisions, keeper, report))
-            walk = _name_of(selection)
-            progress = Progress(_expected(roots, decisions.files_of_last_walk(walk)))
-            ended.stops(running)
-            with stopped_by_signals(ended):
-                await _run(running, console, progress, streams.err if draws else None)
+        turn = Turn(os.urandom(SCAN_BYTES))
+        async with await Line.open(setup.svm, setup.labels, ScanListener(turn, keeper)) as line:
+            async with kept(turn, line) as keeping:
+                await keeper.caught_up()  # with what the SVM has revoked since the last scan
+                selection = _selection(options, setup, roots, line)
+                equipment = Equipment(turn, decisions, keeper, report, turn.pause)
+                running = Scan(selection, _manner(options, setup), equipment)
+                walk = name_of(selection)
+                size = expected(roots, decisions.files_of_last_walk(walk))
+                turn.totals, turn.expected_files = running.tally.totals, size.files
+                ended.stops(running)
+                keeping.add_done_callback(partial(_unkept, running))
+                note = partial(_note, None if draws else console)
+                shown = Shown(console, Progress(size), Patience(turn, options.patience, note))
+                with stopped_by_signals(ended):
+                    await _run(running, shown, streams.err if draws else None)
+            await turn.end(turn.status(ended.state(running), running.incomplete))
             await keeper.close()
             generation = line.current.generation
         totals = running.tally.final()
@@ -77,17 +90,33 @@ async def scan(options: Namespace, setup: Setup, streams: Streams) -> int:
     return ending.exit_code
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is seen of a scan while it runs."""
+
+    console: Console
+    progress: Progress
+    patience: Patience
+
+
 class Ended:
     """Whether and why a scan is to end before its time, whoever says so first. Serves the running loop.
 
-    why: "" as long as nobody has.
+    why: "" as long as nobody has. by_signal: a person has, or whoever stops programs.
     """
 
     def __init__(self) -> None:
         """Nobody has said so."""
         self.why = ""
+        self.by_signal = False
         self._loop = asyncio.get_running_loop()
         self._scan: Scan | None = None
+
+    def state(self, scan: Scan) -> ScanState:
+        """How it ended, in the SVM's words."""
+        if not scan.incomplete:
+            return ScanState.DONE
+        return ScanState.CANCELLED if self.by_signal else ScanState.INCOMPLETE
 
     def stops(self, scan: Scan) -> None:
         """This is the scan to stop."""
@@ -117,6 +146,7 @@ def stopped_by_signals(ended: Ended) -> Iterator[None]:
     heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
     def first(number: signal.Signals) -> None:
+        ended.by_signal = True
         ended.now(f"ended by {number.name}")
         for each in heard:
             loop.remove_signal_handler(each)
@@ -131,23 +161,38 @@ def stopped_by_signals(ended: Ended) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _run(running: Scan, console: Console, progress: Progress, terminal: TextIO | None) -> None:
+async def _run(running: Scan, shown: Shown, terminal: TextIO | None) -> None:
     """Run the scan to its end, with its progress on the terminal if there is one."""
-    showing = None
+    loop = asyncio.get_running_loop()
+    patience = loop.create_task(shown.patience.run_out())
+    patience.add_done_callback(lambda done: None if done.cancelled() else running.stop(done.result()))
+    tasks = [patience]
     if terminal is not None:
-        showing = asyncio.get_running_loop().create_task(_show(running, console, progress, terminal))
+        tasks.append(loop.create_task(_show(running, shown, terminal)))
     try:
         await running.run()
     finally:
-        if showing is not None:
-            showing.cancel()
+        for task in tasks:
+            task.cancel()
 
 
-async def _show(running: Scan, console: Console, progress: Progress, terminal: TextIO) -> None:
+async def _show(running: Scan, shown: Shown, terminal: TextIO) -> str:
     while True:
         width = os.get_terminal_size(terminal.fileno()).columns or 80  # 0: it does not know
-        console.draw(progress.line(time.monotonic(), running.tally.totals(), width))
+        line = shown.progress.line(time.monotonic(), running.tally.totals(), width)
+        shown.console.draw(shown.patience.shown[: width - 1] or line)
         await asyncio.sleep(_REDRAW_SECONDS)
+
+
+def _note(console: Console | None, text: str) -> None:
+    if console is not None:  # else the progress line says it
+        console.note(f"guest-stub: {text}")
+
+
+def _unkept(running: Scan, keeping: "asyncio.Task[None]") -> None:
+    """No link is to be had any more, nor a slot."""
+    if not keeping.cancelled() and (problem := keeping.exception()) is not None:
+        running.svm_gone(str(problem) if isinstance(problem, SvmUnreachable) else repr(problem))
 
 
 def absolute(path: str) -> str:
@@ -179,19 +224,3 @@ def _manner(options: Namespace, setup: Setup) -> Manner:
     if options.idle:
         return Manner(1, options.rate or setup.settings.idle_rate_mb * 1e6)
     return Manner(setup.settings.hash_threads, options.rate)
-
-
-def _name_of(selection: Selection) -> bytes:
-    """What stands for this walk when its number of files is remembered."""
-    words = (*selection.roots, "", *selection.exclude, str(selection.one_file_system))
-    return hashlib.sha256(b"\0".join(map(os.fsencode, words))).digest()[:16]
-
-
-def _expected(roots: tuple[str, ...], last: int) -> Expected:
-    """The files of the last scan like this; else the inodes in use, where file systems are scanned whole."""
-    if last:
-        return Expected(last, exact=True)
-    if not all(map(os.path.ismount, roots)):
-        return Expected()
-    numbers = [os.statvfs(root) for root in roots]
-    return Expected(sum(number.f_files - number.f_ffree for number in numbers))

@@ -47,7 +47,7 @@ from guest_stub.outbox import Outbox
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
-from guest_stub.svm_link.values import Purpose
+from guest_stub.svm_link.values import Purpose, ScanSlot, ScanTask
 from guest_stub.version import VERSION
 
 RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
@@ -95,11 +95,11 @@ class Protection:
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
-        self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
+        self.catching_up = CatchingUp(self.roots, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
-        places = Places(self._roots, settings.exclude)
+        places = Places(self.roots, settings.exclude)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
         self._have_told()
         self.gate = Gate(
@@ -182,7 +182,8 @@ class Protection:
                 self.replaying.begin()
                 self.searching.begin()
 
-    def _roots(self) -> list[str]:
+    def roots(self) -> list[str]:
+        """Mount points of what is watched."""
         return [mount.point for mount in self.coverage.watched.values()]
 
     def figures(self) -> dict[str, int]:
@@ -235,6 +236,9 @@ class Protection:
         """See LinkListener."""
         self.telling.kept(journal, up_to)
 
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """See LinkListener: ordered.Orders is told."""
+
     def lost(self, why: str) -> None:
         """See LinkListener."""
         self.telling.lost()
@@ -284,7 +288,7 @@ class Protection:
 
     def _say_unwatched(self) -> None:
         """Nobody is to believe that he is protected where he is not."""
-        points = {*self._roots(), *self.coverage.failed}
+        points = {*self.roots(), *self.coverage.failed}
         for point in self._settings.watch:
             if point not in points:
                 log.warning("nothing is mounted at %s: it is watched when something is", printable(point))

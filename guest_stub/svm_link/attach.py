@@ -1,4 +1,7 @@
-"""The Attach stream: who we are up, then heartbeats and events; policy, generation and revocations down."""
+"""The Attach stream: who we are up, then heartbeats, events and how scans stand.
+
+Policy, generation, revocations, what is kept of events, scans and their slots down.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from grpc import aio
 from lightagent.v1 import guest_pb2
 from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, GuestEvents, Heartbeat, Hello, Policy
 
+from guest_stub.svm_link.scans import read_slot, read_task, status_message
 from guest_stub.svm_link.values import (
     JOURNAL_BYTES,
     MAX_EVENTS,
@@ -17,6 +21,9 @@ from guest_stub.svm_link.values import (
     HelloLabels,
     LinkListener,
     LinkPolicy,
+    ScanSlot,
+    ScanStatus,
+    ScanTask,
     cut,
 )
 from guest_stub.svm_link.wire import seconds
@@ -89,6 +96,10 @@ class AttachStream:
             raise ValueError(f"{said.ByteSize()} bytes of events: give at most {_MOST_EVENTS_BYTES}")
         await self._write(AttachRequest(events=said))
 
+    async def send_scan_status(self, status: ScanStatus) -> None:
+        """Say how a scan stands; raises as send_events() where the call has ended."""
+        await self._write(AttachRequest(scan=status_message(status)))
+
     async def _write(self, request: AttachRequest) -> None:
         async with self._writing:
             await self._call.write(request)
@@ -114,6 +125,14 @@ class AttachStream:
             self._listener.revoked(list(reply.revocation.sha256))
         elif kind == "events_kept" and self._listener is not None:
             self._listener.events_kept(reply.events_kept.journal, reply.events_kept.up_to)
+        elif kind == "scan_task" and (task := read_task(reply.scan_task)) is not None:
+            self._tell_of_scan(task)
+        elif kind == "scan_slot" and (slot := read_slot(reply.scan_slot)) is not None:
+            self._tell_of_scan(slot)
+
+    def _tell_of_scan(self, told: ScanTask | ScanSlot) -> None:
+        if self._listener is not None:
+            self._listener.scan_told(told)
 
 
 def read_policy(policy: Policy) -> LinkPolicy:

@@ -1,7 +1,7 @@
 """The stub's line to one SVM: channel, streams, and what happens when the SVM goes away."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,7 +17,14 @@ from guest_stub.svm_link.check import CheckStream
 from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.ticket import NoTicket, Ticket, fetch
 from guest_stub.svm_link.upload import Uploader
-from guest_stub.svm_link.values import Batch, GuestEvent, HelloLabels, LinkListener, LinkPolicy
+from guest_stub.svm_link.values import (
+    Batch,
+    GuestEvent,
+    HelloLabels,
+    LinkListener,
+    LinkPolicy,
+    ScanStatus,
+)
 
 CLOSE_SECONDS = 2.0
 SCAN_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/Scan"
@@ -128,6 +135,7 @@ class SvmLink:
         self._listener = listener
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._writes: set[asyncio.Task[None]] = set()
         self._stub = ProtectionStub(connection.channel)
         self._metadata = connection.metadata
         self._attach = AttachStream(self._stub.Attach(None, metadata=self._metadata), listener)
@@ -185,14 +193,29 @@ class SvmLink:
         numbers is kept once. 1 to MAX_EVENTS of rising number, of 256 KiB at the most; send the next batch
         when this one is kept. Raises ValueError for another batch. Where the SVM is gone nothing is sent.
         """
-        try:
-            await self._attach.send_events(journal, events)
-        except (aio.AioRpcError, asyncio.InvalidStateError):
-            pass  # whoever reads the stream says why
-        except asyncio.CancelledError:  # also raised by a write that meets the end of the link
-            task = asyncio.current_task()
-            if not self.lost.is_set() or (task is not None and task.cancelling()):
-                raise
+        await self._whole(self._attach.send_events(journal, events))
+
+    async def send_scan_status(self, status: ScanStatus) -> None:
+        """Say how a scan stands. Where the SVM is gone nothing is sent."""
+        await self._whole(self._attach.send_scan_status(status))
+
+    async def _whole(self, write: Coroutine[None, None, None]) -> None:
+        """See a write through also when its caller is cancelled: grpc would cancel the call with it.
+
+        The end of the call, also a cancellation of the call, is no error: whoever reads it says why.
+        """
+        task = asyncio.get_running_loop().create_task(write)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+        await asyncio.wait({task})
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, aio.AioRpcError | asyncio.InvalidStateError):
+            raise error
+
+    def _written(self, task: "asyncio.Task[None]") -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be there any more who would take it
 
     async def close(self) -> None:
         """End all streams; what is open ends as NO_SVM. Waits twice CLOSE_SECONDS at most. Idempotent."""

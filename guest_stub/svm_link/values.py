@@ -12,6 +12,8 @@ MAX_PATH_BYTES = 4096
 MAX_TEXT_BYTES = 512
 MAX_EVENTS = 256  # of one batch
 JOURNAL_BYTES = 16
+SCAN_BYTES = 16  # of what a scan is called by
+MAX_SCAN_PATHS = 64
 UNKNOWN = "unknown"  # a word of the SVM's that is newer than this stub
 
 
@@ -149,6 +151,57 @@ class GuestEvent:
     count: int = 0
 
 
+class ScanState(IntEnum):
+    """How a scan stands (guest.proto)."""
+
+    WAITING = 1  # for a slot
+    RUNNING = 2
+    DONE = 3
+    INCOMPLETE = 4
+    CANCELLED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ScanStatus:
+    """How a scan stands, for the SVM.
+
+    scan: SCAN_BYTES. files, bytes: so far, in this run of it. unanswered: looked at without a verdict.
+    expected_files: altogether, 0 where that is not known. text: a sentence, cut to MAX_TEXT_BYTES.
+    """
+
+    scan: bytes
+    state: ScanState
+    files: int = 0
+    bytes: int = 0
+    malicious: int = 0
+    suspicious: int = 0
+    unanswered: int = 0
+    expected_files: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTask:
+    """A scan that an administrator ordered, or called off.
+
+    paths: absolute, at most MAX_SCAN_PATHS; none for everything that is protected. sound: False for one that
+    breaks the wire's rules, which has no paths here and cannot be done.
+    """
+
+    scan: bytes
+    paths: tuple[bytes, ...] = ()
+    cancelled: bool = False
+    sound: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSlot:
+    """A scan may look at files from now on, or no more until it is granted a slot again."""
+
+    scan: bytes
+    granted: bool
+
+
 def cut(text: str, most: int = MAX_LABEL_BYTES) -> str:
     """The text in as many bytes of UTF-8 as the wire takes; what is no character is replaced."""
     return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
@@ -194,6 +247,9 @@ class LinkListener(Protocol):
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """Events of a journal are on the SVM's disk up to a number: they may be forgotten."""
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """A scan was ordered or called off, or a slot given or taken. The same may be told twice."""
 
     def lost(self, why: str) -> None:
         """The SVM is gone, for the reason that the sentence gives. At most once; not for close()."""

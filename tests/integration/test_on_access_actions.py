@@ -43,12 +43,6 @@ async def administer(svm: SvmProcess, *words: str) -> None:
     assert ran.code == 0, ran.err
 
 
-def mapped(machine: Protected) -> set[str]:
-    """The libraries that the stub has loaded."""
-    lines = Path(f"/proc/{machine.process.pid}/maps").read_text().splitlines()
-    return {line.split(maxsplit=5)[5] for line in lines if ".so" in line}
-
-
 async def denied(machine: Protected, name: str) -> bool:
     """Whether somebody who opens a file is refused."""
     ran = await machine.run("cat", machine.top / name)
@@ -66,7 +60,7 @@ async def test_what_is_detected_is_quarantined_and_comes_back_when_it_is_allowed
         tmp_path, svm.target, "--state", state, settings=action("quarantine"), prepare=COPIED
     ) as machine:
         await machine.says("the SVM answers")
-        assert any(f"{machine.top}/site/cryptography" in path for path in mapped(machine))
+        assert any(f"{machine.top}/site/cryptography" in path for path in machine.libraries())
         await machine.write("bad.com", EICAR)
         await asyncio.to_thread(os.chmod, machine.outside("bad.com"), 0o741)
         assert await denied(machine, "bad.com")
@@ -83,7 +77,7 @@ async def test_nothing_is_loaded_after_the_start(svm: SvmProcess, tmp_path: Path
     """No library, whatever happens: to load one the interpreter is held, which the reader needs."""
     async with protected(tmp_path, svm.target, settings=action("quarantine")) as machine:
         await machine.says("the SVM answers")
-        before = mapped(machine)
+        before = machine.libraries()
         for number in range(3):
             await machine.write(f"bad{number}", EICAR + b"%d" % number)
         await machine.write("bad.com", EICAR)
@@ -93,7 +87,7 @@ async def test_nothing_is_loaded_after_the_start(svm: SvmProcess, tmp_path: Path
         await machine.says(f"quarantined {machine.top}/written")
         await administer(svm, "set", DIGEST, "--allow", "--reason", "a false positive")
         await machine.says(f"restored {machine.top}/written")
-        assert mapped(machine) - before == set()
+        assert machine.libraries() - before == set()
 
 
 async def test_what_is_written_is_quarantined_without_being_opened(svm: SvmProcess, tmp_path: Path) -> None:

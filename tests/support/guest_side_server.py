@@ -73,6 +73,8 @@ class Behaviour:
             sentences=["the provider has not enabled KSN"],
         )
     )
+    grants: bool = True  # a slot at once to each scan that waits; else a test gives and takes them
+    tasks: list[guest_pb2.ScanTask] = field(default_factory=list)  # said after each greeting of a daemon
     abort_ksn: tuple[grpc.StatusCode, str] | None = None  # in place of an answer to KsnInfo
     hang_ksn: bool = False  # no answer to KsnInfo at all
     urls: dict[str, guest_pb2.CheckUrlReply] = field(default_factory=dict)  # others are not known
@@ -93,6 +95,7 @@ class GuestSideServer:
         self.hellos: list[guest_pb2.Hello] = []
         self.heartbeats = 0
         self.events: list[guest_pb2.GuestEvents] = []
+        self.scans: list[guest_pb2.ScanStatus] = []
         self.check_requests: list[guest_pb2.CheckRequest] = []
         self.scan_messages: list[int] = []  # bytes of file data in each
         self.scan_streams = 0
@@ -118,6 +121,19 @@ class GuestSideServer:
         for message in messages:
             await self._attach.write(message)
 
+    async def grant(self, scan: bytes, granted: bool = True) -> None:
+        """Give a scan a slot, or take it back."""
+        await self.tell(guest_pb2.AttachReply(scan_slot=guest_pb2.ScanSlot(scan=scan, granted=granted)))
+
+    def states(self, scan: bytes = b"") -> list[str]:
+        """What was said of a scan, or of all, one word for each change."""
+        said = [
+            guest_pb2.ScanState.Name(each.state).removeprefix("SCAN_STATE_")
+            for each in self.scans
+            if scan in (b"", each.scan)
+        ]
+        return [word for before, word in zip([None, *said], said, strict=False) if word != before]
+
     def end_attach(self) -> None:
         """End Attach as a second one of the same guest would."""
         self._attach_end.set()
@@ -141,6 +157,8 @@ class GuestSideServer:
         if self.behaviour.hang_up_after_greeting:
             return
         self._attach = context
+        if first.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON:
+            await self.tell(*(guest_pb2.AttachReply(scan_task=task) for task in self.behaviour.tasks))
         reading = asyncio.get_running_loop().create_task(self._take_heartbeats_and_events(context))
         end = asyncio.get_running_loop().create_task(self._attach_end.wait())
         await asyncio.wait([reading, end], return_when=asyncio.FIRST_COMPLETED)
@@ -155,6 +173,11 @@ class GuestSideServer:
     async def _take_heartbeats_and_events(self, context: AttachContext) -> bool:
         """To the end of the stream; whether that is to be for events which are refused."""
         while isinstance(request := await context.read(), guest_pb2.AttachRequest):
+            if request.HasField("scan"):
+                self.scans.append(request.scan)
+                if self.behaviour.grants and request.scan.state == guest_pb2.SCAN_STATE_WAITING:
+                    await self.grant(request.scan.scan)
+                continue
             if not request.HasField("events"):
                 self.heartbeats += 1
                 continue

@@ -12,7 +12,16 @@ import pytest
 from guest_stub.reading import open_quietly
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.question import Question
-from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, LinkAnswer, LinkListener, Purpose
+from guest_stub.svm_link.values import (
+    Batch,
+    FileContent,
+    HelloLabels,
+    LinkAnswer,
+    LinkListener,
+    Purpose,
+    ScanSlot,
+    ScanTask,
+)
 from tests.support.guest_side_server import Behaviour, GuestSideServer, serving
 
 BUDGET = 60.0
@@ -50,6 +59,7 @@ class Listener:
         self.digests: list[bytes] = []
         self.why: list[str] = []
         self.kept: list[tuple[bytes, int]] = []
+        self.scans: list[ScanTask | ScanSlot] = []
 
     def generation_changed(self, generation: int) -> None:
         """Keep."""
@@ -62,6 +72,10 @@ class Listener:
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """Keep."""
         self.kept.append((journal, up_to))
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
+        """Keep."""
+        self.scans.append(told)
 
     def lost(self, why: str) -> None:
         """Keep."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,11 +106,11 @@ class Keeping:
     digests: list[Looked] = field(default_factory=list)
     loose: list[Looked] = field(default_factory=list)
 
-    def keep(self, files: list[Looked], answer: LinkAnswer, now: float) -> None:
+    def keep(self, files: Sequence[Looked], answer: LinkAnswer, now: float) -> None:
         """Remember."""
         self.verdicts.extend((file, answer) for file in files)
 
-    def keep_digests(self, files: list[Looked]) -> None:
+    def keep_digests(self, files: Sequence[Looked]) -> None:
         """Remember."""
         self.digests.extend(files)
 

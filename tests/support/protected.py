@@ -43,6 +43,11 @@ class Protected:
         """Write a file there by a process that nobody watches: ours, by another way; so old as is said."""
         await asyncio.to_thread(self.outside(name).write_bytes, content)
 
+    def libraries(self) -> set[str]:
+        """The libraries that the stub has loaded."""
+        lines = Path(f"/proc/{self.process.pid}/maps").read_text().splitlines()
+        return {line.split(maxsplit=5)[5] for line in lines if ".so" in line}
+
     async def says(self, words: str) -> str:
         """Wait for a line with these words."""
         async with asyncio.timeout(DEADLINE):

@@ -13,6 +13,7 @@ from guest_stub.found import FoundFile
 from guest_stub.keeping import Keeper
 from guest_stub.line import Line
 from guest_stub.on_demand import Equipment, Manner, Scan
+from guest_stub.pausing import Pause
 from guest_stub.report import Ending, FileEnd
 from guest_stub.svm_link.values import HelloLabels
 from guest_stub.tally import Totals
@@ -92,6 +93,7 @@ class Guest:
     manner: Manner = field(default_factory=lambda: Manner(threads=2, clock=later))
     report: Told = field(default_factory=Told)
     during: Callable[[Scan], None] | None = None
+    pause: Pause = field(default_factory=Pause)
 
     async def scan(self, *roots: Path, selection: Selection | None = None) -> Totals:
         """Scan trees; the counts at the end. `during` is called with the scan before it runs."""
@@ -99,7 +101,9 @@ class Guest:
         with closing(Decisions(store_settings(self.state), clock=self.manner.clock)) as decisions:
             keeper = Keeper(decisions)
             async with await Line.open(self.server.target, LABELS, keeper) as line:
-                scan = Scan(selection, self.manner, Equipment(line, decisions, keeper, self.report))
+                scan = Scan(
+                    selection, self.manner, Equipment(line, decisions, keeper, self.report, self.pause)
+                )
                 if self.during is not None:
                     self.during(scan)
                 await scan.run()

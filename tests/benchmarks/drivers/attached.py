@@ -1,12 +1,13 @@
 """A stub's process that is attached to its SVM and has nothing to do.
 
-It imports what the program `guest-stub` imports. Settings: target. Ends when its input ends.
+It imports what `guest-stub run` imports. Settings: target. Ends when its input ends.
 """
 
 import asyncio
 import sys
 
-import guest_stub.__main__  # noqa: F401 - what a stub has in memory besides its link
+import guest_stub.__main__
+import guest_stub.cli.run  # noqa: F401 - what a stub has in memory besides its link
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.values import HelloLabels
 from tests.benchmarks.drivers import reply, settings

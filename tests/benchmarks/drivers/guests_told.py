@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from guest_stub.svm_link.link import SvmLink
-from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Purpose
+from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Purpose, ScanSlot, ScanTask
 from tests.benchmarks.drivers import reply, settings
 
 SECONDS = 60.0
@@ -48,6 +48,9 @@ class Told:
         """Nothing to do."""
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
+        """Nothing to do."""
+
+    def scan_told(self, told: ScanTask | ScanSlot) -> None:
         """Nothing to do."""
 
     def lost(self, why: str) -> None:

@@ -21,11 +21,22 @@ thread.join()
 """
 
 
+def after_stepping_back(how: str) -> list[str]:
+    """What is said, and the priorities of a thread that begins later."""
+    command = [sys.executable, "-c", IDLE.replace("import idle", f"import {how} as idle")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
+    return ended.stdout.split()
+
+
 def test_idle_takes_the_lowest_priority() -> None:
     """Processor and disk priority are the lowest there are, also in threads that begin later."""
-    command = [sys.executable, "-c", IDLE]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment())
-    assert ended.stdout.split() == ["''", "19", "idle"]
+    assert after_stepping_back("idle") == ["''", "19", "idle"]
+
+
+def test_a_thread_of_the_daemon_steps_back_a_little() -> None:
+    """It may hold what the threads wait for that answer."""
+    assert after_stepping_back("reads_beside_others") == ["''", "5", "idle"]
+    assert after_stepping_back("walks_beside_others") == ["''", "5", "best-effort:", "prio", "7"]
 
 
 def test_the_disk_priority_alone_is_taken_for_one_thread() -> None:

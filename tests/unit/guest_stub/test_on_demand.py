@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, current_thread
 
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
@@ -15,6 +15,8 @@ from guest_stub import line, on_demand
 from guest_stub.ends import Left
 from guest_stub.on_demand import Manner, Scan
 from guest_stub.outcome import Outcome
+from guest_stub.pausing import Pause
+from guest_stub.reading import PIECE_BYTES
 from guest_stub.room import Room
 from guest_stub.walk import Selection
 from tests.support.guest_side_server import Behaviour, Received, serving
@@ -390,10 +392,10 @@ async def test_a_rate_slows_the_reading(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - began >= 0.15
 
 
-async def test_more_files_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_files_than_there_is_room_for(tmp_path: Path) -> None:
     """The walk waits for answers, and all files are scanned."""
-    monkeypatch.setattr(on_demand, "Room", lambda: Room(70, 1 << 20))
     async with guest(tmp_path) as it:
+        it.manner = Manner(threads=2, clock=later, room=lambda: Room(70, 1 << 20))
         assert counts(await it.scan(tree(tmp_path / "t", 300))) == {"NOT_DETECTED": 300}
 
 
@@ -409,3 +411,99 @@ async def test_a_fault_of_ours_ends_the_scan_with_that_fault(
     async with guest(tmp_path) as it:
         with pytest.raises(RuntimeError, match="a bug"):
             await it.scan(tree(tmp_path / "t"))
+
+
+async def test_a_pause_holds_all_that_reads(tmp_path: Path) -> None:
+    """From the moment that it begins nothing is read; then all of it is, once."""
+    top, pause, paused = tree(tmp_path / "t", 30), Pause(), Event()
+
+    def pausing() -> float:
+        """The clock, which is asked in the hashing thread before it opens files."""
+        if not paused.is_set():
+            pause.begin()
+            paused.set()
+        return later()
+
+    async with guest(tmp_path) as it:
+        scans: list[Scan] = []
+        it.manner, it.pause, it.during = Manner(threads=1, clock=pausing), pause, scans.append
+        scanning = asyncio.get_running_loop().create_task(it.scan(top))
+        await until(paused.is_set)
+        totals = scans[0].tally.totals()
+        assert (totals.seen, totals.bytes_read, scanning.done()) == (30, 0, False)
+        pause.end()
+        totals = await scanning
+        assert counts(totals) == {"NOT_DETECTED": 30}
+        assert totals.bytes_read == totals.bytes
+
+
+class PauseInTheMidst(Pause):
+    """Begins when the reading thread has come by so often: before each file and each piece of a large one."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+
+    def wait(self) -> None:
+        """In a thread of the scan."""
+        if current_thread().name.startswith("look"):
+            self._times -= 1
+            if self._times == 0:
+                self.begin()
+        super().wait()
+
+
+async def test_a_pause_in_a_large_file_holds_within_a_piece(tmp_path: Path) -> None:
+    """Not only before the next file."""
+    (tmp_path / "large").write_bytes(b"x" * 20 * PIECE_BYTES)
+    pause = PauseInTheMidst(times=5)
+    async with guest(tmp_path) as it:
+        scans: list[Scan] = []
+        it.manner, it.pause, it.during = Manner(threads=1, clock=later), pause, scans.append
+        scanning = asyncio.get_running_loop().create_task(it.scan(tmp_path / "large"))
+        await until(lambda: pause.holds)
+        assert scans[0].tally.totals().bytes_read == 3 * PIECE_BYTES
+        pause.end()
+        assert (await scanning).bytes_read == 20 * PIECE_BYTES
+
+
+async def test_the_walk_pauses_too(tmp_path: Path) -> None:
+    """A scan that has not had its slot yet has not looked at a directory."""
+    top, pause = tree(tmp_path / "t"), Pause()
+    pause.begin()
+    async with guest(tmp_path) as it:
+        scans: list[Scan] = []
+        it.pause, it.during = pause, scans.append
+        scanning = asyncio.get_running_loop().create_task(it.scan(top))
+        await until(lambda: bool(scans))
+        (top / "new").write_bytes(b"new")
+        assert scans[0].tally.totals().directories == 0
+        pause.end()
+        assert counts(await scanning) == {"NOT_DETECTED": 21}
+
+
+async def test_a_scan_that_pauses_can_be_stopped(tmp_path: Path) -> None:
+    """Its threads end, wherever they wait."""
+    top, pause = tree(tmp_path / "t"), Pause()
+    pause.begin()
+    async with guest(tmp_path) as it:
+        scans: list[Scan] = []
+        it.pause, it.during = pause, scans.append
+        scanning = asyncio.get_running_loop().create_task(it.scan(top))
+        await until(lambda: bool(scans))
+        scans[0].stop("ended by SIGTERM")
+        totals = await scanning
+        assert (it.incomplete, totals.seen) == ("ended by SIGTERM", 0)
+
+
+async def test_threads_begin_as_they_are_told(tmp_path: Path) -> None:
+    """Those that read, and the one that walks."""
+    began: list[str] = []
+
+    def begin(what: str) -> Callable[[], None]:
+        return lambda: began.append(f"{what} {current_thread().name.split('_')[0]}")
+
+    async with guest(tmp_path) as it:
+        it.manner = Manner(1, clock=later, begin_reading=begin("reads"), begin_walking=begin("walks"))
+        await it.scan(tree(tmp_path / "t"))
+        assert sorted(began) == ["reads look", "walks walk"]

@@ -16,6 +16,7 @@ from guest_stub import standing
 from guest_stub.standing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, StandingLine, pause_before
 from guest_stub.svm_link import link
 from guest_stub.svm_link.ticket import Ticket
+from guest_stub.svm_link.values import ScanSlot
 from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import LABELS, Listener, until
@@ -114,6 +115,23 @@ async def test_a_lost_svm_is_found_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
+async def test_who_wants_a_link_gets_the_next_one(tmp_path: Path) -> None:
+    """Never one that is lost already."""
+    line = StandingLine(f"unix:{tmp_path}/svm.sock", LABELS, [])
+    async with running(line):
+        waiting = asyncio.get_running_loop().create_task(line.link())
+        await until(lambda: "is the SVM running" in line.why)
+        async with serving(tmp_path / "svm.sock") as server:
+            first = await waiting
+            assert await line.link() is first
+            server.end_attach()
+            await first.lost.wait()
+            second = await line.link()
+            assert second is not first
+            assert not second.lost.is_set()
+
+
+@pytest.mark.usefixtures("hasty")
 async def test_what_the_svm_says_unasked_reaches_all_listeners(tmp_path: Path) -> None:
     """In the order that they were given, with what it has said last kept."""
     listeners = [Listener(), Listener()]
@@ -125,7 +143,9 @@ async def test_what_the_svm_says_unasked_reaches_all_listeners(tmp_path: Path) -
         await server.tell(
             guest_pb2.AttachReply(generation=generation), guest_pb2.AttachReply(revocation=revocation)
         )
-        await until(lambda: bool(listeners[1].digests))
+        await server.grant(bytes(16))
+        await until(lambda: bool(listeners[1].scans))
+        assert listeners[0].scans == listeners[1].scans == [ScanSlot(bytes(16), granted=True)]
         assert line.generation == 6
         assert [each.generations for each in listeners] == [[5, 6], [5, 6]]
         assert [each.digests for each in listeners] == [[bytes(32)], [bytes(32)]]

@@ -43,7 +43,7 @@ class Walked:
         """Walk a tree, with decisions kept of it before."""
         with closing(Decisions(store_settings(self._state), later)) as decisions:
             decisions.keep(keep)
-            shared = Shared(decisions, self.tally, self.told, self.room, self.links, self.stop)
+            shared = Shared(decisions, self.tally, self.told, self.room, self.links, self.stop.is_set)
             walking = Walking(shared, lambda: GENERATION, Outlets(self._hash, self.asked.extend))
             walking.run(Selection((str(top),)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guest_stub.cli.arguments import parse, path, rate, size, target
+from guest_stub.cli.arguments import duration, parse, path, rate, size, target
 from guest_stub.version import VERSION
 
 
@@ -16,12 +16,13 @@ def test_every_option_of_a_scan_is_read() -> None:
         [
             "scan", "/a", "b", "--json", "--all", "--exclude", "*.iso", "--exclude", "/x/*", "-x",
             "--max-size", "100M", "--idle", "--rate", "2.5", "--no-progress", "--svm", "tcp:h:1",
-            "--state", "/s", "--config", "/c",
+            "--state", "/s", "--config", "/c", "--patience", "2h",
         ]
     )  # fmt: skip
     assert vars(options) == {
         "command": "scan", "paths": ["/a", "b"], "json": True, "all": True, "exclude": ["*.iso", "/x/*"],
         "one_file_system": True, "max_size": 100 << 20, "idle": True, "rate": 2.5e6, "no_progress": True,
+        "patience": 7200.0,
         "svm": "tcp:h:1", "state": Path("/s"), "config": Path("/c"),
     }  # fmt: skip
 
@@ -68,6 +69,22 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     """With the forms that are."""
     with pytest.raises(argparse.ArgumentTypeError, match="is no size: write bytes"):
         size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("5s", 5), ("15m", 900), ("2H", 7200), ("1d", 86_400), ("30d", 2_592_000)],
+)
+def test_times_have_units(text: str, seconds: float) -> None:
+    """Seconds where none is said."""
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5h", "2w", "31d", "9" * 30])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Also one of which nobody would see the end."""
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time: write seconds"):
+        duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "fast"])

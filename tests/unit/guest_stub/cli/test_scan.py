@@ -1,9 +1,11 @@
 """Tests of `guest-stub scan` as a process: what people and programs see of it."""
 
+import asyncio
 import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,72 @@ async def test_decisions_that_are_set_aside_are_said(
     told = await guest_stub("scan", tree, *common(server, tmp_path))
     assert told.code == 0
     assert "set aside" in told.err
+
+
+@asynccontextmanager
+async def busy(tmp_path: Path) -> AsyncIterator[GuestSideServer]:
+    """An SVM that gives no slot by itself."""
+    async with serving(tmp_path / "svm.sock", Behaviour(grants=False)) as server:
+        yield server
+
+
+async def test_a_scan_says_how_it_stands(server: GuestSideServer, tree: Path, tmp_path: Path) -> None:
+    """It asks for a slot, runs, and tells how it ended, under a name that it has drawn."""
+    for _ in range(2):
+        await guest_stub("scan", tree, *common(server, tmp_path))
+    await until(lambda: server.states() == ["WAITING", "RUNNING", "DONE"] * 2)
+    assert (server.scans[-1].files, server.scans[-1].unanswered) == (10, 0)
+    assert len({each.scan for each in server.scans}) == 2
+
+
+async def test_without_a_slot_it_waits_and_says_so(tree: Path, tmp_path: Path) -> None:
+    """Until it has one; on a terminal in place of the progress line."""
+    async with busy(tmp_path) as server:
+        process = await start("scan", "--json", tree, *common(server, tmp_path))
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"guest-stub: waiting for a slot: the host is busy\n"
+        assert server.check_requests == []
+        await server.grant(server.scans[-1].scan)
+        told = await ended(process)
+        assert (told.code, told.err, told.summary["files"]) == (0, "", 10)
+        drawn = asyncio.get_running_loop().create_task(on_terminal("scan", tree, *common(server, tmp_path)))
+        await until(lambda: server.states()[-1:] == ["WAITING"])
+        await asyncio.wait([drawn], timeout=3)  # as long as a person sees nothing of it, and more
+        await server.grant(server.scans[-1].scan)
+        assert "\r\x1b[Kwaiting for a slot: the host is busy" in (await drawn).err
+
+
+async def test_patience_ends(tree: Path, tmp_path: Path) -> None:
+    """A scan that was given no slot is not complete, and says what to do."""
+    async with busy(tmp_path) as server:
+        told = await guest_stub("scan", "--json", tree, *common(server, tmp_path), "--patience", "1s")
+        assert told.code == 2
+        assert "no slot for a scan within 1 s, since the host is busy" in told.summary["incomplete"]
+        await until(lambda: server.states() == ["WAITING", "INCOMPLETE"])
+        assert "--patience" in server.scans[-1].text
+
+
+async def test_a_scan_that_waits_can_be_ended(tree: Path, tmp_path: Path) -> None:
+    """By Ctrl-C; the SVM hears that it was called off."""
+    async with busy(tmp_path) as server:
+        process = await start("scan", "--json", tree, *common(server, tmp_path))
+        await until(lambda: server.states() == ["WAITING"])
+        await asyncio.sleep(0)
+        process.send_signal(signal.SIGINT)
+        told = await ended(process)
+        assert (told.code, told.summary["incomplete"]) == (2, "ended by SIGINT")
+        await until(lambda: server.states() == ["WAITING", "CANCELLED"])
+
+
+async def test_an_svm_that_comes_back_is_asked_for_a_slot(tmp_path: Path, tree: Path) -> None:
+    """Until it gives one the scan pauses."""
+    async with serving(tmp_path / "svm.sock", Behaviour(on_check=lambda _: [])) as server:
+        process = await start("scan", "--json", tree, *common(server, tmp_path))
+        await until(lambda: bool(server.check_requests))
+    async with busy(tmp_path) as server:
+        await until(lambda: server.states() == ["WAITING"])
+        assert server.check_requests == []
+        await server.grant(server.scans[-1].scan)
+        told = await ended(process)
+        assert (told.code, told.summary["outcomes"]) == (0, {"not detected": 10})
+        await until(lambda: server.states() == ["WAITING", "RUNNING", "DONE"])

@@ -101,7 +101,7 @@ async def test_a_detected_file_is_quarantined(bench: Bench, file: Path) -> None:
     assert not there(file)
     assert bench.quarantine.entry(done.entry).judged.threat == "Eicar"
     assert acting.counts["acted_on"] == 1
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # earlier tests may still close some
 
 
 async def test_a_detected_file_is_deleted_where_that_is_wanted(bench: Bench, file: Path) -> None:
