@@ -11,12 +11,18 @@
 - `ksn_answers`    how long a guest waits where KSN is healthy, slow, hanging, dead; against KSN off
 - `private_ksn`    the service by itself: import, and answers against a bare handler
 - `on_access`      opening files under `guest-stub run`, against opening them unwatched
+- `idle`           CPU and memory of `guest-stub run`: when nothing happens, and after 100,000 opens
+- `building`       a C project is built under `guest-stub run`, against building it unwatched
+- `clamonacc`      the same opens and build, against clamonacc in its place
 - `usr`            the tree that two of them share
 """
 
 from tests.benchmarks.harness import Row
 from tests.benchmarks.rows import (
+    building,
+    clamonacc,
     cold_scan,
+    idle,
     known_digests,
     ksn_answers,
     ksn_lookups,
@@ -47,4 +53,8 @@ ROWS = (
     Row("ksn-answer-p99-dead", ksn_answers.dead),
     Row("private-ksn", private_ksn.run),
     Row("on-access", on_access.run),
+    Row("on-access-idle", idle.run),
+    Row("build-block-exec", building.block_exec),
+    Row("build-block-open", building.block_open),
+    Row("clamonacc", clamonacc.run),
 )
