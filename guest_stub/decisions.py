@@ -23,7 +23,7 @@ FILE_NAME = "decisions.lmdb"
 ASIDE_NAME = "decisions.lmdb.set-aside"  # one only: the next one replaces it
 BYTES_PER_ENTRY = 256  # of the map; measured 170 to 190, so that entries run out before the map does
 MAX_WALKS = 256  # remembered totals of earlier walks
-_TOUCHED_BEFORE_RELEASE = 4096  # records, each of which may map the 64 KiB around it
+_TOUCHED_BEFORE_RELEASE = 1024  # records, each of which may map the 64 KiB around it
 
 DAMAGE = (
     lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,

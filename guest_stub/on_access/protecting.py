@@ -41,6 +41,7 @@ from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.undoing import Undoing
+from guest_stub.pages import trim
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose
@@ -140,6 +141,7 @@ class Protection:
         self._say_unwatched()
         self.acting.begin()
         self._have_done(self._retry())
+        trim()
         ready()
         return await self.failed
 
@@ -155,9 +157,13 @@ class Protection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _retry(self) -> None:
-        """Look now and then at what nobody could say while an SVM was there, but had no room, say."""
+        """Look now and then at what nobody could say while an SVM was there, but had no room, say.
+
+        And give back the memory that was freed meanwhile.
+        """
         while True:
             await asyncio.sleep(RETRY_SECONDS)
+            trim()
             if self._line.current is not None:
                 self.replaying.begin()
 

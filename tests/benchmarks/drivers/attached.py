@@ -3,10 +3,12 @@
 It imports what the program `guest-stub` imports. Settings: target. Ends when its input ends.
 """
 
+import guest_stub.__main__  # noqa: F401 - what a stub has in memory besides its link
+
+# isort: split
 import asyncio
 import sys
 
-import guest_stub.__main__  # noqa: F401 - what a stub has in memory besides its link
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.values import HelloLabels
 from tests.benchmarks.drivers import reply, settings
