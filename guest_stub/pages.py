@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
@@ -22,6 +23,13 @@ def release(path: Path, maps: Path = Path("/proc/self/maps")) -> int:
             start, end = (int(number, 16) for number in line.split(b" ", 1)[0].split(b"-"))
             count += _libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0
     return count
+
+
+def share_one_arena() -> None:
+    """Have threads that begin from now on share what was freed, instead of each keeping some of its own."""
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
 
 
 def trim() -> None:

@@ -19,6 +19,7 @@ from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.protecting import Protection
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.pages import share_one_arena
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
@@ -35,6 +36,7 @@ async def run(options: Namespace, setup: Setup) -> int:
     settings = settings_of(options, setup)
     check_mounted(options.watch)
     raise_open_files()
+    share_one_arena()
     service = Service(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

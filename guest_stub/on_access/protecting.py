@@ -37,6 +37,7 @@ from guest_stub.on_access.memory import Memory
 from guest_stub.on_access.passing import Passing
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.reader import Reader
+from guest_stub.on_access.recent import Recent
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.settings import AccessSettings
@@ -86,7 +87,8 @@ class Protection:
         self.memory = Memory(
             (decisions, self.keeper), lambda: line.generation, self._reliable, self._policy.stale_grace
         )
-        judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
+        self._recent = Recent(lambda: line.generation, self.memory.doubts)
+        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter)
         self.catching_up = CatchingUp(self._roots, journal.note, self.replaying.begin)
@@ -201,6 +203,7 @@ class Protection:
     def revoked(self, digests: list[bytes]) -> None:
         """See LinkListener: these are asked about again, from now on, and what was done is undone."""
         self.memory.doubt(digests)
+        self._recent.forget(digests)
         self._watch_all_again()
         self._have_done(self._forgotten(digests))
         if self._undoes:

@@ -14,7 +14,7 @@ from tests.benchmarks.guarded import TOOLS, Contents, Guarded, Machine, Unguarde
 from tests.benchmarks.harness import Bench, Figure, Rounds, Target
 from tests.benchmarks.svm import Svm
 
-ROUNDS, CHANGED_ROUNDS = 7, 3
+ROUNDS, CHANGED_ROUNDS = 5, 3
 
 
 def block_exec(bench: Bench) -> list[Figure]:

@@ -64,6 +64,33 @@ print(before - resident())
 """
 
 
+_SHARED = """
+import ctypes, re, threading
+from guest_stub.pages import share_one_arena
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+share_one_arena()
+def use(addresses):
+    addresses.append(libc.malloc(100))
+threads, addresses = [], []
+for _ in range(4):
+    threads.append(threading.Thread(target=use, args=(addresses,)))
+    threads[-1].start()
+    threads[-1].join()
+with open("/proc/self/maps") as maps:
+    first, end = re.search(r"^(\\w+)-(\\w+) .*\\[heap\\]$", maps.read(), re.M).groups()
+print(all(int(first, 16) <= address < int(end, 16) for address in addresses))
+"""
+
+
+def test_threads_share_what_was_freed() -> None:
+    """They take memory from the process's own heap: no thread begins one for itself."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _SHARED], cwd=ROOT, env=environment(), capture_output=True, check=True
+    )
+    assert ended.stdout == b"True\n"
+
+
 def test_what_was_freed_counts_no_more() -> None:
     """Of a hundred megabytes that the C library kept nearly all are gone."""
     ended = subprocess.run(
