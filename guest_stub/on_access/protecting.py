@@ -187,6 +187,7 @@ class Protection:
 
     def _linked(self) -> None:
         log.info("the SVM answers")
+        self._recent.clear()
         self.replaying.begin()
         if self._undoes:
             self.undoing.linked()

@@ -54,3 +54,7 @@ class Recent:
         """What was said of these counts no more."""
         for sha256 in digests:
             self._kept.pop(sha256, None)
+
+    def clear(self) -> None:
+        """Nothing counts any more: the SVM may have said otherwise where it was not heard."""
+        self._kept.clear()

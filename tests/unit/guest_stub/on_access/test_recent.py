@@ -70,6 +70,13 @@ def test_what_is_revoked_counts_no_more(world: World) -> None:
     assert world.recent.recall(SHA256) is None
 
 
+def test_nothing_is_left_when_the_svm_was_away(world: World) -> None:
+    """It may have revoked what it said."""
+    world.recent.keep(SHA256, ANSWER)
+    world.recent.clear()
+    assert world.recent.recall(SHA256) is None
+
+
 def test_there_is_a_limit(world: World) -> None:
     """What was kept first goes first; what was kept again does not count as old."""
     digests = [number.to_bytes(32) for number in range(MOST + 1)]
