@@ -43,7 +43,8 @@ Beside the way:
 - `decision`, `outcome`, `ends`   the words: a file's identity, how a question ends, how an entry ends
 - `found`, `version`              a file that a walk met; which stub this is
 - `room`, `manners`, `limits`     bounds: files on their way; priority and rate; open files
-- `pages`                         memory of mapped files, given back
+- `pages`                         memory of mapped files, and what was freed, given back
+- `lean`                          what is not loaded, since the stub never uses it
 - `tally`, `report`, `progress`, `console`   counts, lines for people or JSON, the progress line, and where
 - `expecting`         how many files a walk will meet
 """

@@ -1,5 +1,8 @@
 """`guest-stub`, or `python -m guest_stub`: runs a command, turns what went wrong into one line and a code."""
 
+import guest_stub.lean  # noqa: F401 - before what would load what it leaves out
+
+# isort: split
 import asyncio
 import gc
 import os

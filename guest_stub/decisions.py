@@ -28,7 +28,7 @@ MOST_LOOSE = 32_768  # files that were seen loosely, in each of two tables
 _TURN = b"\0"  # no file's key: which of the two was begun last
 MAX_WALKS = 256  # remembered totals of earlier walks
 _PART = 2048  # entries that are read in one go where all are
-_TOUCHED_BEFORE_RELEASE = 4096  # records, each of which may map the 64 KiB around it
+_TOUCHED_BEFORE_RELEASE = 1024  # records, each of which may map the 64 KiB around it
 
 DAMAGE = (
     lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError,

@@ -1,4 +1,4 @@
-"""Memory that a mapped file takes, given back without opening the file again.
+"""Memory given back: that of a mapped file, without opening the file again, and what was freed.
 
 What is read through a mapping counts as this process's memory until it is unmapped. madvise(2) lets go of the
 pages of a shared mapping; whoever reads it again finds the file as it is.
@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
@@ -22,3 +23,17 @@ def release(path: Path, maps: Path = Path("/proc/self/maps")) -> int:
             start, end = (int(number, 16) for number in line.split(b" ", 1)[0].split(b"-"))
             count += _libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0
     return count
+
+
+def share_one_arena() -> None:
+    """Have threads that begin from now on share what was freed, instead of each keeping some of its own."""
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
+
+
+def trim() -> None:
+    """Give back what was freed and the C library keeps; of no effect with one that has no malloc_trim(3)."""
+    malloc_trim = getattr(_libc, "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

@@ -25,6 +25,7 @@ from guest_stub.ordered.orders import Orders
 from guest_stub.ordered.place import Place
 from guest_stub.ordered.running import Tools
 from guest_stub.outbox import Outbox
+from guest_stub.pages import share_one_arena
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
@@ -41,6 +42,7 @@ async def run(options: Namespace, setup: Setup) -> int:
     settings = settings_of(options, setup)
     check_mounted(options.watch)
     raise_open_files()
+    share_one_arena()
     service = Service(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from guest_stub.decision import FileId
 from guest_stub.hashing import HashLimits, HashResult, hash_open
+from guest_stub.on_access.recent import Recent
 from guest_stub.outcome import OPEN, Outcome
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.question import Question
@@ -84,8 +85,11 @@ class _Asked(NamedTuple):
 class Judge:
     """Serves one event loop. hashing: the threads that read."""
 
-    def __init__(self, links: Links, hashing: Executor, purpose: Purpose) -> None:
-        """purpose: why it is asked."""
+    def __init__(
+        self, links: Links, hashing: Executor, purpose: Purpose, recent: Recent | None = None
+    ) -> None:
+        """purpose: why it is asked. recent: what need not be asked again; None has all asked."""
+        self._recent = recent
         self._links = links
         self._hashing = hashing
         self._purpose = purpose
@@ -127,8 +131,12 @@ class Judge:
             file, sha256 = hashed.file or file, hashed.sha256
             if hashed.problem is not None:
                 return Judged(LinkAnswer(hashed.problem, reason=hashed.reason), b"", file)
-        content = FileContent(file.size, b"", held.dup)
-        return Judged(await self._ask(sha256, content, seconds), sha256, file)
+        answer = None if self._recent is None else self._recent.recall(sha256)
+        if answer is None:
+            answer = await self._ask(sha256, FileContent(file.size, b"", held.dup), seconds)
+            if self._recent is not None:
+                self._recent.keep(sha256, answer)
+        return Judged(answer, sha256, file)
 
     async def _ask(self, sha256: bytes, content: FileContent, seconds: float) -> LinkAnswer:
         loop = asyncio.get_running_loop()

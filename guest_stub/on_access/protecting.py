@@ -37,6 +37,7 @@ from guest_stub.on_access.memory import Memory
 from guest_stub.on_access.passing import Passing
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.reader import Reader
+from guest_stub.on_access.recent import Recent
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.searching import Places, Searching
@@ -44,6 +45,7 @@ from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.telling import Telling
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
+from guest_stub.pages import trim
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
@@ -91,7 +93,8 @@ class Protection:
         self.memory = Memory(
             (decisions, self.keeper), lambda: line.generation, self._reliable, self._policy.stale_grace
         )
-        judge = Judge(line, self._hashing, Purpose.ON_ACCESS)
+        self._recent = Recent(lambda: line.generation, self.memory.doubts)
+        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
@@ -156,6 +159,7 @@ class Protection:
         self.acting.begin()
         self._have_done(self._retry())
         self.telling.begin(f"version {VERSION}: {self._policy.mode}, action {self._policy.action}")
+        trim()
         ready()
         return await self.failed
 
@@ -175,9 +179,13 @@ class Protection:
         await self.telling.close("told to stop" if told_to_stop else self.failed.result())
 
     async def _retry(self) -> None:
-        """Look now and then at what nobody could say while an SVM was there, but had no room, say."""
+        """Look now and then at what nobody could say while an SVM was there, but had no room, say.
+
+        And give back the memory that was freed meanwhile.
+        """
         while True:
             await asyncio.sleep(RETRY_SECONDS)
+            trim()
             if self._line.current is not None:
                 self.replaying.begin()
                 self.searching.begin()
@@ -204,6 +212,7 @@ class Protection:
     def _linked(self) -> None:
         log.info("the SVM answers")
         self.telling.linked()
+        self._recent.clear()
         self.replaying.begin()
         self.searching.begin()
         if self._undoes:
@@ -221,6 +230,7 @@ class Protection:
     def revoked(self, digests: list[bytes]) -> None:
         """See LinkListener: these are asked about again, from now on, and what was done is undone."""
         self.memory.doubt(digests)
+        self._recent.forget(digests)
         self._watch_all_again()
         self._have_done(self._forgotten(digests))
         if self._undoes:

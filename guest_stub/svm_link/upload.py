@@ -23,7 +23,7 @@ from guest_stub.svm_link.values import LinkAnswer, LinkPolicy
 WRITE_SECONDS = 60.0  # an SVM that takes no byte for so long is not waited for any more
 _MAX_FILES = 512  # in one message: with names of 255 bytes their headers take less than 180 KiB
 _MAX_SENDS = 3  # of one upload, on streams that break
-_MANY_SENT = 1024
+_MANY_SENT = 64  # uploads that are remembered, with all that they hold, before the answered are sorted out
 
 Call = aio.StreamUnaryCall[bytes, ScanReply]  # takes messages that are serialized
 

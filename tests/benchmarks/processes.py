@@ -280,6 +280,12 @@ def status_mib(pid: int, field: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":")), 0.0)
 
 
+def thread_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process's living threads: not in ticks, as /proc/PID/stat has them."""
+    running = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[0]) for path in running) / 1e9
+
+
 def resident_without(pid: int, left_out: str) -> float:
     """Return MiB that are resident in all mappings of a process but those of files named *left_out."""
     total, counted = 0, True

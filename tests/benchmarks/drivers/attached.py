@@ -3,11 +3,13 @@
 It imports what `guest-stub run` imports. Settings: target. Ends when its input ends.
 """
 
+import guest_stub.__main__
+
+# isort: split
 import asyncio
 import sys
 
-import guest_stub.__main__
-import guest_stub.cli.run  # noqa: F401 - what a stub has in memory besides its link
+import guest_stub.cli.run  # noqa: F401
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.values import HelloLabels
 from tests.benchmarks.drivers import reply, settings

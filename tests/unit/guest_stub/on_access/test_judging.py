@@ -16,6 +16,7 @@ from lightagent.v1 import verdict_pb2
 from guest_stub.decision import FileId
 from guest_stub.hashing import HashLimits, HashResult
 from guest_stub.on_access.judging import MAX_BATCH, MAX_LOOKS, HeldFile, Judge, Judged
+from guest_stub.on_access.recent import Recent
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.values import Purpose
 from tests.support.descriptors import open_descriptors
@@ -76,6 +77,26 @@ async def judged(judge: Judge, path: Path, sha256: bytes = b"", seconds: float =
     """What becomes of a file as it is."""
     with held(path) as holding:
         return await judge.judge(holding, identity(path), sha256, seconds)
+
+
+async def test_a_content_that_was_asked_about_just_now_is_not_asked_about_again(
+    server: GuestSideServer, links: Links, threads: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    """Another file that has it is hashed, and gets what the SVM said; one that differs is asked about."""
+    link = links.current
+    assert link is not None
+    judge = Judge(
+        links, threads, Purpose.ON_ACCESS, Recent(lambda: link.generation, lambda sha256: sha256 == b"")
+    )
+    for name, content in (("first", b"same"), ("second", b"same"), ("third", b"else")):
+        (tmp_path / name).write_bytes(content)
+        what = await judged(judge, tmp_path / name)
+        assert (what.answer.outcome, what.sha256) == (Outcome.NOT_DETECTED, hashlib.sha256(content).digest())
+        assert what.file == identity(tmp_path / name)
+    assert [list(request.sha256) for request in server.check_requests] == [
+        [hashlib.sha256(b"same").digest()],
+        [hashlib.sha256(b"else").digest()],
+    ]
 
 
 async def test_an_unknown_file_is_hashed_and_sent(server: GuestSideServer, judge: Judge, file: Path) -> None:

@@ -31,7 +31,7 @@ from guest_stub.remediation.bounds import Bounds
 from guest_stub.remediation.quarantine import Quarantine, QuarantineSettings
 from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
-from guest_stub.svm_link.values import EventKind
+from guest_stub.svm_link.values import EventKind, LinkAnswer
 from tests.support.descriptors import open_descriptors
 from tests.support.held_files import LABELS, until
 from tests.support.on_access_apart import opened, run_apart, watching
@@ -225,10 +225,26 @@ async def test_what_is_revoked_counts_no_more_until_it_is_forgotten(tmp_path: Pa
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
     await machine.start()
     protection = machine.protection
+    machine.line.generation = 8
+    protection._recent.keep(DIGEST, LinkAnswer(Outcome.NOT_DETECTED, 8, 100.0))
+    assert protection._recent.recall(DIGEST) is not None
     protection.keeper.revoked([DIGEST])
     protection.revoked([DIGEST])
     assert protection.memory.doubts(DIGEST)
     await until(lambda: not protection.memory.doubts(DIGEST))
+    assert protection._recent.recall(DIGEST) is None
+    await machine.stop()
+
+
+async def test_what_was_said_before_an_svm_was_away_is_asked_about_again(tmp_path: Path) -> None:
+    """Nobody told of what it revoked meanwhile."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    machine.line.generation = 8
+    machine.protection._recent.keep(DIGEST, LinkAnswer(Outcome.NOT_DETECTED, 8, 100.0))
+    for heard in machine.line.on_link:
+        heard()
+    assert machine.protection._recent.recall(DIGEST) is None
     await machine.stop()
 
 

@@ -1,7 +1,9 @@
 """Tests of sending content, against a server that can misbehave."""
 
 import asyncio
+import gc
 import os
+import weakref
 from pathlib import Path
 
 import grpc
@@ -10,6 +12,7 @@ from lightagent.v1 import guest_pb2
 
 from guest_stub.outcome import Outcome
 from guest_stub.reading import open_quietly
+from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.upload import WRITE_SECONDS
 from guest_stub.svm_link.values import FileContent, LinkAnswer
 from tests.support.guest_side_server import VALID_FOR, Behaviour
@@ -46,6 +49,21 @@ async def test_small_files_are_packed(tmp_path: Path) -> None:
         assert len(server.scan_messages) <= sum(files.sizes) // (64 << 10) + 5
         assert max(server.scan_messages) <= 64 << 10
         assert server.scan_streams == 1
+
+
+async def test_answered_uploads_are_not_remembered(tmp_path: Path) -> None:
+    """A guest that sends many contents in its life keeps memory for the last of them alone."""
+    async with attached(tmp_path) as (link, _):
+        asked: list[weakref.ref[Question]] = []
+        for number in range(400):
+            place = tmp_path / str(number)
+            place.mkdir()
+            question = await link.check(HeldFiles(place, [b"%d" % number]).batch())
+            assert await ends(question) == {0: NOT_DETECTED}
+            asked.append(weakref.ref(question))
+            del question
+        gc.collect()
+        assert sum(each() is not None for each in asked) < 100
 
 
 async def test_a_large_file_does_not_hold_up_small_ones(tmp_path: Path) -> None:
