@@ -191,6 +191,24 @@ async def test_nothing_is_charged_while_the_disk_takes_nothing(
         assert (store.last, log.refused) == (1, 0)
 
 
+async def test_between_two_tries_guests_that_go_leave_nothing_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch goes with its guest, and not when the disk is tried again."""
+    monkeypatch.setattr(event_log, "_AGAIN_SECONDS", 3600.0)
+    async with running(tmp_path) as (log, store):
+        store.full = True
+        log.note(event())
+        await until(lambda: log.problem != "", "the disk was tried")
+        for number in range(1, 4 * event_log.MAX_BATCHES):
+            keeping = asyncio.get_running_loop().create_task(log.keep("ip-1", JOURNAL, [said(number)]))
+            await asyncio.sleep(0)
+            assert log.figures()["events_waiting"] == 2
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            assert log.figures()["events_waiting"] == 1
+
+
 async def test_guests_that_go_leave_nothing_in_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
