@@ -4,12 +4,14 @@ import os
 import sys
 import time
 
-from appliance.cli.console import Console
+from appliance.cli.console import Console, print_what_there_is
 from appliance.cli.program import run
 
 
 def main() -> int:
     """Run `svm` with this process's arguments, environment and streams; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        print_what_there_is(stream)
     code = run(sys.argv[1:], Console(os.environ, sys.stdout, sys.stderr, time.time))
     try:
         sys.stdout.flush()

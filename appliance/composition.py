@@ -150,7 +150,7 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     exposure = assemble_exposure(settings)
     stack.push_async_callback(exposure.close)
     if events.store.notice:
-        log.warning("events set aside", notice=events.store.notice)
+        log.warning("events begin anew", notice=events.store.notice)
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
     witness = assemble_witness(settings, events, exposure)

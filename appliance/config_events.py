@@ -10,7 +10,7 @@ from appliance.config_forms import Range
 class EventSettings:
     """What happened, how long that is kept, and what is an outbreak.
 
-    guest_daily_mib: of one guest, in 24 hours.
+    guest_daily_mib: of one guest, in 24 hours: of its words, and of what is found in it.
     """
 
     max_mib: Annotated[int, Range(1, 65536)] = 256

@@ -1,9 +1,9 @@
 """Puts together what is remembered of guests: the events, who fills them, and which guests hold a digest."""
 
 import time
+from dataclasses import replace
 
 from appliance.config import Settings
-from appliance.events.budget import BudgetTerms
 from appliance.events.log import EventLog, LogTerms
 from appliance.events.outbreak import OutbreakTerms
 from appliance.state.events import EventStore, EventTerms
@@ -12,6 +12,7 @@ from appliance.verdicts.exposure_store import ExposureStore, ExposureTerms
 from appliance.witness import Witness
 
 _DAY = 86400.0
+_COMINGS_PART = 8  # of what a guest may fill beside that: coming and going says little
 
 
 def assemble_events(settings: Settings) -> EventLog:
@@ -19,8 +20,14 @@ def assemble_events(settings: Settings) -> EventLog:
     events = settings.events
     terms = EventTerms(events.max_mib << 20, events.keep_days * _DAY)
     store = EventStore.open(settings.server.state_dir, terms, time.time())
-    budget = BudgetTerms(day_bytes=events.guest_daily_mib << 20)
-    return EventLog(store, LogTerms(budget=budget), time.time, time.monotonic)
+    day_bytes = events.guest_daily_mib << 20
+    usual = LogTerms()
+    budgets = LogTerms(
+        said=replace(usual.said, day_bytes=day_bytes),
+        comings=replace(usual.comings, day_bytes=day_bytes // _COMINGS_PART),
+        found=replace(usual.found, day_bytes=day_bytes),
+    )
+    return EventLog(store, budgets, time.time, time.monotonic)
 
 
 def assemble_exposure(settings: Settings) -> Exposure:

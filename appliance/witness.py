@@ -23,7 +23,6 @@ MOST_REVOKED = 4096  # revocations for which it is looked up who holds the diges
 NAMED_SECONDS = (
     1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
 )
-MOST_RESTORED = 16_384  # revocations that a restart takes over
 
 _Revoked = tuple[bytes, str, int, float]  # digest, why, scope, and until when the guests are looked up
 
@@ -54,9 +53,7 @@ class Witness:
         sessions.on_detach.append(self._detached)
         protection.on_told.append(self._told)
         protection.on_changed.append(self._changed)
-        scanner.on_generation.append(
-            lambda generation: self._note(EventKind.GENERATION, text=f"{generation:016x} is in use")
-        )
+        scanner.on_generation.append(self._generation)
 
     async def run(self) -> None:
         """Note revocations with the guests that hold the digest, until cancelled."""
@@ -74,8 +71,7 @@ class Witness:
 
     async def restore(self, protection: Protection, seconds: float) -> None:
         """Have guests that were away told of what was revoked within so many seconds, before a start too."""
-        since, kind = self.log.now() - seconds, EventKind.REVOCATION
-        for event in await asyncio.to_thread(self.log.store.newest, kind, since, MOST_RESTORED):
+        for event in await asyncio.to_thread(self.log.store.revoked, self.log.now() - seconds):
             protection.restore_change(event.scope, event.sha256)
 
     def started(self, version: str) -> None:
@@ -139,6 +135,9 @@ class Witness:
         text = f"{order.state}: {told_counts(order.counts)}{'; ' if order.text else ''}{order.text}"
         self._note(EventKind.SCAN_END, guest=order.guest, text=text)
 
+    def _generation(self, generation: int) -> None:
+        self._note(EventKind.GENERATION, text=f"{generation:016x} is in use")
+
     def _detached(self, session: Session) -> None:
         self.exposure.detached(session.guest.id)
         self._note(EventKind.DETACH, guest=session.guest.id)
@@ -151,12 +150,13 @@ class Witness:
 
     def _told(self, guest: Guest, digest: bytes, verdict: Verdict) -> None:
         """A guest is told of a detection: an event where it is news."""
-        if not self._detections.answered(guest.id, digest, verdict.threat):
+        if not self._detections.is_news(guest.id, digest):
             return
         where = f", inside {verdict.member}" if verdict.member else ""
         text = f"{verdict.disposition.name.lower()}, by {verdict.engine or verdict.source.name}{where}"
-        self._note(EventKind.DETECTION, digest, verdict.threat, guest.id, text)
-        self._count(verdict.threat, guest.id)
+        if self._note(EventKind.DETECTION, digest, verdict.threat, guest.id, text):
+            self._detections.noted(guest.id, digest, verdict.threat)
+            self._count(verdict.threat, guest.id)
 
     def _kept(self, _number: int, event: Event) -> None:
         """A guest says it met one more file with a threat that this SVM has named."""
@@ -208,8 +208,8 @@ class Witness:
         guest: str = "",
         text: str = "",
         actor: str = "",
-    ) -> None:
-        self.log.note(Event(self.log.now(), kind, guest, digest, threat, _cut(text), actor))
+    ) -> bool:
+        return self.log.note(Event(self.log.now(), kind, guest, digest, threat, _cut(text), actor))
 
 
 def _cut(text: str) -> str:

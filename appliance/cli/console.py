@@ -78,6 +78,12 @@ class Console:
         return AdminClient(admin_socket(args.socket, args.config, self.environ))
 
 
+def print_what_there_is(stream: TextIO | None) -> None:
+    """Have letters that the stream's encoding lacks printed as escapes: a guest's word ends no command."""
+    if isinstance(stream, io.TextIOWrapper):  # None where it was closed
+        stream.reconfigure(errors="backslashreplace")
+
+
 def add_socket_arguments(parser: argparse.ArgumentParser) -> None:
     """Enter the arguments that say which SVM is asked."""
     group = parser.add_argument_group("which SVM")

@@ -21,20 +21,21 @@ from appliance.cli.times import iso, parse_past, shown
 from appliance.domain.event import EventKind
 from appliance.rpc.events_admin import MAX_EVENTS
 
+_KINDS = [kind.value for kind in EventKind]  # the words themselves: a complaint lists them
 FOLLOWED = 10  # events that --follow begins with
 
 _DESCRIPTION = """\
 Shows what happened on this host, the newest last: guests that came and went, detections, outbreaks,
 what administrators changed or ordered, new signatures, and what guests say they did.
 
-A line is: when, what kind, which guest, what. A path, a process and an action are the guest's own
-words, and so are the kinds action, fallback, overflow, stub-start, stub-stop and note. In
-`detection` they stand beside what the SVM itself found."""
+A line is: when, what kind, which guest, what. All that follows "guest says:" is the guest's word
+alone, threat and digest too: a detection without it is the SVM's own. With --json, such an event
+has "said"."""
 
 _EPILOG = f"""\
 kinds:
-  {", ".join(list(EventKind)[:11])},
-  {", ".join(list(EventKind)[11:])}
+  {", ".join(_KINDS[:11])},
+  {", ".join(_KINDS[11:])}
 
 With --json it prints one list; with --follow --json one object a line, as they come.
 
@@ -55,7 +56,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--follow", action="store_true", help="go on with those that come, until Ctrl-C")
     parser.add_argument("--since", metavar="WHEN", help="90m, 12h, 30d, 2w ago, or an ISO time")
     parser.add_argument(
-        "--kind", metavar="K", action="append", choices=list(EventKind), help="only of this kind; repeatable"
+        "--kind", metavar="K", action="append", choices=_KINDS, help="only of this kind; repeatable"
     )
     parser.add_argument("--guest", metavar="G", default="", help="only of this guest")
     parser.add_argument(
@@ -106,6 +107,8 @@ def _as_text(event: events_pb2.Event) -> str:
         f"by {event.author}" if event.author else "",
     )
     what = "; ".join(filter(None, told))
+    if event.HasField("said"):
+        what = f"guest says: {what}"
     line = f"{shown(event.at.seconds)}  {event.kind:<10}  {event.guest or '-'}  {what}"
     return plain(line).rstrip()
 

@@ -97,6 +97,7 @@ FIGURES = {
     "events_attach": Figure("counter", "Events kept of guests that attached"),
     "events_detach": Figure("counter", "Events kept of guests that went"),
     "events_detection": Figure("counter", "Events kept of detections, by the SVM's own word or a guest's"),
+    "events_detection_said": Figure("counter", "Those of them that are a guest's word alone"),
     "events_outbreak": Figure("counter", "Events kept of outbreaks"),
     "events_override": Figure("counter", "Events kept of overrides that were set, cleared or ended"),
     "events_policy": Figure("counter", "Events kept of policies that changed"),

@@ -1,5 +1,6 @@
 """How much of the events one guest may fill: what is over that is not kept, and this is said once."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ _MINUTE, _DAY = 60.0, 86400.0
 
 @dataclass(frozen=True, slots=True)
 class BudgetTerms:
-    """Of one guest; on a unix socket, of one user. per_minute: events that the SVM makes of what it does."""
+    """Of one guest; on a unix socket, of one user. what: the subject of the sentence of a refusal."""
 
-    per_minute: int = 600
+    what: str = "what it says"
     day_bytes: int = 16 << 20
+    per_minute: float = math.inf
 
 
 @dataclass(slots=True)
@@ -33,21 +35,36 @@ class Budgets:
         self._clock = clock
         self._spent: OrderedDict[str, _Spent] = OrderedDict()
 
-    def refusal(self, owner: str, size: int, events: int) -> tuple[str, bool]:
-        """Take room for events: "" where it is granted, else why not, and whether that is the first time.
+    def left(self, owner: str) -> int:
+        """How many bytes an owner may still have kept in its day."""
+        return max(0, self._terms.day_bytes - self._of(owner).size)
 
-        size: in bytes. events: how many, that the SVM made; 0 for a guest's own, whose pace has its bound.
+    def refusal(self, owner: str, size: int) -> tuple[str, bool]:
+        """Take room for an event: "" where it is granted, else why not, and whether that is the first time.
+
+        size: in bytes.
         """
-        spent = self._of(owner)
-        if spent.size + size > self._terms.day_bytes:
-            first, spent.size = spent.size <= self._terms.day_bytes, self._terms.day_bytes + 1
-            return "events.guest_daily_mib is spent: its further events of this day are not kept", first
-        if events and spent.events + events > self._terms.per_minute:
-            first, spent.events = spent.events <= self._terms.per_minute, self._terms.per_minute + 1
-            return "it causes too many events: those of the rest of this minute are not kept", first
-        spent.events += events
+        spent, terms = self._of(owner), self._terms
+        if spent.size + size > terms.day_bytes:
+            return self.exceeded(owner)
+        if spent.events + 1 > terms.per_minute:
+            first, spent.events = spent.events <= terms.per_minute, int(terms.per_minute) + 1
+            why = f"{terms.what} makes over {terms.per_minute:g} events a minute: the rest of it is not kept"
+            return why, first
+        spent.events += 1
         spent.size += size
         return "", False
+
+    def spend(self, owner: str, size: int) -> None:
+        """Note what was kept of what was `left`."""
+        self._of(owner).size += size
+
+    def exceeded(self, owner: str) -> tuple[str, bool]:
+        """End an owner's day: there was more than was left. Returns as refusal does."""
+        spent, most = self._of(owner), self._terms.day_bytes
+        first, spent.size = spent.size <= most, most + 1
+        part = f"{self._terms.what} has filled its part of events.guest_daily_mib"
+        return f"{part}: the rest of this day is not kept", first
 
     def _of(self, owner: str) -> _Spent:
         now = self._clock()

@@ -24,17 +24,18 @@ class Detections:
         self._clock = clock
         self._found: OrderedDict[tuple[str, bytes], _Found] = OrderedDict()
 
-    def answered(self, guest_id: str, digest: bytes, threat: str) -> bool:
-        """Note that a guest was told of a threat; whether that is news."""
-        key, now = (guest_id, digest), self._clock()
-        found = self._found.get(key)
-        if found is not None and now - found.at < _SECONDS:
-            return False
+    def is_news(self, guest_id: str, digest: bytes) -> bool:
+        """Whether it is news that a guest is told of a threat."""
+        found = self._found.get((guest_id, digest))
+        return found is None or self._clock() - found.at >= _SECONDS
+
+    def noted(self, guest_id: str, digest: bytes, threat: str) -> None:
+        """Remember that this was told, and will be kept: what is not kept is news when it is told again."""
+        key = (guest_id, digest)
         self._found.pop(key, None)
-        self._found[key] = _Found(now, threat)
+        self._found[key] = _Found(self._clock(), threat)
         if len(self._found) > REMEMBERED:
             self._found.popitem(last=False)
-        return True
 
     def reported(self, guest_id: str, digest: bytes, path: bytes) -> str:
         """Note that a guest says it met such a file; the threat where it is one more file, else "".

@@ -3,11 +3,15 @@
 What the SVM notes itself goes into a queue with a limit; over it, events are counted and that is said by an
 event of its own. What guests say is never dropped for want of room here: their batches wait for their turn,
 and the guests keep them until they hear that they are on the disk.
+
+What one guest may fill is bounded in three ways that take nothing from each other: by what it says, by coming
+and going, and by what is found in it. So no guest can hide a detection behind other events.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -22,19 +26,31 @@ MAX_BATCHES = 32  # of guests, that are in the queue at once
 MOST_AT_ONCE = 1024  # events of one commit
 _AGAIN_SECONDS = 1.0
 
+_COMINGS = BudgetTerms("its coming and going", 2 << 20, 600)
+_FOUND = BudgetTerms("what is found in it", 16 << 20, 600)
+
 
 @dataclass(frozen=True, slots=True)
 class LogTerms:
-    """commit_seconds: how long an event may wait for others to share its commit."""
+    """commit_seconds: how long an event may wait for others to share its commit.
+
+    said, comings, found: what one guest may fill by its word, by coming and going, by what is found in it.
+    """
 
     commit_seconds: float = 0.1
-    budget: BudgetTerms = field(default_factory=BudgetTerms)
+    said: BudgetTerms = field(default_factory=BudgetTerms)
+    comings: BudgetTerms = _COMINGS
+    found: BudgetTerms = _FOUND
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
     entries: list[Entry]
     kept: asyncio.Future[None] | None = None
+
+    def is_left(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.kept is not None and self.kept.done()
 
 
 class EventLog:
@@ -60,7 +76,13 @@ class EventLog:
         self._store = store
         self._terms = terms
         self._clock = clock
-        self._budgets = Budgets(terms.budget, monotonic)
+        self._said = Budgets(terms.said, monotonic)
+        comings = Budgets(terms.comings, monotonic)
+        self._budgets = {  # other events of the SVM's own are an administrator's doing, or none of a guest's
+            EventKind.ATTACH: comings,
+            EventKind.DETACH: comings,
+            EventKind.DETECTION: Budgets(terms.found, monotonic),
+        }
         self._batches: deque[_Batch] = deque()
         self._own = 0  # events in the queue that the SVM has noted
         self._untold = 0  # events that were lost since it was said last
@@ -77,25 +99,33 @@ class EventLog:
         """The time of an event that is noted now."""
         return self._clock()
 
-    def note(self, event: Event) -> None:
-        """Keep an event of the SVM's own. Never waits, never raises."""
-        if event.guest and not self._granted(event.guest, [event], 1):
-            return
-        self._put(event)
+    def note(self, event: Event) -> bool:
+        """Keep an event of the SVM's own; whether there is room for it. Never waits, never raises."""
+        budgets = self._budgets.get(event.kind)
+        if budgets is not None:
+            why, first = budgets.refusal(user_of(event.guest), sizes([event]))
+            if why:
+                self._refuse(event.guest, 1, why, first)
+                return False
+        return self._put(event)
 
     async def keep(self, guest_id: str, journal: bytes, events: Sequence[Event]) -> None:
         """Keep what a guest says happened; returns when it is on the disk, or is more than it may have.
 
         journal: of which `said.number` of each is. What was kept before is not kept again.
         """
-        if not self._granted(guest_id, events, 0):
-            return
         owner = user_of(guest_id)
         async with self._turns:
             kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._batches.append(_Batch([Entry(event, owner, journal) for event in events], kept))
+            batch = _Batch([Entry(event, owner, journal) for event in events], kept)
+            self._batches.append(batch)
             self._filled.set()
-            await kept
+            try:
+                await kept
+            except asyncio.CancelledError:  # its guest went: it must not stay beyond its turn
+                with suppress(ValueError):  # it is being committed
+                    self._batches.remove(batch)
+                raise
 
     async def run(self) -> None:
         """Commit what comes, until cancelled."""
@@ -126,6 +156,7 @@ class EventLog:
             stored = used = 0
         return {
             **{f"events_{kind.replace('-', '_')}": float(self.counts[kind]) for kind in EventKind},
+            "events_detection_said": self.counts["detection-said"],
             "events_stored": stored,
             "events_stored_bytes": used,
             "events_waiting": sum(len(batch.entries) for batch in self._batches),
@@ -135,40 +166,43 @@ class EventLog:
             "events_failing": bool(self.problem),
         }
 
-    def _granted(self, guest_id: str, events: Sequence[Event], counted: int) -> bool:
-        """Whether a guest may have events kept; the first refusal of a time is an event."""
-        why, first = self._budgets.refusal(user_of(guest_id), sizes(events), counted)
-        if why:
-            self.refused += len(events)
+    def _refuse(self, guest_id: str, count: int, why: str, first: bool) -> None:
+        """Count events of a guest that are not kept; the first refusal of a time is an event."""
+        self.refused += count
         if first:
             self._put(Event(self._clock(), EventKind.LOSS, guest_id, text=why))
-        return not why
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: Event) -> bool:
         if self._own >= MAX_WAITING:
             self.lost += 1
             self._untold += 1
-            return
+            return False
         self._own += 1
         self._batches.append(_Batch([Entry(event)]))
         self._filled.set()
+        return True
 
     async def _commit(self) -> bool:
         """Commit the first batches; whether that went well."""
         batches = self._first_batches()
         entries = [entry for batch in batches for entry in batch.entries]
+        room = {entry.owner: self._said.left(entry.owner) for entry in entries if entry.owner}
         try:
-            kept = await asyncio.to_thread(self._store.append, entries, self._clock())
+            done = await asyncio.to_thread(self._store.append, entries, self._clock(), room)
         except StateError as error:
             self.problem = str(error)
-            self._batches.extendleft(reversed(batches))
+            self._batches.extendleft(batch for batch in reversed(batches) if not batch.is_left())
             return False
         self.problem = ""
         self._own -= sum(batch.kept is None for batch in batches)
         for batch in batches:
             if batch.kept is not None and not batch.kept.done():
                 batch.kept.set_result(None)
-        self._tell(kept)
+        for owner, size in done.spent.items():
+            self._said.spend(owner, size)
+        for refused in done.refused.values():
+            self._refuse(refused[0].guest, len(refused), *self._said.exceeded(user_of(refused[0].guest)))
+        self._tell(done.kept)
         return True
 
     def _first_batches(self) -> list[_Batch]:
@@ -186,6 +220,7 @@ class EventLog:
         """Tell who follows, and, where events were lost meanwhile, have this kept as well."""
         for number, event in kept:
             self.counts[event.kind] += 1
+            self.counts["detection-said"] += event.kind is EventKind.DETECTION and event.said is not None
             for told in self.on_kept:
                 told(number, event)
         grown, self._grown = self._grown, asyncio.Event()

@@ -1,4 +1,4 @@
-"""One threat in many places within a short time: said once, not with each further place."""
+"""One threat in many places within a short time: said once, and once more when it has spread."""
 
 import math
 from collections import OrderedDict, deque
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_THREATS = 1024
+MOST_GUESTS = 256  # of one threat that are told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,10 @@ class OutbreakTerms:
 
 @dataclass(slots=True)
 class _Threat:
-    seen: deque[tuple[float, str]] = field(default_factory=deque)  # when, and by which guest
+    seen: deque[float] = field(default_factory=deque)  # when; as many as make an outbreak
+    guests: OrderedDict[str, float] = field(default_factory=OrderedDict)  # when it was seen in each last
     raised_at: float = -math.inf
+    raised_guests: int = 0
 
 
 class Outbreaks:
@@ -32,19 +35,30 @@ class Outbreaks:
         self._threats: OrderedDict[str, _Threat] = OrderedDict()
 
     def seen(self, threat: str, guest: str) -> tuple[str, ...]:
-        """Count a detection; the guests of those that make it an outbreak, empty where it is none yet.
+        """Count a detection; the guests it was seen in where that is an outbreak, empty where it is none yet.
 
-        An outbreak is raised once in `seconds` for each threat.
+        An outbreak is raised once in `seconds` for each threat, and again whenever twice as many guests have
+        it: a guest that has raised one alone hides no other's.
         """
         now = self._clock()
         found = self._threats.pop(threat, None) or _Threat()
         self._threats[threat] = found  # at the end
         if len(self._threats) > MOST_THREATS:
             self._threats.popitem(last=False)
-        found.seen.append((now, guest))
-        while now - found.seen[0][0] > self.terms.seconds or len(found.seen) > self.terms.detections:
-            found.seen.popleft()
-        if len(found.seen) < self.terms.detections or now - found.raised_at <= self.terms.seconds:
+        self._enter(found, guest, now)
+        if len(found.seen) < self.terms.detections:
             return ()
-        found.raised_at = now
-        return tuple(dict.fromkeys(guest for _, guest in found.seen))
+        if now - found.raised_at <= self.terms.seconds and len(found.guests) < 2 * found.raised_guests:
+            return ()
+        found.raised_at, found.raised_guests = now, len(found.guests)
+        return tuple(found.guests)
+
+    def _enter(self, found: _Threat, guest: str, now: float) -> None:
+        """Count one more, and forget what is too long ago or too much."""
+        found.seen.append(now)
+        while now - found.seen[0] > self.terms.seconds or len(found.seen) > self.terms.detections:
+            found.seen.popleft()
+        found.guests.pop(guest, None)
+        found.guests[guest] = now
+        while len(found.guests) > MOST_GUESTS or now - next(iter(found.guests.values())) > self.terms.seconds:
+            found.guests.popitem(last=False)

@@ -124,6 +124,16 @@ class StateEnvironment:
         except lmdb.Error as error:
             raise StateError(f"{self.path} cannot be opened: {error}") from error
 
+    def has(self, name: bytes) -> bool:
+        """Whether a table is there; asked before `table` makes it. Raises StateError."""
+        try:
+            self._env.open_db(name, create=False)
+        except lmdb.NotFoundError:
+            return False
+        except lmdb.Error as error:
+            raise StateError(f"{self.path} cannot be opened: {error}") from error
+        return True
+
     def reading(self) -> "Transaction":
         """A transaction that sees the state as it is when it begins."""
         return Transaction(self._env, self.path, write=False)

@@ -3,16 +3,21 @@
     events    number as u64 big endian, from 1 -> an `event_record`
     journals  owner, a zero byte, the journal's 16 bytes -> the number kept last (u64 big endian), when (u32)
     sizes     "bytes" -> what the events take; "last" -> the newest number there was; u64 big endian
+    revocations  number of a revocation's event -> an `event_record` of its time, digest and scope
 
 What a guest sends twice, since it had not heard that it was kept, is known by its journal's number: that is
 written in the same transaction as the events. `append` waits for the disk and is for a thread, one call at a
 time; the rest reads.
 
+Revocations stand a second time in a table of their own, with a bound of its own: a start reads all of them,
+and no guest may make that slow, or push them out by events of its own.
+
 A damaged file is set aside, unlike state.lmdb: events are what one looks up, and no reason not to serve.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lmdb
@@ -25,12 +30,15 @@ FILE = "events.lmdb"
 MAX_JOURNALS = 8192  # of all guests together
 JOURNALS_OF_OWNER = 32
 MOST_TRIMMED = 4096  # events that go with one commit
+MAX_REVOCATIONS = 16_384
 
 _LARGE = 2000  # bytes above which a value takes whole pages
 _PAGE_BYTES = 4096
 _NODE_BYTES = 18
 _LEAST_MAP = 64 << 20
 _BYTES_KEY, _LAST_KEY = b"bytes", b"last"
+
+_NO_BOUND: Mapping[str, int] = {}
 
 Numbered = tuple[int, Event]
 
@@ -52,6 +60,15 @@ class Entry:
     journal: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of entries. spent: by owner, in bytes. refused: by owner, what there was no room for."""
+
+    kept: list[Numbered] = field(default_factory=list)
+    spent: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    refused: defaultdict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+
+
 class EventStore:
     """The events of one SVM. dropped: how many made way since it was opened. notice: what was set aside."""
 
@@ -65,7 +82,14 @@ class EventStore:
         self._events_db = environment.table(b"events")
         self._journals_db = environment.table(b"journals")
         self._sizes_db = environment.table(b"sizes")
+        earlier = not environment.has(b"revocations")
+        self._revocations_db = environment.table(b"revocations")
         self._last = self._newest_number()
+        if earlier and self._last:
+            self.notice = (
+                f"{environment.path} is of an earlier version: its events are there, but guests that come "
+                "back are not told of what was revoked before this start"
+            )
 
     @classmethod
     def open(cls, directory: Path, terms: EventTerms, now: float) -> "EventStore":
@@ -88,33 +112,25 @@ class EventStore:
         """The number of the newest event, 0 before the first."""
         return self._last
 
-    def append(self, entries: Sequence[Entry], now: float) -> list[Numbered]:
-        """Keep events and return them with their numbers, without those that were kept before.
+    def append(self, entries: Sequence[Entry], now: float, room: Mapping[str, int] = _NO_BOUND) -> Appended:
+        """Keep events, but for those that were kept before, and those for which an owner has no room.
 
-        Raises StateError where they could not be written; nothing of them is kept then.
+        room: in bytes, by owner; without end for who is not in it. From the first that does not fit on, none
+        of an owner's is kept. Raises StateError where they could not be written; nothing is kept then.
         """
-        kept: list[Numbered] = []
+        done = Appended()
         with self._environment.changing:
-            number = self._last
             with self._environment.writing() as txn:
-                heard: dict[bytes, int] = {}
-                used = self._used(txn)
-                for entry in entries:
-                    if entry.journal and not self._is_new(txn, entry, heard):
-                        continue
-                    number += 1
-                    record = encode(entry.event)
-                    txn.put(_key(number), record, db=self._events_db, append=True)
-                    used += _size(record)
-                    kept.append((number, entry.event))
-                for key, last in heard.items():
-                    self._note_journal(txn, key, last, now)
+                new = self._new_of(txn, entries, now)
+                used = self._used(txn) + self._put_all(txn, new, room, done)
+                self._trim_revocations(txn)
                 used, dropped = self._trim(txn, used, now)
+                number = self._last + len(done.kept)
                 txn.put(_BYTES_KEY, _key(used), db=self._sizes_db)
                 txn.put(_LAST_KEY, _key(number), db=self._sizes_db)
             self._last = number
             self.dropped += dropped
-        return kept
+        return done
 
     def from_number(self, first: int, limit: int) -> list[Numbered]:
         """Return `limit` events at the most, from a number on, by rising number."""
@@ -142,25 +158,15 @@ class EventStore:
                 there = cursor.prev()
         return first
 
-    def newest(self, kind: EventKind, since: float, limit: int) -> list[Event]:
-        """Return the newest `limit` events of a kind that are of `since` or later, the oldest first.
+    def revoked(self, since: float) -> list[Event]:
+        """Return the revocations of `since` or later, MAX_REVOCATIONS at the most, the oldest first.
 
-        Fast where they are few among many: what does not have the kind's name in it is not taken apart.
+        They have time, digest and scope alone. They stay when the events themselves have aged out.
         """
-        found: list[Event] = []
-        name = f'"{kind}"'.encode()
         with self._environment.reading() as txn:
-            cursor = txn.cursor(db=self._events_db)
-            there = cursor.last()
-            while there and len(found) < limit:
-                value = bytes(cursor.value())
-                event = self._decoded(value) if name in value else None
-                if event is not None and event.at < since:
-                    break
-                if event is not None and event.kind is kind:
-                    found.append(event)
-                there = cursor.prev()
-        return found[::-1]
+            records = [bytes(record) for _, record in txn.cursor(db=self._revocations_db)]
+        found = map(self._decoded, records)
+        return [event for event in found if event is not None and event.at >= since]
 
     def count(self) -> int:
         """How many events are kept."""
@@ -196,6 +202,36 @@ class EventStore:
     def _used(self, txn: lmdb.Transaction) -> int:
         return _number(bytes(txn.get(_BYTES_KEY, db=self._sizes_db) or b""))
 
+    def _put_all(
+        self, txn: lmdb.Transaction, entries: Sequence[Entry], room: Mapping[str, int], done: Appended
+    ) -> int:
+        """Write what fits, and enter all into `done`; how many bytes that takes."""
+        used = 0
+        for entry in entries:
+            owner, event, record = entry.owner, entry.event, encode(entry.event)
+            size = _size(record)
+            if owner in done.refused or (owner in room and done.spent[owner] + size > room[owner]):
+                done.refused[owner].append(event)
+                continue
+            number = self._last + len(done.kept) + 1
+            txn.put(_key(number), record, db=self._events_db, append=True)
+            if event.kind is EventKind.REVOCATION:
+                short = Event(event.at, event.kind, sha256=event.sha256, scope=event.scope)
+                txn.put(_key(number), encode(short), db=self._revocations_db, append=True)
+            if owner:
+                done.spent[owner] += size
+            used += size
+            done.kept.append((number, event))
+        return used
+
+    def _new_of(self, txn: lmdb.Transaction, entries: Sequence[Entry], now: float) -> list[Entry]:
+        """Return those that were not kept before, and note how far each journal is."""
+        heard: dict[bytes, int] = {}
+        new = [entry for entry in entries if not entry.journal or self._is_new(txn, entry, heard)]
+        for key, last in heard.items():
+            self._note_journal(txn, key, last, now)
+        return new
+
     def _is_new(self, txn: lmdb.Transaction, entry: Entry, heard: dict[bytes, int]) -> bool:
         """Whether an event of a guest's journal was not kept before. heard: by journal, the last number."""
         assert entry.event.said is not None
@@ -222,6 +258,14 @@ class EventStore:
             there = cursor.next()
         if everybody or len(found) >= JOURNALS_OF_OWNER:
             txn.delete(min(found)[1], db=self._journals_db)
+
+    def _trim_revocations(self, txn: lmdb.Transaction) -> None:
+        """Drop the oldest revocations above MAX_REVOCATIONS."""
+        over = txn.stat(db=self._revocations_db)["entries"] - MAX_REVOCATIONS
+        cursor = txn.cursor(db=self._revocations_db)
+        while over > 0 and cursor.first():
+            cursor.delete()
+            over -= 1
 
     def _trim(self, txn: lmdb.Transaction, used: int, now: float) -> tuple[int, int]:
         """Drop the oldest events that are too old or too much; what is left in bytes, and how many went."""

@@ -66,6 +66,20 @@ async def test_a_detection_is_an_event_once_for_each_guest(tmp_path: Path) -> No
         assert "eicar" in found[0].text
 
 
+async def test_a_detection_that_was_not_kept_is_news_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no room for its event when it was told first."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        with monkeypatch.context() as patch:
+            patch.setattr(svm.parts.witness.log, "note", lambda _event: False)
+            await find_eicar(guest)
+        assert noted(svm, EventKind.DETECTION) == []
+        await guest.ask(digest_of(EICAR))
+        [found] = await arrived(svm, EventKind.DETECTION)
+        assert found.sha256 == digest_of(EICAR)
+
+
 async def test_ten_detections_of_one_threat_are_an_outbreak(tmp_path: Path) -> None:
     """One event, once, that names the guests."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from appliance.domain.event import Event, EventKind, Said
-from tests.support.commands import NOON, ROOT, Ran, svm
+from tests.support.commands import NOON, ROOT, Ran, svm, svm_program
 from tests.support.events_side_server import EventsSide, events_side
 
 DIGEST = bytes.fromhex("ab" * 32)
@@ -46,11 +47,30 @@ def test_a_line_has_when_what_who_and_why(side: EventsSide) -> None:
     ran = events(side)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "2030-03-17 17:46:40 UTC  detection   ip-192.168.122.17  Eicar-Test; /tmp/?[2J\ufffd; by bash; "
-        f"quarantined; as the policy says; {'ab' * 32}",
+        "2030-03-17 17:46:40 UTC  detection   ip-192.168.122.17  guest says: Eicar-Test; /tmp/?[2J\ufffd; "
+        f"by bash; quarantined; as the policy says; {'ab' * 32}",
         "2030-03-17 17:46:41 UTC  outbreak    -  Eicar-Test; 10 of them; guests ip-1, ip-2 and 38 more",
         "2030-03-17 17:46:42 UTC  policy      -  tenant acme; by uid-0.pid-1",
     ]
+
+
+def test_a_guests_word_is_told_from_the_svms_own(side: EventsSide) -> None:
+    """A guest that forges a detection to the letter is shown to say it."""
+    own = Event(NOON, EventKind.DETECTION, "ip-1", DIGEST, "Eicar-Test", "malicious, by eicar")
+    side.keep(own, replace(own, said=Said(1)))
+    mine, forged = events(side).out.splitlines()
+    assert "guest says" not in mine
+    assert forged == mine.replace("Eicar-Test", "guest says: Eicar-Test", 1)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_letters_that_a_terminal_lacks_are_escaped(side: EventsSide, encoding: str) -> None:
+    """A guest's path ends no listing, whatever the encoding."""
+    side.keep(replace(FOUND, said=Said(7, path="/tmp/\u20ac".encode())), POLICY)
+    ran = svm_program("events", "--socket", side.path, environ={"PYTHONIOENCODING": encoding})
+    assert (ran.code, ran.err) == (0, "")
+    assert ("/tmp/\u20ac" if encoding == "utf-8" else "/tmp/\\u20ac") in ran.out
+    assert "tenant acme" in ran.out
 
 
 def test_a_program_gets_one_list(side: EventsSide) -> None:
@@ -97,7 +117,7 @@ def test_events_are_chosen(side: EventsSide) -> None:
     [
         (("--limit", 0), "--limit is 0: give 1 to 100000"),
         (("--since", "yesterday"), "give a span such as 90m"),
-        (("--kind", "nonsense"), "invalid choice: 'nonsense'"),
+        (("--kind", "nonsense"), "invalid choice: 'nonsense' (choose from 'svm-start', 'svm-stop',"),
     ],
 )
 def test_a_bad_argument_is_one_line(side: EventsSide, arguments: tuple[object, ...], said: str) -> None:

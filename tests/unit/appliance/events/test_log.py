@@ -1,8 +1,9 @@
 """The log: its queue, its writer, and what becomes of events when the disk takes none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from appliance.events import log as event_log
 from appliance.events.budget import BudgetTerms
 from appliance.events.log import EventLog, LogTerms
 from appliance.state.environment import StateError
-from appliance.state.events import Entry, EventStore, EventTerms, Numbered
+from appliance.state.events import Appended, Entry, EventStore, EventTerms
 from tests.support.svm import until
 
 NOW = 1_900_000_000.0
@@ -36,12 +37,12 @@ class Reluctant(EventStore):
     full = False
     appends = 0
 
-    def append(self, entries: "list[Entry]", now: float) -> list[Numbered]:  # type: ignore[override]
+    def append(self, entries: Sequence[Entry], now: float, room: Mapping[str, int] | None = None) -> Appended:
         """As the store does, or not."""
         self.appends += 1
         if self.full:
             raise StateError("events.lmdb cannot be written: free room")
-        return super().append(entries, now)
+        return super().append(entries, now, room or {})
 
 
 @asynccontextmanager
@@ -141,12 +142,107 @@ async def test_a_guest_over_its_budget_is_told_off_once_and_waits_for_nothing(tm
         assert log.refused == 4
 
 
+async def test_other_events_of_a_guest_hide_no_detection(tmp_path: Path) -> None:
+    """Neither its words nor its coming and going take the room of what is found in it."""
+    few = BudgetTerms("its coming and going", per_minute=3)
+    terms = LogTerms(0.0, BudgetTerms(day_bytes=200), few)
+    async with running(tmp_path, terms) as (log, store):
+        for number in range(1, 9):
+            await log.keep("ip-1", JOURNAL, [said(number)])
+            log.note(event(EventKind.ATTACH, guest="ip-1"))
+        assert log.note(event(EventKind.DETECTION, guest="ip-1", threat="Worm"))
+        assert log.note(event(EventKind.SCAN_END, guest="ip-1"))
+        await log.grown(7)
+        found = [each.kind for _, each in store.from_number(1, 99)]
+        assert (found.count(EventKind.ATTACH), found.count(EventKind.LOSS)) == (3, 2)
+        assert (found.count(EventKind.DETECTION), found.count(EventKind.SCAN_END)) == (1, 1)
+
+
+async def test_detections_of_one_guest_are_bounded(tmp_path: Path) -> None:
+    """Who notes one hears that there is no room for it."""
+    terms = LogTerms(0.0, found=BudgetTerms("what is found in it", per_minute=3))
+    async with running(tmp_path, terms) as (log, _):
+        detection = event(EventKind.DETECTION, guest="ip-1")
+        assert [log.note(detection) for _ in range(5)] == [True] * 3 + [False] * 2
+        assert log.note(event(EventKind.DETECTION, guest="ip-2"))
+
+
+async def test_what_is_sent_again_takes_no_room(tmp_path: Path) -> None:
+    """A guest that attaches anew sends what it has not heard of: it was charged for when it was kept."""
+    async with running(tmp_path, LogTerms(0.0, BudgetTerms(day_bytes=400))) as (log, store):
+        for _ in range(20):
+            await log.keep("ip-1", JOURNAL, [said(1)])
+        await log.keep("ip-1", JOURNAL, [said(2)])
+        assert [each.said.number for _, each in store.from_number(1, 9) if each.said] == [1, 2]
+        assert log.refused == 0
+
+
+async def test_nothing_is_charged_while_the_disk_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is tried: what was not written took no room."""
+    monkeypatch.setattr(event_log, "_AGAIN_SECONDS", 0.0)
+    async with running(tmp_path, LogTerms(0.0, BudgetTerms(day_bytes=200))) as (log, store):
+        store.full = True
+        keeping = asyncio.get_running_loop().create_task(log.keep("ip-1", JOURNAL, [said(1)]))
+        await until(lambda: store.appends >= 5, "it is tried again")
+        store.full = False
+        await keeping
+        assert (store.last, log.refused) == (1, 0)
+
+
+async def test_between_two_tries_guests_that_go_leave_nothing_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch goes with its guest, and not when the disk is tried again."""
+    monkeypatch.setattr(event_log, "_AGAIN_SECONDS", 3600.0)
+    async with running(tmp_path) as (log, store):
+        store.full = True
+        log.note(event())
+        await until(lambda: log.problem != "", "the disk was tried")
+        for number in range(1, 4 * event_log.MAX_BATCHES):
+            keeping = asyncio.get_running_loop().create_task(log.keep("ip-1", JOURNAL, [said(number)]))
+            await asyncio.sleep(0)
+            assert log.figures()["events_waiting"] == 2
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            assert log.figures()["events_waiting"] == 1
+
+
+async def test_guests_that_go_leave_nothing_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes nothing and a guest that attaches again and again fill no memory."""
+    monkeypatch.setattr(event_log, "_AGAIN_SECONDS", 0.0)
+    async with running(tmp_path) as (log, store):
+        store.full = True
+
+        def tried(before: int) -> bool:
+            return store.appends > before
+
+        for number in range(1, 4 * event_log.MAX_BATCHES):
+            before = store.appends
+            keeping = asyncio.get_running_loop().create_task(log.keep("ip-1", JOURNAL, [said(number)]))
+            if number % 2:  # also while it is being written
+                await until(partial(tried, before), "it is tried")
+            else:
+                await asyncio.sleep(0)
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        await until(lambda: log.figures()["events_waiting"] == 0, "none is left")
+        store.full = False
+        await log.keep("ip-1", JOURNAL, [said(1000)])
+        assert store.last == 1
+
+
 async def test_figures_count_by_kind(tmp_path: Path) -> None:
     """For /metrics."""
     async with running(tmp_path) as (log, _):
         log.note(event(EventKind.SVM_START))
         log.note(event(EventKind.ATTACH, guest="ip-1"))
         log.note(event(EventKind.ATTACH, guest="ip-2"))
-        await log.grown(2)
+        log.note(event(EventKind.DETECTION, guest="ip-1"))
+        await log.keep("ip-1", JOURNAL, [event(EventKind.DETECTION, guest="ip-1", said=Said(1))])
         figures = log.figures()
-        assert (figures["events_attach"], figures["events_svm_start"], figures["events_stored"]) == (2, 1, 3)
+        assert (figures["events_attach"], figures["events_svm_start"], figures["events_stored"]) == (2, 1, 5)
+        assert (figures["events_detection"], figures["events_detection_said"]) == (2, 1)

@@ -1,6 +1,6 @@
 """Outbreaks."""
 
-from appliance.events.outbreak import MOST_THREATS, Outbreaks, OutbreakTerms
+from appliance.events.outbreak import MOST_GUESTS, MOST_THREATS, Outbreaks, OutbreakTerms
 
 
 class Clock:
@@ -24,6 +24,28 @@ def test_ten_detections_within_ten_minutes_are_one_outbreak() -> None:
     assert raised[:9] == [()] * 9
     assert sorted(raised[9]) == ["ip-0", "ip-1", "ip-2"]
     assert raised[10:] == [()] * 2
+
+
+def test_a_guest_that_raised_one_alone_hides_no_others() -> None:
+    """It is raised again when twice as many guests have the threat, with all of them."""
+    clock = Clock()
+    outbreaks = Outbreaks(OutbreakTerms(), clock)
+    alone = [outbreaks.seen("Worm", "ip-0") for _ in range(100)]
+    assert [guests for guests in alone if guests] == [("ip-0",)]
+    spread = [outbreaks.seen("Worm", f"ip-{number}") for number in range(1, 16)]
+    assert [len(guests) for guests in spread if guests] == [2, 4, 8, 16]
+    assert set(spread[-1]) == {f"ip-{number}" for number in range(16)}
+    assert not any(outbreaks.seen("Worm", f"ip-{number}") for number in range(16))
+
+
+def test_guests_of_before_are_none_of_an_outbreak() -> None:
+    """It names those of its time alone."""
+    clock = Clock()
+    outbreaks = Outbreaks(OutbreakTerms(detections=2, seconds=60), clock)
+    outbreaks.seen("Worm", "ip-1")
+    clock.now += 61
+    outbreaks.seen("Worm", "ip-2")
+    assert outbreaks.seen("Worm", "ip-3") == ("ip-2", "ip-3")
 
 
 def test_nine_within_the_time_are_none() -> None:
@@ -58,3 +80,11 @@ def test_threats_without_number_take_bounded_memory() -> None:
     for number in range(MOST_THREATS + 5):
         outbreaks.seen(f"T{number}", "ip-1")
     assert len(outbreaks._threats) == MOST_THREATS
+
+
+def test_guests_without_number_take_bounded_memory() -> None:
+    """Of one threat so many are told apart."""
+    outbreaks = Outbreaks(OutbreakTerms(), Clock())
+    for number in range(MOST_GUESTS + 5):
+        outbreaks.seen("Worm", f"ip-{number}")
+    assert len(outbreaks._threats["Worm"].guests) == MOST_GUESTS

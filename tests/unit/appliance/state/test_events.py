@@ -34,11 +34,11 @@ def said(number: int, journal: bytes = JOURNAL, owner: str = "ip-1") -> Entry:
 def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     """They count up over all events."""
     store = opened(tmp_path)
-    assert [number for number, _ in store.append(own(3), NOW)] == [1, 2, 3]
+    assert [number for number, _ in store.append(own(3), NOW).kept] == [1, 2, 3]
     store.close()
     store = opened(tmp_path)
     assert store.last == 3
-    assert [number for number, _ in store.append(own(1), NOW)] == [4]
+    assert [number for number, _ in store.append(own(1), NOW).kept] == [4]
     assert [event.count for _, event in store.from_number(2, 2)] == [2, 3]
     store.close()
 
@@ -50,18 +50,18 @@ def test_numbers_are_not_used_again_when_all_has_aged_out(tmp_path: Path) -> Non
     assert (store.count(), store.dropped) == (0, 3)
     store.close()
     store = opened(tmp_path, EventTerms(keep_seconds=DAY))
-    assert [number for number, _ in store.append(own(1), NOW)] == [4]
+    assert [number for number, _ in store.append(own(1), NOW).kept] == [4]
     store.close()
 
 
 def test_what_a_guest_sends_twice_is_kept_once(tmp_path: Path) -> None:
     """Also in one batch, and after a restart; each journal and each owner has numbers of its own."""
     store = opened(tmp_path)
-    assert len(store.append([said(1), said(2), said(2)], NOW)) == 2
+    assert len(store.append([said(1), said(2), said(2)], NOW).kept) == 2
     store.close()
     store = opened(tmp_path)
     again = [said(1), said(2), said(3), said(1, OTHER), said(1, JOURNAL, "ip-2")]
-    assert [event.said.number for _, event in store.append(again, NOW) if event.said] == [3, 1, 1]
+    assert [event.said.number for _, event in store.append(again, NOW).kept if event.said] == [3, 1, 1]
     store.close()
 
 
@@ -72,8 +72,8 @@ def test_an_owner_has_bounded_journals(tmp_path: Path, monkeypatch: pytest.Monke
     store.append([said(9, b"x" * 16, "ip-2")], NOW)
     for number in range(5):
         store.append([said(9, bytes([number]) * 16)], NOW + number)
-    assert store.append([said(9, bytes([4]) * 16), said(9, b"x" * 16, "ip-2")], NOW) == []
-    assert len(store.append([said(9, bytes([0]) * 16)], NOW)) == 1
+    assert store.append([said(9, bytes([4]) * 16), said(9, b"x" * 16, "ip-2")], NOW).kept == []
+    assert len(store.append([said(9, bytes([0]) * 16)], NOW).kept) == 1
     store.close()
 
 
@@ -83,8 +83,8 @@ def test_all_owners_together_have_bounded_journals(tmp_path: Path, monkeypatch: 
     store = opened(tmp_path)
     for number in range(10):
         store.append([said(1, owner=f"ip-{number}")], NOW + number)
-    assert store.append([said(1, owner="ip-9")], NOW) == []
-    assert len(store.append([said(1, owner="ip-0")], NOW)) == 1
+    assert store.append([said(1, owner="ip-9")], NOW).kept == []
+    assert len(store.append([said(1, owner="ip-0")], NOW).kept) == 1
     store.close()
 
 
@@ -123,17 +123,78 @@ def test_the_newest_that_are_wanted_are_found(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_newest_of_a_kind_are_found_among_others(tmp_path: Path) -> None:
-    """So many, none older than is asked for; a guest that says the word hides none and adds none."""
+def revocation(number: int, at: float = NOW) -> Entry:
+    """A revocation of a digest that begins with a number."""
+    digest = number.to_bytes(32, "big")
+    return Entry(Event(at, EventKind.REVOCATION, sha256=digest, text="why", guests=("ip-1",), scope=17))
+
+
+def test_revocations_are_told_by_themselves(tmp_path: Path) -> None:
+    """With digest and scope, none older than is asked for; a guest that says the word adds none."""
     store = opened(tmp_path)
     for day in range(5):
-        revoked = Event(NOW + day * DAY, EventKind.REVOCATION, sha256=bytes([day]) * 32)
-        said = Event(NOW + day * DAY, EventKind.DETECTION, text='"revocation"')
-        store.append([Entry(revoked), Entry(said)], NOW)
-    found = [event.sha256[0] for event in store.newest(EventKind.REVOCATION, NOW + DAY, 3)]
-    assert found == [2, 3, 4]
-    assert len(store.newest(EventKind.REVOCATION, NOW + DAY, 100)) == 4
-    assert store.newest(EventKind.LOSS, 0.0, 100) == []
+        said = Event(NOW, EventKind.DETECTION, text="revocation", said=Said(day + 1, action="revocation"))
+        store.append([revocation(day, NOW + day * DAY), Entry(said, "ip-1", JOURNAL)], NOW)
+    store.close()
+    store = opened(tmp_path)
+    found = [(int.from_bytes(event.sha256, "big"), event.scope) for event in store.revoked(NOW + 2 * DAY)]
+    assert found == [(2, 17), (3, 17), (4, 17)]
+    assert store.notice == ""
+    store.close()
+
+
+def test_other_events_push_no_revocation_out(tmp_path: Path) -> None:
+    """However much guests say, and although the event itself has made way."""
+    store = opened(tmp_path, EventTerms(max_bytes=50_000))
+    store.append([revocation(1)], NOW)
+    for _ in range(10):
+        store.append(own(100, "x" * 50), NOW)
+    assert store.from_number(1, 1)[0][1].kind is not EventKind.REVOCATION
+    assert len(store.revoked(0.0)) == 1
+    store.close()
+
+
+def test_revocations_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go."""
+    monkeypatch.setattr(state_events, "MAX_REVOCATIONS", 3)
+    store = opened(tmp_path)
+    for number in range(0, 6, 2):
+        store.append([revocation(number), revocation(number + 1)], NOW)
+    assert [event.sha256[-1] for event in store.revoked(0.0)] == [3, 4, 5]
+    store.close()
+
+
+def test_a_file_of_before_the_revocations_table_is_used(tmp_path: Path) -> None:
+    """Its events stay; what guests that come back are not told, a sentence says, once."""
+    store = opened(tmp_path)
+    store.append([revocation(1)], NOW)
+    store.close()
+    environment = StateEnvironment.open(tmp_path, StateFile(FILE))
+    table = environment.table(b"revocations")
+    with environment.changing, environment.writing() as txn:
+        txn.drop(table)
+    environment.close()
+    store = opened(tmp_path)
+    assert (store.count(), store.revoked(0.0)) == (1, [])
+    assert "are not told of what was revoked before this start" in store.notice
+    store.close()
+    store = opened(tmp_path)
+    assert store.notice == ""
+    store.close()
+
+
+def test_an_owner_has_so_much_room(tmp_path: Path) -> None:
+    """What is over it is not kept, in order; what was kept before takes none; others have their own."""
+    store = opened(tmp_path)
+    one = store.append([said(1)], NOW).spent["ip-1"]
+    done = store.append(
+        [*map(said, range(1, 7)), said(1, owner="ip-2"), *own(1)], NOW, {"ip-1": 3 * one, "ip-2": one}
+    )
+    assert [event.said.number for _, event in done.kept if event.said] == [2, 3, 4, 1]
+    assert len(done.kept) == 5
+    assert dict(done.spent) == {"ip-1": 3 * one, "ip-2": one}
+    assert {owner: len(events) for owner, events in done.refused.items()} == {"ip-1": 2}
+    assert store.append([said(5), said(6)], NOW).kept == []  # they were given up, and do not come again
     store.close()
 
 
