@@ -94,7 +94,7 @@ def test_no_other_file_is_ever_touched(swapping: tuple[Path, subprocess.Popen[by
                 if facts.sha256 == DIGEST:
                     results[opened.take(fd, facts).result] += 1
         assert contents(opened) == [BAD] * results[Result.QUARANTINED]
-    assert results[Result.QUARANTINED] > ROUNDS / 20, results
+    assert results[Result.QUARANTINED], results  # how many, is a matter of who runs when
     assert results[Result.CHANGED] > ROUNDS / 100, results
     assert set(results) == {Result.QUARANTINED, Result.CHANGED}
     swapper.kill()
