@@ -192,9 +192,10 @@ class Decisions:
     def keep(self, entries: Iterable[tuple[bytes, bytes]]) -> int:
         """Commit (key, value) pairs of records.identify and encode in one go; how many were kept.
 
-        Over the bound nothing new is kept, after those that count no longer were thrown out once.
+        Of several of one file the last counts. Over the bound nothing new is kept, after those that count no
+        longer were thrown out once.
         """
-        batch = sorted(entries)
+        batch = sorted(dict(entries).items())
         with self._lock:
             if not (batch and self._keeping):
                 return 0

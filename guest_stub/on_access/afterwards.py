@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -46,6 +47,14 @@ class Marks(Protocol):
         """A file was written: it has to be asked about again."""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A file that is to be looked at. written: it was closed by somebody who had it open for writing."""
+
+    held: HeldFile
+    written: bool
+
+
 class Afterwards:
     """Serves one event loop."""
 
@@ -57,7 +66,7 @@ class Afterwards:
         self._memory = memory
         self._marks = marks
         # By device and inode: what is written twice is looked at once.
-        self._waiting: dict[tuple[int, int], HeldFile] = {}
+        self._waiting: dict[tuple[int, int], _Waiting] = {}
         self._slots = AT_A_TIME
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -74,19 +83,22 @@ class Afterwards:
 
     def _take(self, event: Event) -> None:
         """Have a file wait for its turn, unless it is known. Raises OSError."""
-        if event.mask & CLOSE_WRITE:
+        written = bool(event.mask & CLOSE_WRITE)
+        if written:
             self._marks.changed(event.fd)
         status = os.fstat(event.fd)
         name = status.st_dev, status.st_ino
-        if not stat.S_ISREG(status.st_mode) or not status.st_size or name in self._waiting:
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return
         file = FileId.of(status)
-        if self._is_harmless(event.fd, file):
+        if (waiting := self._waiting.get(name)) is not None:
+            waiting.written |= written
+        elif not written and self._is_harmless(event.fd, file):
             self.counts["unchanged"] += 1
             self._marks.pass_over(event.fd, file)
         elif len(self._waiting) < MOST_WAITING:
-            self._waiting[name] = HeldFile(event.fd)
-        elif event.mask & CLOSE_WRITE:
+            self._waiting[name] = _Waiting(HeldFile(event.fd), written)
+        elif written:
             self.overflow(f"{MOST_WAITING} written files wait to be looked at already")
         else:  # it is looked at when it is opened the next time
             self.counts["skipped"] += 1
@@ -105,20 +117,22 @@ class Afterwards:
     def _start(self) -> None:
         while self._waiting and self._slots:
             self._slots -= 1
-            held = self._waiting.pop(next(iter(self._waiting)))
-            task = asyncio.get_running_loop().create_task(self._look(held))
+            waiting = self._waiting.pop(next(iter(self._waiting)))
+            held, written = waiting.held, waiting.written
+            task = asyncio.get_running_loop().create_task(self._look(held, written))
             self._tasks.add(task)
             task.add_done_callback(partial(self._looked, held))
 
-    async def _look(self, held: HeldFile) -> None:
+    async def _look(self, held: HeldFile, written: bool) -> None:
         file = FileId.of(os.fstat(held.fd))
         recalled = self._memory.recall(held.fd, file)
-        if recalled.judged is not None and recalled.standing is Standing.IN_FORCE:
+        if not written and recalled.judged is not None and recalled.standing is Standing.IN_FORCE:
             judged = recalled.judged
         else:
-            judged = await self._judge.judge(held, file, recalled.sha256, SECONDS)
+            # What was written through a mapping may not show in the file's times: it is read anew.
+            judged = await self._judge.judge(held, file, b"" if written else recalled.sha256, SECONDS)
             if recalled.reliable:
-                self._memory.keep(judged, recalled.sha256)
+                self._memory.keep(held.fd, judged, recalled.sha256)
         self.counts["looked_at"] += 1
         outcome = judged.answer.outcome
         if outcome in _FOR_LATER:
@@ -137,8 +151,8 @@ class Afterwards:
 
     async def close(self) -> None:
         """Look at no more."""
-        for held in self._waiting.values():
-            held.close()
+        for waiting in self._waiting.values():
+            waiting.held.close()
         self._waiting.clear()
         tasks = tuple(self._tasks)
         for task in tasks:

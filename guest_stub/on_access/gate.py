@@ -142,7 +142,7 @@ class Gate:
             judged = await self._use.judge.judge(flight.held, flight.file, known.sha256, FLIGHT_SECONDS)
             self.counts["judged"] += 1
             if known.reliable:
-                memory.keep(judged, known.sha256)
+                memory.keep(flight.held.fd, judged, known.sha256)
         finally:
             del self._flights[flight.name]
             flight.held.close()

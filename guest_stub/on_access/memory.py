@@ -15,7 +15,7 @@ from guest_stub.decision import FileId
 from guest_stub.found import FoundFile
 from guest_stub.looking import Looked
 from guest_stub.on_access.judging import Judged
-from guest_stub.on_access.passing import is_settled
+from guest_stub.on_access.passing import has_writer, is_settled
 from guest_stub.outcome import DETECTIONS, VERDICTS, Outcome
 from guest_stub.records import DIGEST_ONLY, Record, identify
 from guest_stub.svm_link.values import LinkAnswer
@@ -115,9 +115,10 @@ class Memory:
         grace = self.unheard or time.monotonic() - self._since < self._grace
         return Standing.STALE if grace and now < record.valid_until else Standing.PAST
 
-    def keep(self, judged: Judged, known: bytes) -> None:
-        """Keep what is known of a reliable file; where the next change of it might not show, no more than
-        that it had this content.
+    def keep(self, fd: int, judged: Judged, known: bytes) -> None:
+        """Keep what is known of a reliable file; where a change of it might not show, no more than that it
+        had this content: while somebody has it open for writing, since what he writes through a mapping may
+        move no time of it, and just after a change.
 
         known: its digest as it was recalled, of which more may be on record than an answer without a verdict.
         """
@@ -126,7 +127,7 @@ class Memory:
         key, stamp = identify(judged.file)
         found = FoundFile(key, stamp, "", "", judged.file.size)
         looked = [Looked(found, key, stamp, judged.sha256, judged.file.size)]
-        if not is_settled(judged.file):
+        if not is_settled(judged.file) or has_writer(fd):
             if judged.answer.outcome in VERDICTS - DETECTIONS:
                 self._keeping.keep_loose(looked)
         elif judged.answer.outcome in VERDICTS:

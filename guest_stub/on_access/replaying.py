@@ -88,7 +88,7 @@ class Replaying:
             recalled = self._memory.recall(held.fd, file)
             judged = await self._judge.judge(held, file, recalled.sha256, SECONDS)
             if recalled.reliable:
-                self._memory.keep(judged, recalled.sha256)
+                self._memory.keep(held.fd, judged, recalled.sha256)
             if judged.answer.outcome in _BROKEN_OFF:
                 return False
             self.counts["replayed"] += 1

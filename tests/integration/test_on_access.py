@@ -136,6 +136,30 @@ print(during, opened())
         assert (ran.out, ran.err) == ("0 1\n", "")
 
 
+async def test_what_was_written_through_a_mapping_is_read_anew(svm: SvmProcess, tmp_path: Path) -> None:
+    """When it is closed, though no time of the file has moved and the stub has it on record as harmless."""
+    async with protected(tmp_path, svm.target) as machine:
+        await attached(machine)
+        file = await aged(machine, "file", b"x" * len(EICAR))
+        assert (await machine.run("cat", file)).code == 0
+        await asyncio.sleep(1.1)  # by then it is on record
+        program = """
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+mapping = mmap.mmap(fd, 0)
+os.close(fd)
+before = mapping[0], os.stat(sys.argv[1])
+mapping[:] = sys.argv[2].encode()
+after = os.stat(sys.argv[1])
+mapping.close()
+print(before[1].st_mtime_ns == after.st_mtime_ns and before[1].st_ctime_ns == after.st_ctime_ns)
+"""
+        ran = await machine.run("python3", "-c", program, file, EICAR.decode())
+        assert (ran.out, ran.err) == ("True\n", "")
+        assert f"{file}: Eicar" in await machine.says("found ")
+        assert (await machine.run("cat", file)).code == 1
+
+
 async def test_a_program_cannot_be_started(svm: SvmProcess, tmp_path: Path) -> None:
     """With block-exec it can be read, and not be run."""
     async with protected(tmp_path, svm.target, "--mode", "block-exec") as machine:

@@ -69,6 +69,13 @@ def test_what_is_kept_answers(store: Decisions) -> None:
     assert (result.known, result.fresh) == ([], [])
 
 
+def test_the_last_word_on_a_file_counts(store: Decisions) -> None:
+    """Also where both come in one batch, whatever their bytes."""
+    for generations in ((GENERATION, 1), (1, GENERATION)):
+        assert store.keep([entry(1, generation) for generation in generations]) == 1
+        assert bool(store.sort_out([file(1)], GENERATION).decided) is (generations[-1] == GENERATION)
+
+
 def test_it_answers_in_the_next_run(tmp_path: Path) -> None:
     """Decisions outlive the process, also one that never closed the store."""
     settings = store_settings(tmp_path)

@@ -1,6 +1,8 @@
 """Tests of what was decided before, and what of it counts."""
 
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +26,6 @@ from tests.support.on_access_parts import (
 )
 
 GRACE = 300.0
-ANYTHING = 0  # a descriptor that nobody looks at
 
 
 class Bench:
@@ -32,6 +33,7 @@ class Bench:
 
     def __init__(self, file: Path) -> None:
         self.file, self.ahead, self.generation, self.reliable = file, 0.0, GENERATION, True
+        self.fd = os.open(file, os.O_RDONLY)
         self.kept, self.keeping = Kept(), Keeping()
         self.memory = self.anew()
 
@@ -46,11 +48,11 @@ class Bench:
 
     def recalled(self) -> Recalled:
         """What is known of the file."""
-        return self.memory.recall(ANYTHING, identity(self.file))
+        return self.memory.recall(self.fd, identity(self.file))
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """It, with a file that was not written just now."""
     (tmp_path / "file").write_text("hello")
     made = Bench(tmp_path / "file")
@@ -59,7 +61,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     )
     monkeypatch.setattr(passing_module, "SAME_TICK_NS", -(10**12))
     monkeypatch.setattr(memory_module, "time", clock)
-    return made
+    yield made
+    os.close(made.fd)
 
 
 def verdict(outcome: Outcome, seconds: float = 1e6) -> Record:
@@ -121,7 +124,7 @@ def test_what_is_being_revoked_counts_for_nothing_but_its_digest(bench: Bench) -
     bench.memory.doubt([DIGEST])
     assert bench.memory.doubts(DIGEST)
     assert bench.recalled() == Recalled(reliable=True, sha256=DIGEST)
-    bench.memory.keep(Judged(NOTHING, DIGEST, identity(bench.file)), b"")
+    bench.memory.keep(bench.fd, Judged(NOTHING, DIGEST, identity(bench.file)), b"")
     assert bench.keeping.verdicts == []
     bench.memory.trust([DIGEST])
     assert bench.recalled().standing is Standing.IN_FORCE
@@ -130,11 +133,11 @@ def test_what_is_being_revoked_counts_for_nothing_but_its_digest(bench: Bench) -
 def test_an_answer_without_a_verdict_costs_no_record(bench: Bench) -> None:
     """What an earlier verdict said is worth more than a digest that is known anyhow."""
     file = identity(bench.file)
-    bench.memory.keep(Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, file), DIGEST)
+    bench.memory.keep(bench.fd, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, file), DIGEST)
     assert bench.keeping.digests == []
-    bench.memory.keep(Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, file), b"")
+    bench.memory.keep(bench.fd, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, file), b"")
     assert [looked.sha256 for looked in bench.keeping.digests] == [DIGEST]
-    bench.memory.keep(Judged(BAD, DIGEST, file), DIGEST)
+    bench.memory.keep(bench.fd, Judged(BAD, DIGEST, file), DIGEST)
     assert [answer for _, answer in bench.keeping.verdicts] == [BAD]
 
 
@@ -143,9 +146,19 @@ def test_of_a_file_that_was_just_written_no_more_is_kept_than_where_its_content_
 ) -> None:
     """Its next change might not show; what was detected is not harmless, and needs not be looked for."""
     monkeypatch.setattr(passing_module, "SAME_TICK_NS", 10**12)
-    bench.memory.keep(Judged(NOTHING, DIGEST, identity(bench.file)), b"")
+    bench.memory.keep(bench.fd, Judged(NOTHING, DIGEST, identity(bench.file)), b"")
     for judged in (Judged(NOTHING, b"", identity(bench.file)), Judged(BAD, DIGEST, identity(bench.file))):
-        bench.memory.keep(judged, b"")
+        bench.memory.keep(bench.fd, judged, b"")
     assert (bench.keeping.verdicts, bench.keeping.digests) == ([], [])
     [looked] = bench.keeping.loose
     assert (looked.sha256, (looked.key, looked.stamp)) == (DIGEST, identify(identity(bench.file)))
+
+
+def test_of_what_somebody_may_write_no_verdict_is_kept(bench: Bench) -> None:
+    """While it is open for writing: what he writes through a mapping may not show in the file's times."""
+    with bench.file.open("r+b"):
+        bench.memory.keep(bench.fd, Judged(NOTHING, DIGEST, identity(bench.file)), b"")
+        assert bench.keeping.verdicts == []
+        assert len(bench.keeping.loose) == 1
+    bench.memory.keep(bench.fd, Judged(NOTHING, DIGEST, identity(bench.file)), b"")
+    assert len(bench.keeping.verdicts) == 1
