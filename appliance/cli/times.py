@@ -53,9 +53,11 @@ def parse_later(text: str, now: float) -> int:
 
 def _next(hour: int, minute: int, now: float) -> int:
     """Return when the clock on the wall shows that next; also where a day has 23 or 25 hours."""
-    today = datetime.fromtimestamp(now).replace(hour=hour, minute=minute, second=0, microsecond=0)  # local
+    local = datetime.fromtimestamp(now)
+    today = local.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     days = (today, today + timedelta(days=1), today + timedelta(days=2))
-    return next(int(day.timestamp()) for day in days if day.timestamp() > now)
+    passes = (day.replace(fold=fold).timestamp() for day in days for fold in (0, 1))  # it may show it twice
+    return next(int(moment) for moment in passes if moment > now)
 
 
 def _moment(text: str, now: int, direction: int) -> int:

@@ -4,9 +4,10 @@ Tenants share fairly: the next slot goes to the tenant that has the fewest, of t
 longest ago; within the tenant to its guest by the same rule; within the guest to the scan that waits longest.
 Who comes counts as served just then, so that nobody gains by leaving and coming back.
 
-A slot is kept for a turn at least. After a turn it is passed on when a tenant waits that has fewer; after a
-long one, of `TURNS_OF_A_LONG_ONE` turns, to others of the same tenant too: a guest that says for ever that it
-scans does not keep them out. Who loses a slot waits again.
+A slot is kept for a turn at least. After a turn it is passed on when a tenant waits that has fewer, or a guest
+of the same tenant that has fewer even then: nobody has two of them while another has none. After a long one, of
+`TURNS_OF_A_LONG_ONE` turns, it is passed on to others of the same tenant anyway: a guest that says for ever
+that it scans does not keep them out. Who loses a slot waits again.
 """
 
 from collections import OrderedDict
@@ -179,6 +180,10 @@ class Slots:
         if any(
             tenant.waiting and tenant.running < mine.running and before[scope] < before[claim.scope]
             for scope, tenant in self._tenants.items()
+        ):
+            return True
+        if any(
+            other.waiting and len(other.running) + 1 < len(guest.running) for other in mine.guests.values()
         ):
             return True
         if now - guest.running[claim] < TURNS_OF_A_LONG_ONE * self._turn_seconds:

@@ -88,9 +88,14 @@ class KnownGuests:
         return guest
 
     def forget(self, oldest: int, attached: set[str]) -> list[int]:
-        """Forget who was seen last before an hour; the numbers, which others will have."""
+        """Forget who was seen last before an hour; the numbers, which others will have.
+
+        Who has its number from another longer than it is gone keeps it until what it left is old as well.
+        """
         gone = [
-            guest for guest in self._by_name.values() if guest.last < oldest and guest.name not in attached
+            guest
+            for guest in self._by_name.values()
+            if max(guest.last, guest.since) < oldest and guest.name not in attached
         ]
         for guest in gone:
             del self._by_name[guest.name]
@@ -108,7 +113,7 @@ class KnownGuests:
             if before is None:
                 return None
             del self._by_name[before.name]
-            number, since = before.number, max(hour, before.last) + 1
+            number, since = before.number, max(hour, before.last, before.since) + 1
         elif number in self._by_number:
             number = next(free for free in range(self._most) if free not in self._by_number)
         guest = self._by_name[name] = KnownGuest(number, name, since, hour, hour)

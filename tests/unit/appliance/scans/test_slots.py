@@ -82,6 +82,20 @@ def test_within_a_tenant_a_slot_is_kept_for_a_long_turn() -> None:
     assert alone.settle(100 * TURNS_OF_A_LONG_ONE * TURN) == ([], [])
 
 
+def test_within_a_tenant_a_guest_that_has_several_gives_one_after_a_turn() -> None:
+    """Another that has none waits no longer than that; of two and one none is passed to and fro."""
+    hog = [claim(1, "hog", number) for number in range(4)]
+    slots = slots_with(2, *hog)
+    slots.settle(0)
+    slots.enter(claim(1, "patient"))
+    slots.enter(claim(1, "patient", 2))
+    assert slots.settle(TURN - 1) == ([], [])
+    assert slots.settle(TURN) == ([hog[0]], [claim(1, "patient")])
+    slots.allowed = 3
+    assert len(slots.settle(TURN + 1)[1]) == 1
+    assert slots.settle(TURNS_OF_A_LONG_ONE * TURN - 1) == ([], [])
+
+
 def test_who_has_most_loses_first() -> None:
     """When there are fewer slots; and they come back to who has fewest."""
     rich = [claim(1, "a", number) for number in range(3)]

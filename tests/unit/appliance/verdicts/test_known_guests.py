@@ -33,6 +33,21 @@ def test_when_all_numbers_are_taken_the_one_that_is_away_longest_gives_its_own()
     assert guests.of_number(0, 13) is new
 
 
+def test_a_number_that_is_given_away_twice_within_an_hour_mixes_nobody_up() -> None:
+    """What the second guest left counts for it, so it must not for the third; nor for who comes much later."""
+    guests = KnownGuests([], most=1)
+    guests.met("ip-1", 10, set())
+    second = guests.met("ip-2", 10, set())
+    third = guests.met("ip-3", 10, set())
+    assert second is not None
+    assert third is not None
+    left = max(10, second.since)
+    assert guests.of_number(0, left) is None
+    assert third.since > left
+    assert guests.forget(third.since, set()) == []
+    assert guests.forget(third.since + 1, set()) == [0]
+
+
 def test_attached_guests_keep_their_numbers() -> None:
     """Then there is none for another."""
     guests = KnownGuests([], most=1)
