@@ -4,10 +4,10 @@ Tenants share fairly: the next slot goes to the tenant that has the fewest, of t
 longest ago; within the tenant to its guest by the same rule; within the guest to the scan that waits longest.
 Who comes counts as served just then, so that nobody gains by leaving and coming back.
 
-A slot is kept for a turn at least. After a turn it is passed on when a tenant waits that has fewer, or a guest
-of the same tenant that has fewer even then: nobody has two of them while another has none. After a long one, of
-`TURNS_OF_A_LONG_ONE` turns, it is passed on to others of the same tenant anyway: a guest that says for ever
-that it scans does not keep them out. Who loses a slot waits again.
+A slot is kept for a turn at least. After a turn it is passed on when a tenant waits that has fewer, or a
+guest of the same tenant that has fewer even with one more: nobody has two of them while another has none.
+After a long one, of `TURNS_OF_A_LONG_ONE` turns, it is passed on to others of the same tenant anyway: a guest
+that says for ever that it scans does not keep them out. Who loses a slot waits again.
 """
 
 from collections import OrderedDict
