@@ -98,6 +98,12 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
 
 
+def check_limit(limit: int, most: int) -> None:
+    """Raise CommandError for a --limit that is not 1 to `most`."""
+    if not 1 <= limit <= most:
+        raise CommandError(f"--limit is {limit}: give 1 to {most}")
+
+
 def plain(text: str) -> str:
     """Return the text without anything that could steer a terminal: some of it is guests' words."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -9,10 +9,10 @@ from appliance.cli import scans
 from appliance.cli.console import (
     DONE,
     NO,
-    CommandError,
     Console,
     add_json_argument,
     add_socket_arguments,
+    check_limit,
     exit_codes,
     plain,
     table,
@@ -75,7 +75,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str, run: Any) -> argpar
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
-    _check_limit(args.limit, MAX_GUESTS)
+    check_limit(args.limit, MAX_GUESTS)
     with console.client(args) as client:
         guests = client.guests(args.limit).guests
     if args.json:
@@ -100,7 +100,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 
 def _files(args: argparse.Namespace, console: Console) -> int:
-    _check_limit(args.limit, MAX_FILES)
+    check_limit(args.limit, MAX_FILES)
     request = exposure_pb2.ListGuestFilesRequest(guest=args.guest, malicious=args.malicious, limit=args.limit)
     found = 0
 
@@ -122,11 +122,6 @@ def _files(args: argparse.Namespace, console: Console) -> int:
     if not found and not args.json:
         console.say("nothing of the kind is known")
     return DONE if found else NO
-
-
-def _check_limit(limit: int, most: int) -> None:
-    if not 1 <= limit <= most:
-        raise CommandError(f"--limit is {limit}: give 1 to {most}")
 
 
 def _file_text(file: exposure_pb2.GuestFile) -> str:

@@ -3,7 +3,8 @@
 import argparse
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,13 +18,15 @@ from appliance.cli.console import (
     Console,
     add_json_argument,
     add_socket_arguments,
+    check_limit,
     exit_codes,
     plain,
     table,
 )
 from appliance.cli.times import iso, parse_later, shown
 from appliance.domain.scan import ScanState, shown_paths
-from appliance.rpc.admin_client import AdminClient
+from appliance.rpc.admin_client import AdminClient, AdminError
+from appliance.rpc.scans_admin import MAX_SCANS
 
 LEAST_DIGITS = 4  # of an id that is named by its first ones
 
@@ -38,7 +41,9 @@ scan open already keeps that one; of two times the earlier counts then. On the u
 process: it can be named while it is attached, and --all leaves out those that are gone.
 
 TIME is 22:30, the next time that this machine's clock shows that, or a span from now (90m, 12h, 3d), or an
-ISO time, which is UTC where it has no zone. Ctrl-C ends the waiting, and no scan.
+ISO time, which is UTC where it has no zone. Ctrl-C ends the waiting, and no scan; so does an SVM that is
+started anew. With --wait --json there is an object for each guest: how its scan ended, or as `refused` why it
+was not given one.
 
 examples:
   svm guests scan ip-192.168.122.17 --wait
@@ -48,12 +53,13 @@ examples:
 exit codes:
   0  ordered; with --wait: nothing was found
   1  a guest was not given the scan; with --wait: something malicious or suspicious was found
-  2  the command could not do its work, see stderr; with --wait also: not everything was looked at"""
+  2  the command could not do its work, see stderr; with --wait also: a guest was not given the scan, or did
+     not look at everything"""
 
 _SCANS_EPILOG = f"""\
 The newest come last. A state is scheduled (its time has not come), away (its guest's daemon is not attached),
 waiting (for a slot), running, and at the end done, incomplete, cancelled or expired. With --follow a line
-comes whenever one changes, with --follow --json an object a line.
+comes whenever one changes, with --follow --json an object a line, until Ctrl-C or until the SVM stops.
 
 examples:
   svm guests scans
@@ -86,7 +92,7 @@ def add(verbs: Any) -> None:
     listing.add_argument("--follow", action="store_true", help="go on with those that change, until Ctrl-C")
     listing.add_argument("--open", action="store_true", help="only those that are not over")
     listing.add_argument("--guest", metavar="G", default="", help="only of this guest")
-    listing.add_argument("--limit", metavar="N", type=int, default=0, help="the newest N (all)")
+    listing.add_argument("--limit", metavar="N", type=int, default=MAX_SCANS, help="the newest N (all)")
     cancel = _add_verb(verbs, "cancel-scan", "call scans off", _CANCEL_EPILOG, _cancel)
     cancel.add_argument("scans", metavar="ID", nargs="*")
     cancel.add_argument("--all", action="store_true", help="every one that is open")
@@ -103,8 +109,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str, run: Any) -> argpar
 
 
 def _scan(args: argparse.Namespace, console: Console) -> int:
-    if bool(args.guests) == args.all:
-        raise CommandError("name guests, or give --all; see `svm guests list`")
+    _check_named(args.guests, args.all, "name guests, or give --all; see `svm guests list`")
     request = scans_pb2.OrderScansRequest(
         guests=args.guests, all=args.all, paths=[os.fsencode(path) for path in args.path]
     )
@@ -124,6 +129,22 @@ def _scan(args: argparse.Namespace, console: Console) -> int:
     return NO if refused else DONE
 
 
+def _check_named(named: Sequence[str], all_of_them: bool, what_to_name: str) -> None:
+    if named and all_of_them:
+        raise CommandError(f"{named[0][:80]!r} and --all were given: leave one of them out")
+    if not named and not all_of_them:
+        raise CommandError(what_to_name)
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    """Say of what ends the watching of scans that it ends none of them."""
+    try:
+        yield
+    except AdminError as error:
+        raise CommandError(f"{error}; scans that were ordered go on: see `svm guests scans`") from error
+
+
 def _wait(
     client: AdminClient, placed: Sequence[scans_pb2.PlacedScan], as_json: bool, console: Console
 ) -> int:
@@ -131,14 +152,16 @@ def _wait(
     ended: dict[bytes, scans_pb2.OrderedScan] = {}
     wanted = [scan.scan for scan in placed if scan.scan]
     if wanted:
-        for scan in client.scans(scans_pb2.ListScansRequest(scans=wanted, follow=True)):
-            if not as_json:
-                console.say(_line(scan))
-                console.out.flush()
-            if scan.HasField("ended"):
-                ended[scan.scan] = scan
+        with _watching():
+            for scan in client.scans(scans_pb2.ListScansRequest(scans=wanted, follow=True)):
+                if not as_json:
+                    console.say(_line(scan))
+                    console.out.flush()
+                if scan.HasField("ended"):
+                    ended[scan.scan] = scan
     if as_json:
-        console.say_json(list(map(_as_dict, ended.values())))
+        refused = [_placed_dict(scan) for scan in placed if not scan.scan]
+        console.say_json([*({**_as_dict(scan), "refused": None} for scan in ended.values()), *refused])
     if any(scan.malicious or scan.suspicious for scan in ended.values()):
         return NO
     whole = [scan for scan in ended.values() if scan.state == ScanState.DONE and not scan.unanswered]
@@ -146,8 +169,7 @@ def _wait(
 
 
 def _scans(args: argparse.Namespace, console: Console) -> int:
-    if args.limit < 0:
-        raise CommandError(f"--limit is {args.limit}: give 1 or more")
+    check_limit(args.limit, MAX_SCANS)
     request = scans_pb2.ListScansRequest(
         guest=args.guest, open=args.open, follow=args.follow, limit=args.limit
     )
@@ -168,14 +190,16 @@ def _scans(args: argparse.Namespace, console: Console) -> int:
 
 
 def _follow(scans: Iterable[scans_pb2.OrderedScan], as_json: bool, console: Console) -> None:
-    for scan in scans:
-        console.say(json.dumps(_as_dict(scan)) if as_json else _line(scan))
-        console.out.flush()
+    with _watching():
+        for scan in scans:
+            console.say(json.dumps(_as_dict(scan)) if as_json else _line(scan))
+            console.out.flush()
 
 
 def _cancel(args: argparse.Namespace, console: Console) -> int:
-    if bool(args.scans) == args.all:
-        raise CommandError("name scans by their ids, or give --all; see `svm guests scans --open`")
+    _check_named(
+        args.scans, args.all, "name scans by their ids, or give --all; see `svm guests scans --open`"
+    )
     with console.client(args) as client:
         request = scans_pb2.CancelScansRequest(all=args.all)
         if args.scans:

@@ -22,6 +22,7 @@ from appliance.scans.desk import ScanView
 from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
 
 MAX_GUESTS = 4096
+MAX_SCANS = MOST_ORDERS  # of one list
 MAX_READERS = 16
 PATIENCE_SECONDS = 30.0
 LATE_SECONDS = 60  # that `at` may lie in the past: a moment ago is now
@@ -124,7 +125,7 @@ class ScansAdministrationService:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
         try:
             asked = _Asked(frozenset(_checked_ids(request.scans)), request.guest, request.open)
-            limit = checked_limit(request.limit, MOST_ORDERS, MOST_ORDERS)
+            limit = checked_limit(request.limit, MAX_SCANS, MAX_SCANS)
         except BadRequest as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         try:
@@ -177,6 +178,7 @@ def _checked_ids(scans: Sequence[bytes]) -> list[bytes]:
 
 
 def _checked_paths(paths: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return each path in its one form, /etc for //etc/./ too, so that the same scan is the same."""
     if len(paths) > MAX_PATHS or sum(map(len, paths)) > MAX_PATHS_BYTES:
         raise BadRequest(
             f"{len(paths)} paths of {sum(map(len, paths))} bytes: give at most {MAX_PATHS}, "
@@ -188,7 +190,10 @@ def _checked_paths(paths: Sequence[bytes]) -> tuple[bytes, ...]:
             raise BadRequest(
                 f"{shown!r} is no path to scan: begin it with /, and give at most {MAX_PATH_BYTES} bytes"
             )
-    return tuple(dict.fromkeys(paths))
+    split = [[part for part in path.split(b"/") if part not in (b"", b".")] for path in paths]
+    if any(b".." in parts for parts in split):  # where that leads, links in the guest decide
+        raise BadRequest("a path to scan has .. in it: write the directory that is meant")
+    return tuple(dict.fromkeys(b"/" + b"/".join(parts) for parts in split))
 
 
 def _replies(views: Sequence[ScanView]) -> Iterator[scans_pb2.ListScansReply]:

@@ -217,12 +217,15 @@ class Desk:
     # -- administrators ------------------------------------------------------------------------
 
     async def cancel(self, scans: Iterable[bytes], actor: str) -> int:
-        """Call orders off; how many of them were open. Raises StateError."""
+        """Call orders off; how many of them were open. Raises StateError.
+
+        actor: whose command does it; what is kept is the user, since the process is gone at once.
+        """
         ends = {}
         for scan in scans:
             report = self._reports.get(scan)
             counts = ScanCounts() if report is None else report.counts
-            ends[scan] = End(ScanState.CANCELLED, counts, f"called off by {actor}")
+            ends[scan] = End(ScanState.CANCELLED, counts, f"called off by {user_of(actor)}")
         return len(await self.orders.end(ends))
 
     def view(self, order: ScanOrder) -> ScanView:

@@ -1,8 +1,8 @@
 """Which guests hold a digest, gathered beside the path of their questions.
 
 A guest's batch costs it the joining of its digests. All else is done by one thread, which may wait for the
-disk, rests for most of the time, and does no more than write down what comes while much comes. What is more
-than the memory and the disk are to take is dropped and counted.
+disk, and rests for most of the time, the more so while guests ask. What is more than the memory and the disk
+are to take is dropped and counted; of a guest that asks without end more than of others.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -103,13 +104,17 @@ class Exposure:
 
     async def run(self) -> None:
         """Have what was gathered written and merged, until cancelled."""
-        began = swept = synced = time.monotonic()
-        short, calm = False, True
+        swept = synced = time.monotonic()
+        merge_at = swept + FIRST_SECONDS
+        short = more = False
         while True:
             taken = self._taken()
             asked = any(digests for _, digests in taken)
-            calm = calm and time.monotonic() - began >= FIRST_SECONDS
-            more = await self._do(partial(self._work, taken, calm), False)
+            pause = SLICE_SECONDS * (REST_ASKED if asked else REST_IDLE)
+            await self._do(partial(self._spill, taken), None)
+            if time.monotonic() >= merge_at:
+                more = await self._do(self._merge, False)
+                merge_at = time.monotonic() + pause
             now = time.monotonic()
             if short or now - swept >= SWEEP_SECONDS:
                 swept = now
@@ -117,8 +122,7 @@ class Exposure:
             if now - synced >= SYNC_SECONDS:
                 synced = now
                 await self._do(self._store.sync, None)
-            pause = SLICE_SECONDS * (REST_ASKED if asked else REST_IDLE)
-            calm = await self._rested(pause if more or short else GATHER_SECONDS)
+            await self._rested(pause if more or short else GATHER_SECONDS)
 
     async def holders(self, digest: bytes) -> list[Holder]:
         """Who holds a digest, the guest that was seen last first; what was asked this moment among it."""
@@ -185,14 +189,11 @@ class Exposure:
         taken, self._left = self._left, []
         return [*taken, *((name, gatherer.take()) for name, gatherer in self._attached.items())]
 
-    async def _rested(self, seconds: float) -> bool:
-        """Wait; whether nobody asked so much meanwhile that it was to be written down before."""
-        try:
+    async def _rested(self, seconds: float) -> None:
+        """Wait, or less where guests ask so much meanwhile that it is to be written down before."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._filled.wait()
-        except TimeoutError:
-            return True
-        return False
 
     async def _do(self, work: Callable[[], _Done], otherwise: _Done) -> _Done:
         """Do something in the thread; what goes wrong there is noted, and the SVM serves on."""
@@ -215,11 +216,8 @@ class Exposure:
         except (OSError, lmdb.Error) as again:
             _log.error("the exposure cannot be opened again: %s", again)
 
-    def _work(self, taken: list[tuple[str, bytearray]], calm: bool) -> bool:
-        """Write down, then merge for a while if it is calm; whether there is more to be merged now."""
-        self._spill(taken)
-        if not calm:
-            return False
+    def _merge(self) -> bool:
+        """Merge for a while; whether there is more to be merged."""
         end = time.monotonic() + SLICE_SECONDS
         while self._store.merge():
             if time.monotonic() >= end:

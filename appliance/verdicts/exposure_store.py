@@ -25,6 +25,7 @@ from appliance.verdicts.raw_files import RawFiles, Section
 MERGED_AT_ONCE = 256  # digests of one commit, and one opening: each brings a page into memory, and neighbours
 SWEPT_AT_ONCE = 250  # records
 FULL = 0.70  # of the map: above this the oldest go before their time
+SHARED = 0.80  # above this who holds most gets no more
 VERY_FULL = 0.90  # above this nothing new is taken until some went; LMDB needs the rest
 RAW_SHARE = 4  # one part in so many of the map's size may wait to be merged, beside it
 
@@ -231,9 +232,10 @@ class ExposureStore:
     def _merge_some(
         self, txn: "lmdb.Transaction[bytes]", guest: KnownGuest, hour: int, digests: list[bytes]
     ) -> None:
+        most = self._most_files()
         for digest in digests:
             record, is_new = seen(txn.get(digest), guest.number, guest.since, hour)
-            if is_new and guest.files >= self._terms.guest_files:
+            if is_new and guest.files >= most:
                 self.counts["over_guest_files"] += 1
                 continue
             if record is not None:
@@ -244,6 +246,16 @@ class ExposureStore:
                 self.guests.changed.add(guest.number)
         self.counts["merged"] += len(digests)
         self._write_guests(txn)
+
+    def _most_files(self) -> float:
+        """How many digests a guest may hold to get more: the fuller the file, the smaller a part of all.
+
+        So the room that is left is for those who hold few, when a few others have filled the rest.
+        """
+        left = VERY_FULL - self.used_bytes / self._terms.map_bytes
+        if left >= VERY_FULL - SHARED:
+            return self._terms.guest_files
+        return min(self._terms.guest_files, self.entries * left / (VERY_FULL - SHARED))
 
     def _gone(self, numbers: list[int]) -> None:
         self.counts["aged_out"] += len(numbers)

@@ -4,10 +4,14 @@
 
 To write one costs next to nothing, however much there is. One that is merged at once is gone before the
 kernel has written it to the disk. What a killed SVM left is read at the next start, as far as it makes sense.
+
+No guest has more here than there is room left: one that asks without end gets half of all, two of them a
+third each, and so on, and who asks little finds room.
 """
 
 import os
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +44,7 @@ class RawFiles:
     def __init__(self, directory: Path, most_bytes: int) -> None:
         """most_bytes: what may wait. Raises OSError."""
         self.waiting = 0
+        self._of_guest = Counter[int]()  # number -> its bytes among those
         self._directory = directory
         self._most_bytes = most_bytes
         self._paths = sorted(directory.glob(f"{PREFIX}*{SUFFIX}"))
@@ -47,19 +52,20 @@ class RawFiles:
         self._reading: _Reading | None = None
         for path in self._paths:
             self.waiting += path.stat().st_size
+            for number, _, digests in _sections(path):
+                self._of_guest[number] += len(digests)
 
     def put(self, sections: Iterable[Section]) -> int:
         """Write sections, and return how many digests there was no room for. Raises OSError."""
-        parts, dropped = list[bytes | bytearray](), 0
+        taken, dropped = list[Section](), 0
         for number, hour, digests in sections:
-            count = len(digests) // DIGEST_BYTES
-            if self.waiting + len(digests) > self._most_bytes:
-                dropped += count
-                continue
-            self.waiting += len(digests) + _HEAD.size
-            parts += [_HEAD.pack(number, hour, count), digests]
-        if parts:
-            self._write(parts)
+            count = min(len(digests), self._room(number)) // DIGEST_BYTES
+            dropped += len(digests) // DIGEST_BYTES - count
+            if count:
+                taken.append((number, hour, digests[: count * DIGEST_BYTES]))
+                self._count(number, count * DIGEST_BYTES, 1)
+        if taken:
+            self._write(taken)
         return dropped
 
     def read(self) -> Section | None:
@@ -77,20 +83,15 @@ class RawFiles:
                 self._drop(reading)
                 continue
             reading.left -= len(data) // DIGEST_BYTES
-            self.waiting -= len(data)
+            self._count(reading.number, -len(data), 0)
             return reading.number, reading.hour, data
 
     def find(self, digest: bytes) -> Iterator[tuple[int, int]]:
         """Yield whose a digest is, and in which hour, of all that waits, and of some that was read."""
         for path in list(self._paths):
-            with suppress(OSError):
-                data, at = path.read_bytes(), 0
-                while at + _HEAD.size <= len(data):
-                    number, hour, count = _HEAD.unpack_from(data, at)
-                    section = data[at + _HEAD.size : at + _HEAD.size + count * DIGEST_BYTES]
-                    if _holds(section, digest):
-                        yield number, hour
-                    at += _HEAD.size + count * DIGEST_BYTES
+            for number, hour, section in _sections(path):
+                if _holds(section, digest):
+                    yield number, hour
 
     def close(self) -> None:
         """Leave what waits to the next start."""
@@ -98,16 +99,30 @@ class RawFiles:
             os.close(self._reading.fd)
             self._reading = None
 
-    def _write(self, parts: list[bytes | bytearray]) -> None:
+    def _room(self, number: int) -> int:
+        """How many more bytes of a guest may wait: until it has as many as are left for others then."""
+        left = self._most_bytes - self.waiting - _HEAD.size
+        return max(0, (left - self._of_guest[number]) // 2)
+
+    def _count(self, number: int, size: int, heads: int) -> None:
+        """Note bytes of a guest that wait now, or (less than 0) no more."""
+        self.waiting += size + heads * _HEAD.size
+        self._of_guest[number] += size
+        if self._of_guest[number] <= 0:
+            del self._of_guest[number]
+
+    def _write(self, sections: list[Section]) -> None:
         path = self._directory / f"{PREFIX}{self._next:012}{SUFFIX}"
         self._next += 1
         try:
             with path.open("xb", buffering=0) as file:
-                for part in parts:
-                    if file.write(part) != len(part):
-                        raise OSError(28, "No space left on device", str(path))
+                for number, hour, digests in sections:
+                    for part in (_HEAD.pack(number, hour, len(digests) // DIGEST_BYTES), digests):
+                        if file.write(part) != len(part):
+                            raise OSError(28, "No space left on device", str(path))
         except OSError:
-            self.waiting -= sum(map(len, parts))
+            for number, _, digests in sections:
+                self._count(number, -len(digests), -1)
             path.unlink(missing_ok=True)
             raise
         self._paths.append(path)
@@ -121,6 +136,7 @@ class RawFiles:
             except OSError:  # somebody deleted it
                 del self._paths[0]
         self.waiting = 0
+        self._of_guest.clear()
         return None
 
     def _begin_section(self, reading: _Reading) -> bool:
@@ -136,6 +152,18 @@ class RawFiles:
         reading.path.unlink(missing_ok=True)
         self._paths.remove(reading.path)
         self._reading = None
+
+
+def _sections(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield what a file has, the last as far as it is there; nothing where it cannot be read."""
+    with suppress(OSError):
+        data, at = path.read_bytes(), 0
+        while at + _HEAD.size <= len(data):
+            number, hour, count = _HEAD.unpack_from(data, at)
+            at += _HEAD.size
+            section = data[at : at + count * DIGEST_BYTES]
+            yield number, hour, section[: len(section) - len(section) % DIGEST_BYTES]
+            at += count * DIGEST_BYTES
 
 
 def _holds(section: bytes, digest: bytes) -> bool:

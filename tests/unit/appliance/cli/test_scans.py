@@ -1,6 +1,7 @@
 """svm guests scan|scans|cancel-scan, over real gRPC."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from appliance.cli.scans import LEAST_DIGITS
 from appliance.domain.scan import ScanState
-from tests.support.commands import ROOT, Ran, svm
+from tests.support.commands import DEADLINE, ROOT, Ran, svm
 from tests.support.scan_desk import Program
 from tests.support.scans_side_server import ScansSide, scans_side
 
@@ -133,12 +134,34 @@ def test_who_follows_gets_a_line_for_each_change(side: ScansSide) -> None:
         process.terminate()
 
 
+@pytest.mark.parametrize("arguments", [("scan", "ip-1", "--wait"), ("scans", "--follow")])
+def test_an_svm_that_stops_ends_the_watching_alone(side: ScansSide, arguments: tuple[str, ...]) -> None:
+    """Who watched is told that the scans go on: exit code 2."""
+    guest = side.attach("ip-1")
+    guests(side, "scan", "ip-1")
+    command = [sys.executable, "-m", "appliance", "guests", *arguments, "--socket", str(side.path)]
+    environ = {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        assert process.stdout is not None
+        assert "waiting" in process.stdout.readline()
+        side.stop()
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert "scans that were ordered go on: see `svm guests scans`" in errors
+        assert process.returncode == 2
+    assert guest.scan_news.tasks
+
+
 def test_scans_are_called_off(side: ScansSide) -> None:
     """By their first digits, or all; what is over is none any more."""
     guests(side, "scan", "--all")
     first, _ = [scan["id"] for scan in guests(side, "scans", "--json").json]
     assert guests(side, "cancel-scan", first[:8].upper()).out == "1 scan is called off\n"
     assert guests(side, "cancel-scan", "--all", "--json").json == {"cancelled": 1}
+    assert {scan["text"] for scan in guests(side, "scans", "--json").json} == {
+        f"called off by uid-{os.getuid()}"
+    }
     ran = guests(side, "cancel-scan", first)
     assert (ran.code, ran.out) == (1, "0 scans are called off\n")
 
@@ -155,17 +178,25 @@ def test_a_guest_that_gets_no_scan_is_named(side: ScansSide) -> None:
     thread = answering(side, stop, [{"state": ScanState.DONE}])
     assert guests(side, "scan", "ip-1", "ip-3", "--wait").code == 2
     thread.join()
+    thread = answering(side, stop, [{"state": ScanState.DONE}])
+    ran = guests(side, "scan", "ip-1", "ip-3", "--wait", "--json")
+    assert [(scan["guest"], bool(scan["refused"])) for scan in ran.json] == [("ip-3", False), ("ip-1", True)]
+    thread.join()
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("scan",), "name guests, or give --all"),
-        (("scan", "ip-1", "--all"), "name guests, or give --all"),
+        (("scan", "ip-1", "--all"), "'ip-1' and --all were given"),
         (("scan", "ip-1", "--at", "2001-01-01"), "lies in the past"),
         (("scan", "ip-1", "--at", "soon"), "is no time"),
         (("scan", "ip-9"), "no guest 'ip-9' is known"),
-        (("scans", "--limit", "-1"), "give 1 or more"),
+        (("scan", "ip-1", "--path", "/home/../etc"), "has .. in it"),
+        (("scans", "--limit", "-1"), "give 1 to 16384"),
+        (("scans", "--limit", "0"), "give 1 to 16384"),
+        (("scans", "--limit", "99999999999999999999"), "give 1 to 16384"),
+        (("cancel-scan", "abcd", "--all"), "'abcd' and --all were given"),
         (("cancel-scan",), "name scans by their ids"),
         (("cancel-scan", "abc"), f"at least {LEAST_DIGITS} of its digits"),
         (("cancel-scan", "wxyz"), f"at least {LEAST_DIGITS} of its digits"),

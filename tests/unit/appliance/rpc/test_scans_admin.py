@@ -63,6 +63,16 @@ def test_scans_are_ordered_listed_and_called_off(side: ScansSide, caller: Caller
     assert [(scan.state, scan.ended.seconds) for scan in ended] == [("cancelled", NOON)]
 
 
+def test_a_path_has_one_form(caller: Caller) -> None:
+    """However it is written, it is the same scan."""
+    (first,) = order(caller, guests=["ip-1"], paths=[b"/etc", b"/"])
+    (again,) = order(caller, guests=["ip-1"], paths=[b"//etc/./", b"/./", b"/etc"])
+    assert (again.already, again.scan) == (True, first.scan)
+    assert [list(scan.paths) for scan in scans(caller)] == [[b"/etc", b"/"]]
+    (other,) = order(caller, guests=["ip-1"], paths=[b"/etc.d/..x"])
+    assert not other.already
+
+
 def test_who_follows_hears_to_the_end(side: ScansSide, caller: Caller) -> None:
     """Of named scans until the last is over; what changes in between is told."""
     guest = side.attach("ip-1")
@@ -109,6 +119,7 @@ def test_many_scans_come_in_messages_that_the_wire_takes(side: ScansSide, caller
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["a"] * 4097), "name 1 to 4096"),
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"x"]), "begin it with /"),
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"/\0"]), "begin it with /"),
+        ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"/a/../b"]), "has .. in it"),
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"/" * 4097]), "at most 4096"),
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"/"] * 65), "at most 64"),
         ("OrderScans", scans_pb2.OrderScansRequest(guests=["ip-1"], paths=[b"/" * 4000] * 5), "16384 bytes"),

@@ -10,6 +10,7 @@ import lmdb
 import pytest
 
 from appliance.verdicts import exposure as exposure_module
+from appliance.verdicts import exposure_store
 from appliance.verdicts.exposure import MOST_GATHERED, SPILL_BYTES, Exposure, Gatherer, Holder
 from appliance.verdicts.exposure_store import ExposureStore, ExposureTerms
 from tests.support.svm import until
@@ -95,6 +96,25 @@ async def test_files_of_a_guest_are_there_when_they_are_merged(
         figures = exposure.figures()
         assert (figures["exposure_digests"], figures["exposure_guests"]) == (1000, 2)
         assert figures["exposure_waiting"] == 0
+
+
+async def test_what_is_asked_is_entered_while_a_guest_asks_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood slows that; it does not keep it from going on."""
+    monkeypatch.setattr(exposure_module, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(exposure_store, "RAW_SHARE", 256)
+    async with running(tmp_path) as exposure:
+        flood, batch = exposure.attached("ip-1"), list(map(digest, range(1024)))
+
+        def entered(count: int) -> bool:
+            while len(flood.digests) < SPILL_BYTES:
+                flood.add(batch)
+            return exposure.figures()["exposure_digests"] == count
+
+        await until(lambda: entered(1024), "the flood is there")
+        exposure.attached("ip-2").add([digest(5000)])
+        await until(lambda: entered(1025), "another's is there")
 
 
 def test_a_flood_is_bounded_in_memory_and_written_down_before() -> None:

@@ -132,8 +132,20 @@ def test_more_than_fits_within_a_day_is_dropped_and_counted(tmp_path: Path) -> N
     store = opened(tmp_path, ExposureTerms(map_bytes=1 << 20))
     for part in range(40):
         take(store, 0, range(part * 1000, part * 1000 + 1000))
-    assert store.counts["dropped"] > 0
+    assert store.counts["dropped"] + store.counts["over_guest_files"] > 0
     assert store.used_bytes < 1 << 20
+    store.close()
+
+
+def test_guests_that_fill_the_file_leave_room_for_those_who_hold_little(tmp_path: Path) -> None:
+    """What these ask about is entered, however much the others go on to ask."""
+    store = opened(tmp_path, ExposureTerms(map_bytes=8 << 20))
+    store.guests.met("ip-3", HOUR, set())
+    for part in range(22):
+        take(store, part % 2, range(part * 6000, part * 6000 + 6000))
+    assert store.counts["over_guest_files"] > 6000
+    take(store, 2, range(200_000, 200_500))
+    assert all(store.holders(digest(number)) for number in range(200_000, 200_500))
     store.close()
 
 

@@ -34,7 +34,7 @@ def test_when_all_numbers_are_taken_the_one_that_is_away_longest_gives_its_own()
 
 
 def test_a_number_that_is_given_away_twice_within_an_hour_mixes_nobody_up() -> None:
-    """What the second guest left counts for it, not for the third, nor for who comes much later."""
+    """What the second guest left counts neither for the third nor for one that comes much later."""
     guests = KnownGuests([], most=1)
     guests.met("ip-1", 10, set())
     second = guests.met("ip-2", 10, set())

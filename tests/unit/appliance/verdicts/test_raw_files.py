@@ -53,10 +53,29 @@ def test_a_restart_goes_on_with_what_waits(tmp_path: Path) -> None:
 def test_what_waits_has_a_bound(tmp_path: Path) -> None:
     """What there is no room for is counted, and there is room again when some was read."""
     raw = RawFiles(tmp_path, 3200)
-    assert raw.put([(1, 100, digests(60)), (2, 100, digests(60)), (3, 100, digests(10))]) == 60
+    assert raw.put([(1, 100, digests(60))]) == 11
+    assert raw.put([(1, 100, digests(60))]) == 60
     while raw.read() is not None:
         pass
-    assert raw.put([(1, 100, digests(60))]) == 0
+    assert raw.put([(1, 100, digests(40))]) == 0
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_guests_that_ask_without_end_leave_room_for_others(tmp_path: Path, restarts: bool) -> None:
+    """However much they bring, also after a restart; and when theirs was read they have room again."""
+    raw = RawFiles(tmp_path, MOST)
+    many = digests(2000)
+    for _ in range(50):
+        raw.put([(number, 100, many) for number in range(1, 6)])
+    if restarts:
+        raw.close()
+        raw = RawFiles(tmp_path, MOST)
+    assert raw.put([(7, 100, digests(1000, 7))]) == 0
+    assert list(raw.find(digests(1, 7))) == [(7, 100)]
+    assert raw.put([(1, 100, many)]) > 1900
+    while raw.read() is not None:
+        pass
+    assert raw.put([(1, 100, many)]) == 0
 
 
 def test_what_waits_can_be_found(tmp_path: Path) -> None:
