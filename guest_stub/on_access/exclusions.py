@@ -40,9 +40,9 @@ class Exclusions:
 
     def left_alone(self, fd: int) -> bool:
         """Whether an open file is nobody's business, whoever does what with it."""
-        return bool(self._globs) and self._is_ours(fd) and self._globs.covers(path_of(fd))
+        return bool(self._globs) and self.is_ours(fd) and self._globs.covers(path_of(fd))
 
-    def _is_ours(self, fd: int) -> bool:
+    def is_ours(self, fd: int) -> bool:
         """Whether a file was opened by way of a mount of this process."""
         try:
             return mount_of(fd) in self._mounts
@@ -59,6 +59,6 @@ class Exclusions:
         except OSError:  # it is gone, or a thread of the kernel
             return ""
         try:
-            return path_of(fd) if self._is_ours(fd) else ""
+            return path_of(fd) if self.is_ours(fd) else ""
         finally:
             os.close(fd)

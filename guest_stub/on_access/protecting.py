@@ -109,6 +109,7 @@ class Protection:
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
         )
+        self.gate.is_ours = self.exclusions.is_ours
         self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
         self.coverage = Coverage(self._watch, settings.watches, is_on_top)
         self._reader = Reader(
