@@ -24,6 +24,15 @@ class Excludes:
             return True
         return self._paths is not None and self._paths.match(f"{directory}/{name}") is not None
 
+    def covers(self, path: str) -> bool:
+        """Whether an absolute path, or a directory above it, is to be left out."""
+        while path not in ("", "/"):
+            directory, _, name = path.rpartition("/")
+            if self.match(directory, name):
+                return True
+            path = directory
+        return False
+
     def __bool__(self) -> bool:
         """Whether there is any glob at all."""
         return self._names is not None or self._paths is not None

@@ -5,10 +5,10 @@ only the way down to the current directory is held (see descent.py).
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK, S_ISDIR, S_ISREG
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from guest_stub.decision import FileId
 from guest_stub.descent import Descent, Directory, DirectoryListener
@@ -38,6 +38,22 @@ class Selection:
     one_file_system: bool = False
     max_size: int | None = None
     sparse_limit: int = 1 << 63
+
+
+class Places(NamedTuple):
+    """Where to look for files that are known to be somewhere.
+
+    roots: mount points, asked on the loop. exclude: globs of what is left alone.
+    """
+
+    roots: Callable[[], Sequence[str]]
+    exclude: tuple[str, ...] = ()
+
+    def selection(self, roots: Iterable[str]) -> Selection:
+        """What to walk of these roots, each file system by itself."""
+        excludes = Excludes(self.exclude)
+        there = tuple(root for root in roots if not excludes.covers(root))
+        return Selection(there, self.exclude, one_file_system=True)
 
 
 class WalkListener(DirectoryListener, Protocol):

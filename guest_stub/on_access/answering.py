@@ -3,10 +3,12 @@
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, Event
 from guest_stub.on_access.policy import AccessPolicy, Operation
+
+_GONE: Final = " (deleted)"
 
 
 class Answers(Protocol):
@@ -76,9 +78,14 @@ def respond(kernel: Answers, event: Event, allow: bool) -> None:
 
 
 def path_of(fd: int) -> str:
-    """What an open file is called now, "" where that cannot be told."""
+    """What an open file is called now, "" where that cannot be told.
+
+    The kernel writes a word behind a name that is gone, and a file may have a name that ends in that word.
+    """
     try:
         path = os.readlink(f"/proc/self/fd/{fd}")
+        if path.endswith(_GONE) and not os.path.samestat(os.lstat(path), os.fstat(fd)):
+            return ""
     except OSError:
         return ""
-    return "" if path.endswith(" (deleted)") else path
+    return path

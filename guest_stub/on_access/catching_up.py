@@ -9,7 +9,7 @@ from typing import Final
 from guest_stub.found import FoundFile
 from guest_stub.journal import Entry
 from guest_stub.records import changed_ns
-from guest_stub.walk import Nobody, Selection, Walk
+from guest_stub.walk import Nobody, Places, Walk
 
 PAUSE_SECONDS: Final = 1.0  # so that one walk serves for all that is lost in a row
 MARGIN_SECONDS: Final = 60.0  # that an event may have waited in the kernel's queue
@@ -23,13 +23,13 @@ class CatchingUp:
 
     def __init__(
         self,
-        roots: Callable[[], Sequence[str]],
+        places: Places,
         note: Callable[[Entry, int], object],
         done: Callable[[], None],
     ) -> None:
-        """roots: mount points to look through. note: told each file, on the loop. done: then all are told."""
+        """note: told each file, on the loop. done: then all are told."""
         self.walks = 0
-        self._roots = roots
+        self._places = places
         self._note = note
         self._done = done
         self._loop = asyncio.get_running_loop()
@@ -51,13 +51,13 @@ class CatchingUp:
             await asyncio.sleep(PAUSE_SECONDS)
             self._again, since, self._since = False, self._since, time.time() - MARGIN_SECONDS
             self.walks += 1
-            await asyncio.to_thread(self._walk, tuple(self._roots()), int(since * 1e9))
+            await asyncio.to_thread(self._walk, tuple(self._places.roots()), int(since * 1e9))
             self._done()
             if not self._again:
                 return
 
     def _walk(self, roots: tuple[str, ...], since_ns: int) -> None:
-        walk = Walk(Selection(roots, one_file_system=True), Nobody(), self._stop.is_set)
+        walk = Walk(self._places.selection(roots), Nobody(), self._stop.is_set)
         for batch in walk.batches():
             changed = [file for file in batch if file.size and changed_ns(file.stamp) >= since_ns]
             if changed:

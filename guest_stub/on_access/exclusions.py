@@ -36,18 +36,13 @@ class Exclusions:
         """Whether what this process does with this open file is nobody's business."""
         if self._programs and self._program(pid) in self._programs:
             return True
-        if not self._globs or not self._is_ours(fd):
-            return False
-        # A directory that is left out is left out with all that is in it.
-        path = path_of(fd)
-        while path not in ("", "/"):
-            directory, _, name = path.rpartition("/")
-            if self._globs.match(directory, name):
-                return True
-            path = directory
-        return False
+        return self.left_alone(fd)
 
-    def _is_ours(self, fd: int) -> bool:
+    def left_alone(self, fd: int) -> bool:
+        """Whether an open file is nobody's business, whoever does what with it."""
+        return bool(self._globs) and self.is_ours(fd) and self._globs.covers(path_of(fd))
+
+    def is_ours(self, fd: int) -> bool:
         """Whether a file was opened by way of a mount of this process."""
         try:
             return mount_of(fd) in self._mounts
@@ -64,6 +59,6 @@ class Exclusions:
         except OSError:  # it is gone, or a thread of the kernel
             return ""
         try:
-            return path_of(fd) if self._is_ours(fd) else ""
+            return path_of(fd) if self.is_ours(fd) else ""
         finally:
             os.close(fd)

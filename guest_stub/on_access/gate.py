@@ -7,6 +7,7 @@ its content. A decision is kept, and the kernel told to ask no more, before the 
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -74,7 +75,8 @@ class Gate:
     """Serves one event loop."""
 
     def __init__(self, equipment: Equipment, policy: AccessPolicy) -> None:
-        """Nobody waits yet."""
+        """Nobody waits yet. is_ours: whether a file was opened where its path says something to everybody."""
+        self.is_ours: Callable[[int], bool] = lambda _fd: True
         self.policy = policy
         self.counts = dict.fromkeys(("asked", "known", "judged", "blocked", "fell_back", "turned_away"), 0)
         self._use = equipment
@@ -184,7 +186,8 @@ class Gate:
         if on_record is not None and self.policy.reply(on_record.answer.outcome) is Reply.DENY:
             self._settle(waiting, on_record, mark=False)
             return
-        mode = self.policy.fallback(waiting.operation, waiting.path())
+        path = waiting.path() if self.is_ours(waiting.event.fd) else ""
+        mode = self.policy.fallback(waiting.operation, path)
         self.counts["fell_back"] += 1
         try:
             self._use.reports.fell_back(waiting, mode, why)

@@ -65,9 +65,17 @@ class AccessPolicy:
         return self.budgets[operation]
 
     def fallback(self, operation: Operation, path: str) -> FailMode:
-        """What a process gets without a verdict; the longest of `fail_mounts` above the path counts."""
+        """What a process gets without a verdict; the longest of `fail_mounts` above the path counts.
+
+        path: "" where it cannot be told, which anybody may bring about: then the strictest of all counts.
+        """
+        if not path:
+            return FailMode.DENY if FailMode.DENY in self._modes(operation) else FailMode.ALLOW
         above = [mount for mount in self.fail_mounts if _is_below(path, mount)]
         return self.fail_mounts[max(above, key=len)] if above else self.fail[operation]
+
+    def _modes(self, operation: Operation) -> frozenset[FailMode]:
+        return frozenset({self.fail[operation], *self.fail_mounts.values()})
 
     def reply(self, outcome: Outcome) -> Reply:
         """What an outcome comes to for the process that waits."""

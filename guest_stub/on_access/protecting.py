@@ -40,7 +40,7 @@ from guest_stub.on_access.reader import Reader
 from guest_stub.on_access.recent import Recent
 from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
-from guest_stub.on_access.searching import Places, Searching
+from guest_stub.on_access.searching import Searching
 from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.telling import Telling
 from guest_stub.on_access.undoing import Undoing
@@ -51,6 +51,7 @@ from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose, ScanSlot, ScanTask
 from guest_stub.version import VERSION
+from guest_stub.walk import Places
 
 RETRY_SECONDS = 60.0  # between looks at what is kept for later while an SVM is there
 SWITCH_SECONDS = 0.0005  # that one thread may keep the interpreter from the one which answers
@@ -98,16 +99,17 @@ class Protection:
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
-        self.catching_up = CatchingUp(self.roots, journal.note, self.replaying.begin)
+        places = Places(self.roots, settings.exclude)
+        self.catching_up = CatchingUp(places, journal.note, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
-        places = Places(self.roots, settings.exclude)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
         self._have_told()
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
         )
+        self.gate.is_ours = self.exclusions.is_ours
         self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
         self.coverage = Coverage(self._watch, settings.watches, is_on_top)
         self._reader = Reader(
@@ -126,6 +128,7 @@ class Protection:
         self.reporter.tell = self.telling.tell
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
+        self.replaying.left_alone = self.exclusions.left_alone
         self.keeper.tell = self.searching.note
 
     async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:

@@ -10,11 +10,11 @@ closed.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from guest_stub.journal import Entry
 from guest_stub.manners import idle_disk
@@ -25,7 +25,7 @@ from guest_stub.outcome import DETECTIONS, Outcome
 from guest_stub.records import Seen, device_of
 from guest_stub.remediation.done import Action
 from guest_stub.sought import Sought
-from guest_stub.walk import Nobody, Selection, Walk
+from guest_stub.walk import Nobody, Places, Walk
 
 PAUSE_SECONDS: Final = 0.5  # so that one walk serves for all that is revoked in a row
 ASK_SECONDS: Final = 60.0  # that an answer may take
@@ -35,13 +35,6 @@ RESTS: Final = 1.0  # after each batch of files, so many times as long as it too
 # Without an answer for now: asked again when an SVM is back, or has room.
 _FOR_LATER = frozenset({Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT})
 _REMOVES = frozenset({Action.QUARANTINE, Action.DELETE})
-
-
-class Places(NamedTuple):
-    """Where to look. roots: mount points, asked on the loop. exclude: globs of what is left alone."""
-
-    roots: Callable[[], Sequence[str]]
-    exclude: tuple[str, ...] = ()
 
 
 class Finds(Protocol):
@@ -146,7 +139,7 @@ class Searching:
 
     def _walk(self, roots: tuple[str, ...], wanted: dict[bytes, Seen], untaken: list[Seen]) -> None:
         """Look for files by what stands for them, until all are found; in a thread of its own."""
-        selection = Selection(_of_devices(roots, wanted), self._places.exclude, one_file_system=True)
+        selection = self._places.selection(_of_devices(roots, wanted))
         began = time.monotonic()
         for batch in Walk(selection, Nobody(), self._stop.is_set).batches():
             found = [

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from guest_stub.excludes import Excludes
 from guest_stub.walk import Selection
 
 
@@ -21,18 +22,24 @@ class Place:
 
 
 def selection_of(paths: Sequence[str], place: Place, sparse_limit: int) -> tuple[Selection, list[str]]:
-    """What to walk for these paths, all that is protected for none; and which paths are not there.
+    """What to walk for these paths, all that is protected for none; and why which paths are not walked.
 
-    Below a path, file systems that are protected are walked too, and no others.
+    Below a path, file systems that are protected are walked too, and no others. What is excluded, or lies
+    below what is, is walked by no path.
     """
-    there = [path for path in paths if os.path.lexists(path)]
+    excludes = Excludes(place.exclude)
     roots: dict[str, None] = dict.fromkeys(() if paths else place.watched)
-    for path in there:
+    refused: list[str] = []
+    for path in paths:
         whole = os.path.realpath(path)
-        below = [point for point in place.watched if point.startswith(whole.rstrip("/") + "/")]
-        roots.update(dict.fromkeys([whole, *below]))
+        if not os.path.lexists(path):
+            refused.append(f"{path} is not there")
+        elif excludes.covers(whole):
+            refused.append(f"{path} is excluded by the settings of the guest")
+        else:
+            below = [point for point in place.watched if point.startswith(whole.rstrip("/") + "/")]
+            roots.update(dict.fromkeys([whole, *below]))
+    walked = tuple(root for root in roots if not excludes.covers(root))
     own = [glob.escape(os.path.realpath(directory)) for directory in place.own]
-    selection = Selection(
-        tuple(roots), (*place.exclude, *own), one_file_system=True, sparse_limit=sparse_limit
-    )
-    return selection, [path for path in paths if path not in there]
+    selection = Selection(walked, (*place.exclude, *own), one_file_system=True, sparse_limit=sparse_limit)
+    return selection, refused

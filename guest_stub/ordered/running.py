@@ -86,7 +86,7 @@ class OrderedScan:
         if not await self._granted():
             return self._ended_early()
         async with asyncio.timeout(LOOK_SECONDS):
-            selection, missing, expects = await self._look()
+            selection, refused, expects = await self._look()
         tools, turn = self._tools, self.turn
         manner = Manner(
             1,
@@ -106,9 +106,9 @@ class OrderedScan:
             return self._ended_early()
         if self._scan.incomplete:
             return ScanState.INCOMPLETE, self._scan.incomplete
-        if not missing:
+        if not refused:
             tools.decisions.remember_walk(name_of(selection, _COUNTED), totals.files)
-        return _ended(selection, missing, totals)
+        return _ended(selection, refused, totals)
 
     async def _granted(self) -> bool:
         """Wait for a slot; False when the scan is called off before."""
@@ -125,23 +125,23 @@ class OrderedScan:
         return (ScanState.CANCELLED if self._why == CALLED_OFF else ScanState.INCOMPLETE), self._why
 
     async def _look(self) -> tuple[Selection, list[str], Expected]:
-        """What to walk, what is not there, and how many files that may be; raises OSError."""
+        """What to walk, why what is not, and how many files that may be; raises OSError."""
         paths = [os.fsdecode(path) for path in self._task.paths]
         place, limit = self._tools.place(), self.turn.current.policy.max_file_bytes
 
         def look() -> tuple[Selection, list[str], Expected]:
-            selection, missing = selection_of(paths, place, limit)
+            selection, refused = selection_of(paths, place, limit)
             last = self._tools.decisions.files_of_last_walk(name_of(selection, _COUNTED))
-            return selection, missing, expected(selection.roots, last)
+            return selection, refused, expected(selection.roots, last)
 
         return await asyncio.to_thread(look)  # a path may lead to a file system that does not answer
 
 
-def _ended(selection: Selection, missing: list[str], totals: Totals) -> tuple[ScanState, str]:
+def _ended(selection: Selection, refused: list[str], totals: Totals) -> tuple[ScanState, str]:
     """How a scan ended that went through."""
-    if missing:
-        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
-        return ScanState.INCOMPLETE, f"{missing[0]}{more} not there"
+    if refused:
+        more = f"; and {len(refused) - 1} more paths were not scanned" if len(refused) > 1 else ""
+        return ScanState.INCOMPLETE, f"{refused[0]}{more}"
     if not selection.roots:
         return ScanState.INCOMPLETE, "nothing is protected here: see guest-stub doctor"
     left = sum(totals.directories_left.get(why, 0) for why in DIRECTORY_FAILED)

@@ -154,6 +154,29 @@ async def test_a_name_that_is_given_to_another_file_meanwhile(
         assert (await opened(machine, "file.com")).code == 1
 
 
+async def test_nobody_dodges_the_fail_mode_of_a_directory(port: int, tmp_path: Path) -> None:
+    """Not by an odd name, nor by a mount that only he sees, nor by a file without a name."""
+    top = tmp_path / "top"
+    settings = f'[on_access.on_failure_below]\n"{top}/deny" = "deny"\n'
+    async with protected(
+        tmp_path, f"tcp:127.0.0.1:{port}", settings=settings, prepare='mkdir "$1/deny"'
+    ) as it:
+        for name in ("deny/file", "deny/file (deleted)", "free"):
+            await it.write(name, EICAR)
+        mounted = f'mount --bind {top}/deny "{tmp_path}/mine" && exec cat "{tmp_path}/mine/file"'
+        nameless = f"exec 3<>{top}/deny/own && echo >&3 && rm {top}/deny/own && exec cat /proc/self/fd/3"
+        (tmp_path / "mine").mkdir()
+        for program in (
+            ("cat", top / "deny/file"),
+            ("cat", top / "deny/file (deleted)"),
+            ("unshare", "-Urm", "sh", "-c", mounted),
+            ("sh", "-c", nameless),
+        ):
+            ended = await it.run(*program)
+            assert (ended.code, "Operation not permitted" in ended.err) == (1, True), program
+        assert (await opened(it, "free")).code == 0
+
+
 @pytest.mark.parametrize("seconds", [400 * 86_400, -400 * 86_400, 7200, -7200])
 async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, seconds: int) -> None:
     """Nobody waits for longer, nothing bad is let through, and what is new is asked about as before."""

@@ -33,3 +33,12 @@ def test_no_globs_leave_nothing_out() -> None:
     """Without globs nothing matches, and the walk need not ask."""
     assert not Excludes([])
     assert not Excludes([]).match("/a", "b")
+
+
+@pytest.mark.parametrize(
+    ("path", "covered"),
+    [("/srv/cache/deep/a", True), ("/srv/cache", True), ("/srv", False), ("/", False), ("", False)],
+)
+def test_what_is_below_what_is_left_out_is_left_out(path: str, covered: bool) -> None:
+    """However deep."""
+    assert Excludes(["*/cache"]).covers(path) is covered

@@ -11,7 +11,7 @@ from guest_stub.decision import FileId
 from guest_stub.ends import DirectoryLeft, Left
 from guest_stub.outcome import Outcome
 from guest_stub.records import identify
-from guest_stub.walk import Selection, Walk
+from guest_stub.walk import Places, Selection, Walk
 from tests.support.descriptors import open_descriptors
 from tests.support.stub_scans import Told, walked
 
@@ -185,3 +185,13 @@ def test_access_times_stay(tmp_path: Path) -> None:
     os.utime(tmp_path / "d", ns=(10**18, 10**18))
     walked(Selection((str(tmp_path),)))
     assert (tmp_path / "d").stat().st_atime_ns == 10**18
+
+
+def test_places_that_are_excluded_are_not_walked(tmp_path: Path) -> None:
+    """Also where one is itself a root."""
+    for name in ("top/samples/f", "top/g", "samples/deep/h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    roots = [f"{tmp_path}/top", f"{tmp_path}/samples/deep"]
+    places = Places(lambda: roots, ("*/samples",))
+    assert names(places.selection(places.roots())) == ["g"]

@@ -111,3 +111,16 @@ async def test_the_path_is_that_of_now(file: Path) -> None:
     assert waiting.path() == ""
     waiting.answer(True)
     assert path_of(-1) == ""
+
+
+def test_a_name_that_looks_as_if_it_were_gone_is_a_name(file: Path) -> None:
+    """The kernel marks a name that is gone by the same word as anybody may end a name with."""
+    odd = file.rename(f"{file} (deleted)")
+    fd = os.open(odd, os.O_RDONLY)
+    assert path_of(fd) == str(odd)
+    os.unlink(odd)
+    assert path_of(fd) == ""
+    odd.touch()
+    Path(f"{odd} (deleted)").touch()  # another file at what the kernel tells now
+    assert path_of(fd) == ""
+    os.close(fd)

@@ -12,7 +12,7 @@ from guest_stub.found import FoundFile
 from guest_stub.journal import Entry
 from guest_stub.on_access import catching_up as module
 from guest_stub.on_access.catching_up import CatchingUp
-from guest_stub.walk import Selection
+from guest_stub.walk import Places, Selection
 from tests.support.held_files import until
 
 
@@ -25,11 +25,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 class Told:
     """What it tells. during: called, on the loop, with each file."""
 
-    def __init__(self, *roots: Path) -> None:
+    def __init__(self, *roots: Path, exclude: tuple[str, ...] = ()) -> None:
         self.entries: list[tuple[Entry, int]] = []
         self.done = 0
         self.when_done: Callable[[], None] = lambda: None
-        self.catching_up = CatchingUp(lambda: [str(root) for root in roots], self.note, self.all_told)
+        places = Places(lambda: [str(root) for root in roots], exclude)
+        self.catching_up = CatchingUp(places, self.note, self.all_told)
 
     def note(self, entry: Entry, name: int) -> None:
         """A file."""
@@ -115,6 +116,14 @@ async def test_a_root_that_is_gone_ends_nothing(tree: Path) -> None:
     told = Told(tree / "gone", tree / "a" / "b")
     told.catching_up.missed()
     assert await told.walked() == [f"{tree}/a/b/file"]
+    await told.catching_up.close()
+
+
+async def test_what_is_excluded_is_not_told(tree: Path) -> None:
+    """A walk leaves alone what an event does."""
+    told = Told(tree, exclude=("*/b",))
+    told.catching_up.missed()
+    assert await told.walked() == [os.fsdecode(b"%s/a/caf\xe9" % os.fsencode(tree))]
     await told.catching_up.close()
 
 

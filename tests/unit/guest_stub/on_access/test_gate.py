@@ -314,6 +314,19 @@ async def test_the_fail_mode_may_be_that_of_a_directory(bench: Bench, file: Path
     assert await bench.answered() == [False]
 
 
+async def test_a_path_that_only_the_process_sees_gets_the_strictest_fail_mode(
+    bench: Bench, file: Path, tmp_path: Path
+) -> None:
+    """Who mounts a directory elsewhere, for himself alone, does not get out of its fail mode."""
+    bench.judge.answer = LinkAnswer(Outcome.NO_SVM)
+    gate = bench.gate(replace(PATIENT, fail_mounts={str(tmp_path / "other"): FailMode.DENY}))
+    gate.event(event_of(file))
+    assert await bench.answered() == [True]
+    gate.is_ours = lambda _fd: False
+    gate.event(event_of(file))
+    assert await bench.answered(2) == [True, False]
+
+
 @pytest.mark.usefixtures("settled")
 async def test_files_that_may_change_unseen_are_asked_about_each_time(bench: Bench, file: Path) -> None:
     """What is kept of them does not count, nothing is kept, and they get no mark."""

@@ -73,13 +73,29 @@ def test_each_operation_has_its_budget_and_its_fail_mode() -> None:
         ("/srv/openly/a", DENY),
         ("/srvx/a", ALLOW),
         ("/other", ALLOW),
-        ("", ALLOW),
     ],
 )
 def test_the_nearest_directory_above_says_the_fail_mode(path: str, mode: FailMode) -> None:
-    """By whole names; elsewhere, and for what has no name, the operation's own holds."""
+    """By whole names; elsewhere the operation's own holds."""
     policy = AccessPolicy(fail_mounts={"/srv": DENY, "/srv/open": ALLOW, "/srv/open/shut": DENY})
     assert policy.fallback(Operation.OPEN, path) is mode
+
+
+@pytest.mark.parametrize(
+    ("fail", "below", "mode"),
+    [
+        (ALLOW, {"/srv": DENY, "/tmp": ALLOW}, DENY),
+        (DENY, {"/tmp": ALLOW}, DENY),
+        (ALLOW, {"/tmp": ALLOW}, ALLOW),
+        (ALLOW, {}, ALLOW),
+    ],
+)
+def test_where_the_path_cannot_be_told_the_strictest_mode_holds(
+    fail: FailMode, below: dict[str, FailMode], mode: FailMode
+) -> None:
+    """Anybody can bring that about."""
+    policy = AccessPolicy(fail=dict.fromkeys(Operation, fail), fail_mounts=below)
+    assert policy.fallback(Operation.OPEN, "") is mode
 
 
 def test_the_root_is_above_everything() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from guest_stub.journal import Entry, Journal
 from guest_stub.on_access.answering import Waiting
+from guest_stub.on_access.exclusions import Exclusions
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.judging import HeldFile
 from guest_stub.on_access.memory import Memory
@@ -267,3 +268,22 @@ async def test_it_waits_where_there_is_no_room_for_more_detections(bench: Bench)
     assert bench.reports.looks == []
     room.set()
     assert len(await bench.looked_at(5)) == 5
+
+
+async def test_what_is_excluded_is_left_alone_by_whatever_path(bench: Bench, tmp_path: Path) -> None:
+    """A path may lead to an excluded file by now, through a link that somebody put there."""
+    samples, mine = tmp_path / "samples", tmp_path / "mine"
+    for directory in (samples, mine):
+        directory.mkdir()
+        (directory / "file").write_text(directory.name)
+    bench.replaying.left_alone = Exclusions(["*/samples"], []).left_alone
+    bench.let_through(mine / "file")
+    bench.let_through(bench.files[1])
+    mine.rename(tmp_path / "moved")
+    mine.symlink_to(samples)
+    before = open_descriptors()
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file1"]
+    await quiet()
+    assert len(bench.judge.asked) == 1
+    assert open_descriptors() == before

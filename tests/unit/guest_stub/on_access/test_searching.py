@@ -14,13 +14,13 @@ from guest_stub.found import FoundFile
 from guest_stub.journal import Entry
 from guest_stub.on_access import searching as module
 from guest_stub.on_access.policy import AccessPolicy
-from guest_stub.on_access.searching import Places, Searching
+from guest_stub.on_access.searching import Searching
 from guest_stub.outcome import Outcome
 from guest_stub.records import Seen, identify
 from guest_stub.remediation.done import Action
 from guest_stub.sought import Sought
 from guest_stub.svm_link.values import LinkAnswer
-from guest_stub.walk import Selection
+from guest_stub.walk import Places, Selection
 from tests.support.held_files import until
 
 BAD, GOOD = b"b" * 32, b"g" * 32

@@ -25,7 +25,7 @@ def test_every_setting_is_read() -> None:
         "exec_seconds": 2.5,
         "open_on_failure": "deny",
         "exec_on_failure": "allow",
-        "on_failure_below": {"/srv/": "deny", "/": "allow"},
+        "on_failure_below": {"/a/../srv//x/./": "deny", "/": "allow"},
         "block_suspicious": True,
         "stale_grace_seconds": 0,
         "watch": ["/srv"],
@@ -37,14 +37,14 @@ def test_every_setting_is_read() -> None:
     })  # fmt: skip
     assert settings == AccessSettings(
         Mode.BLOCK_EXEC, 1.0, 2.5, FailMode.DENY, FailMode.ALLOW,
-        {"/srv": FailMode.DENY, "/": FailMode.ALLOW}, True, 0.0,
+        {"/srv/x": FailMode.DENY, "/": FailMode.ALLOW}, True, 0.0,
         ("/srv",), ("*.iso",), ("vfat",), ("/usr/bin/backup",), Action.QUARANTINE, False,
     )  # fmt: skip
     assert settings.policy == AccessPolicy(
         Mode.BLOCK_EXEC,
         {Operation.OPEN: 1.0, Operation.EXEC: 2.5},
         {Operation.OPEN: FailMode.DENY, Operation.EXEC: FailMode.ALLOW},
-        {"/srv": FailMode.DENY, "/": FailMode.ALLOW},
+        {"/srv/x": FailMode.DENY, "/": FailMode.ALLOW},
         True,
         0.0,
         Action.QUARANTINE,

@@ -20,7 +20,7 @@ async def test_a_path_that_is_not_there_makes_it_incomplete(tmp_path: Path) -> N
     async with daemon(tmp_path, tasks=[task(1, *paths)]) as it:
         ended = await it.ended(1)
         assert (ended.state, ended.files) == (guest_pb2.SCAN_STATE_INCOMPLETE, 1)
-        assert ended.text == f"{top}/none and 1 more are not there"
+        assert ended.text == f"{top}/none is not there; and 1 more paths were not scanned"
 
 
 async def test_where_nothing_is_protected_nothing_was_scanned(tmp_path: Path) -> None:
