@@ -10,6 +10,7 @@ from guest_stub.records import Record, Seen, digest_only, encode, texts
 from guest_stub.svm_link.values import LinkAnswer, ScanSlot, ScanTask
 
 BATCH = 512
+REST_SECONDS = 2.0  # the longest between two looks through all that is kept
 SECONDS = 1.0  # the longest that a decision waits to be committed: what a killed scan loses
 
 
@@ -27,6 +28,7 @@ class Keeper:
         self._loose: dict[bytes, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._revoked: set[bytes] = set()
+        self._closed = False
         self._revoking: asyncio.Task[None] | None = None
         self.tell: Callable[[list[Seen]], None] | None = None
 
@@ -79,7 +81,12 @@ class Keeper:
         """Nothing to do: each record names its own, and each look-up the one in force."""
 
     def revoked(self, digests: list[bytes]) -> None:
-        """Drop what was kept on these contents, off the loop; what comes meanwhile shares the next look."""
+        """Drop what was kept on these contents, off the loop; what comes meanwhile shares the next look.
+
+        After close() nothing is dropped: an SVM says it again to each guest that attaches.
+        """
+        if self._closed:
+            return
         self.flush()
         self._revoked.update(digests)
         if self._revoking is None:
@@ -90,7 +97,10 @@ class Keeper:
         try:
             while self._revoked:
                 digests, self._revoked = self._revoked, set()
+                began = loop.time()
                 await loop.run_in_executor(None, self._decisions.revoke, digests, self.tell)
+                if self._revoked and not self._closed:  # half of the time at the most, whatever an SVM says
+                    await asyncio.sleep(min(loop.time() - began, REST_SECONDS))
         finally:
             self._revoking = None
 
@@ -110,5 +120,6 @@ class Keeper:
 
     async def close(self) -> None:
         """Commit what waits, and see revocations through."""
+        self._closed = True
         self.flush()
         await self.caught_up()

@@ -87,6 +87,11 @@ class Protection:
         self._kinds: dict[int, bool] = {}
         self._unread = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._grace: asyncio.TimerHandle | None = None  # until the first grace that has not ended
+        self._grace_ends = 0.0  # the last one
+        self._forgetting: set[bytes] = set()  # revoked, and on record until the keeper has caught up
+        self._forgets = False
+        self._ended = False
         self.exclusions = Exclusions(settings.exclude, settings.exclude_programs)
         self.keeper = Keeper(decisions)
         self.passing = Passing(self._asking)
@@ -172,6 +177,9 @@ class Protection:
         task.add_done_callback(self._tasks.discard)
 
     async def _end_tasks(self) -> None:
+        self._ended = True
+        if self._grace is not None:
+            self._grace.cancel()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -228,22 +236,45 @@ class Protection:
     def generation_changed(self, _generation: int) -> None:
         """See LinkListener: what earlier signatures let through is asked about again after the grace."""
         if self.memory.heard():
-            self._loop.call_later(self._policy.stale_grace, self._watch_all_again)
+            self._grace_ends = self._loop.time() + self._policy.stale_grace
+            if self._grace is None:
+                self._grace = self._loop.call_at(self._grace_ends, self._end_grace, self._grace_ends)
+
+    def _end_grace(self, due: float) -> None:
+        """One timer serves for all generations: the first grace and the last one end when they are due."""
+        self._watch_all_again()
+        later = self._grace_ends > due
+        self._grace = (
+            self._loop.call_at(self._grace_ends, self._end_grace, self._grace_ends) if later else None
+        )
 
     def revoked(self, digests: list[bytes]) -> None:
         """See LinkListener: these are asked about again, from now on, and what was done is undone."""
+        if self._ended:  # nothing is watched any more, and the SVM says it again to the next run
+            return
         self.memory.doubt(digests)
         self._recent.forget(digests)
         self._watch_all_again()
-        self._have_done(self._forgotten(digests))
+        self._forgetting.update(digests)
+        if not self._forgets:
+            self._forgets = True
+            self._have_done(self._forgotten())
         if self._undoes:
             self.undoing.revoked(digests)
 
-    async def _forgotten(self, digests: list[bytes]) -> None:
-        """Trust what comes on these contents when the store has forgotten what it knew; look for files."""
-        await self.keeper.caught_up()
-        self.memory.trust(digests)
-        self.searching.begin()
+    async def _forgotten(self) -> None:
+        """Trust what comes on these contents when the store has forgotten what it knew; look for files.
+
+        One task, however often something is revoked.
+        """
+        try:
+            while self._forgetting:
+                digests, self._forgetting = self._forgetting, set()
+                await self.keeper.caught_up()
+                self.memory.trust(digests - self._forgetting)
+                self.searching.begin()
+        finally:
+            self._forgets = False
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """See LinkListener."""
@@ -268,6 +299,8 @@ class Protection:
         self._untold.watch_again(fd)
 
     def _watch_all_again(self) -> None:
+        if self._asking.fileno() < 0:  # closed: the line to the SVM is open for a moment longer
+            return
         self.passing.watch_all_again()
         self._untold.watch_all_again()
 

@@ -6,7 +6,7 @@ back, since that SVM may know less than the one which found something.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from guest_stub.remediation.facts import Entry
 from guest_stub.remediation.quarantine import Quarantine, Restored
 from guest_stub.svm_link.values import LinkAnswer
 
+MOST_REVOKED = 65_536  # that wait to be asked about; of more, all that is held is asked about as after a link
 SECONDS = 60.0  # that an answer may take
 VOUCHED = frozenset({Outcome.CLEAN})
 HARMLESS = frozenset({Outcome.CLEAN, Outcome.NOT_DETECTED})
@@ -44,26 +45,47 @@ class Undoing:
         self._executor = executor
         self._asks = asks
         self._reports = reports
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._revoked: set[bytes] = set()
+        self._everything = False  # that is held is to be asked about
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def revoked(self, digests: Iterable[bytes]) -> None:
         """Verdicts on these contents are no more what they were."""
-        wanted = frozenset(digests)
-        self._begin(lambda sha256: sha256 in wanted, HARMLESS)
+        self._revoked.update(digests)
+        if len(self._revoked) > MOST_REVOKED:
+            self._revoked.clear()
+            self._everything = True
+        self._begin()
 
     def linked(self) -> None:
         """An SVM is there, after there was none."""
-        self._begin(lambda _: True, VOUCHED)
+        self._everything = True
+        self._begin()
 
-    def _begin(self, wanted: Callable[[bytes], bool], enough: frozenset[Outcome]) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask(wanted, enough))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self) -> None:
+        """One look at a time, however often something is revoked; what comes meanwhile shares the next."""
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
-    async def _ask(self, wanted: Callable[[bytes], bool], enough: frozenset[Outcome]) -> None:
+    async def _run(self) -> None:
+        try:
+            while self._revoked or self._everything:
+                await self._undo()
+        finally:
+            self._task = None
+
+    async def _undo(self) -> None:
+        revoked, self._revoked = self._revoked, set()
+        everything, self._everything = self._everything, False
+        held = await asyncio.get_running_loop().run_in_executor(self._executor, self._digests)
+        await self._ask((sha256 for sha256 in held if sha256 in revoked), HARMLESS)
+        if everything:
+            await self._ask((sha256 for sha256 in held if sha256 not in revoked), VOUCHED)
+
+    async def _ask(self, digests: Iterable[bytes], enough: frozenset[Outcome]) -> None:
         loop = asyncio.get_running_loop()
-        held = await loop.run_in_executor(self._executor, self._digests)
-        for sha256 in filter(wanted, held):
+        for sha256 in digests:
             answer = await self._asks.ask(sha256, SECONDS)
             if answer.outcome not in enough:
                 continue
@@ -80,7 +102,7 @@ class Undoing:
 
     async def close(self) -> None:
         """Ask no more."""
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

@@ -10,6 +10,7 @@ from guest_stub.ordered.running import CALLED_OFF, OrderedScan, Tools
 from guest_stub.svm_link.values import ScanSlot, ScanState, ScanStatus, ScanTask
 
 MOST_WAITING: Final = 16  # an SVM has four of one guest at once
+MOST_UNSAID: Final = 32  # words to the SVM that wait; what has no room is heard when it orders again
 MOST_ENDS: Final = 12  # that are remembered, for an SVM that did not hear of one
 SAY_SECONDS: Final = (
     10.0  # that the word on an end may take; then the SVM orders the scan again, and hears it
@@ -31,7 +32,8 @@ class Orders:
         self._running: OrderedScan | None = None
         self._ends: dict[bytes, ScanStatus] = {}
         self._wake = asyncio.Event()
-        self._saying: set[asyncio.Task[None]] = set()
+        self._unsaid: dict[bytes, ScanStatus] = {}  # one a scan: the last word counts
+        self._saying: asyncio.Task[None] | None = None
         self._doing: asyncio.Task[None] | None = None
 
     def scan_told(self, told: ScanTask | ScanSlot) -> None:
@@ -99,14 +101,20 @@ class Orders:
         self._say(status)
 
     def _say(self, status: ScanStatus) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(status))
-        self._saying.add(task)
-        task.add_done_callback(self._saying.discard)
+        if len(self._unsaid) < MOST_UNSAID or status.scan in self._unsaid:
+            self._unsaid[status.scan] = status
+        if self._saying is None:
+            self._saying = asyncio.get_running_loop().create_task(self._say_all())
 
-    async def _send(self, status: ScanStatus) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SAY_SECONDS):
-                await (await self._tools.line.link()).send_scan_status(status)
+    async def _say_all(self) -> None:
+        try:
+            while self._unsaid:
+                status = self._unsaid.pop(next(iter(self._unsaid)))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SAY_SECONDS):
+                        await (await self._tools.line.link()).send_scan_status(status)
+        finally:
+            self._saying = None
 
     def generation_changed(self, generation: int) -> None:
         """See LinkListener: each look-up names the one in force."""
@@ -124,7 +132,7 @@ class Orders:
 
     async def close(self) -> None:
         """Break off what is being done, and say no more."""
-        tasks = [*self._saying, *([self._doing] if self._doing is not None else [])]
+        tasks = [task for task in (self._saying, self._doing) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

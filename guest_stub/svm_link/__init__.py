@@ -3,6 +3,7 @@
 - `values`    what callers hand in and get back: labels, policy, answers; free of grpc
 - `ticket`    who we are, on a unix socket: the companion socket's ticket
 - `link`      SvmLink: the channel, Attach and its heartbeat, and the loss of the SVM
+- `pace`      how fast what the SVM says there is taken
 - `scans`     what is said of scans on Attach, down and up
 - `ksn`       what the SVM says of the Kaspersky Security Network: a call of its own, without Attach
 - `check_url` what the SVM knows of web addresses: as `ksn`

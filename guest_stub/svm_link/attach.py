@@ -9,8 +9,17 @@ from dataclasses import dataclass
 
 from grpc import aio
 from lightagent.v1 import guest_pb2
-from lightagent.v1.guest_pb2 import AttachReply, AttachRequest, GuestEvents, Heartbeat, Hello, Policy
+from lightagent.v1.guest_pb2 import (
+    AttachReply,
+    AttachRequest,
+    GuestEvents,
+    Heartbeat,
+    Hello,
+    Policy,
+    Revocation,
+)
 
+from guest_stub.svm_link.pace import Pace
 from guest_stub.svm_link.scans import read_slot, read_task, status_message
 from guest_stub.svm_link.values import (
     JOURNAL_BYTES,
@@ -33,12 +42,18 @@ _MOST_BATCH = 16384
 _MOST_CHUNK_BYTES = 768 * 1024
 _USUAL_HEARTBEAT_SECONDS = 30.0
 _MOST_EVENTS_BYTES = 256 * 1024
+_MOST_REVOKED = 1024  # digests of one message
+_DIGEST_BYTES = 32
 
 Call = aio.StreamStreamCall[AttachRequest, AttachReply]
 
 
 class BadPolicy(Exception):
     """The SVM's policy makes no sense, or did not come first."""
+
+
+class Breach(Exception):
+    """The SVM said what the wire does not allow; the message says what."""
 
 
 @dataclass(slots=True)
@@ -57,11 +72,12 @@ class AttachStream:
         self._call = call
         self._listener = listener
         self._writing = asyncio.Lock()
+        self._pace = Pace(asyncio.get_running_loop().time)
 
     async def hello(self, labels: HelloLabels) -> None:
         """Introduce the stub, take what is revoked, wait for policy and generation.
 
-        Raises BadPolicy and AioRpcError.
+        Raises BadPolicy, Breach and AioRpcError.
         """
         await self._call.write(AttachRequest(hello=_hello(labels)))
         policy = await self._next()
@@ -105,13 +121,18 @@ class AttachStream:
             await self._call.write(request)
 
     async def read(self) -> None:
-        """Take what the SVM says until it ends the call; raises BadPolicy and AioRpcError."""
+        """Take what the SVM says until it ends the call; raises BadPolicy, Breach and AioRpcError."""
         while (reply := await self._next()) is not None:
             self._take(reply)
 
     async def _next(self) -> AttachReply | None:
+        """The next message, not before it is due: meanwhile no other is read, so that a fast SVM waits."""
         reply = await self._call.read()
-        return reply if isinstance(reply, AttachReply) else None
+        if not isinstance(reply, AttachReply):
+            return None
+        if pause := self._pace.pause(reply):
+            await asyncio.sleep(pause)
+        return reply
 
     def _take(self, reply: AttachReply) -> None:
         kind = reply.WhichOneof("message")
@@ -121,8 +142,10 @@ class AttachStream:
             self.generation = reply.generation.generation
             if self._listener is not None:
                 self._listener.generation_changed(self.generation)
-        elif kind == "revocation" and self._listener is not None:
-            self._listener.revoked(list(reply.revocation.sha256))
+        elif kind == "revocation":
+            digests = read_revocation(reply.revocation)
+            if self._listener is not None:
+                self._listener.revoked(digests)
         elif kind == "events_kept" and self._listener is not None:
             self._listener.events_kept(reply.events_kept.journal, reply.events_kept.up_to)
         elif kind == "scan_task" and (task := read_task(reply.scan_task)) is not None:
@@ -148,6 +171,16 @@ def read_policy(policy: Policy) -> LinkPolicy:
         max_chunk_bytes=min(policy.max_chunk_bytes, _MOST_CHUNK_BYTES),
         heartbeat_seconds=heartbeat if heartbeat > 0 else _USUAL_HEARTBEAT_SECONDS,
     )
+
+
+def read_revocation(said: Revocation) -> list[bytes]:
+    """What is revoked. Raises Breach for what is no digest, or more than a message may hold."""
+    if len(said.sha256) > _MOST_REVOKED:
+        raise Breach(f"a revocation of {len(said.sha256)} digests: {_MOST_REVOKED} at most are allowed")
+    wrong = next((len(digest) for digest in said.sha256 if len(digest) != _DIGEST_BYTES), None)
+    if wrong is not None:
+        raise Breach(f"a revocation of a digest of {wrong} bytes: it is {_DIGEST_BYTES}")
+    return list(said.sha256)
 
 
 def _hello(labels: HelloLabels) -> Hello:

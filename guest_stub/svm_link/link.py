@@ -12,7 +12,7 @@ from grpc import aio
 from lightagent.v1.guest_pb2 import DESCRIPTOR, ScanReply
 from lightagent.v1.guest_pb2_grpc import ProtectionStub
 
-from guest_stub.svm_link.attach import AttachStream, BadPolicy
+from guest_stub.svm_link.attach import AttachStream, BadPolicy, Breach
 from guest_stub.svm_link.check import CheckStream
 from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.ticket import NoTicket, Ticket, fetch
@@ -27,6 +27,7 @@ from guest_stub.svm_link.values import (
 )
 
 CLOSE_SECONDS = 2.0
+WRITE_SECONDS = 30.0  # after which an SVM that takes nothing of what is said on Attach is given up
 SCAN_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/Scan"
 
 _CHANNEL_OPTIONS = (
@@ -204,13 +205,21 @@ class SvmLink:
 
         The end of the call, also a cancellation of the call, is no error: whoever reads it says why.
         """
-        task = asyncio.get_running_loop().create_task(write)
+        task = asyncio.get_running_loop().create_task(self._in_time(write))
         self._writes.add(task)
         task.add_done_callback(self._written)
         await asyncio.wait({task})
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, aio.AioRpcError | asyncio.InvalidStateError):
             raise error
+
+    async def _in_time(self, write: Coroutine[None, None, None]) -> None:
+        """Give the SVM up where it takes nothing: whoever waits no more would else leave writes for ever."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await write
+        except TimeoutError:
+            self._lose(f"the SVM's Attach stream: it has taken nothing for {WRITE_SECONDS:g} s")
 
     def _written(self, task: "asyncio.Task[None]") -> None:
         self._writes.discard(task)
@@ -265,7 +274,7 @@ class SvmLink:
             self.refused |= stream == "Attach" and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         except asyncio.InvalidStateError:
             return  # a write after the end: the reader of the same stream says why it ended
-        except BadPolicy as error:
+        except (BadPolicy, Breach) as error:
             why = str(error)
         except Exception as error:  # a fault of the stub's own, or of a caller's `content`
             self._lose(f"the {stream} stream failed in this stub: {error!r}")
@@ -298,7 +307,7 @@ def _why_unreachable(error: BaseException, seconds: float) -> str | None:
         return f"no SVM has answered within {seconds:g} s: is it running?"
     if isinstance(error, aio.AioRpcError):
         return f"the SVM did not let this guest attach: {_status(error)}"
-    if isinstance(error, BadPolicy):
+    if isinstance(error, BadPolicy | Breach):
         return f"what answers is not an SVM that this stub understands: {error}"
     if isinstance(error, NoTicket):
         return str(error)

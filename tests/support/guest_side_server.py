@@ -152,11 +152,11 @@ class GuestSideServer:
         first = await context.read()
         assert isinstance(first, guest_pb2.AttachRequest)
         self.hellos.append(first.hello)
+        self._attach = context  # before the guest can know that it is attached
         for reply in self._greeting():
             await context.write(reply)
         if self.behaviour.hang_up_after_greeting:
             return
-        self._attach = context
         if first.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON:
             await self.tell(*(guest_pb2.AttachReply(scan_task=task) for task in self.behaviour.tasks))
         reading = asyncio.get_running_loop().create_task(self._take_heartbeats_and_events(context))

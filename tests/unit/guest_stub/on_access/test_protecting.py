@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import EventKind, LinkAnswer
 from tests.support.descriptors import open_descriptors
-from tests.support.held_files import LABELS, until
+from tests.support.held_files import LABELS, Clock, until
 from tests.support.on_access_apart import opened, run_apart, watching
 from tests.support.on_access_parts import DIGEST, event_of, identity
 from tests.support.stub_scans import store_settings
@@ -400,3 +401,58 @@ async def test_the_svm_is_to_hear_of_what_the_gate_answered(tmp_path: Path, file
         EventKind.FALLBACK, "allowed", bytes(file)
     )  # fmt: skip
     await machine.stop()
+
+
+async def test_one_grace_serves_for_many_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the last end when they are due; one timer is all that there ever is."""
+    clock = Clock(monkeypatch)
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE, stale_grace_seconds=1000.0))
+    lifted: list[None] = []
+    monkeypatch.setattr(machine.protection.passing, "watch_all_again", lambda: lifted.append(None))
+    timers = list[float]()
+    real = asyncio.get_running_loop().call_at
+
+    def call_at(when: float, call: Callable[..., object], *arguments: object, **more: Any) -> Any:
+        if call == machine.protection._end_grace:
+            timers.append(when)
+        return real(when, call, *arguments, **more)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_at", call_at)
+    for generation in range(8, 500):
+        machine.line.generation = generation
+        machine.protection.generation_changed(generation)
+        clock.forward(1.0)
+    assert (len(timers), lifted) == (1, [])
+    clock.forward(600.0)  # past the first, not past the last
+    await until(lambda: len(lifted) == 1)
+    assert len(timers) == 2
+    clock.forward(400.0)
+    await until(lambda: len(lifted) == 2)
+    assert len(timers) == 2
+    await machine.stop()
+
+
+async def test_revocations_without_an_end_make_one_task(tmp_path: Path) -> None:
+    """And are trusted when the keeper has forgotten what it knew."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    protection = machine.protection
+    before = len(asyncio.all_tasks())
+    for number in range(1000):
+        digest = number.to_bytes(32, "big")
+        protection.keeper.revoked([digest])
+        protection.revoked([digest])
+    assert len(asyncio.all_tasks()) <= before + 2
+    await until(lambda: not protection.memory._doubted)
+    await machine.stop()
+
+
+async def test_what_is_revoked_at_the_end_is_no_fault(tmp_path: Path) -> None:
+    """The line is open for longer than what the kernel tells: events are said to the end."""
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    await machine.stop()
+    tasks = len(asyncio.all_tasks())
+    machine.protection.keeper.revoked([bytes(32)])
+    machine.protection.revoked([bytes(32)])
+    machine.protection._watch_all_again()
+    assert len(asyncio.all_tasks()) == tasks

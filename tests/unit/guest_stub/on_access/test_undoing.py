@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from guest_stub.on_access import undoing
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outcome import OPEN, Outcome
 from guest_stub.remediation.quarantine import Quarantine, Restored
@@ -67,7 +68,7 @@ class Bench:
 
     async def quiet(self) -> None:
         """Return when all that was begun has ended."""
-        await until(lambda: not self.undoing._tasks)
+        await until(lambda: not self.undoing._task)
 
     def back(self) -> list[bool]:
         """Which files are back."""
@@ -128,7 +129,7 @@ async def test_of_an_empty_quarantine_nobody_is_asked(bench: Bench, tmp_path: Pa
     with quarantine(tmp_path / "elsewhere") as empty:
         undoing = Undoing(empty, bench.thread, bench.svm, bench)
         undoing.linked()
-        await until(lambda: not undoing._tasks)
+        await until(lambda: not undoing._task)
     assert bench.svm.asked == []
 
 
@@ -139,3 +140,39 @@ async def test_the_end_asks_no_more(bench: Bench) -> None:
     await until(lambda: bool(bench.svm.asked))
     await bench.undoing.close()
     assert bench.back() == [False] * 3
+
+
+async def test_what_is_revoked_meanwhile_shares_the_next_look(bench: Bench) -> None:
+    """However often it is: an SVM that says so all the time has one job done at a time."""
+    bench.svm.go.clear()
+    bench.undoing.revoked([digest(ONE)])
+    await until(lambda: bool(bench.svm.asked))
+    tasks = len(asyncio.all_tasks())
+    for _ in range(1000):
+        bench.undoing.revoked([digest(OTHER)])
+    assert len(asyncio.all_tasks()) == tasks
+    bench.svm.go.set()
+    await bench.quiet()
+    assert bench.svm.asked == [digest(ONE), digest(OTHER)]
+    assert bench.back() == [True] * 3
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_DETECTED, Outcome.CLEAN])
+async def test_of_more_than_can_be_kept_in_mind_all_is_asked_about(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, outcome: Outcome
+) -> None:
+    """What somebody vouches for comes back, as after a new link."""
+    monkeypatch.setattr(undoing, "MOST_REVOKED", 2)
+    bench.svm.outcome = outcome
+    bench.undoing.revoked([digest(ONE), bytes(32), b"1" * 32])
+    await bench.quiet()
+    assert set(bench.svm.asked) == {digest(ONE), digest(OTHER)}
+    assert bench.back() == [outcome is Outcome.CLEAN] * 3
+
+
+async def test_after_the_end_nothing_is_begun(bench: Bench) -> None:
+    """The line may be open for longer than the quarantine."""
+    await bench.undoing.close()
+    bench.undoing.revoked([digest(ONE)])
+    await bench.quiet()
+    assert bench.svm.asked == []

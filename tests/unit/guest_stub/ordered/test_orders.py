@@ -1,5 +1,6 @@
 """Tests of what becomes of orders, through a real link and scans of real trees."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from lightagent.v1 import guest_pb2
 
 from guest_stub.ordered import orders as module
 from guest_stub.ordered import running
+from guest_stub.svm_link.values import ScanTask
 from tests.support.held_files import until
 from tests.support.ordered import daemon, name, task
 
@@ -140,3 +142,15 @@ async def test_a_scan_outlives_its_svm(tmp_path: Path) -> None:
         ended = await it.ended(2)
         assert (ended.state, ended.files) == (guest_pb2.SCAN_STATE_DONE, 5)
         assert it.orders.counts["scans"] == 2
+
+
+async def test_words_that_cannot_be_said_are_bounded(tmp_path: Path) -> None:
+    """However many orders an SVM sends of which it hears nothing."""
+    async with daemon(tmp_path, grants=False) as it:
+        await it.order(task(1))
+        await until(lambda: it.server.states(name(1)) == ["WAITING"])
+        before = len(asyncio.all_tasks())
+        for number in range(2, 500):
+            it.orders.scan_told(ScanTask(number.to_bytes(16, "big"), sound=False))
+        assert len(it.orders._unsaid) <= module.MOST_UNSAID
+        assert len(asyncio.all_tasks()) <= before + 1

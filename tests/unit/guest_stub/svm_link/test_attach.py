@@ -6,11 +6,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2
 
+from guest_stub.svm_link import pace
 from guest_stub.svm_link.attach import BadPolicy, event_message, read_policy
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
 from guest_stub.svm_link.values import EventKind, GuestEvent, HelloLabels, LinkPolicy
 from tests.support.guest_side_server import Behaviour, serving
-from tests.support.held_files import LABELS, Listener, attached, until
+from tests.support.held_files import LABELS, Listener, attached, batch_of, ends, until
 
 GENERATION = guest_pb2.AttachReply(generation=guest_pb2.GenerationChange(generation=1))
 POLICY = guest_pb2.AttachReply(policy=Behaviour().policy)
@@ -151,3 +152,43 @@ def test_a_policy_is_held_to_the_stubs_own_bounds() -> None:
     """No SVM makes the stub build messages over 1 MiB, or beat without a pause."""
     policy = read_policy(guest_pb2.Policy(max_batch=1 << 31, max_chunk_bytes=1 << 31, heartbeat=Duration()))
     assert policy == LinkPolicy(0, 16384, 768 << 10, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("digests", "sentence"),
+    [([bytes(32)] * 1025, "1025 digests: 1024 at most"), ([bytes(32), b""], "a digest of 0 bytes: it is 32")],
+)
+async def test_a_revocation_that_breaks_the_wire_ends_the_link(
+    tmp_path: Path, digests: list[bytes], sentence: str
+) -> None:
+    """Nothing of it is taken; the reason says what was wrong."""
+    listener = Listener()
+    async with attached(tmp_path, listener=listener) as (link, server):
+        await server.tell(guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=digests)))
+        await until(link.lost.is_set)
+        assert sentence in link.why_lost
+        assert listener.digests == []
+
+
+async def test_an_svm_that_revokes_too_much_at_once_is_not_attached_to(tmp_path: Path) -> None:
+    """Where it does so in its greeting."""
+    said = guest_pb2.AttachReply(revocation=guest_pb2.Revocation(sha256=[b"short"]))
+    async with serving(tmp_path / "svm.sock", Behaviour(attach_replies=[POLICY, said])) as server:
+        with pytest.raises(SvmUnreachable, match="a digest of 5 bytes"):
+            await SvmLink.open(server.target, LABELS, 30.0)
+
+
+async def test_what_is_said_too_fast_is_not_taken_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits in the connection until it is due."""
+    monkeypatch.setattr(pace, "MOST_AT_ONCE", 5.0)  # of which the greeting takes two
+    monkeypatch.setattr(pace, "PER_SECOND", 0.001)
+    listener = Listener()
+    async with attached(tmp_path, listener=listener) as (link, server):
+        for number in range(10):
+            change = guest_pb2.GenerationChange(generation=number + 100)
+            await server.tell(guest_pb2.AttachReply(generation=change))
+        await until(lambda: len(listener.generations) >= 3)
+        await ends(await link.check(batch_of(1)))
+        assert listener.generations == [100, 101, 102]

@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from guest_stub.outcome import Outcome
+from guest_stub.svm_link import link as link_module
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
-from guest_stub.svm_link.values import EventKind, GuestEvent
+from guest_stub.svm_link.values import EventKind, GuestEvent, ScanState, ScanStatus
 from tests.support.guest_side_server import Behaviour, GuestSideServer, serving
 from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
 
@@ -192,3 +193,14 @@ async def test_events_under_way_when_the_link_is_closed_raise_nothing(
             await asyncio.sleep(0.1)
         await link.close()
         await sender
+
+
+async def test_an_svm_that_takes_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written for it does not pile up behind callers who have gone."""
+    monkeypatch.setattr(link_module, "WRITE_SECONDS", 0.05)
+    async with attached(tmp_path) as (link, _):
+        async with link._attach._writing:  # as a write that flow control holds up
+            await link.send_scan_status(ScanStatus(bytes(16), ScanState.WAITING))
+        await until(link.lost.is_set)
+        assert "has taken nothing for 0.05 s" in link.why_lost
+        assert not link._writes
