@@ -37,7 +37,7 @@ class OrderScansRequest(_message.Message):
 
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Absolute, at most 64 of at most 4 KiB each, 16 KiB together; none: everything that the guest protects."""
+        """Absolute and without "..", at most 64 of 4 KiB each, 16 KiB together; none: everything that the guest protects."""
 
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
