@@ -55,7 +55,8 @@ def adopt_library_lines(log: FilteringBoundLogger) -> Callable[[], None]:
 
     "library says" is the event for libraries (asyncio, grpc), "part says" for parts of the SVM.
 
-    Each kind of message is throttled, since guests can cause them. Returns a function that ends this.
+    Each kind of message is throttled, since guests can cause them. That a guest went away amid a call
+    is no error, though gRPC says so, and is left out. Returns a function that ends this.
     """
     handler = _LibraryHandler(log)
     root = logging.getLogger()
@@ -143,10 +144,18 @@ class _LibraryHandler(logging.Handler):
         self._throttled = Throttled(log)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if _is_of_one_who_went(record):
+            return
         event = "part says" if record.name.startswith("appliance.") else "library says"
         if self._throttled.admit(event, f"{record.name}: {record.msg}"[:MAX_KIND_LETTERS]):
             write = self._log.error if record.levelno >= logging.ERROR else self._log.warning
             write(event, logger=record.name, text=self.format(record))
+
+
+def _is_of_one_who_went(record: logging.LogRecord) -> bool:
+    """Whether gRPC says that it could not send to a client that is gone."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return record.name.startswith("grpc") and kind is not None and kind.__name__ == "ExecuteBatchError"
 
 
 class _Lines:

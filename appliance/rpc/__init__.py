@@ -5,7 +5,8 @@ In the order that a call passes:
 - `server`        the gRPC servers: guests' and administrators', and their limits
 - `lobby`         health and reflection, which need no ticket, and what they may hold
 - `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
-- `sessions`      the guests that are attached, one session each, and what each may hold
+- `sessions`      the guests that are attached, a session for each program, and what each may hold
+- `share`         what the sessions of one guest have together; `flood` how fast a guest may talk
 - `calls`         what the guest's calls have in common
 - `guest`         the Protection service: Attach, Check, Scan, KsnInfo, CheckUrl
 - `check_url`     web addresses, within the bounds of one guest

@@ -10,16 +10,20 @@ from appliance.domain.event import Event
 from appliance.domain.guest import Guest
 from appliance.protection import Protection
 from appliance.rpc import wire
-from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, end_of_message
-from appliance.rpc.flood import Flood
+from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, wind_up
 from appliance.rpc.guest_events import Keeping, read_events
 from appliance.rpc.identity import Context, session_name
 from appliance.rpc.scan_words import NOBODY_SCANS, ScanDesk, ScanStatuses, scan_replies
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
+from appliance.rpc.share import Pace
 from appliance.rpc.terms import Terms
 
 _MOST_REVOKED = 1024  # digests of one message
 _HELLO_SECONDS = 5.0
+_REPLACED = (
+    "another Attach took its place: there is one of a session at a time, one daemon of a guest, and where "
+    "all places of a guest are taken its daemon gets that of the oldest: end some programs, and attach anew"
+)
 _STOPPING = "the SVM stops: attach again when it is back"
 
 
@@ -62,7 +66,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     try:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if session.replaced:
-            raise Replaced("it attached anew: one Attach of a session at a time, and one daemon of a guest")
+            raise Replaced(_REPLACED)
         if sessions.stopping:
             # What was accepted is answered first: the guest's calls end before its session does.
             if session.calls:
@@ -76,16 +80,14 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         listener.cancel()
         sessions.detach(session)  # before any wait, which a second reason to end would cut short
         around.scans.detached(session)
-        await end_of_message(voice.writing)
-        speaker.cancel()
-        await asyncio.gather(listener, speaker, return_exceptions=True)
+        await wind_up(voice.writing, listener, speaker)
 
 
 async def _welcome(context: Context, guest: Guest, sessions: Sessions) -> Session:
     """Open the session that a Hello asks for."""
     name = session_name(context)
     try:
-        with sessions.greets(guest, name):
+        async with sessions.greets(guest, name):
             message = await _read(context, _HELLO_SECONDS)
         if message is None or message.WhichOneof("message") != "hello":
             raise Breach("the first message of Attach is a Hello")
@@ -125,13 +127,11 @@ class _Listener:
         """Have a batch kept, once the one before is; a guest that sends too fast waits."""
         loop, events, share = asyncio.get_running_loop(), self._around.events, self._session.share
         if share.events is None:
-            share.events = Flood(self._around.terms.limits.events_per_second, loop.time)
+            share.events = Pace(self._around.terms.limits.events_per_second, loop.time)
         batch = read_events(said, self._session.guest, events.now())
         if self._session.journals.is_full:
             raise Refused("this guest does not take what it is told of its events: read Attach")
-        if pause := share.events.pause(len(batch)):
-            self._around.sessions.slowed(self._session)
-            await asyncio.sleep(pause)
+        await self._around.sessions.paced(self._session, share.events, len(batch), "limits.events_per_second")
         if self._keeping is not None:
             await self._keeping
         self._keeping = loop.create_task(self._keep(said.journal, batch))

@@ -173,20 +173,33 @@ async def converse(
         _result(reader, session)
         if not writer.done():
             ending = loop.create_task(_end(finish, outbox))
-            await asyncio.wait({ending, writer}, return_when=asyncio.FIRST_COMPLETED)
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
+            try:
+                await asyncio.wait({ending, writer}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ending.cancel()
+                await asyncio.gather(ending, return_exceptions=True)
         if writer.done():
             writer.result()
     finally:
         session.readers.discard(reader)
-        await end_of_message(writing)
-        reader.cancel()
-        writer.cancel()
-        await asyncio.gather(reader, writer, return_exceptions=True)
+        await wind_up(writing, reader, writer)
 
 
-async def end_of_message(writing: asyncio.Lock) -> None:
+async def wind_up(writing: asyncio.Lock, *halves: asyncio.Task[None]) -> None:
+    """End the halves of a call, after the message that is being sent.
+
+    A guest that goes away cancels the call meanwhile: no half is left running then either, which would fail
+    with nobody to hear of it.
+    """
+    try:
+        await _end_of_message(writing)
+    finally:
+        for half in halves:
+            half.cancel()
+        await asyncio.gather(*halves, return_exceptions=True)
+
+
+async def _end_of_message(writing: asyncio.Lock) -> None:
     """Return when no message is being sent, and have none sent after that.
 
     gRPC cannot send the status of a call amid a message, and would not tell the guest that it is over. One

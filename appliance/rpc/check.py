@@ -13,10 +13,10 @@ from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.protection import MISS, Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, converse
-from appliance.rpc.flood import Flood
 from appliance.rpc.identity import Context
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
+from appliance.rpc.share import Pace
 from appliance.rpc.terms import Terms
 
 _MOST_SETTLED = 1024  # entries of one late reply
@@ -62,7 +62,7 @@ class CheckCall:
                 self._writing,
             )
         finally:
-            self._session.share.open_digests -= len(self._questions)
+            self._session.share.open_digests[self._session.is_daemon] -= len(self._questions)
             self._protection.flights.leave(self, None)
             for timer in self._timers.values():
                 timer.cancel()
@@ -73,15 +73,14 @@ class CheckCall:
         share = self._session.share
         if share.questions is None:
             clock = asyncio.get_running_loop().time
-            share.questions = Flood(self._limits.messages_per_second, clock)
-        flood = share.questions
+            share.questions = Pace(self._limits.messages_per_second, clock)
+        pace = share.questions
         while True:
             request = await self._context.read()
             if not isinstance(request, guest_pb2.CheckRequest):
                 return  # the guest has asked its last
-            if pause := flood.pause(1 + len(request.sha256) / _DIGESTS_OF_A_MESSAGE):
-                sessions.slowed(self._session)
-                await asyncio.sleep(pause)
+            cost = 1 + len(request.sha256) / _DIGESTS_OF_A_MESSAGE
+            await sessions.paced(self._session, pace, cost, "limits.messages_per_second")
             reply = self._answer(request)
             async with self._writing:
                 await self._context.write(reply)
@@ -137,10 +136,11 @@ class CheckCall:
         """Join the flight of each digest that is unknown; writes its open outcome over the MISS."""
         tokens = self._tokens[request.request_id] = set()
         budget = self._budget(request)
+        opened, is_daemon = self._session.share.open_digests, self._session.is_daemon
         for index, outcome in enumerate(outcomes):
             if outcome != MISS:
                 continue
-            if self._session.share.open_digests >= self._limits.open_digests:
+            if opened[is_daemon] >= self._limits.open_digests:
                 outcomes[index] = int(_TOO_MANY.why)
                 details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
                 continue
@@ -148,7 +148,7 @@ class CheckCall:
             self._next_token += 1
             self._questions[token] = (request.request_id, index, digests[index])
             tokens.add(token)
-            self._session.share.open_digests += 1
+            opened[is_daemon] += 1
             lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
             if request.purpose == verdict_pb2.PURPOSE_ON_ACCESS:
                 self._protection.hurry(self._session.guest, digests[index])
@@ -188,7 +188,7 @@ class CheckCall:
         request_id, index, digest = question
         if isinstance(answer, Verdict) and answer.disposition.is_detection:
             self._protection.told(self._session.guest, digest, answer)
-        self._session.share.open_digests -= 1
+        self._session.share.open_digests[self._session.is_daemon] -= 1
         tokens = self._tokens[request_id]
         tokens.discard(token)
         if not tokens:

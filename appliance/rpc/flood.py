@@ -1,5 +1,6 @@
 """Bounds on how fast one guest may talk: over them, the guest is slowed or refused, and nobody else."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -21,6 +22,20 @@ class Flood:
         now = self._clock()
         self._due = max(self._due, now - 1.0) + cost * self._gap
         return max(0.0, self._due - now)
+
+    async def take(self, cost: float, slowed: Callable[[], None]) -> None:
+        """Return when a message that has come may be worked on. slowed: called before it waits.
+
+        One that is given up while it waits has cost nothing: who comes and goes owes no more for that.
+        """
+        if not (pause := self.pause(cost)):
+            return
+        slowed()
+        try:
+            await asyncio.sleep(pause)
+        except asyncio.CancelledError:
+            self._due -= cost * self._gap
+            raise
 
 
 class Turns:

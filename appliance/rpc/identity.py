@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import grpc
 
@@ -44,6 +45,13 @@ def session_name(context: Context) -> str:
 
 def _metadata(context: Context) -> Mapping[str, str | bytes]:
     return dict(context.invocation_metadata() or ())
+
+
+def _address(context: Context) -> str:
+    """The caller's address on TCP as people write it, "" where there is none."""
+    # gRPC names an IPv6 peer as a part of a URI: ipv6:%5B::1%5D:7443.
+    match = _TCP_PEER.fullmatch(unquote(context.peer()))
+    return match["host"].removeprefix("[").removesuffix("]") if match is not None else ""
 
 
 class SocketInUse(Exception):
@@ -229,17 +237,16 @@ class Callers:
         """The guest that calls; ends the call with UNAUTHENTICATED where nobody vouches for it."""
         if self._office is not None:
             return Guest(id=str(await self.credentials(context)))
-        match = _TCP_PEER.fullmatch(context.peer())
-        if match is None:
+        address = _address(context)
+        if not address:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the connection has no address to go by")
             raise AssertionError  # abort raises
-        return Guest(id=f"ip-{match['host']}")
+        return Guest(id=f"ip-{address}")
 
     def name(self, context: Context) -> str:
         """A name for who calls, "" where nobody vouches; ends no call."""
         if self._office is None:
-            match = _TCP_PEER.fullmatch(context.peer())
-            return match["host"] if match is not None else ""
+            return _address(context)
         return str(self._owner(context) or "")
 
     async def credentials(self, context: Context) -> PeerCredentials:

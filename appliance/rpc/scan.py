@@ -106,9 +106,8 @@ class ScanCall:
     async def _slow_down(self, parts: int, sessions: Sessions) -> None:
         """Have a guest wait that sends too many messages, parts, or uploads that nobody asked for."""
         refused, self._refused = self._refused, 0
-        if pause := self._flood.pause(1 + parts / _PARTS_OF_A_MESSAGE + refused):
-            sessions.slowed(self._session)
-            await asyncio.sleep(pause)
+        cost = 1 + parts / _PARTS_OF_A_MESSAGE + refused
+        await self._flood.take(cost, lambda: sessions.slowed(self._session, "limits.messages_per_second"))
 
     async def _take(self, request: guest_pb2.ScanRequest, sessions: Sessions) -> None:
         if len(request.parts) > wire.MAX_PARTS:

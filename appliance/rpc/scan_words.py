@@ -15,6 +15,7 @@ from appliance.scans.desk import TooManyScans
 from appliance.scans.news import ScanNews
 
 STATUSES_PER_SECOND = 10  # of one session; over this the guest is made to wait
+_BOUND = f"{STATUSES_PER_SECOND} statuses of scans a second"
 MOST_COUNTED = (1 << 53) - 1  # what every reader of JSON can hold; more is a guest that makes it up
 
 _STATES = {
@@ -67,9 +68,7 @@ class ScanStatuses:
     async def take(self, said: guest_pb2.ScanStatus) -> None:
         """Hand a status on; raises Breach where it breaks a rule, and Refused over the number of scans."""
         report = read_status(said)
-        if pause := self._flood.pause():
-            self._sessions.slowed(self._session)
-            await asyncio.sleep(pause)
+        await self._flood.take(1, lambda: self._sessions.slowed(self._session, _BOUND))
         try:
             await self._desk.said(self._session, report)
         except TooManyScans as error:

@@ -1,17 +1,15 @@
 """The guests that are attached now: a session for each program of theirs, and what one may hold."""
 
 import asyncio
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from appliance.domain.guest import Guest
-from appliance.rpc.flood import Flood
 from appliance.rpc.journals import Journals
+from appliance.rpc.share import Pace, Share, Shares
 from appliance.scans.news import ScanNews
-from appliance.verdicts.exposure import Gatherer
 
 MOST_SESSIONS = 8  # of one guest
 _TELL_SLOWED_SECONDS = 60.0
@@ -34,20 +32,6 @@ class Labels:
     stub_version: str = ""
     os: str = ""
     boot_id: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class Share:
-    """What the sessions of one guest have together.
-
-    questions, events: the bounds on how fast it asks and tells, the same for one stream after another.
-    gatherer: where the digests go that it asks about, None for nowhere.
-    """
-
-    open_digests: int = 0
-    questions: Flood | None = None
-    events: Flood | None = None
-    gatherer: Gatherer | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +61,6 @@ class Session:
     revoked: set[bytes] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
-    told_slowed_at: float = -math.inf
     journals: Journals = field(default_factory=Journals)
     scan_news: ScanNews = field(default_factory=ScanNews)
 
@@ -101,7 +84,8 @@ class Sessions:
     def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
         self.stopping = False
-        self.greeting: set[tuple[str, str]] = set()  # guest and session, whose Attach has not said Hello yet
+        # Guest and session, whose Attach has not said Hello yet; the oldest first.
+        self.greeting: dict[tuple[str, str], asyncio.Timeout] = {}
         self.counts = {
             "attached": 0,
             "breaches": 0,
@@ -115,7 +99,8 @@ class Sessions:
         self.on_detach: list[Callable[[Session], None]] = []
         self._max_guests = max_guests
         self._clock = clock
-        self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session
+        self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session, the oldest first
+        self._shares = Shares(max_guests, clock)  # of guests that went
         self._vouched: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)  # its Attach calls
 
     def all(self) -> list[Session]:
@@ -133,57 +118,73 @@ class Sessions:
         """The guest's session of this name, None where that has no open Attach."""
         return self._by_guest.get(guest.id, {}).get(name)
 
-    @contextmanager
-    def greets(self, guest: Guest, name: str) -> Iterator[None]:
-        """Have an Attach counted that has not said Hello yet. Raises TooManyGuests."""
+    @asynccontextmanager
+    async def greets(self, guest: Guest, name: str) -> AsyncIterator[None]:
+        """Have an Attach counted that has not said Hello yet.
+
+        Raises TooManyGuests where the session has one already, and in the guest's oldest when there are more
+        than it may have: those that say nothing do not keep out one that will.
+        """
         if (guest.id, name) in self.greeting:
             raise TooManyGuests("this session has an Attach already that has not said Hello: say it there")
-        if sum(guest_id == guest.id for guest_id, _ in self.greeting) >= MOST_SESSIONS:
-            raise TooManyGuests(f"{MOST_SESSIONS} Attaches of this guest have not said Hello: say it there")
-        self.greeting.add((guest.id, name))
+        own = [key for key in self.greeting if key[0] == guest.id]
+        if len(own) >= MOST_SESSIONS:
+            self.greeting.pop(own[0]).reschedule(asyncio.get_running_loop().time())
         try:
-            yield
+            async with asyncio.timeout(None) as patience:
+                self.greeting[guest.id, name] = patience
+                yield
+        except TimeoutError:
+            raise TooManyGuests(
+                f"{MOST_SESSIONS} later Attaches of this guest have not said Hello either: say it at once"
+            ) from None
         finally:
-            self.greeting.discard((guest.id, name))
+            if self.greeting.get((guest.id, name)) is patience:
+                del self.greeting[guest.id, name]
 
     def attach(self, guest: Guest, labels: Labels, name: str = "", is_daemon: bool = False) -> Session:
         """Open a session; one of the same name, and where it is the daemon's the one before, is replaced.
 
+        A daemon that finds all places of its guest taken gets that of the oldest session.
         Raises TooManyGuests.
         """
-        self._replace(guest, name, is_daemon)
         others = self._by_guest.get(guest.id)
         if others is None and len(self._by_guest) >= self._max_guests:
             raise TooManyGuests(
                 f"{self._max_guests} guests are attached, which is all that this SVM takes: "
                 "raise limits.max_guests, or come back later"
             )
-        if others is not None and len(others) >= MOST_SESSIONS:
-            raise TooManyGuests(
-                f"{MOST_SESSIONS} programs of this guest are attached, which is all that one may have: "
-                "end some of them"
-            )
         session = Session(guest, labels, self._clock(), name, is_daemon)
-        self.counts["attached"] += 1
         if others is not None:
-            session.share = next(iter(others.values())).share
-            others[name] = session
-            return session
-        self._by_guest[guest.id] = {name: session}
-        for listener in self.on_attach:
-            listener(session)
+            self._replace(others, session)
+        self.counts["attached"] += 1
+        self._by_guest.setdefault(guest.id, {})[name] = session
+        if others is None:
+            session.share = self._shares.come(guest.id)
+            for listener in self.on_attach:
+                listener(session)
         return session
 
-    def _replace(self, guest: Guest, name: str, is_daemon: bool) -> None:
-        sessions = self._by_guest.get(guest.id, {})
-        for before in list(sessions.values()):
-            if before.name == name or (is_daemon and before.is_daemon):
-                before.replaced = True
-                before.news.set()
-                before.end()
-                del sessions[before.name]
-        if not sessions:
-            self._by_guest.pop(guest.id, None)
+    def _replace(self, others: dict[str, Session], session: Session) -> None:
+        """Have those go that the new session of a guest takes the place of. Raises TooManyGuests."""
+        going = [
+            before
+            for before in others.values()
+            if before.name == session.name or (session.is_daemon and before.is_daemon)
+        ]
+        if not going and len(others) >= MOST_SESSIONS:
+            if not session.is_daemon:
+                raise TooManyGuests(
+                    f"{MOST_SESSIONS} programs of this guest are attached, which is all that one may have: "
+                    "end some of them"
+                )
+            going = [next(iter(others.values()))]
+        session.share = next(iter(others.values())).share
+        for before in going:
+            before.replaced = True
+            before.news.set()
+            before.end()
+            del others[before.name]
 
     def detach(self, session: Session) -> None:
         """Close a session and cut its calls."""
@@ -192,6 +193,7 @@ class Sessions:
             del sessions[session.name]
             if not sessions:
                 del self._by_guest[session.guest.id]
+                self._shares.leave(session.guest.id, session.share)
                 for listener in self.on_detach:
                     listener(session)
         session.end()
@@ -202,16 +204,29 @@ class Sessions:
         for listener in self.on_breach:
             listener(guest, kind, sentence)
 
-    def slowed(self, session: Session) -> None:
-        """Note that a guest talks too fast and is made to wait: a counter, and now and then a line."""
+    async def paced(self, session: Session, pace: Pace, cost: float, bound: str) -> None:
+        """Return when a message of the session may be worked on.
+
+        pace: its share's. cost: how many messages it counts as. bound: what an operator knows the pace by.
+        """
+        beside = self._by_guest.get(session.guest.id, {}).values()
+        stands_back = not session.is_daemon and any(other.is_daemon for other in beside)
+        await pace.take(cost, stands_back, lambda: self.slowed(session, bound))
+
+    def slowed(self, session: Session, bound: str) -> None:
+        """Note that a guest talks too fast and is made to wait: a counter, and now and then a line.
+
+        bound: what it is over, a setting or a sentence's worth of words.
+        """
         self.counts["slowed"] += 1
-        now = self._clock()
-        if now - session.told_slowed_at < _TELL_SLOWED_SECONDS:
+        now, told = self._clock(), session.share.told_slowed
+        if bound in told and now - told[bound] < _TELL_SLOWED_SECONDS:
             return
-        session.told_slowed_at = now
-        sentence = "it sends more than limits.messages_per_second: it is made to wait, and not cut off"
+        told[bound] = now
         for listener in self.on_breach:
-            listener(session.guest, "slowed", sentence)
+            listener(
+                session.guest, "slowed", f"it sends more than {bound}: it is made to wait, and not cut off"
+            )
 
     @contextmanager
     def vouched(self, guest: Guest, patience: asyncio.Timeout) -> Iterator[None]:

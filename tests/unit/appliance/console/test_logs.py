@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from grpc._cython.cygrpc import ExecuteBatchError
 from structlog.testing import capture_logs
 
 from appliance.config import LogSettings
@@ -118,6 +119,26 @@ def test_what_libraries_log_becomes_lines(lines: io.StringIO) -> None:
         ("warning", "library says", "some.library", "odd: thing"),
         ("error", "library says", "some.library", "bad"),
         ("warning", "part says", "appliance.scanning.pool", "a worker died"),
+    ]
+
+
+def test_a_client_that_went_away_is_no_error(lines: io.StringIO) -> None:
+    """gRPC's word that it could not send is left out; what else it says, and others, are not."""
+    leave = adopt_library_lines(log_to(lines))
+    for name, kind in (
+        ("grpc._cython.cygrpc", ExecuteBatchError),
+        ("grpc._cython.cygrpc", KeyError),
+        ("x", ExecuteBatchError),
+    ):
+        try:
+            raise kind("why")
+        except (ExecuteBatchError, KeyError):
+            logging.getLogger(name).exception("raised")
+    leave()
+    read = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(line["logger"], "KeyError" in line["text"]) for line in read] == [
+        ("grpc._cython.cygrpc", True),
+        ("x", False),
     ]
 
 

@@ -11,6 +11,7 @@ from appliance.rpc.calls import Breach, Refused, Unattached, converse, parser
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Labels, Session
 from appliance.rpc.wire import MAX_MESSAGE_BYTES
+from tests.support.svm import until
 
 
 class Recorder:
@@ -110,6 +111,34 @@ async def test_the_end_of_the_session_cuts_the_call() -> None:
     session.end()
     with pytest.raises(Unattached):
         await call
+
+
+async def test_a_second_reason_to_end_leaves_nothing_running() -> None:
+    """A call that is cancelled while its last message is being sent ends both halves all the same."""
+    writing, sending, ended = asyncio.Lock(), asyncio.Event(), list[str]()
+
+    async def send(_items: list[int]) -> None:
+        async with writing:
+            sending.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("sending")
+
+    outbox = Outbox(send, 10, lambda: 0)
+
+    async def read() -> None:
+        outbox.put(1)
+        await sending.wait()
+        raise Breach("why")
+
+    session = a_session()
+    call = asyncio.get_running_loop().create_task(converse(read(), outbox, nothing, session, writing))
+    await sending.wait()
+    await until(lambda: not session.readers, "the call is about to end")
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert ended == ["sending"]
 
 
 def test_bytes_become_a_message() -> None:

@@ -1,5 +1,7 @@
 """The bounds on how fast one guest may talk."""
 
+import asyncio
+
 from appliance.rpc.flood import Flood, Turns
 
 
@@ -46,6 +48,22 @@ def test_what_costs_more_counts_more() -> None:
     clock.now += 5
     assert [round(flood.pause(2), 6) for _ in range(5)] == [0.0] * 5
     assert round(flood.pause(2), 6) == 0.2
+
+
+async def test_a_wait_that_is_given_up_costs_nothing() -> None:
+    """Who comes and goes does not owe for what it never said; what passed is owed."""
+    clock = Clock()
+    flood = Flood(10, clock)
+    clock.now += 5
+    waited: list[str] = []
+    await flood.take(10, lambda: waited.append("no"))
+    for _ in range(100):
+        task = asyncio.get_running_loop().create_task(flood.take(200, lambda: waited.append("yes")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert waited == ["yes"] * 100
+    assert round(flood.pause(), 6) == 0.1
 
 
 def test_turns_are_each_guests_own() -> None:

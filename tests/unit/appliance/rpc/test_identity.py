@@ -5,12 +5,15 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import grpc
 import pytest
 
 from appliance.config import Limits
 from appliance.rpc.identity import (
+    Callers,
+    Context,
     PeerCredentials,
     SocketInUse,
     TicketBounds,
@@ -40,6 +43,34 @@ async def test_a_ticket_ends_with_its_connection(tmp_path: Path) -> None:
         assert office.owner(ticket) is not None
         writer.close()
         await until(lambda: office.owner(ticket) is None, "the ticket is void")
+
+
+class Connection:
+    """A call of which only the other end is known."""
+
+    def __init__(self, peer: str) -> None:
+        """peer: as gRPC names it."""
+        self._peer = peer
+
+    def peer(self) -> str:
+        """Who is at the other end."""
+        return self._peer
+
+
+@pytest.mark.parametrize(
+    ("peer", "name"),
+    [
+        ("ipv4:192.0.2.7:5000", "192.0.2.7"),
+        ("ipv6:%5B::1%5D:5000", "::1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:5000", "fe80::1%eth0"),
+        ("ipv6:[2001:db8::7]:5000", "2001:db8::7"),
+    ],
+)
+async def test_a_guest_on_tcp_is_named_by_its_address(peer: str, name: str) -> None:
+    """As people write it, and as `svm guests` takes it."""
+    callers, context = Callers(None), cast(Context, Connection(peer))
+    assert (await callers.guest(context)).id == f"ip-{name}"
+    assert callers.name(context) == name
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """The guests that are attached now."""
 
 import asyncio
-from contextlib import ExitStack
 
 import pytest
 
 from appliance.domain.guest import Guest
-from appliance.rpc.sessions import MOST_SESSIONS, Labels, Sessions, TooManyGuests
+from appliance.rpc.sessions import MOST_SESSIONS, Labels, Session, Sessions, TooManyGuests
+from appliance.rpc.share import REMEMBERED_SECONDS, Pace
+from tests.support.svm import until
 
 
 def test_a_guest_has_one_session() -> None:
@@ -72,18 +73,105 @@ def test_a_guest_has_no_more_sessions_than_it_may() -> None:
     assert len(sessions.all()) == MOST_SESSIONS
 
 
-def test_hellos_that_stay_out_are_few() -> None:
-    """A guest that opens Attaches and says nothing is refused at the ninth; others are not."""
+async def test_hellos_that_stay_out_keep_nobody_out() -> None:
+    """The ninth Attach of a guest that says nothing is let in, and its oldest ends; no other guest's."""
     sessions = Sessions(9, lambda: 7.0)
-    with ExitStack() as stack:
-        for number in range(MOST_SESSIONS):
-            stack.enter_context(sessions.greets(Guest("a"), str(number)))
-        with pytest.raises(TooManyGuests, match="have not said Hello"):
-            stack.enter_context(sessions.greets(Guest("a"), "one more"))
-        with pytest.raises(TooManyGuests, match="this session"):
-            stack.enter_context(sessions.greets(Guest("a"), "3"))
-        stack.enter_context(sessions.greets(Guest("b"), "3"))
+    ended: list[str] = []
+
+    async def stay_out(guest: str, name: str) -> None:
+        try:
+            async with sessions.greets(Guest(guest), name):
+                await asyncio.Event().wait()
+        except TooManyGuests as error:
+            ended.append(f"{guest} {name}: {error}")
+
+    async with asyncio.TaskGroup() as group:
+        silent = [group.create_task(stay_out("a", str(number))) for number in range(MOST_SESSIONS)]
+        silent.append(group.create_task(stay_out("b", "3")))
+        await until(lambda: len(sessions.greeting) == MOST_SESSIONS + 1, "all have called")
+        async with sessions.greets(Guest("a"), "one more"):
+            await silent[0]
+            assert len(sessions.greeting) == MOST_SESSIONS + 1
+            with pytest.raises(TooManyGuests, match="this session"):
+                async with sessions.greets(Guest("a"), "one more"):
+                    pass
+        for task in silent:
+            task.cancel()
+    (sentence,) = ended
+    assert sentence.startswith("a 0: 8 later Attaches")
     assert not sessions.greeting
+
+
+def test_a_daemon_finds_a_place() -> None:
+    """Where all places of its guest are taken the oldest session makes way, and the guest stays attached."""
+    sessions, here = Sessions(1, lambda: 7.0), []
+    sessions.on_attach.append(lambda _session: here.append("came"))
+    sessions.on_detach.append(lambda _session: here.append("went"))
+    others = [sessions.attach(Guest("a"), Labels(), str(number)) for number in range(MOST_SESSIONS)]
+    daemon = sessions.attach(Guest("a"), Labels(), "daemon", is_daemon=True)
+    assert [session.replaced for session in others] == [True] + [False] * (MOST_SESSIONS - 1)
+    assert sessions.all() == [*others[1:], daemon]
+    with pytest.raises(TooManyGuests, match="8 programs"):
+        sessions.attach(Guest("a"), Labels(), "0")
+    assert here == ["came"]
+
+
+def test_a_guest_that_attaches_anew_has_not_come_anew() -> None:
+    """The share of its only session passes to the next, and nobody is told that it came or went."""
+    sessions, here = Sessions(1, lambda: 7.0), []
+    sessions.on_attach.append(lambda _session: here.append("came"))
+    sessions.on_detach.append(lambda _session: here.append("went"))
+    first = sessions.attach(Guest("a"), Labels())
+    second = sessions.attach(Guest("a"), Labels())
+    assert second.share is first.share
+    sessions.detach(first)
+    assert here == ["came"]
+    sessions.detach(second)
+    assert here == ["came", "went"]
+
+
+def test_a_guest_that_comes_back_at_once_finds_its_share() -> None:
+    """So what it owes for having sent too fast is not forgotten; another guest has its own."""
+    now = [7.0]
+    sessions = Sessions(2, lambda: now[0])
+    first = sessions.attach(Guest("a"), Labels(), "1")
+    sessions.detach(first)
+    back = sessions.attach(Guest("a"), Labels(), "2")
+    assert back.share is first.share
+    assert sessions.attach(Guest("b"), Labels()).share is not first.share
+    sessions.detach(back)
+    now[0] += REMEMBERED_SECONDS
+    assert sessions.attach(Guest("a"), Labels()).share is not first.share
+
+
+async def test_only_what_is_beside_a_daemon_stands_back() -> None:
+    """Other programs have the whole pace while there is no daemon, and half of it beside one."""
+    sessions, now = Sessions(1, lambda: 7.0), [100.0]
+    scan = sessions.attach(Guest("a"), Labels(), "1")
+
+    async def passed_of(session: Session, pace: Pace) -> int:
+        """How many messages pass before one waits."""
+        slowed = sessions.counts["slowed"]
+        for number in range(100):
+            task = asyncio.get_running_loop().create_task(sessions.paced(session, pace, 1, "limits.x"))
+            await asyncio.sleep(0)
+            if sessions.counts["slowed"] > slowed:
+                task.cancel()
+                return number
+            await task
+        raise AssertionError
+
+    def pace() -> Pace:
+        made = Pace(20, lambda: now[0])
+        now[0] += 5
+        return made
+
+    assert await passed_of(scan, pace()) == 20
+    daemon = sessions.attach(Guest("a"), Labels(), "2", is_daemon=True)
+    shared = pace()
+    assert await passed_of(scan, shared) == 10
+    assert await passed_of(daemon, shared) == 10
+    assert await passed_of(daemon, pace()) == 20
 
 
 def test_news_reach_every_session() -> None:
@@ -107,19 +195,30 @@ def test_breaches_are_counted_and_told() -> None:
 
 
 def test_a_guest_that_is_slowed_is_counted_and_told_now_and_then() -> None:
-    """Every message counts; a line comes once a minute for each guest, and it is no breach."""
+    """Every message counts; a line with the bound comes once a minute for each; it is no breach."""
     now = [100.0]
     sessions = Sessions(2, lambda: now[0])
     told: list[tuple[str, str]] = []
-    sessions.on_breach.append(lambda guest, kind, _why: told.append((guest.id, kind)))
+    sentences: list[str] = []
+
+    def listen(guest: Guest, kind: str, why: str) -> None:
+        told.append((guest.id, kind))
+        sentences.append(why)
+
+    sessions.on_breach.append(listen)
     one, other = (sessions.attach(Guest(name), Labels()) for name in "ab")
     for session in (one, one, one, other):
-        sessions.slowed(session)
+        sessions.slowed(session, "limits.x")
     assert told == [("a", "slowed"), ("b", "slowed")]
     now[0] += 60
-    sessions.slowed(one)
-    assert told[2:] == [("a", "slowed")]
-    assert sessions.counts["slowed"] == 5
+    sessions.slowed(one, "limits.x")
+    sessions.slowed(one, "limits.y")
+    assert told[2:] == [("a", "slowed")] * 2
+    assert [sentence.split(":")[0] for sentence in sentences[2:]] == [
+        "it sends more than limits.x",
+        "it sends more than limits.y",
+    ]
+    assert sessions.counts["slowed"] == 6
     assert sessions.counts["breaches"] == 0
 
 
