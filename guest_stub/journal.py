@@ -1,15 +1,18 @@
 """What was let through while nobody could say what it is; looked at when an SVM is back.
 
 Lines of JSON, written as they come, so that a killed stub loses none: {"path": hexadecimal, "at",
-"operation"}. While they are replayed they stand in a file of their own, and what is noted meanwhile in a new
-one; a replay that is broken off begins anew. Bounded in lines and bytes: what is more is counted and said.
+"operation", "key": hexadecimal}. While they are replayed they stand in a file of their own, and what is noted
+meanwhile in a new one; a replay that is broken off begins anew. Bounded in lines and bytes: what is more is
+counted and said.
 """
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from guest_stub.records import KEY_BYTES
 
 FILE: Final = "journal"
 REPLAYED: Final = "journal.replaying"
@@ -19,11 +22,16 @@ _MOST_LINE_BYTES: Final = 16 << 10
 
 
 class Entry(NamedTuple):
-    """A file that was let through. at: seconds since the epoch. operation: what was done with it."""
+    """A file that was let through.
+
+    path: "" where it could not be told. at: seconds since the epoch. operation: what was done with it.
+    key: as in `records`, by which it is found wherever it is; b"" where inodes say nothing.
+    """
 
     path: str
     at: float
     operation: str
+    key: bytes = b""
 
 
 class Journal:
@@ -50,10 +58,11 @@ class Journal:
 
         name: stands for the file as it is.
         """
-        if name in self._noted or not entry.path:
+        if name in self._noted or not (entry.path or entry.key):
             return name in self._noted
-        fields = {"path": os.fsencode(entry.path).hex(), "at": entry.at, "operation": entry.operation}
-        line = json.dumps(fields).encode() + b"\n"
+        line = _line(entry)
+        if len(line) > _MOST_LINE_BYTES and entry.key:
+            line = _line(entry._replace(path=""))
         if len(line) > _MOST_LINE_BYTES or not self._write(line):
             self.lost += 1
             return False
@@ -73,8 +82,8 @@ class Journal:
         self._entries += self._whole
         return self._whole
 
-    def replay(self) -> Iterator[Entry]:
-        """Yield what was kept; when the last one was taken, all of them are done."""
+    def replay(self) -> Generator[Entry, None, None]:
+        """Yield what was kept; it is kept until done()."""
         if not self._replayed.exists():
             if not self._file.tell():
                 return
@@ -88,11 +97,21 @@ class Journal:
                 entry = _parse(line)
                 if entry is not None:
                     yield entry
-        self._replayed.unlink()
+
+    def done(self) -> None:
+        """Forget what was replayed. Raises OSError."""
+        self._replayed.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def _line(entry: Entry) -> bytes:
+    fields = {"path": os.fsencode(entry.path).hex(), "at": entry.at, "operation": entry.operation}
+    if entry.key:
+        fields["key"] = entry.key.hex()
+    return json.dumps(fields).encode() + b"\n"
 
 
 def _parse(line: bytes) -> Entry | None:
@@ -100,10 +119,11 @@ def _parse(line: bytes) -> Entry | None:
     try:
         fields = json.loads(line)
         path = os.fsdecode(bytes.fromhex(fields["path"]))
-        entry = Entry(path, float(fields["at"]), str(fields["operation"]))
+        key = bytes.fromhex(fields.get("key", ""))
+        entry = Entry(path, float(fields["at"]), str(fields["operation"]), key)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return None if "\0" in path else entry
+    return None if "\0" in path or len(key) not in (0, KEY_BYTES) else entry
 
 
 def _count(path: Path, size: int) -> tuple[int, bool]:

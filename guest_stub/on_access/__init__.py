@@ -15,6 +15,7 @@
 - `afterwards`    what was written, or opened where nobody waits, is looked at
 - `catching_up`   looks for what was changed when events were lost
 - `replaying`     looks at what was let through without an SVM
+  - `moved`       looks for those that are not at their path any more
 - `searching`     looks for files whose content turned out to be malicious
   - `in_use`      which processes have them open
 - `acting`        does with a detected file what the policy says

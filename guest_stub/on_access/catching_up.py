@@ -66,7 +66,8 @@ class CatchingUp:
     def _tell(self, files: Sequence[FoundFile]) -> None:
         for file in files:
             self._note(
-                Entry(f"{file.directory}/{file.name}", time.time(), "write"), hash(file.key + file.stamp)
+                Entry(f"{file.directory}/{file.name}", time.time(), "write", file.key),
+                hash(file.key + file.stamp),
             )
 
     async def close(self) -> None:

@@ -21,9 +21,9 @@ class Exclusions:
     """Files by globs, as in excludes.Excludes, and processes by the path of their program."""
 
     def __init__(self, globs: Sequence[str], programs: Sequence[str], proc: Path = Path("/proc")) -> None:
-        """programs: absolute paths."""
+        """programs: absolute paths; one that is a link, or below one, is what that leads to now."""
         self._globs = Excludes(globs)
-        self._programs = frozenset(programs)
+        self._programs = frozenset({*programs, *map(os.path.realpath, programs)})
         self._proc = proc
         self._mounts: frozenset[str] = frozenset()
         self.mounts_are(parse_mounts(MOUNTINFO.read_bytes()))

@@ -134,6 +134,7 @@ class Protection:
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
         self.replaying.left_alone = self.exclusions.left_alone
+        self.replaying.places = Places(self.roots, self._settings.exclude)
         self.keeper.tell = self.searching.note
 
     async def run(self, stack: AsyncExitStack, ready: Callable[[], None]) -> str:
@@ -211,7 +212,7 @@ class Protection:
             **self.gate.counts,
             "passed_over": self.passing.passed + self._untold.passed,
             **self.afterwards.counts,
-            **self.replaying.counts,
+            **self.replaying.figures,
             "walks": self.catching_up.walks,
             **self.searching.counts,
             **self.acting.counts,

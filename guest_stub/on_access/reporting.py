@@ -182,10 +182,11 @@ class Reporter:
         """pid: who wanted to open it, 0 where nobody waited."""
         self.counts[what] += 1
         answer, path = judged.answer, path_of(fd)
+        called = printable(path) or "a file whose name cannot be told"
         self._throttle.line(
             "detections",
             logging.WARNING,
-            f"{what} {printable(path)}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
+            f"{what} {called}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
             f"SHA-256 {judged.sha256.hex()}; {how}",
         )
         action = "blocked" if what == "blocked" else "allowed" if pid else "reported"

@@ -155,7 +155,7 @@ class Searching:
 
     def _tell(self, found: list[tuple[str, Seen]], untaken: list[Seen]) -> None:
         for path, file in found:
-            if self._finds.take(Entry(path, time.time(), "search"), hash(file.key + file.stamp)):
+            if self._finds.take(Entry(path, time.time(), "search", file.key), hash(file.key + file.stamp)):
                 self.counts["come_upon"] += 1
             else:
                 untaken.append(file)

@@ -11,6 +11,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from guest_stub.decision import FileId
 from guest_stub.remediation.attributes import APPEND_ONLY, IMMUTABLE, flags_of, set_flags
@@ -24,6 +25,8 @@ from guest_stub.remediation.directories import (
 )
 
 MOVED = b"file"  # what is being removed, in its private directory
+MOST_NAMES = 100_000  # of one directory that are looked through for a file's name
+_GONE = b" (deleted)"  # what the kernel writes behind a name that is gone, or never was
 _ATTEMPTS = 3  # at a name that moves away while it is looked at
 
 
@@ -50,11 +53,28 @@ def beside(id: str) -> bytes:
 
 
 def path_of(fd: int) -> bytes:
-    """Where the kernel knows an open file; b"" where it cannot tell (4,096 bytes and more)."""
+    """Where the kernel knows an open file; b"" where it cannot tell (4,096 bytes and more).
+
+    A file that was made without a name, as a restore makes it, and given one later has none for the kernel:
+    it is looked for where it was made.
+    """
     try:
-        return os.readlink(b"/proc/self/fd/%d" % fd)
+        told = os.readlink(b"/proc/self/fd/%d" % fd)
     except OSError:
         return b""
+    return _name_beside(told, fd) if told.endswith(_GONE) and not leads_to(told, fd) else told
+
+
+def _name_beside(told: bytes, fd: int) -> bytes:
+    """A name that leads to an open file, in the directory of the one that the kernel tells; else that one."""
+    inode = os.fstat(fd).st_ino
+    with suppress(OSError):
+        directory, _ = split(told)
+        with unlinked_directory(directory) as parent, os.scandir(parent) as entries:
+            for entry in islice(entries, MOST_NAMES):
+                if entry.inode() == inode and _is(inode_at(os.fsencode(entry.name), parent), fd):
+                    return directory + b"/" + os.fsencode(entry.name)
+    return told
 
 
 def leads_to(path: bytes, fd: int) -> bool:

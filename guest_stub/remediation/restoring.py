@@ -53,9 +53,10 @@ def restore(reader: SealReader, entry: Entry, to: bytes | None) -> list[str]:
             "there is a file of this name: move it away, or name another place by --to"
         ) from None
     except (FileNotFoundError, NotADirectoryError) as problem:
+        why = "its directory is not there any more, or a symbolic link is in its place"
+        why = "there is no directory of this name" if to else why
         raise NotRestored(
-            "its directory is not there any more, or a symbolic link is in its place: make the directory, "
-            f"or name another place by --to ({problem.strerror})"
+            f"{why}: make the directory, or name another place by --to ({problem.strerror})"
         ) from problem
 
 

@@ -91,6 +91,14 @@ def test_a_real_process_is_known_by_its_program(tmp_path: Path) -> None:
         assert not Exclusions([], ["/usr/bin/backup"]).match(fd, os.getpid())
 
 
+def test_a_program_may_be_named_by_a_link(tmp_path: Path) -> None:
+    """As those of /bin are where that is one."""
+    (tmp_path / "bin").symlink_to(os.path.dirname(os.path.realpath(sys.executable)))
+    program = f"{tmp_path}/bin/{os.path.basename(os.path.realpath(sys.executable))}"
+    with reading(tmp_path / "a") as fd:
+        assert Exclusions([], [program]).match(fd, os.getpid())
+
+
 def covered(top: Path, *program: str) -> "subprocess.Popen[bytes]":
     """A process that sees another file system at `top`, with a program and a file on it."""
     mounted = 'mount -t tmpfs none "$1" && cp "$2" "$1/backup" && echo > "$1/a" && shift 2 && exec "$@"'

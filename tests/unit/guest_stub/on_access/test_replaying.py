@@ -19,6 +19,7 @@ from guest_stub.on_access.replaying import Replaying
 from guest_stub.outcome import Outcome
 from guest_stub.records import digest_only, identify
 from guest_stub.svm_link.values import LinkAnswer
+from guest_stub.walk import Places
 from tests.support.descriptors import open_descriptors
 from tests.support.held_files import until
 from tests.support.on_access_parts import (
@@ -40,7 +41,8 @@ class Bench:
     def __init__(self, directory: Path, journal: Journal) -> None:
         self.journal, self.judge, self.reports = journal, Verdicts(BAD), Reports()
         self.kept, self.keeping = Kept(), Keeping()
-        self.memory = Memory((self.kept, self.keeping), lambda: 1, lambda _fd, _device: True, 0.0)
+        self.reliable = True
+        self.memory = Memory((self.kept, self.keeping), lambda: 1, lambda _fd, _device: self.reliable, 0.0)
         self.replaying = Replaying(journal, self.judge, self.reports, self.memory)
         self.files = [directory / f"file{number}" for number in range(5)]
         for file in self.files:
@@ -82,7 +84,7 @@ async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
     assert await bench.looked_at(5) == [file.name for file in bench.files]
     await quiet()
     assert not bench.journal.waiting
-    assert bench.replaying.counts == {"noted": 10, "replayed": 5}
+    assert bench.replaying.figures == {"noted": 10, "replayed": 5, "not_found": 0, "unnoted": 0}
     assert open_descriptors() == before
     bench.replaying.begin()
     await quiet()
@@ -103,7 +105,7 @@ async def test_what_is_learnt_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPa
 
 
 async def test_what_is_gone_or_no_file_is_passed_over(bench: Bench) -> None:
-    """The others are looked at."""
+    """The others are looked at; what was not found is counted."""
     for file in bench.files:
         bench.let_through(file)
     os.unlink(bench.files[0])
@@ -111,6 +113,8 @@ async def test_what_is_gone_or_no_file_is_passed_over(bench: Bench) -> None:
     os.symlink("/etc/passwd", bench.files[1])
     bench.replaying.begin()
     assert await bench.looked_at(3) == ["file2", "file3", "file4"]
+    await until(lambda: bench.replaying.counts["not_found"] == 2)
+    assert not bench.journal.waiting
 
 
 async def test_a_file_that_has_no_name_any_more_is_not_kept(bench: Bench) -> None:
@@ -203,8 +207,13 @@ async def test_what_was_written_is_kept_as_well(bench: Bench) -> None:
     assert await bench.looked_at(1) == ["file0"]
 
 
-async def test_a_path_that_is_too_long_to_be_told_is_counted(bench: Bench, tmp_path: Path) -> None:
-    """Nothing is lost silently."""
+@pytest.mark.parametrize("reliable", [True, False])
+async def test_a_path_that_is_too_long_to_be_told_loses_no_file(
+    bench: Bench, tmp_path: Path, reliable: bool
+) -> None:
+    """It is found by its inode; where that says nothing it is counted."""
+    bench.reliable = reliable
+    bench.replaying.places = Places(lambda: [str(tmp_path)])
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(20):
         os.mkdir("d" * 250, dir_fd=here)
@@ -214,7 +223,11 @@ async def test_a_path_that_is_too_long_to_be_told_is_counted(bench: Bench, tmp_p
     fd = os.open("file", os.O_RDWR | os.O_CREAT, dir_fd=here)
     with closing(HeldFile(fd)) as holding:
         bench.replaying.note_written(holding)
-    assert (bench.journal.lost, bench.journal.waiting) == (1, False)
+    assert (bench.replaying.figures["unnoted"], bench.journal.waiting) == (not reliable, reliable)
+    os.write(fd, b"deep down")
+    bench.replaying.begin()
+    if reliable:
+        assert await bench.looked_at(1) == ["deep down"]
     for each in (fd, here):
         os.close(each)
 
@@ -287,3 +300,54 @@ async def test_what_is_excluded_is_left_alone_by_whatever_path(bench: Bench, tmp
     await quiet()
     assert len(bench.judge.asked) == 1
     assert open_descriptors() == before
+
+
+async def test_what_was_renamed_is_looked_at_where_it_is(bench: Bench, tmp_path: Path) -> None:
+    """Also where something else has its place, which was not let through, and in an excluded place never."""
+    bench.replaying.places = Places(lambda: [str(tmp_path)], ("left",))
+    for file in bench.files[:4]:
+        bench.let_through(file)
+    (tmp_path / "left").mkdir()
+    bench.files[0].rename(tmp_path / "moved")
+    bench.files[1].rename(tmp_path / "x (deleted)")
+    bench.files[2].rename(tmp_path / "left" / "x")
+    bench.files[0].write_text("another")
+    bench.files[1].symlink_to(bench.files[4])
+    before = open_descriptors()
+    bench.replaying.begin()
+    assert (await bench.looked_at(3))[0] == "file3"
+    await until(lambda: not bench.journal.waiting)
+    assert sorted(content for content, _ in bench.reports.looks) == [b"file0", b"file1", b"file3"]
+    assert bench.replaying.counts["not_found"] == 1
+    assert open_descriptors() == before
+
+
+async def test_a_name_that_looks_as_if_it_were_gone_is_kept(bench: Bench) -> None:
+    """Anybody may end a name with the kernel's word for it."""
+    bench.let_through(bench.files[0].rename(f"{bench.files[0]} (deleted)"))
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file0"]
+
+
+async def test_what_was_renamed_is_kept_until_it_was_looked_at(bench: Bench, tmp_path: Path) -> None:
+    """Where the SVM is gone again, and where the stub ends."""
+    bench.replaying.places = Places(lambda: [str(tmp_path)])
+    bench.let_through(bench.files[0])
+    bench.files[0].rename(tmp_path / "moved")
+    bench.judge.answer = LinkAnswer(Outcome.NO_SVM)
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    await quiet()
+    assert (bench.reports.looks, bench.journal.waiting) == ([], True)
+    bench.judge.answer = BAD
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file0"]
+
+
+async def test_where_inodes_say_nothing_a_file_is_known_by_its_path(bench: Bench) -> None:
+    """As it is then."""
+    bench.reliable = False
+    bench.let_through(bench.files[0])
+    bench.files[1].rename(bench.files[0])
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file1"]

@@ -182,6 +182,22 @@ def holding(path: Path) -> HeldFile:
         os.close(fd)
 
 
+async def test_a_file_without_a_name_is_called_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And one whose name looks like that has it."""
+    reporter = Reporter()
+    odd = Path(f"{file} (deleted)")
+    os.rename(file, odd)
+    waiting = waiting_for(odd)
+    judged = Judged(BAD, DIGEST, identity(odd))
+    reporter.blocked(waiting, judged)
+    os.unlink(odd)
+    reporter.blocked(waiting, judged)
+    said = [message.split(": Eicar")[0] for message in caplog.messages]
+    assert said == [f"blocked {named(file)} (deleted)", "blocked a file whose name cannot be told"]
+    waiting.answer(True)
+    reporter.close()
+
+
 async def test_who_acts_is_told_of_each_detection(file: Path) -> None:
     """Whether it was blocked, let through by the settings, or found afterwards; the file is open then."""
     told: list[bytes] = []

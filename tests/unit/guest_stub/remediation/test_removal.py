@@ -10,6 +10,7 @@ import pytest
 
 from guest_stub.decision import FileId
 from guest_stub.remediation import removal
+from guest_stub.remediation.new_file import name_inode
 from guest_stub.remediation.removal import Changed, Removed, beside, empty, leads_to, path_of, remove
 from tests.support.quarantined import BAD, bad_file, open_for_reading
 
@@ -229,3 +230,39 @@ def test_an_immutable_file_is_removed(tmp_path: Path, flag: str) -> None:
         assert removed(path).unnamed
     finally:
         subprocess.run(["chattr", f"-{flag}", path], capture_output=True, check=False)
+
+
+def nameless(directory: Path, name: str) -> int:
+    """A file that was made without a name and given one, as the kernel tells its path."""
+    fd = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600)
+    os.write(fd, BAD)
+    there = os.open(directory, os.O_PATH)
+    name_inode(fd, (there, os.fsencode(name)))
+    os.close(there)
+    assert os.readlink(f"/proc/self/fd/{fd}").endswith(" (deleted)")
+    return fd
+
+
+def test_a_file_that_got_its_name_later_is_removed_by_it(tmp_path: Path) -> None:
+    """As one that a restore made, or a program that writes so: the kernel tells no name of it."""
+    bad_file(tmp_path / "another")
+    fd = nameless(tmp_path, "restored")
+    assert path_of(fd) == os.fsencode(tmp_path / "restored")
+    assert remove(fd, FileId.of(os.fstat(fd)), ROOM) == Removed(unnamed=True, emptied=False, other_names=0)
+    assert os.listdir(tmp_path) == ["another"]
+    os.close(fd)
+
+
+def test_a_name_that_is_not_found_is_left_on_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another directory, or among too many: the content is taken away."""
+    (tmp_path / "made").mkdir()
+    fd = nameless(tmp_path / "made", "file")
+    monkeypatch.setattr(removal, "MOST_NAMES", 0)
+    assert path_of(fd).endswith(b" (deleted)")
+    monkeypatch.undo()
+    (tmp_path / "made" / "file").rename(tmp_path / "moved")
+    assert remove(fd, FileId.of(os.fstat(fd)), ROOM).emptied
+    assert (tmp_path / "moved").read_bytes() == b""
+    os.close(fd)

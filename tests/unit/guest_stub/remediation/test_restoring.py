@@ -75,6 +75,14 @@ def test_it_follows_no_link_that_came_into_its_way(opened: Quarantine, tmp_path:
     assert (tmp_path / "etc" / "given").read_bytes() == BAD
 
 
+def test_a_directory_that_was_named_and_is_not_there_is_said(opened: Quarantine, tmp_path: Path) -> None:
+    """It never was; and the file stays in the quarantine."""
+    id = take(opened, bad_file(tmp_path / "file")).entry
+    with pytest.raises(NotRestored, match="there is no directory of this name: make the directory"):
+        opened.restore(id, os.fsencode(tmp_path / "none" / "file"))
+    opened.restore(id)
+
+
 def test_elsewhere(opened: Quarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below where the person stands; never in place of something, nor where a directory alone is named."""
     monkeypatch.chdir(tmp_path)
