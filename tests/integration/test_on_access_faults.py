@@ -179,3 +179,16 @@ async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, se
         assert (await opened(machine, "later.txt")).code == 0
         assert not [line for line in machine.said if "no verdict" in line or "Traceback" in line]
         assert await machine.stop() == 0
+
+
+async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path) -> None:
+    """Whoever fills it turns nothing off; what has room again is used."""
+    full = 'mkdir "$1/../stub" && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub"'
+    full += ' && (cat /dev/zero >"$1/../stub/stuffing" 2>/dev/null; true)'
+    async with protected(tmp_path, f"tcp:127.0.0.1:{port}", prepare=full) as machine:
+        assert any("nothing that is decided is kept" in line for line in machine.said)
+        await machine.says("the SVM answers")
+        await machine.write("bad", EICAR)
+        assert (await opened(machine, "bad")).code == 1
+        await machine.says("blocked ")
+        assert await machine.stop() == 0
