@@ -40,6 +40,10 @@ class StateRefused(Exception):
     """The state directory cannot be used; the message says why and what to do."""
 
 
+class StateUnavailable(StateRefused):
+    """The disk does not let the state be kept."""
+
+
 @dataclass(slots=True)
 class SortedOut:
     """Files by what is kept of them: a record that counts, no more than the digest, nothing."""
@@ -105,6 +109,8 @@ class Decisions:
 
     def _try_open(self) -> lmdb.Environment:
         """Open the environment and both tables, or raise; leaves nothing open when it raises."""
+        if self._path.exists() and not self._path.is_file():  # a FIFO would be waited for
+            raise lmdb.InvalidError("no regular file")
         env = lmdb.open(
             os.fspath(self._path), subdir=False, map_size=self._settings.map_bytes, max_dbs=4, mode=0o600,
             sync=False, metasync=False, readahead=False,
@@ -267,6 +273,8 @@ class Decisions:
         them later.
         """
         revoked, count = frozenset(digests), 0
+        if self._gone:
+            return 0
         for table in (self._decisions, *(self._loose if tell is not None else ())):
             after: bytes | None = b""
             while after is not None:
@@ -319,6 +327,8 @@ class Decisions:
     def files_of_last_walk(self, walk: bytes) -> int:
         """How many files the last whole walk of this name met; 0 where none is remembered."""
         with self._lock:
+            if self._gone:
+                return 0
             try:
                 with self._env.begin() as txn:
                     kept: bytes | None = txn.get(walk, db=self._walks)
@@ -330,6 +340,8 @@ class Decisions:
     def remember_walk(self, walk: bytes, files: int) -> None:
         """Keep the number of files of a whole walk. walk: at most 32 bytes that stand for its paths."""
         with self._lock:
+            if not self._keeping:
+                return
             try:
                 with self._env.begin(write=True) as txn:
                     if txn.stat(self._walks)["entries"] >= MAX_WALKS:
@@ -341,9 +353,12 @@ class Decisions:
 
     def count(self) -> int:
         """How many files something is kept of."""
-        with self._lock, self._env.begin() as txn:
-            entries: int = txn.stat(self._decisions)["entries"]
-            return entries
+        with self._lock:
+            if self._gone:
+                return 0
+            with self._env.begin() as txn:
+                entries: int = txn.stat(self._decisions)["entries"]
+                return entries
 
     def close(self) -> None:
         """Sync to disk, if no other process still writes, and close."""
@@ -374,6 +389,6 @@ def _private(directory: Path) -> None:
         os.chmod(directory, 0o700)
 
 
-def _refused(path: Path, problem: Exception) -> StateRefused:
+def _refused(path: Path, problem: Exception) -> StateUnavailable:
     said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-    return StateRefused(f"cannot keep decisions in {path}: {said}; name another directory by --state")
+    return StateUnavailable(f"cannot keep decisions in {path}: {said}; name another directory by --state")

@@ -6,11 +6,14 @@ meanwhile in a new one; a replay that is broken off begins anew. Bounded in line
 counted and said.
 """
 
+import errno
+import io
 import json
 import os
+import stat
 from collections.abc import Generator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from guest_stub.records import KEY_BYTES
 
@@ -19,6 +22,8 @@ REPLAYED: Final = "journal.replaying"
 MOST_ENTRIES: Final = 20_000
 MOST_BYTES: Final = 16 << 20
 _MOST_LINE_BYTES: Final = 16 << 10
+# A FIFO in its place is not waited for.
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Entry(NamedTuple):
@@ -38,15 +43,38 @@ class Journal:
     """One directory's. lost: entries for which there was no room, no disk, or whose path is too long."""
 
     def __init__(self, directory: Path) -> None:
-        """Take up what an earlier run left. Raises OSError."""
+        """Take up what an earlier run left. Where the disk does not let it, that is tried with each entry."""
         self.lost = 0
         self.directory = directory
         self._path = directory / FILE
         self._replayed = directory / REPLAYED
         self._noted: set[int] = set()  # the same file over and over is one entry
-        self._file = self._path.open("ab", buffering=0)
-        os.fchmod(self._file.fileno(), 0o600)
-        self._entries, self._whole = _count(self._path, os.fstat(self._file.fileno()).st_size)
+        self._file: BinaryIO = io.BytesIO()  # which nothing is ever written to
+        self._is_open = False
+        self._entries, self._whole = 0, True
+        self.problem = ""
+        self._open()
+
+    def _open(self) -> bool:
+        """Open the file if it is not; whether it is."""
+        if self._is_open:
+            return True
+        try:
+            fd = os.open(self._path, _APPEND, 0o600)
+            try:
+                status = os.fstat(fd)
+                if not stat.S_ISREG(status.st_mode):
+                    raise OSError(errno.EINVAL, "no regular file")
+                os.fchmod(fd, 0o600)
+                self._entries, self._whole = _count(self._path, status.st_size)
+            except OSError:
+                os.close(fd)
+                raise
+        except OSError as problem:
+            self.problem = f"{self._path}: {problem.strerror}: what is let through cannot be noted for later"
+            return False
+        self._file, self._is_open, self.problem = os.fdopen(fd, "ab", buffering=0), True, ""
+        return True
 
     @property
     def waiting(self) -> bool:
@@ -73,7 +101,7 @@ class Journal:
         """Whether there was room for it; what was cut off before it gets a line of its own."""
         line = line if self._whole else b"\n" + line
         try:
-            if self._entries >= MOST_ENTRIES or self._file.tell() >= MOST_BYTES:
+            if not self._open() or self._entries >= MOST_ENTRIES or self._file.tell() >= MOST_BYTES:
                 return False
             written = self._file.write(line)
         except OSError:
@@ -127,7 +155,9 @@ def _parse(line: bytes) -> Entry | None:
 
 
 def _count(path: Path, size: int) -> tuple[int, bool]:
-    """How many lines an earlier run left, and whether the last one is whole."""
+    """How many lines an earlier run left, and whether the last one is whole. One over the bound is full."""
+    if size >= MOST_BYTES:
+        return MOST_ENTRIES, False
     entries, last = 0, b"\n"
     with path.open("rb") as left:
         while size > 0 and (piece := left.read(min(size, 1 << 16))):

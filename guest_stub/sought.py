@@ -19,6 +19,7 @@ FILE: Final = "sought"
 TAKEN: Final = "sought.taken"
 MOST_FILES: Final = 20_000
 _SUM_BYTES: Final = 8
+_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 _BODY_BYTES: Final = KEY_BYTES + STAMP_BYTES + 32
 ENTRY_BYTES: Final = _BODY_BYTES + _SUM_BYTES
 _MOST_BYTES: Final = MOST_FILES * ENTRY_BYTES
@@ -49,7 +50,7 @@ class Sought:
     def _append(self, entries: list[bytes]) -> int:
         """How many of them are written."""
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, _APPEND, 0o600)
         except OSError:
             return 0
         try:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from guest_stub.cli.setup import Setup
 from guest_stub.config import ConfigError
 from guest_stub.decisions import Decisions
+from guest_stub.forgetful import decisions_or_none
 from guest_stub.journal import Journal
 from guest_stub.limits import raise_open_files
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
@@ -49,11 +50,11 @@ async def run(options: Namespace, setup: Setup) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        decisions = stack.enter_context(closing(Decisions(setup.store, reopens=False)))
+        decisions = stack.enter_context(closing(decisions_or_none(setup.store)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
         line = StandingLine(setup.svm, replace(setup.labels, program=Program.DAEMON), listeners)
-        quarantine = stack.enter_context(closing(Quarantine(setup.quarantine)))
+        quarantine = stack.enter_context(closing(Quarantine(setup.quarantine, waits=True)))
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
         listeners.extend([protection.keeper, protection])

@@ -16,7 +16,7 @@ from guest_stub.on_access.answering import path_of
 from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.remediation.actions import carry_out
 from guest_stub.remediation.cipher import load_cipher
-from guest_stub.remediation.done import Action, Done
+from guest_stub.remediation.done import Action, Done, Refused
 from guest_stub.remediation.facts import MAX_THREAT
 from guest_stub.remediation.facts import Judged as Facts
 from guest_stub.remediation.quarantine import Quarantine
@@ -75,6 +75,8 @@ class Acting:
                     self._reports.tidied(sentence)
             except OSError as problem:
                 self._reports.tidied(f"the quarantine cannot be looked through: {problem.strerror}")
+            except Refused as problem:
+                self._reports.tidied(str(problem))
             look = self._quarantine.expire
             await asyncio.sleep(EXPIRE_SECONDS)
 

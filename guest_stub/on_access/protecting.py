@@ -76,6 +76,7 @@ class Protection:
     ) -> None:
         """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
+        self._amiss = (decisions.notice, journal.problem)
         self._settings = settings
         self._policy = settings.policy
         self._line = line
@@ -167,7 +168,11 @@ class Protection:
         self._say_unwatched()
         self.acting.begin()
         self._have_done(self._retry())
-        self.telling.begin(f"version {VERSION}: {self._policy.mode}, action {self._policy.action}")
+        amiss = [each for each in self._amiss if each]
+        for sentence in amiss:
+            log.warning("%s", printable(sentence))
+        how = f"version {VERSION}: {self._policy.mode}, action {self._policy.action}"
+        self.telling.begin("; ".join((how, *amiss)))
         trim()
         ready()
         return await self.failed

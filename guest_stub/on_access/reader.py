@@ -10,9 +10,14 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from guest_stub.on_access.answering import respond
 from guest_stub.on_access.fanotify import PERMISSION, Event, Group
+
+UNOPENED: Final = (
+    "the kernel could not open its file, on which somebody may hold a lease, and refused who waited"
+)
 
 
 class Reader:
@@ -62,12 +67,15 @@ class Reader:
 
     def _read(self, group: Group) -> None:
         others = []
+        waiting = group.waiting()
         try:
             events = group.read()
         except OSError as error:
             # The kernel has denied what it could open no descriptor for: no memory, or too many are open.
             self._lost(error.strerror or str(error))
             return
+        if len(events) < waiting:
+            self._lost(UNOPENED)
         for event in events:
             if event.pid != self._ours:
                 others.append(event)

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 from guest_stub.outcome import Outcome
+from guest_stub.remediation.done import Refused
 from guest_stub.remediation.facts import Entry
 from guest_stub.remediation.quarantine import Quarantine, Restored
 from guest_stub.svm_link.values import LinkAnswer
@@ -33,6 +34,9 @@ class Reports(Protocol):
 
     def restored(self, restored: Restored) -> None:
         """A file came back, or could not."""
+
+    def tidied(self, sentence: str) -> None:
+        """Nothing can come back, as the sentence says."""
 
 
 class Undoing:
@@ -72,6 +76,9 @@ class Undoing:
         try:
             while self._revoked or self._everything:
                 await self._undo()
+        except (Refused, OSError) as problem:
+            said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+            self._reports.tidied(f"what turns out to be clean cannot be restored: {said}")
         finally:
             self._task = None
 

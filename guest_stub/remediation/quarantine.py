@@ -20,10 +20,10 @@ from guest_stub.remediation.restoring import NotRestored, restore
 from guest_stub.remediation.room import Room
 from guest_stub.remediation.sealed import Damaged, SealReader
 from guest_stub.remediation.sealing import delete, describe, judged_path, seal_and_remove
-from guest_stub.remediation.store import SEALED, Busy, NoSuchEntry, Store
+from guest_stub.remediation.store import SEALED, Busy, NoSuchEntry, QuarantineRefused, Store
 from guest_stub.remediation.tidying import tidy
 
-_EXPECTED = (OSError, Changed, TooLarge, KeyRefused)
+_EXPECTED = (OSError, Changed, TooLarge, KeyRefused, QuarantineRefused)
 _OVER_BOUND = "it is larger than the whole quarantine may be (quarantine_mib)"
 DIRECTORY = "quarantine"  # below the state directory
 
@@ -56,9 +56,18 @@ class Restored:
 class Quarantine:
     """An open quarantine. Any thread may call."""
 
-    def __init__(self, settings: QuarantineSettings, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        """Open or make it. Raises store.QuarantineRefused. clock_ns: nanoseconds since the epoch."""
-        self._store = Store(settings.directory)
+    def __init__(
+        self,
+        settings: QuarantineSettings,
+        clock_ns: Callable[[], int] = time.time_ns,
+        *,
+        waits: bool = False,
+    ) -> None:
+        """Open or make it. Raises store.QuarantineRefused. clock_ns: nanoseconds since the epoch.
+
+        waits: whether one that the disk does not let be opened is tried again with each use.
+        """
+        self._store = Store(settings.directory, waits=waits)
         self._clock_ns = clock_ns
         self._room = Room(self._store, settings.bounds, clock_ns)
 
@@ -68,7 +77,10 @@ class Quarantine:
 
     def in_use(self) -> bool:
         """Whether anything is in it."""
-        return bool(self._store.names(SEALED))
+        try:
+            return bool(self._store.names(SEALED))
+        except QuarantineRefused:
+            return False
 
     def take(self, fd: int, judged: Judged) -> Done:
         """Seal the file of a descriptor that is open for reading, and remove it from its place. Never raises

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from guest_stub.remediation.bounds import Kept
 from guest_stub.remediation.cipher import Key, load_key
@@ -33,6 +34,10 @@ class QuarantineRefused(Refused):
     """The quarantine's directory cannot be used; the message says why and what to do."""
 
 
+class QuarantineUnavailable(QuarantineRefused):
+    """The disk does not let it be opened."""
+
+
 class NoSuchEntry(Refused):
     """There is no entry of this name; the message says so."""
 
@@ -44,30 +49,53 @@ class Busy(Refused):
 class Store:
     """An open quarantine directory. Any thread may call."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make it, with mode 0700, where it is not there. Raises QuarantineRefused."""
+    def __init__(self, directory: Path, *, waits: bool = False) -> None:
+        """Make it, with mode 0700, where it is not there. Raises QuarantineRefused.
+
+        waits: whether it is tried again with each use where the disk does not let it, and that use fails.
+        """
         self.directory = directory
+        self._fd = -1
+        self._lock = Lock()
+        try:
+            self._open()
+        except QuarantineUnavailable:
+            if not waits:
+                raise
+
+    @property
+    def fd(self) -> int:
+        """The directory. Raises QuarantineRefused where it could not be opened so far."""
+        with self._lock:
+            if self._fd < 0:
+                self._open()
+            return self._fd
+
+    def _open(self) -> None:
+        directory = self.directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as problem:
-            raise QuarantineRefused(
+            raise QuarantineUnavailable(
                 f"the quarantine {directory} cannot be opened: {problem.strerror}; "
                 "name another directory by --state"
             ) from problem
-        status = os.fstat(self.fd)
+        status = os.fstat(fd)
         if status.st_uid != os.geteuid():
-            os.close(self.fd)
+            os.close(fd)
             raise QuarantineRefused(
                 f"the quarantine {directory} belongs to another user (uid {status.st_uid}): "
                 "become that user, or name a directory of your own by --state"
             )
         if stat.S_IMODE(status.st_mode) != 0o700:
-            os.fchmod(self.fd, 0o700)
+            os.fchmod(fd, 0o700)
+        self._fd = fd
 
     def close(self) -> None:
         """Close the directory."""
-        os.close(self.fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     def key(self, make: bool) -> Key | None:
         """The key; None where there is none and none is to be made. Raises KeyRefused and OSError."""

@@ -126,9 +126,9 @@ async def test_a_file_that_is_changed_while_it_is_looked_at(
     """The verdict on what it was is not the answer for what it is now."""
     async with protected(tmp_path, f"tcp:127.0.0.1:{port}", settings=LATE) as machine:
         await machine.says("the SVM answers")
-        await machine.write("file.com", b"harmless" + bytes(60))
-        writer = await asyncio.to_thread(os.open, machine.outside("file.com"), os.O_WRONLY)
         svm.signal(signal.SIGSTOP)
+        writer = await asyncio.to_thread(os.open, machine.outside("file.com"), os.O_CREAT | os.O_WRONLY)
+        os.write(writer, b"harmless" + bytes(60))
         opening = await waits(machine, "file.com")
         os.pwrite(writer, EICAR, 0)
         svm.signal(signal.SIGCONT)
@@ -143,9 +143,9 @@ async def test_a_name_that_is_given_to_another_file_meanwhile(
     """Who has opened the first one gets the answer for that; the next who opens it, for the other."""
     async with protected(tmp_path, f"tcp:127.0.0.1:{port}", settings=LATE) as machine:
         await machine.says("the SVM answers")
-        await machine.write("file.com", b"harmless")
         await machine.write("other.com", EICAR)
         svm.signal(signal.SIGSTOP)
+        await machine.write("file.com", b"harmless")
         opening = await waits(machine, "file.com")
         await asyncio.to_thread(os.rename, machine.outside("other.com"), machine.outside("file.com"))
         svm.signal(signal.SIGCONT)
@@ -201,4 +201,17 @@ async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, se
         assert (await opened(machine, "later.com")).code == 1
         assert (await opened(machine, "later.txt")).code == 0
         assert not [line for line in machine.said if "no verdict" in line or "Traceback" in line]
+        assert await machine.stop() == 0
+
+
+async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path) -> None:
+    """Whoever fills it turns nothing off; what has room again is used."""
+    full = 'mkdir "$1/../stub" && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub"'
+    full += ' && (cat /dev/zero >"$1/../stub/stuffing" 2>/dev/null; true)'
+    async with protected(tmp_path, f"tcp:127.0.0.1:{port}", prepare=full) as machine:
+        assert any("nothing that is decided is kept" in line for line in machine.said)
+        await machine.says("the SVM answers")
+        await machine.write("bad", EICAR)
+        assert (await opened(machine, "bad")).code == 1
+        await machine.says("blocked ")
         assert await machine.stop() == 0

@@ -441,3 +441,11 @@ def test_thousands_of_look_ups_go_on(store: Decisions) -> None:
     for number in range(10_000):
         found = store.look_up(file(number % 200).key, file(number % 200).stamp)
         assert (found is not None) is (number % 200 < 100)
+
+
+def test_a_fifo_in_its_place_is_set_aside(tmp_path: Path) -> None:
+    """And not waited for."""
+    os.mkfifo(tmp_path / FILE_NAME)
+    with closing(Decisions(store_settings(tmp_path))) as store:
+        assert "no regular file" in store.notice
+        assert store.keep([entry(1)]) == 1

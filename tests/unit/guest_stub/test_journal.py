@@ -227,12 +227,6 @@ def test_only_its_user_can_read_it(tmp_path: Path) -> None:
         assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
-def test_without_its_directory_it_is_not_opened(tmp_path: Path) -> None:
-    """An OSError says so."""
-    with pytest.raises(FileNotFoundError):
-        Journal(tmp_path / "none")
-
-
 def test_it_leaves_no_descriptor(tmp_path: Path) -> None:
     """After replays that were finished and broken off."""
     before = open_descriptors()
@@ -300,3 +294,35 @@ def test_lines_are_for_other_programs_too(journal: Journal, tmp_path: Path) -> N
     journal.note(Entry(os.fsdecode(b"/a\xff"), 2.5, "exec"), 1)
     [line] = (tmp_path / FILE).read_text().splitlines()
     assert json.loads(line) == {"path": "2f61ff", "at": 2.5, "operation": "exec"}
+
+
+def test_one_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """With each entry: the disk may have room again; what comes meanwhile is counted."""
+    directory = tmp_path / "state"
+    with closing(Journal(directory)) as journal:
+        assert "No such file or directory" in journal.problem
+        assert not journal.waiting
+        assert not journal.note(Entry("/a", 1.0, "open"), 1)
+        assert journal.lost == 1
+        directory.mkdir()
+        assert journal.note(Entry("/b", 1.0, "open"), 2)
+        assert [entry.path for entry in journal.replay()] == ["/b"]
+
+
+def test_what_is_no_regular_file_holds_nothing_up(tmp_path: Path) -> None:
+    """A FIFO would be waited for."""
+    os.mkfifo(tmp_path / "journal")
+    reader = os.open(tmp_path / "journal", os.O_RDONLY | os.O_NONBLOCK)
+    with closing(Journal(tmp_path)) as journal:
+        assert "no regular file" in journal.problem
+    os.close(reader)
+
+
+def test_a_huge_one_is_not_read_to_count_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is full."""
+    with (tmp_path / "journal").open("wb") as file:
+        file.truncate(3 << 30)
+    monkeypatch.setattr(Path, "open", None)  # nobody may read it
+    with closing(Journal(tmp_path)) as journal:
+        assert not journal.note(Entry("/a", 1.0, "open"), 1)
+        assert journal.lost == 1

@@ -157,11 +157,15 @@ async def test_without_the_right_to_watch_it_says_so(tmp_path: Path) -> None:
     assert "files can be watched by root only (CAP_SYS_ADMIN)" in told.err
 
 
-async def test_a_state_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
-    """One line, and code 2."""
+@watching
+async def test_a_state_that_cannot_be_kept_ends_no_protection(tmp_path: Path) -> None:
+    """It is said: else whoever fills the disk would turn protection off with the next start."""
     (tmp_path / "file").write_text("")
     async with daemon(tmp_path, "--state", str(tmp_path / "file" / "state")) as running:
-        told = await ended(running.process)
-    assert told.code == 2
-    assert "cannot keep decisions in" in told.err
-    assert told.err.count("\n") == 1
+        await running.says("cannot keep decisions in")
+        await running.says("what is let through cannot be noted for later")
+        await running.says("protecting: block-open")
+        running.process.send_signal(signal.SIGTERM)
+        await running.says("asked 0, known 0")
+        assert await asyncio.wait_for(running.process.wait(), DEADLINE) == 0
+    assert not [line for line in running.said if "Traceback" in line]

@@ -1,6 +1,8 @@
 """Tests of the thread that takes events from the kernel."""
 
+import fcntl
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +12,7 @@ from queue import Queue
 import pytest
 
 from guest_stub.on_access.fanotify import CLOSE_WRITE, OPEN, OPEN_PERM, OVERFLOW, Event, Group
-from guest_stub.on_access.reader import Reader
+from guest_stub.on_access.reader import UNOPENED, Reader
 from tests.support.descriptors import open_descriptors
 from tests.support.on_access_apart import SECONDS, opening, run_apart, watching
 from tests.support.on_access_parts import PROCESS, event_of
@@ -36,6 +38,10 @@ class Said(Group):
         """Have reading fail once."""
         self._said.put(error)
         os.eventfd_write(self._fd, 1)
+
+    def waiting(self) -> int:
+        """Nothing gets lost here."""
+        return 0
 
     def read(self) -> list[Event]:
         """What was said."""
@@ -203,3 +209,52 @@ def opening_as_the_reader_reads(top: Path) -> None:
         os.close(event.fd)
         assert process.communicate(timeout=SECONDS)[0] == "hello"
         reader.stop()
+
+
+@watching
+@pytest.mark.parametrize("inside", ["leased_alone", "leased_among_others"])
+def test_an_event_that_the_kernel_drops_is_known_to_be_lost(tmp_path: Path, inside: str) -> None:
+    """Whoever holds a write lease on a file keeps the kernel from opening it for the stub."""
+    run_apart(globals()[inside], tmp_path / "top")
+
+
+def leased_alone(top: Path) -> None:
+    """The only event there is, and one that asks."""
+    fd = leased(top / "file")
+    with closing(Group(asks=True)) as group:
+        heard = Heard()
+        reader = Reader({group.fileno(): group}, heard.take, heard.lost, heard.failed)
+        group.watch_file_system(str(top), OPEN_PERM)
+        reader.start()
+        process = opening(top / "file")
+        assert heard.next() == ("lost", UNOPENED)
+        assert "Operation not permitted" in process.communicate(timeout=SECONDS)[1]
+        reader.stop()
+    os.close(fd)
+
+
+def leased_among_others(top: Path) -> None:
+    """Of three files that were written one has a lease: the kernel says nothing of it."""
+    with closing(Group(asks=False)) as group:
+        group.watch_file_system(str(top), CLOSE_WRITE)
+        writers = [os.open(top / name, os.O_RDWR | os.O_CREAT) for name in ("a", "b", "c")]
+        for writer in writers:
+            os.close(writer)
+        fd = leased(top / "b")
+        heard = Heard()
+        reader = Reader({group.fileno(): group}, heard.take, heard.lost, heard.failed)
+        reader._ours = 0  # this process wrote them
+        reader.start()
+        told = [heard.next() for _ in range(3)]
+        assert told.count(("lost", UNOPENED)) == 1
+        assert [what for what, _ in told].count("take") == 2
+        reader.stop()
+    os.close(fd)
+
+
+def leased(path: Path) -> int:
+    """A descriptor that holds a write lease; SIGIO, by which it is asked for, is ignored."""
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    return fd

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ class Bench:
     """A quarantine with two files of one content and one of another."""
 
     def __init__(self, directory: Path, opened: Quarantine, thread: ThreadPoolExecutor) -> None:
-        self.svm, self.said = Svm(), list[Restored]()
+        self.svm, self.said, self.sentences = Svm(), list[Restored](), list[str]()
         self.files = [bad_file(directory / name, ONE) for name in ("a", "b")]
         self.other = bad_file(directory / "c", OTHER)
         for path in (*self.files, self.other):
@@ -65,6 +66,10 @@ class Bench:
     def restored(self, restored: Restored) -> None:
         """Remember."""
         self.said.append(restored)
+
+    def tidied(self, sentence: str) -> None:
+        """Remember."""
+        self.sentences.append(sentence)
 
     async def quiet(self) -> None:
         """Return when all that was begun has ended."""
@@ -176,3 +181,18 @@ async def test_after_the_end_nothing_is_begun(bench: Bench) -> None:
     bench.undoing.revoked([digest(ONE)])
     await bench.quiet()
     assert bench.svm.asked == []
+
+
+async def test_a_key_that_is_damaged_is_said(bench: Bench, tmp_path: Path) -> None:
+    """And ends nothing: the next revocation is looked at again."""
+    [key] = (Path(found) for found in glob(f"{tmp_path}/**/key", recursive=True))
+    secret = key.read_bytes()
+    key.write_bytes(b"garbage")
+    bench.undoing.revoked([digest(ONE)])
+    await bench.quiet()
+    assert len(bench.sentences) == 1
+    assert "cannot be restored: the quarantine's file 'key' is no key" in bench.sentences[0]
+    key.write_bytes(secret)
+    bench.undoing.revoked([digest(ONE)])
+    await bench.quiet()
+    assert bench.back() == [True, True, False]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,15 @@ def test_what_is_forgotten_twice_is_forgotten(store: Store) -> None:
     store.forget(ID, SEALED)
     store.forget(ID, SEALED)
     assert store.kept() == []
+
+
+def test_one_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """With each use, where the daemon is not to end for it."""
+    (tmp_path / "state").write_text("")
+    with pytest.raises(QuarantineRefused, match="Not a directory"):
+        Store(tmp_path / "state" / "quarantine")
+    with closing(Store(tmp_path / "state" / "quarantine", waits=True)) as store:
+        with pytest.raises(QuarantineRefused, match="Not a directory"):
+            store.names(".sealed")
+        (tmp_path / "state").unlink()
+        assert store.names(".sealed") == []
