@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from grpc._cython.cygrpc import ExecuteBatchError
+from grpc._cython.cygrpc import ExecuteBatchError  # type: ignore[import-not-found]  # it is in a library of C
 from structlog.testing import capture_logs
 
 from appliance.config import LogSettings
