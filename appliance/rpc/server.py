@@ -14,8 +14,8 @@ from appliance.rpc.lobby import Unticketed
 # A message that is a little too long comes whole, so that it can be counted who sent it; of a longer one gRPC
 # ends the call without a word to us.
 _SLACK_BYTES = 64 * 1024
-# What a guest may send before it is read, of each call. Left to itself gRPC lets that grow to 4 MiB for who
-# sends fast, and a guest has dozens of calls; on one host no line is so long that more would be under way.
+# What of a call may come before it is read. Left to itself gRPC lets that grow to 4 MiB for who sends
+# fast, and a guest has dozens of calls. On one host no line is so long that more would be under way.
 _WINDOW_BYTES = 64 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES + _SLACK_BYTES),

@@ -103,7 +103,8 @@ class ProtectionServicer:
         30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
         what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
         anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
-        with ABORTED. A guest may have 8 sessions.
+        with ABORTED. A guest may have 8 sessions; where it has, a daemon gets the place of the oldest, which ends so too. Of
+        Attaches that have not said Hello a guest may have 8: the oldest ends with RESOURCE_EXHAUSTED for one more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,8 @@ class ProtectionStub:
     30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
     what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
     anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
-    with ABORTED. A guest may have 8 sessions.
+    with ABORTED. A guest may have 8 sessions; where it has, a daemon gets the place of the oldest, which ends so too. Of
+    Attaches that have not said Hello a guest may have 8: the oldest ends with RESOURCE_EXHAUSTED for one more.
     """
     Check: _grpc.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]
     """One stream per session, for its life. Requests are answered as each becomes known, in any order;
@@ -111,7 +112,8 @@ class ProtectionAsyncStub(ProtectionStub):
     30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
     what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
     anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
-    with ABORTED. A guest may have 8 sessions.
+    with ABORTED. A guest may have 8 sessions; where it has, a daemon gets the place of the oldest, which ends so too. Of
+    Attaches that have not said Hello a guest may have 8: the oldest ends with RESOURCE_EXHAUSTED for one more.
     """
     Check: _aio.StreamStreamMultiCallable[_guest_pb2.CheckRequest, _guest_pb2.CheckReply]  # type: ignore[assignment]
     """One stream per session, for its life. Requests are answered as each becomes known, in any order;
@@ -170,7 +172,8 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         30 s, and events and the standing of scans as they come. The SVM answers Hello with a Policy, then Revocations of
         what has not counted since the guest was here last, where there are any, then a GenerationChange; it sends each
         anew when it changes. A second Attach of the same session, or of a second daemon of the same guest, ends the first
-        with ABORTED. A guest may have 8 sessions.
+        with ABORTED. A guest may have 8 sessions; where it has, a daemon gets the place of the oldest, which ends so too. Of
+        Attaches that have not said Hello a guest may have 8: the oldest ends with RESOURCE_EXHAUSTED for one more.
         """
 
     @_abc_1.abstractmethod

@@ -9,7 +9,7 @@ from lightagent.v1 import guest_pb2
 
 from appliance.config import Limits
 from appliance.domain.override import Override
-from tests.support.svm import DEADLINE, RawGuest, digest_of, end_of, running_svm
+from tests.support.svm import DEADLINE, RawGuest, digest_of, end_of, running_svm, until
 
 HELLO = guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="raw"))
 HEARTBEAT = guest_pb2.AttachRequest(heartbeat=guest_pb2.Heartbeat())
@@ -137,6 +137,22 @@ async def test_a_guest_hears_that_its_events_are_kept(tmp_path: Path) -> None:
         assert [(event.guest, event.said.number) for event in kept if event.said] == [
             (session.guest.id, number) for number in (1, 2, 5)
         ]
+
+
+async def test_attaching_anew_does_not_reset_a_bound(tmp_path: Path) -> None:
+    """A guest that sends its second's events, goes and comes back waits with more as if it had stayed."""
+    async with running_svm(tmp_path, Limits(events_per_second=10)) as svm, RawGuest.connect(svm) as guest:
+        sessions = svm.parts.sessions
+        for first in (1, 101):
+            assert guest.attach is not None
+            await guest.attach.write(events(*range(first, first + 10)))
+            await told_kept(guest)
+            slowed = sessions.counts["slowed"]
+            await guest.attach.done_writing()
+            await end_of(guest.attach)
+            await until(lambda: not sessions.all(), "the guest is gone")
+            await guest.say_hello()
+        assert slowed > 0
 
 
 async def test_heartbeats_are_heard_while_events_are_kept(tmp_path: Path) -> None:

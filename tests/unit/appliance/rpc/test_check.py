@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ async def test_too_many_open_digests_are_answered_as_overloaded(tmp_path: Path) 
         reply = await guest.ask(*(digest_of(bytes([number])) for number in range(3)))
         assert reply.outcomes[2] == verdict_pb2.OUTCOME_OVERLOADED
         assert "too many" in reply.details[2].reason
+
+
+async def test_open_digests_of_other_programs_are_not_the_daemons(tmp_path: Path) -> None:
+    """Where other programs of a guest have as many open as they may, its daemon's questions are taken."""
+    async with (
+        running_svm(tmp_path, Limits(open_digests=2)) as svm,
+        RawGuest.connect(svm, attach=False) as one,
+    ):
+        daemon, scan = (replace(one, metadata=(*one.metadata, ("session", name * 16))) for name in "ab")
+        await daemon.say_hello(guest_pb2.GUEST_PROGRAM_DAEMON)
+        await scan.say_hello()
+        taken = await scan.ask(*(digest_of(bytes([number])) for number in range(3)))
+        assert taken.outcomes[2] == verdict_pb2.OUTCOME_OVERLOADED
+        assert list((await daemon.ask(digest_of(b"9"))).outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
 
 
 @pytest.mark.parametrize(

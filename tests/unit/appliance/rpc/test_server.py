@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import struct
 from pathlib import Path
 
 import grpc
@@ -100,3 +101,19 @@ async def test_who_watches_is_told_when_the_server_retires(tmp_path: Path) -> No
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert (await end_of(watch)).status is grpc.StatusCode.OK
         await server.stop(DEADLINE)
+
+
+async def test_what_comes_before_it_is_read_stays_little(tmp_path: Path) -> None:
+    """A call's window is 64 KiB, as the first frame says (SETTINGS_INITIAL_WINDOW_SIZE, RFC 9113, 6.5.2)."""
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600)
+    await server.start(NAME)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+    writer.write(PREFACE)
+    async with asyncio.timeout(DEADLINE):
+        head = await reader.readexactly(9)
+        body = await reader.readexactly(int.from_bytes(head[:3], "big"))
+    assert head[3] == 4  # SETTINGS
+    settings = dict(struct.iter_unpack(">HI", body))
+    assert settings[4] == 64 * 1024
+    writer.close()
+    await server.stop(0)
