@@ -43,6 +43,7 @@ from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.searching import Places, Searching
 from guest_stub.on_access.settings import AccessSettings
 from guest_stub.on_access.telling import Telling
+from guest_stub.on_access.turns import THREADS
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.pages import trim
@@ -83,7 +84,7 @@ class Protection:
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._asking = Group(asks=True)
         self._telling = Group(asks=False)
-        self._hashing = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hash")
+        self._hashing = ThreadPoolExecutor(THREADS, "hash")
         self._kinds: dict[int, bool] = {}
         self._unread = 0
         self._tasks: set[asyncio.Task[None]] = set()

@@ -102,7 +102,7 @@ async def test_it_runs_until_it_is_told_to_end_and_leaves_nothing(tmp_path: Path
     assert signal.getsignal(signal.SIGIO) is signal.SIG_IGN
     await machine.stop()
     await until(lambda: threading.active_count() <= threads)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # what other tests left may be gone meanwhile
 
 
 async def test_when_events_cannot_be_read_any_more_it_ends_with_the_reason(tmp_path: Path) -> None:
