@@ -102,7 +102,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "on_failure_below":
         if not isinstance(value, dict) or not all(path.startswith("/") for path in value):
             raise BadSetting(name, 'is a table such as { "/srv" = "deny" }, with absolute paths')
-        return {path.rstrip("/") or "/": _chosen(name, FailMode, mode) for path, mode in value.items()}
+        return {normalised(name, path): _chosen(name, FailMode, mode) for path, mode in value.items()}
     return _listed(name, value)
 
 

@@ -139,3 +139,11 @@ def test_a_mount_that_is_gone_excludes_nothing(tmp_path: Path) -> None:
         assert exclusions.match(fd, 1)
         exclusions.mounts_are([])
         assert not exclusions.match(fd, 1)
+
+
+def test_a_program_may_be_named_by_a_link(tmp_path: Path) -> None:
+    """As /bin/cp is where /bin is one: the kernel tells where it really is."""
+    (tmp_path / "link").symlink_to(sys.executable)
+    (tmp_path / "file").write_text("")
+    with reading(tmp_path / "file") as fd:
+        assert Exclusions((), (str(tmp_path / "link"),)).match(fd, os.getpid())

@@ -25,7 +25,7 @@ def test_every_setting_is_read() -> None:
         "exec_seconds": 2.5,
         "open_on_failure": "deny",
         "exec_on_failure": "allow",
-        "on_failure_below": {"/srv/": "deny", "/": "allow"},
+        "on_failure_below": {"/a/..//srv/": "deny", "//": "allow"},
         "block_suspicious": True,
         "stale_grace_seconds": 0,
         "watch": ["/srv"],
