@@ -42,7 +42,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"guest-stub {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_scan(commands)
-    status = commands.add_parser("status", help="whether an SVM answers, and what is kept of earlier scans")
+    status = commands.add_parser(
+        "status",
+        help="whether an SVM answers, and what is kept of earlier scans",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="exit codes:\n  0  the SVM answers\n  2  it does not, or the state directory cannot be read",
+    )
     _add_common(status)
     run = commands.add_parser("run", help="protect this machine: files are looked at as they are opened")
     run.add_argument("--mode", choices=[str(mode) for mode in Mode], help="what waits for a verdict")

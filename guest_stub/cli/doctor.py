@@ -14,6 +14,7 @@ from guest_stub.mounts import PSEUDO
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
 from guest_stub.on_access.fanotify import PERMISSION, FanotifyUnavailable, Group
 from guest_stub.on_access.passing import has_writer
+from guest_stub.on_access.policy import Mode
 from guest_stub.outbox import waiting_in
 from guest_stub.remediation.done import Action
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
@@ -21,6 +22,7 @@ from guest_stub.svm_link.link import SvmLink, SvmUnreachable
 _SECONDS = 5.0
 # In two pieces, so that no scanner takes this module for the test file.
 _EICAR = b"".join((rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$", rb"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"))
+_OPENED = "the EICAR test file can be opened: does `guest-stub run` run, with block-open?"
 _MARKS = {True: "ok", False: "AMISS", None: "note"}
 
 
@@ -40,7 +42,7 @@ async def doctor(setup: Setup, say: Callable[[str], None]) -> int:
         _action(setup),
         await _svm(setup),
         _events(setup.store.directory),
-        await _probed(setup.store.directory),
+        _meant(await _probed(setup.store.directory), setup),
     ]
     for finding in findings:
         say(f"{_MARKS[finding.good]:5}  {finding.what}: {printable(finding.said)}")
@@ -125,6 +127,26 @@ async def _probed(state: Path) -> Finding:
         return Finding("probe", False, "whoever opens the EICAR test file is not answered")
 
 
+def _meant(probed: Finding, setup: Setup) -> Finding:
+    """What it means that the test file can be opened: nothing where nobody waits for that."""
+    settings, state = setup.settings.on_access, os.path.realpath(setup.store.directory)
+    if probed.said != _OPENED:
+        return probed
+    if settings.mode is not Mode.BLOCK_OPEN:
+        why = f"can be opened, as it should with {settings.mode}: look for it in the log of guest-stub run"
+        return Finding("probe", None, f"the EICAR test file {why}")
+    mounts = [each for each in parse_mounts(MOUNTINFO.read_bytes()) if _is_below(state, each.point)]
+    if mounts and not settings.watches(max(mounts, key=lambda each: len(each.point))):
+        why = f"says nothing: {state}, where it is made, is not watched: name a watched place by --state"
+        return Finding("probe", None, f"the EICAR test file {why}")
+    return probed
+
+
+def _is_below(path: str, mount: str) -> bool:
+    """Whether a path is a mount point or below it."""
+    return mount in ("/", path) or path.startswith(f"{mount}/")
+
+
 def _probe(state: Path) -> Finding:
     """Whether the EICAR test file can be opened, by a process that is not the stub. For a thread."""
     try:
@@ -142,5 +164,4 @@ def _probe(state: Path) -> Finding:
     finally:
         with suppress(OSError):
             os.unlink(file.name)
-    said = "the EICAR test file can be opened: does `guest-stub run` run, with block-open?"
-    return Finding("probe", False, said)
+    return Finding("probe", False, _OPENED)

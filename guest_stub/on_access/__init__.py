@@ -4,12 +4,14 @@
 - `coverage`      which file systems are watched, also those that come later
 - `fanotify`      the kernel's groups, marks, events and answers; no policy
 - `reader`        the thread that takes events, and answers what the stub itself does
+- `sorting`       where each event goes
 - `exclusions`    what is let through unasked
 - `gate`          each event that waits: answered by what is known, or after one look for all who wait
   - `answering`   exactly one answer, within the budget
   - `policy`      pure: what becomes of an event, and of a detection
   - `memory`      what was decided before, and what of it counts
   - `judging`     hashes an open file and asks the SVM
+  - `turns`       small files first, owners of files in turns
   - `recent`      which contents it need not be asked about again
   - `passing`     marks, so that the kernel asks no more
 - `afterwards`    what was written, or opened where nobody waits, is looked at

@@ -23,7 +23,8 @@ class Exclusions:
     def __init__(self, globs: Sequence[str], programs: Sequence[str], proc: Path = Path("/proc")) -> None:
         """programs: absolute paths; one that is a link, or below one, is what that leads to now."""
         self._globs = Excludes(globs)
-        self._programs = frozenset({*programs, *map(os.path.realpath, programs)})
+        # The kernel tells where a program really is: /bin may be a link.
+        self._programs = frozenset((*programs, *map(os.path.realpath, programs)))
         self._proc = proc
         self._mounts: frozenset[str] = frozenset()
         self.mounts_are(parse_mounts(MOUNTINFO.read_bytes()))

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from guest_stub.decision import FileId
 from guest_stub.hashing import HashLimits, HashResult, hash_open
 from guest_stub.on_access.recent import Recent
+from guest_stub.on_access.turns import Turns
 from guest_stub.outcome import OPEN, Outcome
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.question import Question
@@ -91,7 +92,7 @@ class Judge:
         """purpose: why it is asked. recent: what need not be asked again; None has all asked."""
         self._recent = recent
         self._links = links
-        self._hashing = hashing
+        self._turns = Turns(hashing)
         self._purpose = purpose
         self._gathered: list[_Asked] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -127,7 +128,8 @@ class Judge:
         if not sha256:
             link = self._links.current
             limits = HashLimits(USUAL_MAX_BYTES if link is None else link.policy.max_file_bytes)
-            hashed = await asyncio.get_running_loop().run_in_executor(self._hashing, held.hashed, limits)
+            owner = os.fstat(held.fd).st_uid
+            hashed = await self._turns.read(file.size, owner, lambda: held.hashed(limits))
             file, sha256 = hashed.file or file, hashed.sha256
             if hashed.problem is not None:
                 return Judged(LinkAnswer(hashed.problem, reason=hashed.reason), b"", file)

@@ -2,8 +2,9 @@
 
 The first of its kind is an event, without a count. What is like it makes another event, with how many these
 are, after a second, then after two, and so on up to ten minutes, until it has not happened for ten minutes.
-There are only so many events that are like no other: beyond, all of a kind are counted together. So whoever
-opens a bad file ten thousand times a second, or ten thousand bad files, makes some hundred events.
+There are only so many events that are like no other: beyond, all of a kind are counted together, but for the
+first of a threat, which nobody is to hide behind thousands of another: there is more room for these. So
+whoever opens a bad file ten thousand times a second, or ten thousand bad files, makes some hundred events.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from typing import Final, NamedTuple
 from guest_stub.svm_link.values import EventKind, GuestEvent
 
 BURST: Final = 200  # events of a kind that may come at once, each for itself
+NEW_BURST: Final = 1000  # first events of a threat, beside these
+MOST_THREATS: Final = 1024  # whose first event is remembered, the latest ones, for LONGEST_SECONDS
 A_SECOND: Final = 0.5  # and so many more of them in each second
 MOST_ALIKE: Final = 256  # events that are remembered, since they may happen again
 FIRST_SECONDS: Final = 1.0
@@ -43,6 +46,11 @@ class Happening(NamedTuple):
         if self.kind in _BY_REASON or not (self.sha256 or self.path):
             return self.kind, self.action, self.text
         return self.kind, self.action, self.sha256, self.path
+
+    @property
+    def threat_name(self) -> object:
+        """The same for all that happens with one threat."""
+        return self.kind, self.action, self.threat
 
 
 @dataclass(slots=True)
@@ -83,7 +91,10 @@ class Merging:
         self._proc = proc
         self._alike: dict[object, _Alike] = {}
         self._others: dict[object, _Alike] = {}  # by kind and action: events that are like no other
-        self._left: dict[EventKind, tuple[float, float]] = {}  # how many more there may be, and when that was
+        self._threats: dict[object, float] = {}  # when their first events were, the latest last
+        self._left: dict[
+            EventKind | None, tuple[float, float]
+        ] = {}  # None: for new threats; how many more there may be, and when that was
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, happening: Happening) -> None:
@@ -95,7 +106,12 @@ class Merging:
         elif self._may(happening.kind) and self._has_place(happening.name):
             event = self._event(happening)
             self._alike[happening.name] = _Alike(event, now)
+            self._note_threat(happening, now)
             self._keep(event)
+            return
+        elif self._is_new_threat(happening, now) and self._spend(None, NEW_BURST):
+            self._note_threat(happening, now)
+            self._keep(self._event(happening))
             return
         else:
             self._merge(happening, now)
@@ -124,12 +140,27 @@ class Merging:
 
     def _may(self, kind: EventKind) -> bool:
         """Whether there may be one more event of a kind, which it then counts as."""
+        return not self._is_crowded() and self._spend(kind, BURST)
+
+    def _spend(self, kind: EventKind | None, burst: int) -> bool:
+        """Whether one is left of so many that may come at once; it is gone then."""
         now = self._clock()
-        left, since = self._left.get(kind, (float(BURST), now))
-        left = min(float(BURST), left + (now - since) * A_SECOND)
-        may = left >= 1 and not self._is_crowded()
+        left, since = self._left.get(kind, (float(burst), now))
+        left = min(float(burst), left + (now - since) * A_SECOND)
+        may = left >= 1
         self._left[kind] = (left - may, now)
         return may
+
+    def _is_new_threat(self, happening: Happening, now: float) -> bool:
+        told = self._threats.get(happening.threat_name)
+        return bool(happening.threat) and (told is None or now - told >= LONGEST_SECONDS)
+
+    def _note_threat(self, happening: Happening, now: float) -> None:
+        if happening.threat:
+            self._threats.pop(happening.threat_name, None)
+            self._threats[happening.threat_name] = now
+            if len(self._threats) > MOST_THREATS:
+                del self._threats[next(iter(self._threats))]
 
     def _merge(self, happening: Happening, now: float) -> None:
         """Count it with all of its kind."""

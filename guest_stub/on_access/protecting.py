@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -17,7 +16,6 @@ from guest_stub.keeping import Keeper
 from guest_stub.mounts import file_system_of
 from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
-from guest_stub.on_access.answering import respond
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
 from guest_stub.on_access.exclusions import Exclusions
@@ -26,9 +24,6 @@ from guest_stub.on_access.fanotify import (
     OPEN,
     OPEN_EXEC_PERM,
     OPEN_PERM,
-    OVERFLOW,
-    PERMISSION,
-    Event,
     Group,
 )
 from guest_stub.on_access.gate import Equipment, Gate
@@ -42,7 +37,9 @@ from guest_stub.on_access.replaying import Replaying
 from guest_stub.on_access.reporting import Reporter
 from guest_stub.on_access.searching import Searching
 from guest_stub.on_access.settings import AccessSettings
+from guest_stub.on_access.sorting import Sorting
 from guest_stub.on_access.telling import Telling
+from guest_stub.on_access.turns import THREADS
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.pages import trim
@@ -84,9 +81,8 @@ class Protection:
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._asking = Group(asks=True)
         self._telling = Group(asks=False)
-        self._hashing = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "hash")
+        self._hashing = ThreadPoolExecutor(THREADS, "hash")
         self._kinds: dict[int, bool] = {}
-        self._unread = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._grace: asyncio.TimerHandle | None = None  # until the first grace that has not ended
         self._grace_ends = 0.0  # the last one
@@ -117,11 +113,12 @@ class Protection:
         )
         self.gate.is_ours = self.exclusions.is_ours
         self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
+        self._sorting = Sorting(self.exclusions, self._asking, self.gate, self.afterwards)
         self.coverage = Coverage(self._watch, settings.watches, is_on_top)
         self._reader = Reader(
             {self._asking.fileno(): self._asking, self._telling.fileno(): self._telling},
-            lambda events: self._from_thread(self._take, events),
-            lambda why: self._from_thread(self._unopened, why),
+            lambda events: self._from_thread(self._sorting.take, events),
+            lambda why: self._from_thread(self._sorting.unopened, why),
             lambda why: self._from_thread(self._fail, why),
         )
 
@@ -222,7 +219,7 @@ class Protection:
             **self.searching.counts,
             **self.acting.counts,
             **self.undoing.counts,
-            "unread": self._unread,
+            "unread": self._sorting.unread,
             **self.telling.figures,
         }
 
@@ -346,43 +343,6 @@ class Protection:
                 log.warning("nothing is mounted at %s: it is watched when something is", printable(point))
         if not self._settings.watch and not points:
             log.error("nothing is watched: see guest-stub doctor")
-
-    def _take(self, events: list[Event]) -> None:
-        """Take what the reader brings, on the loop; a fault at one of them is not the others'."""
-        for event in events:
-            try:
-                self._take_one(event)
-            except Exception:
-                log.exception("an event could not be taken as it should")
-
-    def _take_one(self, event: Event) -> None:
-        if event.mask & OVERFLOW:
-            self.afterwards.overflow("the kernel's queue of events was full")
-        elif self._is_excluded(event):
-            self._let_go(event)
-        elif event.mask & PERMISSION:
-            self.gate.event(event)
-        else:
-            self.afterwards.event(event)
-
-    def _is_excluded(self, event: Event) -> bool:
-        """Whether the settings leave it alone; a fault excludes nothing, and the event gets its answer."""
-        try:
-            return self.exclusions.match(event.fd, event.pid)
-        except Exception:
-            log.exception("it could not be told whether a file is excluded")
-            return False
-
-    def _let_go(self, event: Event) -> None:
-        if event.mask & PERMISSION:
-            respond(self._asking, event, True)
-        else:
-            os.close(event.fd)
-
-    def _unopened(self, why: str) -> None:
-        """The kernel could open no file for an event, and has refused whoever waited for its answer."""
-        self._unread += 1
-        self.reporter.missed(f"an event could not be read: {why}")
 
     def _from_thread(self, call: Callable[..., None], *arguments: object) -> None:
         # Where the loop is closed, so are, in a moment, the groups, and the kernel allows.

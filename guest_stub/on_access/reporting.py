@@ -19,6 +19,7 @@ from guest_stub.remediation.quarantine import Restored
 from guest_stub.svm_link.values import EventKind
 
 LINES_A_SECOND: Final = 20  # of one kind; of the rest it is said how many they were
+NAMES_A_SECOND: Final = 200  # first lines of a threat, beside these
 _ANSWERED = {FailMode.ALLOW: "allowed", FailMode.DENY: "denied"}
 _DONE = frozenset({Result.QUARANTINED, Result.DELETED})
 _UNDONE = "nothing was done with it"
@@ -31,19 +32,26 @@ class Throttle:
     def __init__(self) -> None:
         """Nothing was said yet."""
         self._said: Counter[str] = Counter()
+        self._names: set[tuple[str, str]] = set()  # of this second
         self._timer: asyncio.TimerHandle | None = None
 
-    def line(self, kind: str, level: int, text: str) -> None:
-        """Say a line, or count it. kind: in the plural, what such lines are about."""
+    def line(self, kind: str, level: int, text: str, name: str = "") -> None:
+        """Say a line, or count it. kind: in the plural, what such lines are about. name: the first line of
+        each is said for longer, so that it is not hidden behind others.
+        """
         self._said[kind] += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(1.0, self.sum_up)
-        if self._said[kind] <= LINES_A_SECOND:
+        new = bool(name) and (kind, name) not in self._names and len(self._names) < NAMES_A_SECOND
+        if new:
+            self._names.add((kind, name))
+        if self._said[kind] <= LINES_A_SECOND or new:
             log.log(level, "%s", text)
 
     def sum_up(self) -> None:
         """Say what was counted, and begin anew."""
         self._timer = None
+        self._names.clear()
         for kind, count in self._said.items():
             if count > LINES_A_SECOND:
                 log.warning("and %d more %s in the last second", count - LINES_A_SECOND, kind)
@@ -136,7 +144,7 @@ class Reporter:
         names += ", which is empty now" if done.emptied and done.other_names else ""
         reason = f": {printable(done.reason)}" if done.reason else ""
         level = logging.WARNING if done.result in _DONE else logging.ERROR
-        self._throttle.line("actions", level, f"{said}{reason}{names}{entry}")
+        self._throttle.line("actions", level, f"{said}{reason}{names}{entry}", judged.answer.threat)
         action, why = (done.result, done.reason) if done.result in _DONE else ("left", done.reason or _UNDONE)
         text = f"{why}{names}".removeprefix("; ")
         self.tell(Happening(EventKind.ACTION, action, done.path, judged.sha256, judged.answer.threat, text))
@@ -188,6 +196,7 @@ class Reporter:
             logging.WARNING,
             f"{what} {called}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
             f"SHA-256 {judged.sha256.hex()}; {how}",
+            answer.threat,
         )
         action = "blocked" if what == "blocked" else "allowed" if pid else "reported"
         told = Happening(EventKind.DETECTION, action, os.fsencode(path), judged.sha256, answer.threat)

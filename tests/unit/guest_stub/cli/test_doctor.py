@@ -161,3 +161,21 @@ async def test_a_state_that_cannot_be_written_is_amiss(tmp_path: Path) -> None:
     code, lines = await told(setup)
     assert code == 1
     assert "the EICAR test file cannot be written" in lines["probe"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('mode = "block-exec"', "can be opened, as it should with block-exec"),
+        ('mode = "notify"', "can be opened, as it should with notify"),
+        ('watch = ["/net work"]', "where it is made, is not watched"),
+    ],
+)
+async def test_a_probe_that_says_nothing_is_not_amiss(tmp_path: Path, settings: str, words: str) -> None:
+    """Where the settings have nobody wait who opens it."""
+    made = setup_in(tmp_path)
+    (tmp_path / "stub.toml").write_text(f"[on_access]\n{settings}\n")
+    options = parse(["doctor", "--state", str(made.store.directory), "--config", str(tmp_path / "stub.toml")])
+    _, lines = await told(prepare(options, {}))
+    assert lines["probe"].startswith("note   probe: the EICAR test file")
+    assert words in lines["probe"]

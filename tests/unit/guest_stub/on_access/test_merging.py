@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from guest_stub.on_access.merging import BURST, LONGEST_SECONDS, MOST_ALIKE, Happening, Merging
+from guest_stub.on_access.merging import (
+    BURST,
+    LONGEST_SECONDS,
+    MOST_ALIKE,
+    MOST_THREATS,
+    NEW_BURST,
+    Happening,
+    Merging,
+)
 from guest_stub.svm_link.values import EventKind, GuestEvent
 from tests.support.held_files import until
 from tests.support.on_access_parts import DIGEST
@@ -207,3 +215,28 @@ async def test_a_process_calls_itself_what_it_likes(tmp_path: Path) -> None:
         around.merging.take(bad(pid)._replace(pid=pid))
     assert [event.process for event in around.events] == ["\N{REPLACEMENT CHARACTER}", "x" * 64, ""]
     around.merging.close()
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+async def test_no_threat_is_hidden_behind_another(around: Around, crowded: bool) -> None:
+    """However many of the other there are; but once, and not without a bound."""
+    for number in range(10 * BURST):
+        around.merging.take(bad(number))
+    around.crowded = crowded
+    told = len(around.events)
+    for number in range(10):
+        around.merging.take(bad(number + 100_000, b"r" * 32)._replace(threat="Real"))
+    assert [event.threat for event in around.events[told:]] == ["Real"]
+    for number in range(10 * NEW_BURST):
+        around.merging.take(bad(number)._replace(path=b"/x%d" % number, threat=f"T{number}"))
+    assert len(around.events) <= told + NEW_BURST + 1
+    assert len(around.merging._threats) <= MOST_THREATS
+
+
+async def test_many_threats_are_bounded(around: Around) -> None:
+    """Also those whose first event is remembered."""
+    for number in range(3000):
+        around.merging.take(bad(number)._replace(threat=f"T{number}"))
+        around.now += 3.0
+    assert len(around.events) == 3000
+    assert len(around.merging._threats) == MOST_THREATS

@@ -102,7 +102,7 @@ async def test_it_runs_until_it_is_told_to_end_and_leaves_nothing(tmp_path: Path
     assert signal.getsignal(signal.SIGIO) is signal.SIG_IGN
     await machine.stop()
     await until(lambda: threading.active_count() <= threads)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # what other tests left may be gone meanwhile
 
 
 async def test_when_events_cannot_be_read_any_more_it_ends_with_the_reason(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_without_an_svm_the_fail_mode_answers_and_the_file_is_kept_for_lat
         machine = Machine(tmp_path / mode, AccessSettings(watch=NOWHERE, open_on_failure=mode))
         await machine.start()
         before = open_descriptors()
-        machine.protection._take([event_of(file)])
+        machine.protection._sorting.take([event_of(file)])
         await until(lambda machine=machine: machine.protection.figures()["fell_back"] == 1)  # type: ignore[misc]
         assert machine.journal.waiting is (mode is FailMode.ALLOW)
         await until(lambda before=before: open_descriptors() <= before)  # type: ignore[misc]
@@ -138,7 +138,7 @@ async def test_what_is_written_without_an_svm_is_kept_for_later(tmp_path: Path, 
     """As what is opened is; the settings promise that what is written is looked at."""
     machine = Machine(tmp_path / "state", AccessSettings(Mode.NOTIFY, watch=NOWHERE))
     await machine.start()
-    machine.protection._take([event_of(file, CLOSE_WRITE)])
+    machine.protection._sorting.take([event_of(file, CLOSE_WRITE)])
     await until(lambda: machine.protection.figures()["looked_at"] == 1)
     kept = machine.journal.waiting
     await machine.stop()
@@ -151,7 +151,7 @@ async def test_each_event_goes_where_it_belongs(tmp_path: Path, file: Path) -> N
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE, exclude=("*.iso",)))
     await machine.start()
     before = open_descriptors()
-    machine.protection._take([
+    machine.protection._sorting.take([
         event_of(file),
         event_of(tmp_path / "file.iso"),
         event_of(tmp_path / "file.iso", CLOSE_WRITE),
@@ -181,7 +181,7 @@ async def test_an_event_that_fails_takes_no_other_with_it(
         return real(fd)
 
     monkeypatch.setattr(os, "dup", dup)
-    asyncio.get_running_loop().call_soon(machine.protection._take, events)
+    asyncio.get_running_loop().call_soon(machine.protection._sorting.take, events)
     for _ in range(20):
         await asyncio.sleep(0)
     asked = machine.protection.figures()["asked"]
@@ -283,7 +283,7 @@ async def test_an_event_that_could_not_be_opened_is_counted(
     """And said; what was written is looked for."""
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
     await machine.start()
-    machine.protection._unopened("Too many open files")
+    machine.protection._sorting.unopened("Too many open files")
     assert (machine.protection.figures()["unread"], machine.protection.reporter.counts["missed"]) == (1, 1)
     assert "an event could not be read: Too many open files" in caplog.text
     await machine.stop()
@@ -311,7 +311,7 @@ async def test_a_fault_of_the_exclusions_lets_the_others_be_taken(
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr(machine.protection.exclusions, "match", fail)
-    machine.protection._take([event_of(file), event_of(file)])
+    machine.protection._sorting.take([event_of(file), event_of(file)])
     assert machine.protection.figures()["asked"] == 2
     await until(lambda: machine.protection.figures()["fell_back"] == 2)
     await until(lambda: open_descriptors() <= before + 1)
@@ -394,7 +394,7 @@ async def test_the_svm_is_to_hear_of_what_the_gate_answered(tmp_path: Path, file
     """It is on the disk when the process goes on."""
     machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
     await machine.start()
-    machine.protection._take([event_of(file)])
+    machine.protection._sorting.take([event_of(file)])
     await until(lambda: machine.protection.figures()["untold"] == 2)
     fallback = machine.outbox.first(9)[1][1]
     assert (fallback.kind, fallback.action, fallback.path) == (

@@ -13,7 +13,7 @@ from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.on_access.merging import Happening
 from guest_stub.on_access.policy import AccessPolicy, FailMode
-from guest_stub.on_access.reporting import LINES_A_SECOND, Reporter, Throttle
+from guest_stub.on_access.reporting import LINES_A_SECOND, NAMES_A_SECOND, Reporter, Throttle
 from guest_stub.outcome import DETECTIONS, OPEN, Outcome
 from guest_stub.remediation.done import Done, Result
 from guest_stub.remediation.quarantine import Restored
@@ -385,3 +385,17 @@ async def test_who_has_a_malicious_file_open_is_a_line(caplog: pytest.LogCapture
         "process 4711 has /srv/bad\\x0a open or runs it, which turned out to be malicious: nothing ends it",
         "7 files may be malicious now",
     ]
+
+
+async def test_no_threat_is_hidden_behind_another(caplog: pytest.LogCaptureFixture) -> None:
+    """The first line of each is said; of names without an end only so many."""
+    throttle = Throttle()
+    for number in range(1000):
+        throttle.line("things", logging.INFO, f"chaff {number}", "chaff")
+    throttle.line("things", logging.INFO, "the real one", "real")
+    assert caplog.messages[-1] == "the real one"
+    assert len(caplog.messages) == LINES_A_SECOND + 1
+    for number in range(1000):
+        throttle.line("things", logging.INFO, f"name {number}", f"{number}")
+    assert len(caplog.messages) < LINES_A_SECOND + NAMES_A_SECOND + 1
+    throttle.close()
