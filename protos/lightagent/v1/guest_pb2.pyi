@@ -232,8 +232,8 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class GuestEvents(_message.Message):
-    """What happened in the guest, for the SVM to keep. The guest forgets events when EventsKept says that they are on
-    the SVM's disk, and sends the next batch when it has heard of the one before; after an Attach anew it sends again
+    """What happened in the guest, for the SVM to keep. The guest forgets events when EventsKept says that it
+    may, and sends the next batch when it has heard of the one before; after an Attach anew it sends again
     what it has not heard of. What comes twice is kept once. More than limits.events_per_second are taken no faster
     than that.
     """
@@ -541,7 +541,9 @@ Global___GenerationChange: _TypeAlias = GenerationChange  # noqa: Y015
 
 @_typing.final
 class EventsKept(_message.Message):
-    """The guest's events up to a number are on the SVM's disk: it may forget them."""
+    """The guest's events up to a number are on the SVM's disk, or over what it keeps of one guest in a day, which an event
+    of the SVM's own says: the guest may forget them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
