@@ -11,17 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from appliance.config_doors import AdministratorSettings, ServerSettings
 from appliance.config_events import EventSettings, ExposureSettings
 from appliance.config_forms import (
     AbsolutePath,
-    AddressOrNothing,
     Choice,
-    GuestAddress,
     PathOrNothing,
     ProxyOrNothing,
     Range,
     ServiceUrlOrNothing,
-    SocketPath,
 )
 from appliance.config_lines import lines_of, syntax_problem
 from appliance.config_reading import Problem, read_table
@@ -41,17 +39,6 @@ class ConfigError(Exception):
         more = f" (and {len(problems) - 1} more: see `svm check-config`)" if len(problems) > 1 else ""
         super().__init__(problems[0] + more)
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Where the SVM listens and keeps its files. metrics: "" for off."""
-
-    listen: Annotated[str, GuestAddress()] = "unix:/run/kvm-light-agent/svm.sock"
-    admin: Annotated[str, SocketPath()] = "/run/kvm-light-agent/admin.sock"
-    metrics: Annotated[str, AddressOrNothing()] = ""
-    state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent")
-    stop_grace_seconds: Annotated[float, Range(0, 3600)] = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +243,7 @@ class Settings:
     """All of it."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
     limits: Limits = field(default_factory=Limits)
     cache: CacheSettings = field(default_factory=CacheSettings)
     state: StateSettings = field(default_factory=StateSettings)
