@@ -10,7 +10,7 @@ from typing import cast
 import grpc
 import pytest
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.rpc.identity import (
     Callers,
     Context,
