@@ -20,12 +20,12 @@ from appliance.config import (
     EngineSettings,
     HashlistSettings,
     KsnSettings,
-    Limits,
     ScanningSettings,
     Settings,
     YaraSettings,
 )
 from appliance.config_doors import ServerSettings
+from appliance.config_limits import Limits
 from appliance.config_scans import ScansSettings
 from appliance.console.logs import Throttled
 from appliance.control import Parts

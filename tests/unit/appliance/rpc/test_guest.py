@@ -11,7 +11,7 @@ import grpc
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode

@@ -6,7 +6,7 @@ from typing import cast
 import grpc
 import pytest
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.rpc.identity import ByAddress, Callers, Context
 from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm, until
 
