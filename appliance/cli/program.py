@@ -43,6 +43,8 @@ environment:
   KVMLA_CONFIG         the settings file, where --config does not name one
   KVMLA_STATE_DIR      wins over server.state_dir of the settings
   KVMLA_ADMIN_SOCKET   the administration socket, where --socket does not name one
+  KVMLA_ADMIN_SERVER   HOST:PORT of an SVM on another machine, as --server
+  KVMLA_ADMIN_IDENTITY the directory of the certificate for it, as --identity
 
 exit codes:
   0  done
