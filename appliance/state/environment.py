@@ -26,6 +26,7 @@ import lmdb
 import xxhash
 from lmdb import verify
 
+from appliance.lmdb_lock import take_room
 from appliance.state.replacing import finish, give_to_owner
 
 FILE = "state.lmdb"
@@ -280,6 +281,8 @@ def unpacked(value: bytes | memoryview, path: Path) -> dict[str, Any]:
 
 def _opened(path: Path, kind: StateFile, readonly: bool) -> lmdb.Environment:
     try:
+        if not readonly:
+            take_room(path)
         return lmdb.open(
             os.fspath(path),
             map_size=kind.map_bytes,
@@ -307,7 +310,7 @@ def _advice(error: lmdb.Error) -> str:
         return "it is as large as it may become"
     if isinstance(error, lmdb.PanicError):
         return "see that its disk is sound, and start the SVM anew"
-    return "free room on its disk"
+    return "free room on its disk, or see why it cannot be written"
 
 
 def _check_whole(path: Path, kind: StateFile = STATE) -> None:
