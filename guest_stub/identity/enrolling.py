@@ -14,7 +14,7 @@ from random import SystemRandom
 from guest_stub.identity.kept import Identity, Pending, pem
 from guest_stub.identity.keys import Issued, Unsound, examine, make_key, request
 from guest_stub.identity.pinning import authority_of
-from guest_stub.identity.store import IdentityStore, OpenStore
+from guest_stub.identity.store import IdentityRefused, IdentityStore, OpenStore
 from guest_stub.svm_link.enrolment import Answer, Asked, enrol, renew
 from guest_stub.svm_link.target import NOT_ENROLLED, NotEnrolled, Svm
 
@@ -52,15 +52,33 @@ class Machine:
         return Asked(request(key), self.digest, self.host_name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known before an answer. authority: PEM."""
+
+    svm: str
+    authority: str
+    pending: Pending
+
+
 async def enrol_guest(store: IdentityStore, place: Place, token: str, machine: Machine) -> Identity:
-    """Get a certificate, in place of what there may be. Raises IdentityProblem, SvmUnreachable."""
+    """Get a certificate, in place of what there may be. Raises IdentityProblem, SvmUnreachable.
+
+    What the same token has given here before is not asked for again.
+    """
+    asked_with = _digest(b"token\0" + token.encode())
     with store.open() as opened:
+        known = _given_before(opened)
+        if known is not None and (known.asked_with, known.fingerprint) == (
+            asked_with,
+            place.fingerprint.hex(),
+        ):
+            return known
         authority = pem(authority_of(place.host, place.enrolment_port, place.fingerprint))
-        key = _key(opened, b"token\0" + token.encode())
-        answer = await enrol(
-            place.address(place.enrolment_port), authority.encode(), token, machine.asks(key)
-        )
-        return _keep(opened, (f"tcp:{place.address(place.port)}", authority, key), answer)
+        pending = _pending(opened, asked_with)
+        where = place.address(place.enrolment_port)
+        answer = await enrol(where, authority.encode(), token, machine.asks(pending.key))
+        return _keep(opened, _Known(f"tcp:{place.address(place.port)}", authority, pending), answer)
 
 
 async def renew_guest(
@@ -76,29 +94,47 @@ async def renew_guest(
             raise NotEnrolled(NOT_ENROLLED)
         if not early and time.time() < old.renew_at:
             return old, False
-        key = _key(opened, b"certificate\0" + old.certificate.encode())
-        answer = await renew(Svm(address, lambda: old.proof), machine.asks(key))
-        return _keep(opened, (old.svm, old.authority, key), answer), True
+        pending = _pending(opened, _digest(b"certificate\0" + old.certificate.encode()))
+        answer = await renew(Svm(address, lambda: old.proof), machine.asks(pending.key))
+        return _keep(opened, _Known(old.svm, old.authority, pending), answer), True
 
 
-def _key(opened: OpenStore, shown: bytes) -> str:
+def _digest(shown: bytes) -> str:
+    return hashlib.sha256(shown).hexdigest()
+
+
+def _given_before(opened: OpenStore) -> Identity | None:
+    """Who this guest is; None also where that is damaged, and gets another in its place."""
+    try:
+        return opened.identity()
+    except IdentityRefused:
+        return None
+
+
+def _pending(opened: OpenStore, asked_with: str) -> Pending:
     """The key that was asked for with this before; else a new one, which is on the disk by now."""
-    asked_with = hashlib.sha256(shown).hexdigest()
     pending = opened.pending(asked_with)
     if pending is None:
         pending = Pending(asked_with, make_key())
         opened.keep_pending(pending)
-    return pending.key
+    return pending
 
 
-def _keep(opened: OpenStore, known: tuple[str, str, str], answer: Answer) -> Identity:
-    svm, authority, key = known
+def _keep(opened: OpenStore, known: _Known, answer: Answer) -> Identity:
     now = time.time()
-    issued = examine(answer, key, authority, now)
+    issued = examine(answer, known.pending.key, known.authority, now)
     identity = Identity(
-        svm, issued.guest, issued.tenant, authority, issued.certificate, key, issued.begins, issued.ends,
+        known.svm,
+        issued.guest,
+        issued.tenant,
+        known.authority,
+        issued.certificate,
+        known.pending.key,
+        issued.begins,
+        issued.ends,
         renew_at(issued, answer.renew_after, now, SystemRandom().random),
-    )  # fmt: skip
+        known.pending.asked_with,
+    )
     opened.keep(identity)
     return identity
 

@@ -23,7 +23,7 @@ class Identity:
     """Who this guest is: all of it in one file, so that it is there whole or not at all.
 
     svm: "tcp:host:port", where it enrolled. guest: its UUID. authority, certificate, key: PEM, see Proof.
-    begins, ends, renew_at: seconds since 1970.
+    begins, ends, renew_at: seconds since 1970. asked_with: see Pending.
     """
 
     svm: str
@@ -35,6 +35,7 @@ class Identity:
     begins: float
     ends: float
     renew_at: float
+    asked_with: str
 
     @property
     def proof(self) -> Proof:

@@ -209,7 +209,7 @@ def enrolled(
     issued, now = side.authority.guest(guest, begins, ends), time.time()
     identity = Identity(
         side.target, guest, "default", side.authority.issued.pem.decode(), issued.pem.decode(),
-        issued.key_pem.decode(), now + begins, now + ends, now + ends * 2 / 3,
+        issued.key_pem.decode(), now + begins, now + ends, now + ends * 2 / 3, "test",
     )  # fmt: skip
     with store.open() as opened:
         opened.keep(identity)

@@ -56,6 +56,27 @@ async def test_an_answer_that_was_lost_is_asked_for_again(tmp_path: Path) -> Non
         assert request_of(side, 0) == request_of(side, 2) != request_of(side, 1)
 
 
+async def test_the_same_token_again_is_not_sent_again(tmp_path: Path) -> None:
+    """Whoever has not seen the end of it may run it again; another SVM is asked all the same."""
+    store = IdentityStore(tmp_path)
+    async with tls_serving() as side, tls_serving() as other:
+        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == identity
+        assert len(side.register.asked) == 1
+        assert (await enrol_guest(store, other.place, TOKEN, MACHINE)).guest != identity.guest
+
+
+async def test_a_damaged_identity_is_replaced(tmp_path: Path) -> None:
+    """By enrolling anew; renewing says what is amiss."""
+    store = IdentityStore(tmp_path)
+    async with tls_serving() as side:
+        enrolled(side, store)
+        (store.directory / "identity.json").write_text("{")
+        with pytest.raises(IdentityProblem, match="it is damaged"):
+            await renew_guest(store, side.target, MACHINE, True)
+        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == store.read()
+
+
 async def test_enrolling_anew_makes_another_key(tmp_path: Path) -> None:
     """By another token; who the guest was it is until it is another."""
     store = IdentityStore(tmp_path)

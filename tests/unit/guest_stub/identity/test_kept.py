@@ -12,7 +12,9 @@ from guest_stub.identity.kept import Identity, NotKept, Pending, decode, der, en
 from tests.support.authority import Authority
 
 CA = Authority()
-SOUND = Identity("tcp:10.0.0.1:7443", "1111", "default", CA.issued.pem.decode(), "cert", "key", 1.5, 3e9, 2e9)
+SOUND = Identity(
+    "tcp:10.0.0.1:7443", "1111", "default", CA.issued.pem.decode(), "cert", "key", 1.5, 3e9, 2e9, "ab"
+)
 
 
 def test_what_is_kept_comes_back() -> None:
