@@ -22,7 +22,7 @@ In the order that a call passes:
 - `events_admin`  the EventsAdministration service: what happened
 - `exposure_admin` the ExposureAdministration service, and its port: who holds what
 - `admin_calls`   what these services for administrators have in common
-- `admin_client`  the other end of the Administration service, for the `svm` commands
+- `admin_line`    how the `svm` commands reach an SVM; `admin_client` what they ask it
 """
 
 import os

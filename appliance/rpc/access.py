@@ -32,6 +32,8 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "KsnInfo": _GUEST,
         "CheckUrl": _GUEST,
     },
+    "lightagent.v1.Renewal": {"Renew": _GUEST},
+    "lightagent.v1.Enrolment": {"Enrol": ANYBODY},  # a door of its own; what it takes is a token
     "lightagent.v1.Administration": {
         "GetStatus": _ALL_ADMINISTRATORS,
         "GetVerdict": _READERS,
@@ -61,6 +63,15 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "OrderScans": _WRITERS | {Role.HOST_AGENT},
         "ListScans": _ALL_ADMINISTRATORS,
         "CancelScans": _WRITERS | {Role.HOST_AGENT},
+    },
+    "lightagent.v1.IdentityAdministration": {
+        "CreateToken": _WRITERS | {Role.HOST_AGENT},  # which hands it to a guest of its host
+        "GetGuest": _ALL_ADMINISTRATORS,
+        "RevokeGuest": _WRITERS,
+        "RemoveGuest": _WRITERS,
+        "IssueCertificate": _PROVIDER,
+        "ListCertificates": _READERS,
+        "RevokeCertificate": _PROVIDER,
     },
     # Say what is served, and how to ask; see `lobby` for what they may hold.
     "grpc.health.v1.Health": {"Check": ANYBODY, "Watch": ANYBODY},

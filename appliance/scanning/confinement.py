@@ -62,11 +62,23 @@ def confine(bounds: Confinement) -> bool:
     _lower(resource.RLIMIT_CORE, 0)
     if bounds.processes:
         _lower(resource.RLIMIT_NPROC, bounds.processes)
-    instructions = seccomp.program(os.uname().machine)
+    return _filter(libc, seccomp.program(os.uname().machine))
+
+
+def no_more_threads() -> bool:
+    """Give up starting threads, for good; those that there are go on. Returns whether that is in force.
+
+    To be called after `confine`, where it said that the filter is.
+    """
+    return _filter(ctypes.CDLL(None, use_errno=True), seccomp.no_threads(os.uname().machine))
+
+
+def _filter(libc: ctypes.CDLL, instructions: bytes | None) -> bool:
+    """Add a filter of system calls for all threads; whether the kernel has taken it."""
     if instructions is None:
         return False
-    filter_ = _Program(len(instructions) // _INSTRUCTION_BYTES, instructions)
-    refused: int = libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filter_), 0, 0)
+    program = _Program(len(instructions) // _INSTRUCTION_BYTES, instructions)
+    refused: int = libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
     return refused == 0
 
 

@@ -1,9 +1,9 @@
 """The system calls that a worker gives up for good: a filter the kernel runs before each call.
 
 A list of what is denied, not of what is allowed: engines and the C library may change what they use,
-but none of them starts programs, traces, mounts or opens a network connection. Denied calls fail
-with EPERM. A call of another architecture (32-bit on 64-bit) kills the process, since its numbers mean
-other things.
+but none of them starts programs, traces, mounts or opens a network connection, nor has use for the corners
+of the kernel in which holes were found again and again. Denied calls fail with EPERM. A call of another
+architecture (32-bit on 64-bit) kills the process, since its numbers mean other things.
 
 Numbers: Linux, arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 Encoding: include/uapi/linux/filter.h, seccomp.h, audit.h.
@@ -40,6 +40,8 @@ _COMMON: Final = {
     "fspick": 433,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
+    "quotactl_fd": 443,
+    "memfd_secret": 447,
 }
 
 
@@ -64,19 +66,33 @@ _ARCHITECTURES: Final = {
             "vfork": 58,
             "execve": 59,
             "ptrace": 101,
+            "uselib": 134,
             "personality": 135,
+            "modify_ldt": 154,
             "pivot_root": 155,
             "chroot": 161,
             "mount": 165,
             "umount2": 166,
+            "iopl": 172,
+            "ioperm": 173,
             "init_module": 175,
             "delete_module": 176,
+            "quotactl": 179,
+            "io_setup": 206,
+            "remap_file_pages": 216,
+            "mbind": 237,
             "kexec_load": 246,
             "add_key": 248,
             "request_key": 249,
             "keyctl": 250,
+            "migrate_pages": 256,
             "unshare": 272,
+            "splice": 275,
+            "tee": 276,
+            "vmsplice": 278,
+            "move_pages": 279,
             "perf_event_open": 298,
+            "fanotify_init": 300,
             "name_to_handle_at": 303,
             "open_by_handle_at": 304,
             "setns": 308,
@@ -95,10 +111,15 @@ _ARCHITECTURES: Final = {
         clone=220,
         socket=198,
         denied={
+            "io_setup": 0,
             "umount2": 39,
             "mount": 40,
             "pivot_root": 41,
             "chroot": 51,
+            "quotactl": 60,
+            "vmsplice": 75,
+            "splice": 76,
+            "tee": 77,
             "personality": 92,
             "unshare": 97,
             "kexec_load": 104,
@@ -109,7 +130,12 @@ _ARCHITECTURES: Final = {
             "request_key": 218,
             "keyctl": 219,
             "execve": 221,
+            "remap_file_pages": 234,
+            "mbind": 235,
+            "migrate_pages": 238,
+            "move_pages": 239,
             "perf_event_open": 241,
+            "fanotify_init": 262,
             "name_to_handle_at": 264,
             "open_by_handle_at": 265,
             "setns": 268,
@@ -162,6 +188,23 @@ def program(machine: str) -> bytes | None:
     for number in sorted({**_COMMON, **architecture.denied}.values()):
         parts += [_one(_IF_EQUAL, number, skip_else=1), refuse]
     return b"".join([*parts, allow])
+
+
+def no_threads(machine: str) -> bytes | None:
+    """Return what refuses threads as well, to be added once all are there that a worker needs; None as above.
+
+    The kernel's own limit (RLIMIT_NPROC) does not count for who is root outside of the sandbox.
+    """
+    architecture = _ARCHITECTURES.get(machine)
+    if architecture is None:
+        return None
+    parts = [
+        _one(_LOAD, _NUMBER),  # the architecture was looked at by the filter before
+        _one(_IF_EQUAL, architecture.clone, skip_else=1),
+        _one(_RETURN, _FAIL | errno.EPERM),
+        _one(_RETURN, _ALLOW),
+    ]
+    return b"".join(parts)
 
 
 def _one(code: int, value: int, skip_if: int = 0, skip_else: int = 0) -> bytes:

@@ -19,7 +19,7 @@ from appliance.domain.content import ContentLabel
 from appliance.domain.outcome import Unanswered
 from appliance.domain.verdict import NoAnswer
 from appliance.scanning.bundle import BundleError
-from appliance.scanning.confinement import confine
+from appliance.scanning.confinement import confine, no_more_threads
 from appliance.scanning.engines.content import Content
 from appliance.scanning.engines.engine import Engine
 from appliance.scanning.inspection import inspect
@@ -60,6 +60,8 @@ def main() -> None:
     except (BundleError, OSError, MemoryError) as error:
         front.send(encode_first(Refused(str(error) or "out of memory (scanning.worker_memory_mib)")))
         return
+    if filtered and order.role is Role.SCAN:
+        no_more_threads()  # engines that need any have started them
     front.send(encode_first(Started(filtered)))
     if order.role is Role.SCAN:
         gc.collect()

@@ -229,6 +229,9 @@ class _RuleSet:
         self._timeout = timeout_seconds
         self._scanner = yara_x.Scanner(yara_x.Rules.deserialize_from(io.BytesIO(rules)))
         self._scanner.set_timeout(timeout_seconds)
+        # The thread that watches the time is started by the first scan: later a worker starts none any more.
+        with suppress(yara_x.TimeoutError, yara_x.ScanError):
+            self._scanner.scan(b"")
         self._values = dict.fromkeys(EXTERNAL_VARIABLES, "")
 
     def matching(self, content: Content, name: bytes) -> "Sequence[yara_x.Rule]":

@@ -26,11 +26,15 @@ if _version_not_supported:
 
 
 class EnrolmentStub:
-    """On a port of its own: the caller has no certificate yet, and checks that of the SVM against the authority whose
-    fingerprint it was told. A token proves that it may have one.
-    UNAUTHENTICATED     the token is not known, used, or over: which of them is not said;
-    INVALID_ARGUMENT    the message breaks a rule that is written at its field;
-    RESOURCE_EXHAUSTED  too many enrolments a minute from this address: come back later.
+    """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
+    SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
+
+    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
+    for another;
+    INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
+    RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
+    or as many guests are known as there may be;
+    UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
     def __init__(self, channel):
@@ -47,15 +51,22 @@ class EnrolmentStub:
 
 
 class EnrolmentServicer:
-    """On a port of its own: the caller has no certificate yet, and checks that of the SVM against the authority whose
-    fingerprint it was told. A token proves that it may have one.
-    UNAUTHENTICATED     the token is not known, used, or over: which of them is not said;
-    INVALID_ARGUMENT    the message breaks a rule that is written at its field;
-    RESOURCE_EXHAUSTED  too many enrolments a minute from this address: come back later.
+    """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
+    SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
+
+    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
+    for another;
+    INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
+    RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
+    or as many guests are known as there may be;
+    UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
     def Enrol(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Turn a token into a certificate. A token is good for one public key: the same token with a request for the same
+        key, until the token's life is over, gets the same certificate once more, so that an answer that was lost costs
+        nothing. A certificate that the guest had before ends.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -77,11 +88,15 @@ def add_EnrolmentServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Enrolment:
-    """On a port of its own: the caller has no certificate yet, and checks that of the SVM against the authority whose
-    fingerprint it was told. A token proves that it may have one.
-    UNAUTHENTICATED     the token is not known, used, or over: which of them is not said;
-    INVALID_ARGUMENT    the message breaks a rule that is written at its field;
-    RESOURCE_EXHAUSTED  too many enrolments a minute from this address: come back later.
+    """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
+    SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
+
+    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
+    for another;
+    INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
+    RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
+    or as many guests are known as there may be;
+    UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
     @staticmethod
@@ -113,8 +128,12 @@ class Enrolment:
 
 
 class RenewalStub:
-    """On the guests' port, over a certificate that still counts.
-    UNAUTHENTICATED     it does not, and the guest has to enrol anew.
+    """On the guests' port, over the guest's certificate.
+
+    UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
+    INVALID_ARGUMENT    as above;
+    RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+    UNAVAILABLE         as above.
     """
 
     def __init__(self, channel):
@@ -131,12 +150,18 @@ class RenewalStub:
 
 
 class RenewalServicer:
-    """On the guests' port, over a certificate that still counts.
-    UNAUTHENTICATED     it does not, and the guest has to enrol anew.
+    """On the guests' port, over the guest's certificate.
+
+    UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
+    INVALID_ARGUMENT    as above;
+    RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+    UNAVAILABLE         as above.
     """
 
     def Renew(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Turn the certificate into one that ends later. The one that was shown counts until the new one is first shown on
+        Attach. One that was got by renewal and never shown is void from the next renewal on.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -158,8 +183,12 @@ def add_RenewalServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Renewal:
-    """On the guests' port, over a certificate that still counts.
-    UNAUTHENTICATED     it does not, and the guest has to enrol anew.
+    """On the guests' port, over the guest's certificate.
+
+    UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
+    INVALID_ARGUMENT    as above;
+    RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+    UNAVAILABLE         as above.
     """
 
     @staticmethod

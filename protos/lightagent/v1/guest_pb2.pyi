@@ -200,8 +200,8 @@ class Hello(_message.Message):
     program: Global___GuestProgram.ValueType
     """What attaches."""
     machine: _builtins.bytes
-    """Exactly 32 bytes, or none: SHA-256 of "kvm-light-agent machine\\0" and the 32 hexadecimal digits of
-    /etc/machine-id. No identity: it tells a copied VM from the one that it was copied from.
+    """SHA-256 of "kvm-light-agent machine", a zero byte and the 32 digits of /etc/machine-id: exactly 32 bytes, or none.
+    A guest with a certificate says the one that it enrolled with; with another, or none, it ends with UNAUTHENTICATED.
     """
     def __init__(
         self,

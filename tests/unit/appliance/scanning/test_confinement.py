@@ -53,6 +53,23 @@ thread.join()
     }  # fmt: skip
 
 
+def test_it_can_give_up_threads_later() -> None:
+    """None is started after that, while one that was there goes on."""
+    said = confined("""
+from appliance.scanning.confinement import no_more_threads
+gate = threading.Event()
+thread = threading.Thread(target=lambda: said.update(early=gate.wait(20)))
+thread.start()
+said["in force"] = no_more_threads()
+said["late"] = outcome(lambda: threading.Thread(target=print).start())
+gate.set()
+thread.join()
+""")
+    filtered = said.pop("filtered")
+    late = "RuntimeError" if filtered else "done"
+    assert said == {"early": True, "in force": filtered, "late": late}
+
+
 def test_it_takes_no_more_than_it_may() -> None:
     """Memory, address space, files, descriptors and core dumps are bounded, and no bound can be raised."""
     said = confined("""

@@ -75,6 +75,16 @@ def test_threads_are_allowed_and_processes_are_not(machine: str) -> None:
 
 
 @MACHINES
+def test_threads_can_be_refused_too(machine: str) -> None:
+    """A filter to be added later, which says nothing of any other call."""
+    program, numbers = seccomp.no_threads(machine), NUMBERS[machine]
+    assert program is not None
+    assert verdict(program, numbers["clone"], AUDIT[machine], CLONE_THREAD | 0x100) == EPERM
+    for name in numbers.keys() - {"clone"}:
+        assert verdict(program, numbers[name], AUDIT[machine]) == ALLOWED, name
+
+
+@MACHINES
 def test_only_local_sockets_can_be_made(machine: str) -> None:
     """That is how clamd is asked; the network stays shut twice over."""
     program, number = program_of(machine), NUMBERS[machine]["socket"]
@@ -94,3 +104,4 @@ def test_calls_of_another_architecture_kill(machine: str) -> None:
 def test_an_unknown_machine_has_no_filter() -> None:
     """No numbers are guessed."""
     assert seccomp.program("riscv64") is None
+    assert seccomp.no_threads("riscv64") is None
