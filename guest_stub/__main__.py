@@ -29,6 +29,8 @@ def main() -> int:
     """Run the command of sys.argv; the exit code."""
     options = parse(sys.argv[1:])
     run = _of_this_guest(options) or _on_a_loop(options)
+    if options.command == "run":
+        gc.collect()  # what has read the command line, which would else stay for as long as the daemon
     spare_the_collector()
     try:
         setup = prepare(options, os.environ)

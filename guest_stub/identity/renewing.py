@@ -106,14 +106,18 @@ class Renewing:
             process.stderr.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        subprocess._USE_VFORK = False  # type: ignore[misc] # see above; the name is Python's own for this
-        return subprocess.Popen(
-            self._command.words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=dict(self._command.environ),
-        )
+        """Begin it; for a thread. Raises OSError."""
+        before, subprocess._USE_VFORK = subprocess._USE_VFORK, False  # type: ignore[misc] # see the module
+        try:
+            return subprocess.Popen(
+                self._command.words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=dict(self._command.environ),
+            )
+        finally:
+            subprocess._USE_VFORK = before  # type: ignore[misc]
 
 
 def _said(process: "subprocess.Popen[bytes]") -> str:

@@ -23,6 +23,10 @@ import os
 # environment that it reads when it is loaded, are the ciphers of TLS 1.2: one that needs a key which nobody
 # has leaves none, and TLS 1.3, whose ciphers are its own, is what remains.
 os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES128-CBC-SHA"
+# The daemon forks to begin another program (see `identity.renewing`), and does nothing in between. What gRPC
+# would do there, for those who go on without a new program, ends the child now and then where threads are in
+# its code.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 # A line of gRPC's own for each handshake that fails, every time that it is tried again, tells nobody
 # anything.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

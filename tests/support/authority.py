@@ -68,6 +68,10 @@ class Authority:
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         self.issued = Issued(builder.sign(signing, hashes.SHA256()), self.key)
+        self.chain: list[bytes] = [
+            self.issued.der,
+            *(above.chain if above is not None else []),
+        ]  # with those above
 
     @property
     def fingerprint(self) -> str:

@@ -21,7 +21,7 @@ from grpc import aio
 from lightagent.v1 import enrolment_pb2, enrolment_pb2_grpc, guest_pb2_grpc
 
 from guest_stub.identity.enrolling import Place
-from guest_stub.identity.kept import Identity
+from guest_stub.identity.kept import Identity, pem
 from guest_stub.identity.store import IdentityStore
 from tests.support.authority import DAY, Authority, Issued, Wanted, guest_uri
 from tests.support.guest_side_server import AttachContext, Behaviour, GuestSideServer
@@ -142,7 +142,7 @@ class TlsSideServer(GuestSideServer):
         issued = self.authority.issue(wanted, key)
         answer = enrolment_pb2.Enrolled(
             certificate=issued.der,
-            chain=[self.authority.issued.der],
+            chain=self.authority.chain,
             guest=guest,
             tenant=self.register.tenant,
         )
@@ -180,7 +180,7 @@ async def tls_serving(
     authority = authority or Authority()
     side = TlsSideServer(authority, register or Register(), behaviour or Behaviour())
     own = own or authority.server()
-    pair = [(own.key_pem, own.pem + authority.issued.pem)]
+    pair = [(own.key_pem, own.pem + b"".join(pem(each).encode() for each in authority.chain))]
     guests, enrolment = aio.server(), aio.server()
     # grpc.aio also takes coroutines that read and write, which the generated types do not know.
     servicer = cast("Any", side)

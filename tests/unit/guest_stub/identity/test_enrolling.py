@@ -13,8 +13,9 @@ from lightagent.v1 import enrolment_pb2
 from guest_stub.identity.enrolling import JITTER, Machine, enrol_guest, renew_at, renew_guest
 from guest_stub.identity.keys import Issued
 from guest_stub.identity.store import IdentityStore
+from guest_stub.svm_link.ksn import ask_ksn
 from guest_stub.svm_link.link import SvmUnreachable
-from guest_stub.svm_link.target import IdentityProblem
+from guest_stub.svm_link.target import IdentityProblem, Svm
 from tests.support.authority import DAY, Authority
 from tests.support.enrolment_side_server import TOKEN, Register, TlsSideServer, enrolled, tls_serving
 
@@ -40,6 +41,16 @@ async def test_a_guest_enrols(tmp_path: Path) -> None:
     )
     assert [path.name for path in store.directory.iterdir()] == ["identity.json"]
     assert identity.begins < time.time() < identity.renew_at < identity.ends
+
+
+async def test_the_authority_may_be_below_another(tmp_path: Path) -> None:
+    """Which guests need not know: they pin the SVM's own, and go by it."""
+    store = IdentityStore(tmp_path)
+    async with tls_serving(authority=Authority("own", above=Authority("corporate"))) as side:
+        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        assert identity.fingerprint == side.authority.fingerprint
+        assert (await renew_guest(store, side.target, MACHINE, True))[1]
+        assert (await ask_ksn(Svm(side.target, store.proof), 30.0)).state == "off"
 
 
 async def test_an_answer_that_was_lost_is_asked_for_again(tmp_path: Path) -> None:

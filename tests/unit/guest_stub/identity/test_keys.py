@@ -66,6 +66,17 @@ def test_one_between_is_taken() -> None:
         assert examine(replace(answer, chain=chain), KEY, PINNED, time.time()).guest == GUEST
 
 
+def test_what_is_above_the_pinned_one_counts_for_nothing() -> None:
+    """An SVM's authority may be below another of its owner's; it is the one that guests pin."""
+    between = Authority("between", above=OTHER)
+    pinned = between.issued.pem.decode()
+    for above in ((), (OTHER.issued.der,), (b"anything",)):
+        answer = replace(answered(between), chain=(between.issued.der, *above))
+        assert examine(answer, KEY, pinned, time.time()).certificate.endswith(pinned)
+    with pytest.raises(Unsound, match="no guest's certificate of its authority"):
+        examine(replace(answered(OTHER), chain=(OTHER.issued.der,)), KEY, pinned, time.time())
+
+
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
@@ -74,7 +85,6 @@ def test_one_between_is_taken() -> None:
         (replace(answered(OTHER), chain=(CA.issued.der,)), "no guest's certificate of its authority"),
         (replace(answered(), chain=(OTHER.issued.der,)), "no guest's certificate of its authority"),
         (replace(answered(), chain=(CA.issued.der,) * (MAX_CHAIN + 1)), "no guest's certificate"),
-        (replace(answered(), chain=(CA.issued.der,) * 2), "no guest's certificate"),
         (replace(answered(), chain=(b"x",)), "no guest's certificate"),
         (replace(answered(), certificate=b""), "no guest's certificate"),
         (answered(uri=""), "no guest's certificate"),
@@ -110,14 +120,17 @@ def test_any_bytes_are_refused(certificate: bytes, chain: list[bytes]) -> None:
         examine(Answer(certificate, tuple(chain), "", "", 0.0), KEY, PINNED, 0.0)
 
 
-@given(st.integers(0, len(answered().certificate) - 1), st.integers(1, 255))
-def test_a_certificate_with_a_changed_byte_is_refused(at: int, by: int) -> None:
-    """Wherever it is."""
+@pytest.mark.parametrize("by", [1, 128, 255])
+def test_a_certificate_with_a_changed_byte_is_refused(by: int) -> None:
+    """Wherever it is in what is signed."""
     sound = answered()
-    changed = bytearray(sound.certificate)
-    changed[at] ^= by
-    with pytest.raises(Unsound):
-        examine(replace(sound, certificate=bytes(changed)), KEY, PINNED, time.time())
+    signed = x509.load_der_x509_certificate(sound.certificate).tbs_certificate_bytes
+    begins = sound.certificate.index(signed)
+    for at in range(begins, begins + len(signed)):
+        changed = bytearray(sound.certificate)
+        changed[at] ^= by
+        with pytest.raises(Unsound):
+            examine(replace(sound, certificate=bytes(changed)), KEY, PINNED, time.time())
 
 
 def test_what_is_no_key_says_so() -> None:

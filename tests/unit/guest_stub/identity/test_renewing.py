@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from guest_stub.identity import renewing as module
 from guest_stub.identity.renewing import Command, Renewing, pause_before
 from guest_stub.identity.store import IdentityStore
-from tests.support.held_files import until
+from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.target import Svm
+from tests.support.enrolment_side_server import enrolled, tls_serving
+from tests.support.held_files import LABELS, until
 from tests.unit.guest_stub.identity.test_kept import SOUND
 
 chances = st.floats(0, 1, exclude_max=True)
@@ -144,6 +147,16 @@ async def test_one_that_hangs_is_ended(
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 1000.0)
     async with running(Renewing(store, Links(), program(tmp_path, "time.sleep(1000)"))):
         await until(lambda: runs(tmp_path) == 2)
+
+
+async def test_it_begins_as_well_while_grpc_is_at_work(tmp_path: Path) -> None:
+    """Each time: what a library does at a fork is none of this program's."""
+    store = IdentityStore(tmp_path)
+    renewing = Renewing(store, Links(), Command(["true"]))
+    async with tls_serving() as side:
+        enrolled(side, store)
+        async with await SvmLink.open(Svm(side.target, store.proof), LABELS, 30.0):
+            assert {await renewing._renewed() for _ in range(150)} == {""}
 
 
 async def test_a_program_that_is_not_there_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
