@@ -11,7 +11,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROTO_FILES := lightagent/v1/verdict.proto lightagent/v1/guest.proto lightagent/v1/admin.proto lightagent/v1/events.proto lightagent/v1/exposure.proto lightagent/v1/scans.proto
+PROTO_FILES := lightagent/v1/verdict.proto lightagent/v1/guest.proto lightagent/v1/admin.proto lightagent/v1/events.proto lightagent/v1/exposure.proto lightagent/v1/scans.proto \
+  lightagent/v1/enrolment.proto lightagent/v1/identity.proto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2, scans_pb2
 
 from appliance.config import Settings
 from appliance.console.logs import Throttled
@@ -20,8 +19,8 @@ from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.verdict import Ageing, Answer
+from appliance.doors import serve_administrators, serve_guests
 from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
-from appliance.exposure_control import GuestControl
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
@@ -32,19 +31,11 @@ from appliance.ksn_control import PolicyControl
 from appliance.ksn_log import tell_of
 from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
-from appliance.rpc import wire
-from appliance.rpc.admin import AdministrationService
-from appliance.rpc.events_admin import EventsAdministrationService
-from appliance.rpc.exposure_admin import ExposureAdministrationService
-from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
-from appliance.rpc.ksn_admin import KsnAdministrationService
-from appliance.rpc.server import Address, Server, ServerBounds
+from appliance.rpc.server import Server
 from appliance.rpc.sessions import Sessions
-from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
-from appliance.scans_assembly import PROC, assemble_scans, run_scans, scans_service
+from appliance.scans_assembly import PROC, assemble_scans, run_scans
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
@@ -56,15 +47,7 @@ _SWEEP_SECONDS = 1.0
 _TICK_SECONDS = 5.0
 _SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
 _DAY = 86400.0
-_GUEST_MODE = 0o660  # of the guests' socket
-_ADMIN_MODE = 0o600
 _DESCRIPTORS = 65536
-_OTHER_STREAMS = (
-    8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
-)
-_OTHER_CONNECTIONS = (
-    1024  # beside one for each ticket: probes, and guests that come back before they are missed
-)
 
 log = structlog.get_logger("svm")
 
@@ -84,7 +67,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         stack.push_async_callback(control.finish)
         policies = PolicyControl(parts.ksn)
         policies.on_changed.append(parts.witness.policy_changed)
-        admin = await _serve_admin(settings, parts, control, policies, stack)
+        admin = await serve_administrators(settings, parts, control, policies, stack)
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
@@ -183,84 +166,6 @@ def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -
 def _note(later: Later, key: Key, content: SpoolFile, answer: Answer) -> None:
     """Have KSN asked later about a content whose scan is over, if it gave no answer before."""
     later.scanned(Guest(content.guest_id, key[0]), key[1], answer)
-
-
-async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
-    """Open the guests' door; it is closed when the stack unwinds."""
-    address = Address.parse(settings.server.listen)
-    bounds = TicketBounds(settings.limits.max_tickets, settings.limits.tickets_per_user)
-    office = await _office(
-        address.path,
-        lambda path: TicketOffice(
-            path,
-            _GUEST_MODE,
-            bounds,
-            parts.sessions.no_ticket,
-            lambda owner: parts.sessions.ticket_ended(str(owner)),
-        ),
-        stack,
-    )
-    if office is None:
-        log.warning("guests are told apart by address only", listen=settings.server.listen)
-    callers = Callers(office)
-    limits = settings.limits
-    server = Server(
-        address,
-        _GUEST_MODE,
-        ServerBounds(
-            limits.scan_streams + _OTHER_STREAMS,
-            max(limits.max_tickets, limits.max_guests) + _OTHER_CONNECTIONS,
-        ),
-        callers.name,
-    )
-    terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
-    service = GuestService(
-        callers,
-        parts.sessions,
-        parts.protection,
-        parts.spool,
-        terms,
-        parts.ksn.participation_of,
-        check_url=parts.web.check,
-        events=parts.witness.log,
-        scans=parts.scans,
-    )
-    service.add_to(server.grpc)
-    stack.push_async_callback(server.stop, 0)
-    await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
-    return server
-
-
-async def _serve_admin(
-    settings: Settings, parts: Parts, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
-) -> Server:
-    address = Address.parse(f"unix:{settings.server.admin}")
-    office = await _office(address.path, lambda path: TicketOffice(path, _ADMIN_MODE), stack)
-    server = Server(address, _ADMIN_MODE)
-    callers = Callers(office)
-    service = AdministrationService(control, callers.credentials, time.time)
-    admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
-    ksn = KsnAdministrationService(policies, callers.credentials)
-    admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
-    events = EventsAdministrationService(parts.witness.log, callers.credentials)
-    events.add_to(server.grpc)
-    stack.push_async_callback(server.stop, 0)
-    ExposureAdministrationService(GuestControl(parts), callers.credentials).add_to(server.grpc)
-    scans_service(parts.scans, parts.witness, callers).add_to(server.grpc)
-    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2)
-    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
-    await server.start(*(service.full_name for service in services))
-    return server
-
-
-async def _office(
-    socket: Path | None, make: Callable[[Path], TicketOffice], stack: AsyncExitStack
-) -> TicketOffice | None:
-    """The ticket office beside a unix socket; None on TCP."""
-    if socket is None:
-        return None
-    clear_stale_socket(socket)
-    return await stack.enter_async_context(make(Path(f"{socket}.id")))
 
 
 def _tell_of_events(parts: Parts, throttled: Throttled) -> None:

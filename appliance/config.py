@@ -11,18 +11,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from appliance.config_doors import AdministratorSettings, ServerSettings
 from appliance.config_events import EventSettings, ExposureSettings
 from appliance.config_forms import (
     AbsolutePath,
-    AddressOrNothing,
     Choice,
-    GuestAddress,
     PathOrNothing,
     ProxyOrNothing,
     Range,
     ServiceUrlOrNothing,
-    SocketPath,
 )
+from appliance.config_limits import Limits
 from appliance.config_lines import lines_of, syntax_problem
 from appliance.config_reading import Problem, read_table
 from appliance.config_scans import ScansSettings
@@ -41,39 +40,6 @@ class ConfigError(Exception):
         more = f" (and {len(problems) - 1} more: see `svm check-config`)" if len(problems) > 1 else ""
         super().__init__(problems[0] + more)
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """Where the SVM listens and keeps its files. metrics: "" for off."""
-
-    listen: Annotated[str, GuestAddress()] = "unix:/run/kvm-light-agent/svm.sock"
-    admin: Annotated[str, SocketPath()] = "/run/kvm-light-agent/admin.sock"
-    metrics: Annotated[str, AddressOrNothing()] = ""
-    state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent")
-    stop_grace_seconds: Annotated[float, Range(0, 3600)] = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What guests may ask for. Those that are not of the whole SVM are of one guest each."""
-
-    max_file_mib: Annotated[int, Range(1, 4096)] = 256
-    spool_mib: Annotated[int, Range(1, 65536)] = 512  # all guests' uploads together
-    guest_spool_mib: Annotated[int, Range(1, 65536)] = 256
-    max_batch: Annotated[int, Range(1, 8192)] = 1024
-    open_checks: Annotated[int, Range(1, 1024)] = 64
-    open_digests: Annotated[int, Range(1, 1_000_000)] = 8192  # not settled yet
-    max_guests: Annotated[int, Range(1, 4096)] = 256  # of the whole SVM
-    max_tickets: Annotated[int, Range(1, 16384)] = 1024  # of the whole SVM: callers on the unix socket
-    tickets_per_user: Annotated[int, Range(1, 16384)] = 128
-    scan_streams: Annotated[int, Range(1, 64)] = 4
-    upload_stall_seconds: Annotated[float, Range(1, 600)] = 15.0
-    lease_seconds: Annotated[float, Range(1, 3600)] = 60.0  # when others wait
-    budget_seconds: Annotated[float, Range(1, 600)] = 600.0
-    heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
-    messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
-    events_per_second: Annotated[int, Range(1, 100_000)] = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +222,7 @@ class Settings:
     """All of it."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
     limits: Limits = field(default_factory=Limits)
     cache: CacheSettings = field(default_factory=CacheSettings)
     state: StateSettings = field(default_factory=StateSettings)

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from appliance.config import Settings
-from appliance.rpc.identity import Callers
+from appliance.rpc.admin_calls import CallerOf
 from appliance.rpc.scans_admin import ScansAdministrationService
 from appliance.scanning.scanner import Scanner
 from appliance.scans.capacity import CapacityTerms
@@ -54,7 +54,7 @@ async def run_scans(desk: Desk) -> None:
             await desk.age()
 
 
-def scans_service(desk: Desk, witness: Witness, callers: Callers) -> ScansAdministrationService:
+def scans_service(desk: Desk, witness: Witness, caller: CallerOf) -> ScansAdministrationService:
     """Return the service for administrators."""
     control = ScanControl(desk, lambda: [guest.name for guest, _ in witness.exposure.guests()], time.time)
-    return ScansAdministrationService(control, callers.credentials)
+    return ScansAdministrationService(control, caller)

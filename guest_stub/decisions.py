@@ -135,11 +135,17 @@ class Decisions:
         os.replace(self._path, self._path.with_name(ASIDE_NAME))
         self.notice = f"the store of decisions {why}: set aside as {ASIDE_NAME}, started anew"
 
-    def _renew(self) -> None:
+    def _renew(self, most: int = _TOUCHED_BEFORE_RELEASE) -> None:
         """Let go of what was touched: pages of the map count as the stub's memory until then."""
-        if self._touched >= _TOUCHED_BEFORE_RELEASE:
+        if self._touched >= most:
             self._touched = 0
             release(self._path)
+
+    def rest(self) -> None:
+        """Let go of what was touched: for whoever will look up little for a while."""
+        with self._lock:
+            if not self._gone:
+                self._renew(1)
 
     def _failed(self, problem: lmdb.Error) -> None:
         """Go on without what could not be read or written, and say so once."""

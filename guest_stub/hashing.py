@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guest_stub.decision import FileId
 from guest_stub.outcome import Outcome
+from guest_stub.pages import blank
 from guest_stub.reading import PIECE_BYTES, begin, open_quietly, read_quietly, went_away
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _Scratch(threading.local):
     """The buffer of one hashing thread, made at its first use and reused for each file."""
 
     def __init__(self) -> None:
-        self.view = memoryview(bytearray(PIECE_BYTES))
+        self.view = blank(PIECE_BYTES)
 
 
 _scratch = _Scratch()

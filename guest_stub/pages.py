@@ -1,5 +1,7 @@
 """Memory given back: that of a mapped file, without opening the file again, and what was freed.
 
+And memory that is not taken before it is used.
+
 What is read through a mapping counts as this process's memory until it is unmapped. madvise(2) lets go of the
 pages of a shared mapping; whoever reads it again finds the file as it is.
 """
@@ -12,6 +14,11 @@ from pathlib import Path
 _libc = ctypes.CDLL(None, use_errno=True)
 _ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+def blank(size: int) -> memoryview:
+    """`size` bytes, 1 or more, to write into. Pages count as memory only once they were written into."""
+    return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def release(path: Path, maps: Path = Path("/proc/self/maps")) -> int:

@@ -4,6 +4,8 @@ import signal
 
 from hypothesis import settings
 
+import appliance.rpc  # noqa: F401  # before any test loads grpc, which then reads what TLS may be spoken
+
 # `make test` tries the same examples each time, so that it fails for a change and not by chance;
 # `make fuzz` tries others.
 settings.register_profile("same-examples", derandomize=True)

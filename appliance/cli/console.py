@@ -12,6 +12,10 @@ from typing import Any, TextIO
 
 from appliance.config import admin_socket
 from appliance.rpc.admin_client import AdminClient
+from appliance.rpc.admin_line import CertificateLine, SocketLine
+
+SERVER_VARIABLE = "KVMLA_ADMIN_SERVER"
+IDENTITY_VARIABLE = "KVMLA_ADMIN_IDENTITY"
 
 DONE = 0
 NO = 1  # the answer is no: problems were found, nothing is known, an engine is not ready
@@ -75,7 +79,16 @@ class Console:
 
     def client(self, args: argparse.Namespace) -> AdminClient:
         """Return the connection to the SVM that the arguments and the environment name."""
-        return AdminClient(admin_socket(args.socket, args.config, self.environ))
+        server = args.server or ("" if args.socket else self.environ.get(SERVER_VARIABLE, ""))
+        if not server:
+            return AdminClient(SocketLine(admin_socket(args.socket, args.config, self.environ)))
+        identity = args.identity or self.environ.get(IDENTITY_VARIABLE)
+        if args.socket or not identity:
+            raise CommandError(
+                f"--server {server} needs --identity DIR, and no --socket: the directory that "
+                "`svm certificates issue` made"
+            )
+        return AdminClient(CertificateLine(server, Path(identity)))
 
 
 def print_what_there_is(stream: TextIO | None) -> None:
@@ -90,6 +103,13 @@ def add_socket_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--socket", metavar="PATH", help="its administration socket (KVMLA_ADMIN_SOCKET)")
     group.add_argument(
         "--config", metavar="FILE", type=Path, help="its settings, where server.admin names it (KVMLA_CONFIG)"
+    )
+    group.add_argument("--server", metavar="HOST:PORT", help=f"one on another machine ({SERVER_VARIABLE})")
+    group.add_argument(
+        "--identity",
+        metavar="DIR",
+        type=Path,
+        help=f"ca.pem, administrator.pem and administrator.key for --server ({IDENTITY_VARIABLE})",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightagent.v1 import admin_pb2
 
-from appliance.cli.console import DONE, NO, CommandError, Console, exit_codes
+from appliance.cli.console import DONE, NO, CommandError, Console, add_socket_arguments, exit_codes
 from appliance.cli.ksn_words import type_word
 from appliance.config import load
 from appliance.domain.digest import BEGINNING_RULE, MIN_BEGINNING, is_beginning
@@ -66,10 +66,7 @@ def add(verbs: Any) -> None:
         metavar="SHA256",
         help=f"what somebody decided on; its first {MIN_BEGINNING} digits may do",
     )
-    show.add_argument(
-        "--socket", metavar="PATH", help="--text: the SVM's administration socket (KVMLA_ADMIN_SOCKET)"
-    )
-    show.add_argument("--config", metavar="FILE", type=Path, help="the SVM's settings (KVMLA_CONFIG)")
+    add_socket_arguments(show)
     show.set_defaults(run=_show)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from appliance.cli import (
+    backup,
     cache,
     check_config,
     events,
@@ -38,11 +39,14 @@ _EPILOG = """examples:
   svm signatures test /srv/rules
   svm policy create
   svm ksn status
+  svm backup /srv/backups/svm-1.backup
 
 environment:
   KVMLA_CONFIG         the settings file, where --config does not name one
   KVMLA_STATE_DIR      wins over server.state_dir of the settings
   KVMLA_ADMIN_SOCKET   the administration socket, where --socket does not name one
+  KVMLA_ADMIN_SERVER   HOST:PORT of an SVM on another machine, as --server
+  KVMLA_ADMIN_IDENTITY the directory of the certificate for it, as --identity
 
 exit codes:
   0  done
@@ -77,7 +81,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in (serve, check_config, status, verdicts, guests, events, signatures, cache, policy, ksn):
+    for command in (
+        serve,
+        check_config,
+        status,
+        verdicts,
+        guests,
+        events,
+        signatures,
+        cache,
+        policy,
+        ksn,
+        backup,
+    ):
         command.add(commands)
     return parser
 

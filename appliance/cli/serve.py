@@ -17,8 +17,8 @@ from appliance.config import Settings, load
 from appliance.console.logs import adopt_library_lines, configure
 from appliance.console.metrics import MetricsAddressTaken
 from appliance.ksn_assembly import KsnUnusable
-from appliance.rpc.identity import SocketInUse
 from appliance.rpc.server import CannotListen
+from appliance.rpc.tickets import SocketInUse
 from appliance.scanning.scanner import ScannerError
 from appliance.state.store import StateError
 from appliance.verdicts.environment import StoreError

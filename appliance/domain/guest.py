@@ -11,11 +11,13 @@ DEFAULT_TENANT_SCOPE = 16  # the first tenant; lower numbers are reserved
 class Guest:
     """A caller, named by its connection and never by a request.
 
-    id: "uid-0.pid-4711" on a unix socket. scope: the tenant's part of the cache.
+    id: "uid-0.pid-4711" on a unix socket, with a certificate the guest's UUID. scope: the tenant's part of
+    the cache. tenant: its name.
     """
 
     id: str
     scope: int = DEFAULT_TENANT_SCOPE
+    tenant: str = "default"  # as domain.policy has it, which knows more than is needed here
 
 
 def user_of(guest_id: str) -> str:

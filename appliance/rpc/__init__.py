@@ -4,7 +4,11 @@ In the order that a call passes:
 
 - `server`        the gRPC servers: guests' and administrators', and their limits
 - `lobby`         health and reflection, which need no ticket, and what they may hold
-- `identity`      who a caller is: the one place where a connection becomes a Guest or an administrator
+- `tls`           what the doors on TCP show and ask for
+- `access`        which role may call what, and the gate that every call passes
+- `identity`      who a caller is: the one place where a connection becomes a guest or an administrator
+- `tickets`       the kernel's word on who is at the other end of a unix socket
+- `administrators` which users and groups of this machine are administrators
 - `sessions`      the guests that are attached, a session for each program, and what each may hold
 - `share`         what the sessions of one guest have together; `flood` how fast a guest may talk
 - `calls`         what the guest's calls have in common
@@ -18,5 +22,14 @@ In the order that a call passes:
 - `events_admin`  the EventsAdministration service: what happened
 - `exposure_admin` the ExposureAdministration service, and its port: who holds what
 - `admin_calls`   what these services for administrators have in common
-- `admin_client`  the other end of the Administration service, for the `svm` commands
+- `admin_line`    how the `svm` commands reach an SVM; `admin_client` what they ask it
 """
+
+import os
+
+# gRPC for Python cannot be told the least version of TLS. What it can be told, by a variable of the
+# environment that it reads when it is loaded, are the ciphers of TLS 1.2: one that needs a key which nobody
+# has leaves none, and TLS 1.3, whose ciphers are its own, is what remains.
+os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-PSK-AES128-CBC-SHA"
+# Anybody can fail at a handshake as often as he likes: a line in the log for each would fill it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -4,13 +4,21 @@ The service knows the wire and its rules; what is done with a request is Control
 composition implements over the parts of the SVM.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc
 
+from appliance.domain.caller import Caller
 from appliance.domain.override import MAX_REASON_BYTES, Override
-from appliance.rpc.admin_calls import BadRequest, ControlRefused, answered, checked_digest, checked_limit
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    CallerOf,
+    ControlRefused,
+    answered,
+    checked_digest,
+    checked_limit,
+)
 from appliance.rpc.admin_views import (
     StatusView,
     VerdictView,
@@ -20,7 +28,6 @@ from appliance.rpc.admin_views import (
     status_reply,
     verdict_reply,
 )
-from appliance.rpc.identity import Context, PeerCredentials
 from appliance.scanning.result import SignatureSource
 from appliance.state.store import AuditEntry
 
@@ -65,7 +72,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     def __init__(
         self,
         control: Control,
-        caller: Callable[[Context], Awaitable[PeerCredentials]],
+        caller: CallerOf,
         clock: Callable[[], float],
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches. clock: seconds since the epoch."""
@@ -74,20 +81,22 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         self._clock = clock
 
     @answered
-    async def GetStatus(self, _request: admin_pb2.GetStatusRequest, _author: str) -> admin_pb2.GetStatusReply:
+    async def GetStatus(
+        self, _request: admin_pb2.GetStatusRequest, _caller: Caller
+    ) -> admin_pb2.GetStatusReply:
         """Answer what the SVM is doing."""
         return status_reply(self._control.status(), self._control.figures())
 
     @answered
     async def GetVerdict(
-        self, request: admin_pb2.GetVerdictRequest, _author: str
+        self, request: admin_pb2.GetVerdictRequest, _caller: Caller
     ) -> admin_pb2.GetVerdictReply:
         """Answer what is known of a digest."""
         return verdict_reply(self._control.verdict(checked_digest(request.sha256)))
 
     @answered
     async def SetOverride(
-        self, request: admin_pb2.SetOverrideRequest, author: str
+        self, request: admin_pb2.SetOverrideRequest, caller: Caller
     ) -> admin_pb2.SetOverrideReply:
         """Allow or block a digest."""
         digest, now = checked_digest(request.sha256), self._clock()
@@ -96,28 +105,30 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
             expires_at = request.expires.seconds
             if not now < expires_at <= _END_OF_TIME:
                 raise BadRequest("expires does not lie in the future: give a later time, or none for no end")
-        override = Override(request.allow, _reason(request.reason, 1), author, int(now), expires_at)
+        override = Override(request.allow, _reason(request.reason, 1), caller.name, int(now), expires_at)
         await self._control.set_override(digest, override)
         return admin_pb2.SetOverrideReply(override=override_message(override))
 
     @answered
     async def ClearVerdict(
-        self, request: admin_pb2.ClearVerdictRequest, author: str
+        self, request: admin_pb2.ClearVerdictRequest, caller: Caller
     ) -> admin_pb2.ClearVerdictReply:
         """Take back an override and forget the verdict."""
         digest, reason = checked_digest(request.sha256), _reason(request.reason, 0)
-        cleared = await self._control.clear(digest, reason, author)
+        cleared = await self._control.clear(digest, reason, caller.name)
         return admin_pb2.ClearVerdictReply(cleared=cleared)
 
     @answered
-    async def ListAudit(self, request: admin_pb2.ListAuditRequest, _author: str) -> admin_pb2.ListAuditReply:
+    async def ListAudit(
+        self, request: admin_pb2.ListAuditRequest, _caller: Caller
+    ) -> admin_pb2.ListAuditReply:
         """Answer what administrators changed."""
         limit = checked_limit(request.limit, DEFAULT_AUDIT_ENTRIES, MAX_AUDIT_ENTRIES)
         return admin_pb2.ListAuditReply(entries=map(audit_message, self._control.audit(limit)))
 
     @answered
     async def ListSignatures(
-        self, _request: admin_pb2.ListSignaturesRequest, _author: str
+        self, _request: admin_pb2.ListSignaturesRequest, _caller: Caller
     ) -> admin_pb2.ListSignaturesReply:
         """Answer which sources are in use."""
         return admin_pb2.ListSignaturesReply(
@@ -126,7 +137,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
 
     @answered
     async def ReloadSignatures(
-        self, _request: admin_pb2.ReloadSignaturesRequest, _author: str
+        self, _request: admin_pb2.ReloadSignaturesRequest, _caller: Caller
     ) -> admin_pb2.ReloadSignaturesReply:
         """Read the sources anew."""
         before, after = await self._control.reload()

@@ -5,8 +5,11 @@ from typing import Protocol, TypeVar
 
 import grpc
 
+from appliance.domain.caller import Caller
 from appliance.domain.digest import DIGEST_BYTES
-from appliance.rpc.identity import Context, PeerCredentials
+from appliance.rpc.identity import Context
+
+CallerOf = Callable[[Context], Awaitable[Caller]]
 
 
 class ControlRefused(Exception):
@@ -21,7 +24,7 @@ class AdminService(Protocol):
     """A service for administrators."""
 
     @property
-    def caller(self) -> Callable[[Context], Awaitable[PeerCredentials]]:
+    def caller(self) -> CallerOf:
         """Who calls; ends the call itself where nobody vouches."""
 
 
@@ -31,14 +34,14 @@ Reply = TypeVar("Reply")
 
 
 def answered(
-    body: Callable[[Service, Asked, str], Awaitable[Reply]],
+    body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
 ) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
-    """Turn a body that is given the caller's name into a call that ends as the wire says."""
+    """Turn a body that is given the caller into a call that ends as the wire says."""
 
     async def call(self: Service, request: Asked, context: Context) -> Reply:
-        author = str(await self.caller(context))
+        caller = await self.caller(context)
         try:
-            return await body(self, request, author)
+            return await body(self, request, caller)
         except BadRequest as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except ControlRefused as error:

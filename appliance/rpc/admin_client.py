@@ -3,9 +3,8 @@
 Every call has a deadline, and every failure becomes a sentence.
 """
 
-import os
-import socket
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -21,24 +20,24 @@ from lightagent.v1 import (
     scans_pb2_grpc,
 )
 
+from appliance.rpc.admin_line import AdminError, AdminLine, SocketLine
+
+__all__ = ["AdminClient", "AdminError"]
+
 CALL_SECONDS = 15.0
 NETWORK_SECONDS = 60.0  # for calls that ask KSN: a name, a connection and an answer may each take their time
 RELOAD_SECONDS = 600.0  # compiling a large set of rules takes minutes on a small machine
-MAX_REPLY_BYTES = 64 * 1024 * 1024
-_TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
 
 # Statuses whose details are the SVM's own sentence.
 _SENTENCES = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
 )
 
 Reply = TypeVar("Reply")
-
-
-class AdminError(Exception):
-    """The SVM did not do what was asked. The message says what happened and what to do."""
 
 
 class AdminClient:
@@ -46,26 +45,27 @@ class AdminClient:
 
     def __init__(
         self,
-        path: str,
+        line: AdminLine | str,
         call_seconds: float = CALL_SECONDS,
         reload_seconds: float = RELOAD_SECONDS,
         network_seconds: float = NETWORK_SECONDS,
     ) -> None:
-        """path: of the administration socket.
+        """line: how it is reached; a text is the path of its administration socket.
 
         The longest that a reload, a call that asks KSN, and any other call may take.
         """
-        self.path = path
+        self._line: AdminLine = SocketLine(line) if isinstance(line, str) else line
+        self._stack = ExitStack()
         self._call_seconds = call_seconds
         self._reload_seconds = reload_seconds
         self._network_seconds = network_seconds
 
     def __enter__(self) -> Self:
-        """Get a ticket and open the channel, or raise AdminError."""
-        self._companion, ticket = self._get_ticket()
-        self._metadata = (("ticket", ticket),)
-        options = [("grpc.max_receive_message_length", MAX_REPLY_BYTES)]
-        self._channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", options)
+        """Open the line, or raise AdminError."""
+        with ExitStack() as stack:
+            line = self._line.open(self._call_seconds, stack)
+            self._stack = stack.pop_all()
+        self._channel, self._metadata = line.channel, line.metadata
         self._stub = admin_pb2_grpc.AdministrationStub(self._channel)
         self._ksn = admin_pb2_grpc.KsnAdministrationStub(self._channel)
         self._events = events_pb2_grpc.EventsAdministrationStub(self._channel)
@@ -76,9 +76,12 @@ class AdminClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the channel and give the ticket back."""
-        self._channel.close()
-        self._companion.close()
+        """Close the line."""
+        self._stack.close()
+
+    def __str__(self) -> str:
+        """Where the line leads."""
+        return str(self._line)
 
     def status(self) -> admin_pb2.GetStatusReply:
         """What the SVM is doing."""
@@ -190,32 +193,6 @@ class AdminClient:
         request = admin_pb2.LookUpRequest(tenant=tenant, url=url)
         return self._call(self._ksn.LookUp, request, self._network_seconds)
 
-    def _get_ticket(self) -> tuple[socket.socket, str]:
-        """Return the companion connection, which must stay open, and the ticket it gave."""
-        companion = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        line = b""
-        try:
-            companion.settimeout(self._call_seconds)
-            companion.connect(self.path + ".id")
-            while len(line) < _TICKET_BYTES and (more := companion.recv(_TICKET_BYTES - len(line))):
-                line += more
-        except OSError as error:
-            companion.close()
-            raise AdminError(self._why_unreachable(error)) from error
-        if len(line) < _TICKET_BYTES or not line.endswith(b"\n"):
-            companion.close()
-            raise AdminError(f"the SVM on {self.path} admits nobody now: it has too many callers; try again")
-        return companion, line.decode("ascii", "replace").strip()
-
-    def _why_unreachable(self, error: OSError) -> str:
-        if isinstance(error, PermissionError):
-            return f"no right to use {self.path}: run this as the user that runs the SVM, or as root"
-        if isinstance(error, TimeoutError):
-            return f"the SVM on {self.path} does not answer: see its log, or restart it"
-        if isinstance(error, FileNotFoundError | ConnectionError):
-            return f"no SVM answers on {self.path}: is `svm serve` running? Start it, or give its --socket"
-        return f"{self.path} cannot be used: {error.strerror or error}; give the SVM's --socket"
-
     def _call(self, method: Callable[..., Reply], request: Any, seconds: float = 0.0) -> Reply:
         """Return the reply, or raise AdminError with a sentence."""
         deadline = seconds or self._call_seconds
@@ -238,9 +215,9 @@ class AdminClient:
         if code in _SENTENCES:
             return str(details)
         if code is grpc.StatusCode.UNAVAILABLE:
-            return f"the SVM on {self.path} went away, or is stopping: see its log, and ask again"
+            return self._line.why_unavailable(str(details))
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"the SVM on {self.path} did not answer within {seconds:g} s: see its log, then try again"
+            return f"the SVM on {self._line} did not answer within {seconds:g} s: see its log, then try again"
         if code is grpc.StatusCode.UNIMPLEMENTED:
-            return f"the SVM on {self.path} does not know this command: it is older than this svm; update it"
-        return f"the SVM on {self.path} failed ({code.name}: {details}): see its log"
+            return f"the SVM on {self._line} does not know this command: it is older than this svm; update it"
+        return f"the SVM on {self._line} failed ({code.name}: {details}): see its log"

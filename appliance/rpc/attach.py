@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lightagent.v1 import guest_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.domain.event import Event
 from appliance.domain.guest import Guest
 from appliance.protection import Protection

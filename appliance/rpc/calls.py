@@ -57,12 +57,6 @@ class Stopping(CallEnded):
     status = grpc.StatusCode.UNAVAILABLE
 
 
-class TicketEnded(CallEnded):
-    """Nobody vouches for the guest any more."""
-
-    status = grpc.StatusCode.UNAUTHENTICATED
-
-
 Asked = TypeVar("Asked", bound=Message)
 
 _LAST_WORD_SECONDS = 1.0  # that a guest has to take the message that is being sent when its call ends
@@ -103,17 +97,10 @@ def parser(kind: type[Asked]) -> Callable[[bytes], Asked]:
 
 @asynccontextmanager
 async def attach_call(context: Context, callers: Callers, sessions: Sessions) -> AsyncIterator[Guest]:
-    """The caller for the length of its Attach call, which ends with its ticket."""
+    """The caller for the length of its Attach call."""
     guest = await callers.guest(context)
     async with ends_as_said(context, sessions, guest):
-        try:
-            async with asyncio.timeout(None) as patience:
-                with sessions.vouched(guest, patience):
-                    yield guest
-        except TimeoutError:
-            raise TicketEnded(
-                "the companion connection was closed, and with it the ticket: fetch another, and attach anew"
-            ) from None
+        yield guest
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ who is slow; and one who takes nothing is cut.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -16,8 +16,8 @@ from lightagent.v1 import events_pb2, events_pb2_grpc
 
 from appliance.domain.event import Event, EventKind
 from appliance.events.log import EventLog
-from appliance.rpc.admin_calls import BadRequest, checked_limit
-from appliance.rpc.identity import Context, PeerCredentials
+from appliance.rpc.admin_calls import BadRequest, CallerOf, checked_limit
+from appliance.rpc.identity import Context
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 100_000
@@ -54,7 +54,7 @@ class EventsAdministrationService:
     def __init__(
         self,
         log: EventLog,
-        caller: Callable[[Context], Awaitable[PeerCredentials]],
+        caller: CallerOf,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""

@@ -1,6 +1,6 @@
 """The ExposureAdministration service: which guests hold a file, which guests there are, what one holds."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -9,9 +9,10 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import exposure_pb2, exposure_pb2_grpc, verdict_pb2
 
+from appliance.domain.caller import Caller
 from appliance.domain.verdict import Verdict
-from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
-from appliance.rpc.identity import Context, PeerCredentials
+from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_digest, checked_limit
+from appliance.rpc.identity import Context
 
 DEFAULT_GUESTS, MAX_GUESTS = 100, 4096
 DEFAULT_FILES, MAX_FILES = 100, 10_000_000
@@ -68,9 +69,7 @@ class ExposureAdministrationService:
     Not derived from the generated servicer, whose types know streams as iterators only.
     """
 
-    def __init__(
-        self, control: ExposureControl, caller: Callable[[Context], Awaitable[PeerCredentials]]
-    ) -> None:
+    def __init__(self, control: ExposureControl, caller: CallerOf) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
         self._control = control
@@ -83,7 +82,7 @@ class ExposureAdministrationService:
 
     @answered
     async def GetExposure(
-        self, request: exposure_pb2.GetExposureRequest, _author: str
+        self, request: exposure_pb2.GetExposureRequest, _caller: Caller
     ) -> exposure_pb2.GetExposureReply:
         """Answer who holds a digest."""
         holders = await self._control.holders(checked_digest(request.sha256))
@@ -101,7 +100,7 @@ class ExposureAdministrationService:
 
     @answered
     async def ListGuests(
-        self, request: exposure_pb2.ListGuestsRequest, _author: str
+        self, request: exposure_pb2.ListGuestsRequest, _caller: Caller
     ) -> exposure_pb2.ListGuestsReply:
         """Answer which guests there are."""
         limit = checked_limit(request.limit, DEFAULT_GUESTS, MAX_GUESTS)

@@ -4,11 +4,12 @@ As in `admin`, the service knows the wire and its rules. Whether a decision is a
 and whether a tenant may have what it asks for, is KsnControl's affair.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
+from appliance.domain.caller import Caller
 from appliance.domain.digest import BEGINNING_RULE, is_beginning
 from appliance.domain.policy import (
     DEFAULT_TENANT,
@@ -22,9 +23,8 @@ from appliance.domain.policy import (
 from appliance.feeds.web_address import BadUrl
 from appliance.ksn.reaching import Step
 from appliance.ksn.weburl import WebResource, parse_url
-from appliance.rpc.admin_calls import BadRequest, answered, checked_digest, checked_limit
+from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_digest, checked_limit
 from appliance.rpc.check_url import MAX_URL_BYTES
-from appliance.rpc.identity import Context, PeerCredentials
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
     KsnStatusView,
@@ -89,21 +89,21 @@ class KsnControl(Protocol):
 class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
     """Serves administrators beside AdministrationService, on the same socket."""
 
-    def __init__(self, control: KsnControl, caller: Callable[[Context], Awaitable[PeerCredentials]]) -> None:
+    def __init__(self, control: KsnControl, caller: CallerOf) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
         self._control = control
 
     @answered
     async def ListPolicies(
-        self, _request: admin_pb2.ListPoliciesRequest, _author: str
+        self, _request: admin_pb2.ListPoliciesRequest, _caller: Caller
     ) -> admin_pb2.ListPoliciesReply:
         """Answer every tenant's policy."""
         return admin_pb2.ListPoliciesReply(policies=map(policy_message, self._control.policies()))
 
     @answered
     async def CreatePolicy(
-        self, request: admin_pb2.CreatePolicyRequest, author: str
+        self, request: admin_pb2.CreatePolicyRequest, caller: Caller
     ) -> admin_pb2.PolicyReply:
         """Begin a policy."""
         tenant = _tenant(request.tenant)
@@ -111,12 +111,12 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
         mode = _mode(request.mode) if request.mode else None
         draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
-        view = await self._control.create_policy(draft, author)
+        view = await self._control.create_policy(draft, caller.name)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
     async def ChangePolicy(
-        self, request: admin_pb2.ChangePolicyRequest, author: str
+        self, request: admin_pb2.ChangePolicyRequest, caller: Caller
     ) -> admin_pb2.PolicyReply:
         """Change a policy."""
         tenant = _tenant(request.tenant)
@@ -128,12 +128,12 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         )
         if change == PolicyChange():
             raise BadRequest("nothing is to change: give active, mode, documents or decision")
-        view = await self._control.change_policy(tenant, change, author)
+        view = await self._control.change_policy(tenant, change, caller.name)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
     async def ListHistory(
-        self, request: admin_pb2.ListHistoryRequest, _author: str
+        self, request: admin_pb2.ListHistoryRequest, _caller: Caller
     ) -> admin_pb2.ListHistoryReply:
         """Answer what was decided and set."""
         tenant = _tenant(request.tenant) if request.tenant else None
@@ -142,26 +142,26 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
 
     @answered
     async def GetStatementText(
-        self, request: admin_pb2.GetStatementTextRequest, _author: str
+        self, request: admin_pb2.GetStatementTextRequest, _caller: Caller
     ) -> admin_pb2.GetStatementTextReply:
         """Answer a text that was decided on."""
         return text_reply(self._control.statement_text(_beginning(request.sha256)))
 
     @answered
     async def GetKsnStatus(
-        self, request: admin_pb2.GetKsnStatusRequest, _author: str
+        self, request: admin_pb2.GetKsnStatusRequest, _caller: Caller
     ) -> admin_pb2.GetKsnStatusReply:
         """Answer whether and how KSN is used."""
         return ksn_status_reply(self._control.ksn_status(_tenant(request.tenant or DEFAULT_TENANT)))
 
     @answered
-    async def CheckKsn(self, request: admin_pb2.CheckKsnRequest, _author: str) -> admin_pb2.CheckKsnReply:
+    async def CheckKsn(self, request: admin_pb2.CheckKsnRequest, _caller: Caller) -> admin_pb2.CheckKsnReply:
         """Try the service."""
         checks = await self._control.check_ksn(_tenant(request.tenant))
         return admin_pb2.CheckKsnReply(checks=map(check_message, checks))
 
     @answered
-    async def LookUp(self, request: admin_pb2.LookUpRequest, _author: str) -> admin_pb2.LookUpReply:
+    async def LookUp(self, request: admin_pb2.LookUpRequest, _caller: Caller) -> admin_pb2.LookUpReply:
         """Ask KSN about a digest or a URL."""
         tenant = _tenant(request.tenant)
         if request.sha256 and request.url:

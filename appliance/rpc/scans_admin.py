@@ -5,7 +5,7 @@ who is slow.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -14,9 +14,10 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import scans_pb2, scans_pb2_grpc
 
+from appliance.domain.caller import Caller
 from appliance.domain.scan import MAX_PATH_BYTES, MAX_PATHS, MAX_PATHS_BYTES, SCAN_BYTES
-from appliance.rpc.admin_calls import BadRequest, answered, checked_limit
-from appliance.rpc.identity import Context, PeerCredentials
+from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_limit
+from appliance.rpc.identity import Context
 from appliance.scans.board import Board
 from appliance.scans.desk import ScanView
 from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
@@ -78,7 +79,7 @@ class ScansAdministrationService:
     def __init__(
         self,
         control: ScansControl,
-        caller: Callable[[Context], Awaitable[PeerCredentials]],
+        caller: CallerOf,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
@@ -94,7 +95,7 @@ class ScansAdministrationService:
 
     @answered
     async def OrderScans(
-        self, request: scans_pb2.OrderScansRequest, author: str
+        self, request: scans_pb2.OrderScansRequest, caller: Caller
     ) -> scans_pb2.OrderScansReply:
         """Have guests scanned."""
         if len(request.guests) > MAX_GUESTS or bool(request.guests) == request.all:
@@ -103,19 +104,19 @@ class ScansAdministrationService:
         due = request.at.seconds if request.HasField("at") else now
         if not now - LATE_SECONDS <= due <= _END_OF_TIME:
             raise BadRequest("the time lies in the past: give a later one, or none to begin now")
-        wanted = Wanted(_checked_paths(request.paths), author, max(now, due))
+        wanted = Wanted(_checked_paths(request.paths), caller.name, max(now, due))
         placed = await self._control.order(None if request.all else list(request.guests), wanted)
         return scans_pb2.OrderScansReply(scans=map(_placed_message, placed))
 
     @answered
     async def CancelScans(
-        self, request: scans_pb2.CancelScansRequest, author: str
+        self, request: scans_pb2.CancelScansRequest, caller: Caller
     ) -> scans_pb2.CancelScansReply:
         """Call scans off."""
         if not request.scans and not request.all:
             raise BadRequest("no scan is named: name some, or ask for all")
         scans = None if request.all else _checked_ids(request.scans)
-        return scans_pb2.CancelScansReply(cancelled=await self._control.cancel(scans, author))
+        return scans_pb2.CancelScansReply(cancelled=await self._control.cancel(scans, caller.name))
 
     async def ListScans(self, request: scans_pb2.ListScansRequest, context: Context) -> None:
         """See scans.proto."""

@@ -1,14 +1,14 @@
 """The gRPC servers: one for guests, one for administrators, each with health and reflection."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from appliance.rpc import wire
-from appliance.rpc.identity import Context
+from appliance.rpc.access import Gate
+from appliance.rpc.identity import Callers
 from appliance.rpc.lobby import Unticketed
 
 # A message that is a little too long comes whole, so that it can be counted who sent it; of a longer one gRPC
@@ -61,38 +61,44 @@ class ServerBounds:
     idle_seconds: float = 60.0
 
 
-def _nobody(_context: Context) -> str:
-    return ""
-
-
 class Server:
-    """A gRPC server with the standard health and reflection services beside its own."""
+    """A gRPC server with the standard health and reflection services beside its own.
+
+    gate: what every call passes before its service hears of it.
+    """
 
     def __init__(
         self,
         address: Address,
         mode: int,
+        callers: Callers,
         bounds: ServerBounds = ServerBounds(),
-        who: Callable[[Context], str] = _nobody,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """mode: of the unix socket, if it is one. who: a name for who calls; see Lobby."""
+        """mode: of the unix socket, if it is one. credentials: of TLS, on TCP."""
         self._address = address
         self._mode = mode
+        self._credentials = credentials
+        self.gate = Gate(callers)
         self.grpc = grpc.aio.server(
+            interceptors=(self.gate,),
             options=(
                 *_OPTIONS,
                 ("grpc.max_concurrent_streams", bounds.streams),
                 ("grpc.max_allowed_incoming_connections", bounds.connections),
                 ("grpc.max_connection_idle_ms", int(bounds.idle_seconds * 1000)),
-            )
+            ),
         )
-        self._unticketed = Unticketed(who)
+        self._unticketed = Unticketed(callers.name)
         self._unticketed.add_to(self.grpc)
 
     async def start(self, *names: str) -> None:
         """Listen, and report the services `names` as serving. Raises CannotListen."""
         try:
-            bound = self.grpc.add_insecure_port(self._address.target)
+            if self._credentials is None:
+                bound = self.grpc.add_insecure_port(self._address.target)
+            else:
+                bound = self.grpc.add_secure_port(self._address.target, self._credentials)
         except RuntimeError as error:
             raise CannotListen(f"cannot listen on {self._address.target}: {error}") from error
         if not bound:

@@ -1,9 +1,8 @@
 """The guests that are attached now: a session for each program of theirs, and what one may hold."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from appliance.domain.guest import Guest
@@ -101,7 +100,6 @@ class Sessions:
         self._clock = clock
         self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session, the oldest first
         self._shares = Shares(max_guests, clock)  # of guests that went
-        self._vouched: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)  # its Attach calls
 
     def all(self) -> list[Session]:
         """Every session: guests in the order of attaching, then theirs."""
@@ -227,22 +225,6 @@ class Sessions:
             listener(
                 session.guest, "slowed", f"it sends more than {bound}: it is made to wait, and not cut off"
             )
-
-    @contextmanager
-    def vouched(self, guest: Guest, patience: asyncio.Timeout) -> Iterator[None]:
-        """Have the guest's Attach call, which runs within `patience`, end when its ticket does."""
-        self._vouched[guest.id].add(patience)
-        try:
-            yield
-        finally:
-            self._vouched[guest.id].discard(patience)
-            if not self._vouched[guest.id]:
-                del self._vouched[guest.id]
-
-    def ticket_ended(self, guest_id: str) -> None:
-        """Nobody vouches for the guest any more: its Attach ends, and with it its session and its calls."""
-        for patience in self._vouched.pop(guest_id, ()):
-            patience.reschedule(asyncio.get_running_loop().time())
 
     def no_ticket(self, caller: str, sentence: str) -> None:
         """Note that a caller got no ticket, since there are as many as there may be."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 - `environment`  the file state.lmdb: opened once, checked before, on the disk with each commit
 - `store`        overrides and their audit
 - `policies`     what tenants have decided, and the whole history of it
+- `tenants`      which tenants there are, and whose part of the cache is whose
+- `identities`   tokens, guests that enrolled, certificates that were issued
 - `positions`    how far a service's changes were heard
 - `ledger`       the account of what left for KSN, chained
 """

@@ -82,14 +82,8 @@ class EventStore:
         self._events_db = environment.table(b"events")
         self._journals_db = environment.table(b"journals")
         self._sizes_db = environment.table(b"sizes")
-        earlier = not environment.has(b"revocations")
         self._revocations_db = environment.table(b"revocations")
         self._last = self._newest_number()
-        if earlier and self._last:
-            self.notice = (
-                f"{environment.path} is of an earlier version: its events are there, but guests that come "
-                "back are not told of what was revoked before this start"
-            )
 
     @classmethod
     def open(cls, directory: Path, terms: EventTerms, now: float) -> "EventStore":
@@ -97,7 +91,7 @@ class EventStore:
 
         Raises StateError where the file cannot be used.
         """
-        kind = StateFile(FILE, 2 * terms.max_bytes + _LEAST_MAP, "it is set aside")
+        kind = events_file(2 * terms.max_bytes + _LEAST_MAP)
         try:
             return cls(StateEnvironment.open(directory, kind), terms)
         except StateDamaged as error:
@@ -216,8 +210,7 @@ class EventStore:
             number = self._last + len(done.kept) + 1
             txn.put(_key(number), record, db=self._events_db, append=True)
             if event.kind is EventKind.REVOCATION:
-                short = Event(event.at, event.kind, sha256=event.sha256, scope=event.scope)
-                txn.put(_key(number), encode(short), db=self._revocations_db, append=True)
+                txn.put(_key(number), _short(event), db=self._revocations_db, append=True)
             if owner:
                 done.spent[owner] += size
             used += size
@@ -284,6 +277,11 @@ class EventStore:
         return event is None or event.at < oldest
 
 
+def events_file(map_bytes: int) -> StateFile:
+    """Return what the file is, with the way from each older schema to this one."""
+    return StateFile(FILE, map_bytes, "it is set aside", (_gather_revocations,))
+
+
 def sizes(events: Iterable[Event]) -> int:
     """Return how many bytes events will take."""
     return sum(_size(encode(event)) for event in events)
@@ -311,3 +309,31 @@ def _set_aside(path: Path, aside: Path) -> None:
         raise StateError(
             f"{path} is damaged and cannot be renamed: {error.strerror}; move it away"
         ) from error
+
+
+def _gather_revocations(env: lmdb.Environment, txn: lmdb.Transaction) -> None:
+    """Schema 2: revocations stand a second time in a table of their own."""
+    events = env.open_db(b"events", txn=txn)
+    revocations = env.open_db(b"revocations", txn=txn)
+    word = f'"{EventKind.REVOCATION}"'.encode()
+    cursor, found = txn.cursor(db=events), 0
+    there = cursor.last()
+    while there and found < MAX_REVOCATIONS:
+        record = bytes(cursor.value())
+        if word in record and (short := _revocation_of(record)) is not None:
+            txn.put(bytes(cursor.key()), short, db=revocations)
+            found += 1
+        there = cursor.prev()
+
+
+def _revocation_of(record: bytes) -> bytes | None:
+    """The record of a revocation in short; None for another event, and for one that is damaged."""
+    try:
+        event = decode(record)
+    except DamagedEvent:
+        return None
+    return _short(event) if event.kind is EventKind.REVOCATION else None
+
+
+def _short(event: Event) -> bytes:
+    return encode(Event(event.at, event.kind, sha256=event.sha256, scope=event.scope))

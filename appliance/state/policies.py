@@ -3,13 +3,12 @@
     policies   tenant -> JSON {scope, active, mode, documents, decided: {KSN type: number of the decision}}
     decisions  number as u64 big endian -> JSON {kind, at, tenant, actor, ...}
     texts      SHA-256 (32 bytes) -> JSON {text}: each text that was shown, once
-    meta       "next scope" -> u32 little endian
 
-A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of
-the rest is of the kind "settings" and has active, mode and documents as they were after it. Where there is
-no documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped, and a
-scope is never given away twice. One change is one transaction, on the disk when the call returns. Every value
-but the next scope ends with an xxh3_64 of the rest.
+A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of the
+rest is of the kind "settings" and has active, mode and documents as they were after it. Where there is no
+documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped. Scopes are
+those of `tenants`. One change is one transaction, on the disk when the call returns. Every value ends with an
+xxh3_64 of the rest.
 """
 
 import hashlib
@@ -19,9 +18,7 @@ from typing import Any
 
 import lmdb
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import (
-    DEFAULT_TENANT,
     MAX_TENANT_BYTES,
     Consent,
     Decision,
@@ -33,8 +30,8 @@ from appliance.domain.policy import (
     is_tenant,
 )
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.tenants import TenantTable
 
-_NEXT_SCOPE = b"next scope"
 _CONSENT, _SETTINGS = "consent", "settings"
 
 
@@ -76,7 +73,7 @@ class PolicyStore:
         self._policies_db = environment.table(b"policies")
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
-        self._meta_db = environment.table(b"meta")
+        self._tenants = TenantTable(environment)
 
     def policies(self) -> list[Policy]:
         """Every policy, by name. Raises StateDamaged."""
@@ -108,7 +105,7 @@ class PolicyStore:
             if self._policy(txn, tenant) is not None:
                 raise PolicyRefused(f"the tenant {tenant} has a policy already: change that one")
             consent = self._decide(txn, tenant, decided, actor)
-            scope = self._scope(txn, tenant)
+            scope = self._tenants.settle(txn, tenant).scope
             policy = Policy(tenant, scope, True, mode, {decided.type: consent}, documents)
             self._set(txn, policy, actor)
             self._keep(txn, policy)
@@ -222,15 +219,6 @@ class PolicyStore:
             "decided": {type_: consent.number for type_, consent in policy.decided.items()},
         }
         txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
-
-    def _scope(self, txn: lmdb.Transaction, tenant: str) -> int:
-        """Return the scope of a new tenant, which nobody else has had."""
-        if tenant == DEFAULT_TENANT:
-            return DEFAULT_TENANT_SCOPE
-        known = txn.get(_NEXT_SCOPE, db=self._meta_db)
-        scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
-        txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
-        return scope
 
 
 def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:

@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import lmdb
 from lmdb import verify
 
+from appliance.lmdb_lock import take_room
 from appliance.verdicts.pages import FileDamaged, check_pages
 
 FILE = "cache.lmdb"
@@ -24,6 +25,7 @@ FORMAT = b"kvm-light-agent cache 1"
 EXPOSURE_FORMAT = b"kvm-light-agent exposure 1"
 MIN_MAP_BYTES = 1 << 20
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+NOT_IN_USE = b"-" * 36 + b"\n"  # as long as a boot id
 
 _VERDICTS = b"verdicts"
 _META = b"meta"
@@ -47,7 +49,8 @@ DAMAGED_FILE = (
 class StoreFile:
     """Which file it is. tables: those of which it is made, the one of most entries first.
 
-    Beside it lie `lock`, and `in_use` while an SVM has the file open, with the machine's boot id in it.
+    Beside it lie `lock`, and `in_use` with the machine's boot id in it while an SVM has the file open. That
+    one stays when it is closed, so that a full disk keeps no SVM from starting again.
     """
 
     name: str = FILE
@@ -61,7 +64,7 @@ class StoreFile:
 
     @property
     def in_use(self) -> str:
-        """The name of the file that is there meanwhile."""
+        """The name of the file that says so."""
         return self.name.removesuffix(".lmdb") + ".in-use"
 
 
@@ -185,20 +188,30 @@ class Environment:
         """Close the file in order."""
         with self._closing:
             self._env.close()
-            (self._directory / self._kind.in_use).unlink(missing_ok=True)
+            with suppress(OSError):  # the next SVM looks at all of it, if the machine goes down before
+                self._mark(NOT_IN_USE)
             os.close(self._lock)
 
     def _open_or_replace(self, now: float) -> None:
         in_use = self._directory / self._kind.in_use
         boot = BOOT_ID.read_bytes()
         try:
-            self._check(in_use.read_bytes() if in_use.exists() else boot, boot)
-            in_use.write_bytes(boot)
+            self._check(in_use.read_bytes() if in_use.exists() else NOT_IN_USE, boot)
+            self._mark(boot)
             self._open()
         except _Unusable as error:
             self._set_aside(str(error), now)
-            in_use.write_bytes(boot)
+            self._mark(boot)
             self._open()
+
+    def _mark(self, content: bytes) -> None:
+        """Write over what the file says: that needs no room, once it is there. Raises OSError."""
+        fd = os.open(self._directory / self._kind.in_use, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(fd, content, 0)
+            os.ftruncate(fd, len(content))
+        finally:
+            os.close(fd)
 
     def _check(self, used_in: bytes, boot: bytes) -> None:
         """Look at the file without LMDB. used_in, boot: the boot it was last used in, and this one."""
@@ -206,7 +219,7 @@ class Environment:
             return
         try:
             check_pages(self._path)
-            if used_in != boot:
+            if used_in not in (boot, NOT_IN_USE):
                 problems = verify.verify(self._path, subdir=False)  # type: ignore[no-untyped-call]  # has no types
                 if problems:
                     raise FileDamaged(f"the machine went down while it was in use: {problems[0]}")
@@ -217,6 +230,7 @@ class Environment:
         """Open or begin the file. Raises _Unusable, lmdb.Error for a want of room or right."""
         size = self._path.stat().st_size if self._path.exists() else 0
         room = self.map_bytes // _RESERVE
+        take_room(self._path)
         try:
             # sync=False: a commit costs microseconds, and what a killed process had committed is with the
             # kernel. Only a crash of the machine can lose the last seconds, for which `sync` is called.

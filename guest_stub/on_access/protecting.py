@@ -73,6 +73,7 @@ class Protection:
     ) -> None:
         """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
+        self._decisions = decisions
         self._amiss = (decisions.notice, journal.problem)
         self._settings = settings
         self._policy = settings.policy
@@ -199,6 +200,7 @@ class Protection:
         """
         while True:
             await asyncio.sleep(RETRY_SECONDS)
+            self._decisions.rest()
             trim()
             if self._line.current is not None:
                 self.replaying.begin()

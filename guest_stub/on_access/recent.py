@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from guest_stub.outcome import DETECTIONS, VERDICTS
+from guest_stub.outcome import DETECTIONS, VERDICTS, Outcome
 from guest_stub.svm_link.values import LinkAnswer
 
-MOST: Final = 1024  # contents, some 200 bytes each; the one that was kept first goes first
+MOST: Final = 1024  # contents, some 250 bytes each; the one that was kept first goes first
 SECONDS: Final = 600.0  # so that the SVM hears of who holds a content now and then
 _HARMLESS: Final = VERDICTS - DETECTIONS
 
@@ -32,6 +32,7 @@ class Recent:
         self._doubts = doubts
         self._clock = clock
         self._kept: dict[bytes, tuple[LinkAnswer, float]] = {}
+        self._usual = LinkAnswer(Outcome.NOT_DETECTED)
 
     def recall(self, sha256: bytes) -> LinkAnswer | None:
         """What the SVM said of a content, if that counts now."""
@@ -45,8 +46,11 @@ class Recent:
         """Keep what the SVM said of a content, where that is for keeping."""
         if answer.outcome not in _HARMLESS or self._doubts(sha256):
             return
-        self._kept.pop(sha256, None)
-        self._kept[sha256] = answer, self._clock() + min(answer.valid_for, SECONDS)
+        said = answer._replace(valid_for=0.0)
+        if said != self._usual:
+            self._usual = said
+        self._kept.pop(sha256, None)  # one tuple stands for all contents of which the same was said
+        self._kept[sha256] = self._usual, self._clock() + min(answer.valid_for, SECONDS)
         if len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
 

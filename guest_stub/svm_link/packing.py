@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xxhash import xxh3_64_intdigest
 
 from guest_stub.outcome import Outcome
+from guest_stub.pages import blank
 from guest_stub.reading import begin, go_on_reading, read_quietly, read_resident, went_away
 from guest_stub.svm_link.framing import ABORT, Headers, before_chunk
 from guest_stub.svm_link.question import Upload
@@ -88,7 +89,7 @@ class Packer:
     def pack(self, uploads: Sequence[Upload], policy: LinkPolicy) -> Packed:
         """Go on with the file under way, then take the uploads; all but the last must fit in."""
         if len(self._buffer) != policy.max_chunk_bytes:
-            self._buffer = memoryview(bytearray(policy.max_chunk_bytes))
+            self._buffer = blank(policy.max_chunk_bytes)
         packed = Packed(self._buffer)
         self._go_on(packed)
         for upload in uploads:

@@ -17,9 +17,10 @@ from appliance.ksn.lists import UrlLists
 from appliance.ksn.web import Clocks, Web, WebTerms
 from appliance.ksn.weburl import parse_url
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import Callers, TicketOffice
+from appliance.rpc.identity import ByTicket, Callers
 from appliance.rpc.server import Address, Server
 from appliance.rpc.terms import Terms
+from appliance.rpc.tickets import TicketOffice
 from tests.support import misbehaving_ksn as faults
 from tests.support.ksn import KsnSvm, ksn_svm
 from tests.support.misbehaving_ksn import Connection, Fault
@@ -78,10 +79,11 @@ async def web_side(directory: Path, lists: UrlLists | None = None, **settings: A
         clocks = Clocks(time.monotonic, time.time)
         web = Web(lists or UrlLists(), network.participants, network.asking, WebTerms(), clocks)
         door = Door(f"unix:{directory}/web.sock")
-        server = Server(Address.parse(door.target), 0o600)
         async with TicketOffice(directory / "web.sock.id", 0o600) as office:
+            callers = Callers(ByTicket(office))
+            server = Server(Address.parse(door.target), 0o600, callers)
             GuestService(
-                Callers(office),
+                callers,
                 parts.sessions,
                 parts.protection,
                 parts.spool,

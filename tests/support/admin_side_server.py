@@ -20,8 +20,11 @@ from lightagent.v1 import admin_pb2_grpc
 
 from appliance.domain.override import Override
 from appliance.rpc.admin import AdministrationService, ControlRefused
+from appliance.rpc.admin_calls import CallerOf
 from appliance.rpc.admin_views import StatusView, VerdictView
-from appliance.rpc.identity import Callers, TicketOffice
+from appliance.rpc.administrators import Ranks
+from appliance.rpc.identity import ByTicket, Callers
+from appliance.rpc.tickets import TicketOffice
 from appliance.scanning.result import SignatureSource
 from appliance.state.store import AuditEntry
 
@@ -30,6 +33,11 @@ DEADLINE = 30.0
 
 async def _nothing() -> None:
     pass
+
+
+def administrators(office: TicketOffice) -> CallerOf:
+    """Who calls, on a socket for administrators."""
+    return Callers(ByTicket(office, Ranks(()))).caller
 
 
 @dataclass
@@ -128,7 +136,7 @@ class AdminSide:
     async def _start(self) -> None:
         self._server = grpc.aio.server()
         await self._office.__aenter__()
-        service = AdministrationService(self.control, Callers(self._office).credentials, time.time)
+        service = AdministrationService(self.control, administrators(self._office), time.time)
         admin_pb2_grpc.add_AdministrationServicer_to_server(service, self._server)
         self._server.add_insecure_port(f"unix:{self.path}")
         await self._server.start()

@@ -24,13 +24,15 @@ class Certificate:
         return context
 
 
-def self_signed(directory: Path, name: str, address: str = "127.0.0.1") -> Certificate:
-    """Make a certificate for an IP address, good for a day."""
+def self_signed(
+    directory: Path, name: str, address: str = "127.0.0.1", host: str = "localhost"
+) -> Certificate:
+    """Make a certificate for an IP address and the name of a host, good for a day."""
     program = shutil.which("openssl")
     assert program is not None, "openssl is not installed: `make test` does it, or apt install openssl"
     made = Certificate(directory / f"{name}.crt", directory / f"{name}.key")
     what = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
-    whom = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{address}"]
+    whom = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{address},DNS:{host}"]
     where = ["-keyout", str(made.key), "-out", str(made.certificate)]
     subprocess.run([program, *what, *whom, *where], check=True, capture_output=True)
     return made

@@ -12,8 +12,7 @@ import grpc
 
 from appliance.domain.verdict import Verdict
 from appliance.rpc.exposure_admin import ExposureAdministrationService, GuestSeen, HeldFile, HolderView
-from appliance.rpc.identity import Callers
-from tests.support.admin_side_server import AdminSide, RememberingControl
+from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
 
 
 @dataclass
@@ -58,7 +57,7 @@ class ExposureSide(AdminSide):
     async def _start(self) -> None:
         self._server = grpc.aio.server()
         await self._office.__aenter__()
-        ExposureAdministrationService(self.exposure, Callers(self._office).credentials).add_to(self._server)
+        ExposureAdministrationService(self.exposure, administrators(self._office)).add_to(self._server)
         self._server.add_insecure_port(f"unix:{self.path}")
         await self._server.start()
 

@@ -21,7 +21,6 @@ from appliance.ksn.reaching import Step
 from appliance.ksn.statement import version_in_force
 from appliance.ksn.weburl import WebResource
 from appliance.rpc.admin_calls import ControlRefused
-from appliance.rpc.identity import Callers
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.ksn_views import (
     KsnStatusView,
@@ -31,7 +30,7 @@ from appliance.rpc.ksn_views import (
     PolicyView,
     StatementDecision,
 )
-from tests.support.admin_side_server import AdminSide, RememberingControl
+from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
 from tests.support.commands import NOON, Ran
 
 IN_FORCE = version_in_force(KsnType.GLOBAL)
@@ -150,7 +149,7 @@ class KsnSide(AdminSide):
     async def _start(self) -> None:
         self._server = grpc.aio.server()
         await self._office.__aenter__()
-        service = KsnAdministrationService(self.ksn, Callers(self._office).credentials)
+        service = KsnAdministrationService(self.ksn, administrators(self._office))
         admin_pb2_grpc.add_KsnAdministrationServicer_to_server(service, self._server)
         self._server.add_insecure_port(f"unix:{self.path}")
         await self._server.start()

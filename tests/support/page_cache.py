@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,10 @@ def evict(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if any(resident_pages(path)):
         pytest.skip("this file system holds its files in memory")
+
+
+def mapped_bytes(path: Path) -> int:
+    """How much of a file counts as this process's memory, as it is mapped."""
+    said = Path("/proc/self/smaps").read_text()
+    found = re.findall(rf" {re.escape(str(path))}\n(?:[A-Za-z_]+:.*\n)*?Rss: +(\d+) kB", said)
+    return sum(int(kib) << 10 for kib in found)

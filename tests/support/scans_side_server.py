@@ -11,10 +11,9 @@ from typing import Any
 import grpc
 
 from appliance.domain.scan import ScanCounts, ScanReport, ScanState
-from appliance.rpc.identity import Callers
 from appliance.rpc.scans_admin import ScansAdministrationService
 from appliance.scans_control import ScanControl
-from tests.support.admin_side_server import AdminSide, RememberingControl
+from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
 from tests.support.scan_desk import Office, Program, office, program
 
 
@@ -50,7 +49,7 @@ class ScansSide(AdminSide):
         await self._office.__aenter__()
         control = ScanControl(self.office.desk, lambda: self.known, lambda: self.office.clock[0])
         self.service = ScansAdministrationService(
-            control, Callers(self._office).credentials, self._patience_seconds
+            control, administrators(self._office), self._patience_seconds
         )
         self.service.add_to(self._server)
         self._server.add_insecure_port(f"unix:{self.path}")

@@ -14,21 +14,22 @@ import structlog
 from grpc.aio import EOF  # type: ignore[attr-defined]  # missing in its types
 from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
-from appliance.composition import build, chores, serve_guests
+from appliance.composition import build, chores
 from appliance.config import (
     EicarSettings,
     EngineSettings,
     HashlistSettings,
     KsnSettings,
-    Limits,
     ScanningSettings,
-    ServerSettings,
     Settings,
     YaraSettings,
 )
+from appliance.config_doors import ServerSettings
+from appliance.config_limits import Limits
 from appliance.config_scans import ScansSettings
 from appliance.console.logs import Throttled
 from appliance.control import Parts
+from appliance.doors import serve_guests
 from appliance.scans_assembly import PROC
 
 _NO_DAEMON = guest_pb2.GUEST_PROGRAM_UNSPECIFIED

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,21 @@ shipped = false
 
 @contextmanager
 def svm_process(
-    directory: Path, extra: str = "", hashlists: Path | None = None, listen: str = ""
+    directory: Path,
+    extra: str = "",
+    hashlists: Path | None = None,
+    listen: str = "",
+    within: Sequence[str] = (),
+    program: Sequence[str] = ("appliance",),
 ) -> Iterator[SvmProcess]:
-    """A serving SVM; killed at the end if it still runs. See write_config for the rest."""
+    """A serving SVM; killed at the end if it still runs. See write_config for the rest.
+
+    within: a command that prepares the place for it and then becomes the command that follows. program: the
+    module that is run, and words before those of `svm`.
+    """
     config = write_config(directory, extra, hashlists, listen)
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
-    command = [sys.executable, "-m", "appliance", "serve", "--config", str(config)]
+    command = [*within, sys.executable, "-m", *program, "serve", "--config", str(config)]
     with (directory / "log").open("a") as log:
         start = log.tell()
         process = subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environ, cwd=ROOT)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdministrationStub:
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
@@ -77,7 +77,7 @@ class AdministrationStub:
 
 
 class AdministrationServicer:
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
@@ -181,7 +181,7 @@ def add_AdministrationServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Administration:
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdministrationStub:
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
@@ -57,7 +57,7 @@ class AdministrationStub:
 
 @_typing.type_check_only
 class AdministrationAsyncStub(AdministrationStub):
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
@@ -83,7 +83,7 @@ class AdministrationAsyncStub(AdministrationStub):
     """
 
 class AdministrationServicer(metaclass=_abc_1.ABCMeta):
-    """Served on a unix socket of mode 0600 only. The caller is named by the kernel (see the metadata key
+    """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its

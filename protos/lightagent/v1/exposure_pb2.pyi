@@ -147,6 +147,9 @@ class KnownGuest(_message.Message):
     FIRST_SEEN_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_ENDS_FIELD_NUMBER: _builtins.int
     guest: _builtins.str
     """By its connection."""
     attached: _builtins.bool
@@ -154,12 +157,19 @@ class KnownGuest(_message.Message):
     """What it calls itself, while it is attached: a label."""
     files: _builtins.int
     """About how many digests it holds."""
+    tenant: _builtins.str
+    certificate: _builtins.str
+    """How its certificate stands, see Certificate.state of identity.proto; "" where it has none."""
     @_builtins.property
     def first_seen(self) -> _timestamp_pb2.Timestamp:
         """To the hour."""
 
     @_builtins.property
     def last_seen(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def certificate_ends(self) -> _timestamp_pb2.Timestamp:
+        """When that ends; absent where there is none."""
+
     def __init__(
         self,
         *,
@@ -169,10 +179,13 @@ class KnownGuest(_message.Message):
         first_seen: _timestamp_pb2.Timestamp | None = ...,
         last_seen: _timestamp_pb2.Timestamp | None = ...,
         files: _builtins.int = ...,
+        tenant: _builtins.str = ...,
+        certificate: _builtins.str = ...,
+        certificate_ends: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["first_seen", b"first_seen", "last_seen", b"last_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_ends", b"certificate_ends", "first_seen", b"first_seen", "last_seen", b"last_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "files", b"files", "first_seen", b"first_seen", "guest", b"guest", "host_name", b"host_name", "last_seen", b"last_seen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "certificate", b"certificate", "certificate_ends", b"certificate_ends", "files", b"files", "first_seen", b"first_seen", "guest", b"guest", "host_name", b"host_name", "last_seen", b"last_seen", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,7 +66,8 @@ class ExposureAdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGuests(self, request, context):
-        """Every guest that is, or was, here: those that are attached, then the one that was seen last.
+        """Every guest that is, or was, here: those that are attached, then the one that was seen last; then those that have
+        enrolled and were not here yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

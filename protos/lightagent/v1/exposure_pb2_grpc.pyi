@@ -38,7 +38,9 @@ class ExposureAdministrationStub:
     GetExposure: _grpc.UnaryUnaryMultiCallable[_exposure_pb2.GetExposureRequest, _exposure_pb2.GetExposureReply]
     """Which guests hold a digest, the one that was seen last first."""
     ListGuests: _grpc.UnaryUnaryMultiCallable[_exposure_pb2.ListGuestsRequest, _exposure_pb2.ListGuestsReply]
-    """Every guest that is, or was, here: those that are attached, then the one that was seen last."""
+    """Every guest that is, or was, here: those that are attached, then the one that was seen last; then those that have
+    enrolled and were not here yet.
+    """
     ListGuestFiles: _grpc.UnaryStreamMultiCallable[_exposure_pb2.ListGuestFilesRequest, _exposure_pb2.ListGuestFilesReply]
     """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
     are open.
@@ -54,7 +56,9 @@ class ExposureAdministrationAsyncStub(ExposureAdministrationStub):
     GetExposure: _aio.UnaryUnaryMultiCallable[_exposure_pb2.GetExposureRequest, _exposure_pb2.GetExposureReply]  # type: ignore[assignment]
     """Which guests hold a digest, the one that was seen last first."""
     ListGuests: _aio.UnaryUnaryMultiCallable[_exposure_pb2.ListGuestsRequest, _exposure_pb2.ListGuestsReply]  # type: ignore[assignment]
-    """Every guest that is, or was, here: those that are attached, then the one that was seen last."""
+    """Every guest that is, or was, here: those that are attached, then the one that was seen last; then those that have
+    enrolled and were not here yet.
+    """
     ListGuestFiles: _aio.UnaryStreamMultiCallable[_exposure_pb2.ListGuestFilesRequest, _exposure_pb2.ListGuestFilesReply]  # type: ignore[assignment]
     """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
     are open.
@@ -79,7 +83,9 @@ class ExposureAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _exposure_pb2.ListGuestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exposure_pb2.ListGuestsReply, _abc.Awaitable[_exposure_pb2.ListGuestsReply]]:
-        """Every guest that is, or was, here: those that are attached, then the one that was seen last."""
+        """Every guest that is, or was, here: those that are attached, then the one that was seen last; then those that have
+        enrolled and were not here yet.
+        """
 
     @_abc_1.abstractmethod
     def ListGuestFiles(

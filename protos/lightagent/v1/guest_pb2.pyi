@@ -188,6 +188,7 @@ class Hello(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     HOST_NAME_FIELD_NUMBER: _builtins.int
     PROGRAM_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
     stub_version: _builtins.str
     """Version of the guest stub, as `guest-stub --version` prints it."""
     os: _builtins.str
@@ -198,6 +199,10 @@ class Hello(_message.Message):
     """The guest's own name for itself."""
     program: Global___GuestProgram.ValueType
     """What attaches."""
+    machine: _builtins.bytes
+    """SHA-256 of "kvm-light-agent machine", a zero byte and the 32 digits of /etc/machine-id: exactly 32 bytes, or none.
+    A guest with a certificate says the one that it enrolled with; with another, or none, it ends with UNAUTHENTICATED.
+    """
     def __init__(
         self,
         *,
@@ -206,10 +211,11 @@ class Hello(_message.Message):
         boot_id: _builtins.str = ...,
         host_name: _builtins.str = ...,
         program: Global___GuestProgram.ValueType = ...,
+        machine: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host_name", b"host_name", "os", b"os", "program", b"program", "stub_version", b"stub_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host_name", b"host_name", "machine", b"machine", "os", b"os", "program", b"program", "stub_version", b"stub_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,7 +37,7 @@ class ProtectionStub:
     an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
-      UNAUTHENTICATED     no ticket, or one that no longer counts;
+      UNAUTHENTICATED     no ticket or certificate, or one that no longer counts;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       RESOURCE_EXHAUSTED  too many streams or questions of this guest at once: come back later;
       FAILED_PRECONDITION Check or Scan without an open Attach;
@@ -97,7 +97,7 @@ class ProtectionAsyncStub(ProtectionStub):
     an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
-      UNAUTHENTICATED     no ticket, or one that no longer counts;
+      UNAUTHENTICATED     no ticket or certificate, or one that no longer counts;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       RESOURCE_EXHAUSTED  too many streams or questions of this guest at once: come back later;
       FAILED_PRECONDITION Check or Scan without an open Attach;
@@ -153,7 +153,7 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
     an Attach of its own, and its calls belong to that one. Without it the guest has one session, of no name.
 
     A malicious file is an OK reply. A status other than OK means that the question was not answered:
-      UNAUTHENTICATED     no ticket, or one that no longer counts;
+      UNAUTHENTICATED     no ticket or certificate, or one that no longer counts;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       RESOURCE_EXHAUSTED  too many streams or questions of this guest at once: come back later;
       FAILED_PRECONDITION Check or Scan without an open Attach;

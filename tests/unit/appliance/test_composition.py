@@ -13,9 +13,10 @@ import grpc
 import pytest
 from lightagent.v1 import guest_pb2_grpc
 
-from appliance.composition import build, serve, serve_guests
-from appliance.config import Limits
-from appliance.rpc.identity import SocketInUse
+from appliance.composition import build, serve
+from appliance.config_limits import Limits
+from appliance.doors import serve_guests
+from appliance.rpc.tickets import SocketInUse
 from tests.support.svm import RawGuest, digest_of, running_svm, settings_in
 
 

@@ -22,6 +22,7 @@ from guest_stub.decisions import (
 from guest_stub.found import FoundFile
 from guest_stub.outcome import Outcome
 from guest_stub.records import Record, Seen, digest_only, encode, identify
+from tests.support.page_cache import mapped_bytes
 from tests.support.stub_scans import store_settings
 
 GENERATION = 7
@@ -367,13 +368,14 @@ def test_memory_of_the_map_is_given_back(tmp_path: Path) -> None:
         assert mapped_bytes(tmp_path / FILE_NAME) < (tmp_path / FILE_NAME).stat().st_size * 0.75
 
 
-def mapped_bytes(path: Path) -> int:
-    """How much of a file this process has in memory by mapping it."""
-    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
-    for line in lines:
-        if line.endswith(str(path)):
-            return next(int(field.split()[1]) * 1024 for field in lines if field.startswith("Rss:"))
-    return 0
+def test_who_rests_has_nothing_mapped(tmp_path: Path) -> None:
+    """However little was looked up; and what is kept answers as before."""
+    with closing(Decisions(store_settings(tmp_path), clock)) as store:
+        store.keep([entry(1)])
+        assert mapped_bytes(tmp_path / FILE_NAME) > 0
+        store.rest()
+        assert mapped_bytes(tmp_path / FILE_NAME) == 0
+        assert len(store.sort_out([file(1)], GENERATION).decided) == 1
 
 
 def test_totals_of_walks_are_remembered(store: Decisions) -> None:

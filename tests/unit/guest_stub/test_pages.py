@@ -1,7 +1,6 @@
-"""Tests of giving back the memory of a mapped file."""
+"""Tests of giving back memory, and of not taking it."""
 
 import mmap
-import re
 import subprocess
 import sys
 from contextlib import closing
@@ -9,15 +8,9 @@ from pathlib import Path
 
 from guest_stub.pages import release
 from tests.support.apart import ROOT, environment
+from tests.support.page_cache import mapped_bytes
 
 SIZE = 8 << 20
-
-
-def resident(path: Path) -> int:
-    """Bytes of a file that count as this process's memory."""
-    said = Path("/proc/self/smaps").read_text()
-    found = re.findall(rf" {re.escape(str(path))}\n(?:[A-Za-z_]+:.*\n)*?Rss: +(\d+) kB", said)
-    return sum(int(kib) << 10 for kib in found)
 
 
 def test_what_was_read_counts_no_more_and_can_be_read_again(tmp_path: Path) -> None:
@@ -26,9 +19,9 @@ def test_what_was_read_counts_no_more_and_can_be_read_again(tmp_path: Path) -> N
     path.write_bytes(b"x" * SIZE)
     with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)) as mapped:
         assert mapped[:].count(b"x") == SIZE
-        assert resident(path) == SIZE
+        assert mapped_bytes(path) == SIZE
         assert release(path) == 1
-        assert resident(path) == 0
+        assert mapped_bytes(path) == 0
         file.write(b"y")
         file.flush()
         assert mapped[:2] == b"yx"
@@ -44,6 +37,25 @@ def test_other_files_and_private_mappings_are_left(tmp_path: Path) -> None:
         assert release(path) == 0
         assert release(other) == 0
         assert mapped[0] == ord("y")
+
+
+_BLANK = """
+from guest_stub.pages import blank
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1])
+before = resident()
+view = blank(100 << 20)
+view[-3:] = b"end"
+print(len(view), bytes(view[-4:]), resident() - before < 10_000)
+"""
+
+
+def test_only_what_is_written_into_is_taken() -> None:
+    """Of a hundred megabytes a page."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _BLANK], cwd=ROOT, env=environment(), capture_output=True, check=True
+    )
+    assert ended.stdout == b"104857600 b'\\x00end' True\n"
 
 
 _TRIMMED = """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from appliance.cli.console import Console, add_socket_arguments, exit_codes, pairs, plain, table
+from appliance.cli.console import CommandError, Console, add_socket_arguments, exit_codes, pairs, plain, table
 from tests.support.ksn_side_server import Terminal
 
 
@@ -57,7 +57,40 @@ def test_the_socket_of_the_arguments_is_used() -> None:
     parser = argparse.ArgumentParser()
     add_socket_arguments(parser)
     console = Console({}, io.StringIO(), io.StringIO(), lambda: 0)
-    assert console.client(parser.parse_args(["--socket", "/x.sock"])).path == "/x.sock"
+    assert str(console.client(parser.parse_args(["--socket", "/x.sock"]))) == "/x.sock"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "where"),
+    [
+        (["--server", "svm:7445", "--identity", "/i"], {}, "svm:7445"),
+        ([], {"KVMLA_ADMIN_SERVER": "svm:7445", "KVMLA_ADMIN_IDENTITY": "/i"}, "svm:7445"),
+        (
+            ["--server", "other:1"],
+            {"KVMLA_ADMIN_SERVER": "svm:7445", "KVMLA_ADMIN_IDENTITY": "/i"},
+            "other:1",
+        ),
+        (["--socket", "/x.sock"], {"KVMLA_ADMIN_SERVER": "svm:7445"}, "/x.sock"),
+    ],
+)
+def test_an_svm_on_another_machine_is_named(
+    arguments: list[str], environ: dict[str, str], where: str
+) -> None:
+    """By an argument or the environment; a socket that is named wins over the latter."""
+    parser = argparse.ArgumentParser()
+    add_socket_arguments(parser)
+    console = Console(environ, io.StringIO(), io.StringIO(), lambda: 0)
+    assert str(console.client(parser.parse_args(arguments))) == where
+
+
+@pytest.mark.parametrize("more", [[], ["--identity", "/i", "--socket", "/x"]])
+def test_another_machine_needs_a_certificate_and_no_socket(more: list[str]) -> None:
+    """The sentence says what to give."""
+    parser = argparse.ArgumentParser()
+    add_socket_arguments(parser)
+    console = Console({}, io.StringIO(), io.StringIO(), lambda: 0)
+    with pytest.raises(CommandError, match="needs --identity DIR, and no --socket"):
+        console.client(parser.parse_args(["--server", "svm:7445", *more]))
 
 
 def test_a_person_is_asked_on_a_terminal_alone() -> None:

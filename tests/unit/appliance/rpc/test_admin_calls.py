@@ -5,8 +5,8 @@ from typing import Any, NoReturn
 import grpc
 import pytest
 
+from appliance.domain.caller import Caller, Role
 from appliance.rpc.admin_calls import BadRequest, ControlRefused, answered, checked_digest, checked_limit
-from appliance.rpc.identity import PeerCredentials
 
 
 class Ended(Exception):
@@ -24,19 +24,19 @@ class EndingContext:
 class Service:
     """A service with one call, whose body does as it is asked."""
 
-    async def caller(self, _context: object) -> PeerCredentials:
+    async def caller(self, _context: object) -> Caller:
         """Always the same."""
-        return PeerCredentials(1, 2, 3)
+        return Caller("uid-1.pid-3", Role.PROVIDER)
 
     @answered
-    async def Ask(self, request: Exception | str, author: str) -> str:
+    async def Ask(self, request: Exception | str, caller: Caller) -> str:
         """Raise what is asked for, or answer."""
         if isinstance(request, Exception):
             raise request
-        return f"{request} by {author}"
+        return f"{request} by {caller.name}"
 
 
-async def test_a_body_is_given_the_name_of_who_calls() -> None:
+async def test_a_body_is_told_who_calls() -> None:
     """And what it returns is the reply."""
     context: Any = EndingContext()
     assert await Service().Ask("asked", context) == "asked by uid-1.pid-3"

@@ -189,11 +189,11 @@ def test_what_the_svm_refuses_is_told_in_its_words(side: AdminSide) -> None:
     assert str(caught.value) == "the disk is full: make room"
 
 
-def test_what_fails_inside_the_svm_is_told_with_its_code(side: AdminSide) -> None:
-    """A ticket of another SVM: the code helps who reads the log."""
+def test_whom_the_svm_does_not_know_is_told_so_in_its_words(side: AdminSide) -> None:
+    """A ticket of another SVM."""
     with AdminClient(str(side.path)) as client:
         client._metadata = (("ticket", "0" * 32),)
-        with pytest.raises(AdminError, match=r"failed \(UNAUTHENTICATED: no ticket that counts"):
+        with pytest.raises(AdminError, match=r"^no ticket that counts"):
             client.status()
 
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.domain.override import Override
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm, until

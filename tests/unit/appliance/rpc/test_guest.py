@@ -11,14 +11,15 @@ import grpc
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import Callers, TicketOffice
+from appliance.rpc.identity import ByTicket, Callers
 from appliance.rpc.server import Address, Server
 from appliance.rpc.sessions import Sessions
+from appliance.rpc.tickets import TicketOffice
 from appliance.rpc.wire import MAX_MESSAGE_BYTES
 from tests.support.svm import (
     DEADLINE,
@@ -182,11 +183,12 @@ async def ksn_side(directory: Path, said: Participation) -> AsyncIterator[KsnSid
     """A server of KsnInfo, over real gRPC on a unix socket."""
     path = directory / "ksn.sock"
     side = KsnSide(f"unix:{path}", said)
-    server = Server(Address.parse(side.target), 0o600)
     nothing = cast(Any, None)  # no other call is made
     async with TicketOffice(Path(f"{path}.id"), 0o600) as office:
+        callers = Callers(ByTicket(office))
+        server = Server(Address.parse(side.target), 0o600, callers)
         GuestService(
-            Callers(office), side.sessions, nothing, nothing, nothing, side.participation, lambda: side.now
+            callers, side.sessions, nothing, nothing, nothing, side.participation, lambda: side.now
         ).add_to(server.grpc)
         await server.start("lightagent.v1.Protection")
         try:

@@ -8,7 +8,7 @@ import pytest
 import xxhash
 from lightagent.v1 import guest_pb2, verdict_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.rpc import wire
 from tests.support.contents import EICAR
 from tests.support.svm import RawGuest, StreamEnded, Svm, chunk, digest_of, running_svm, say, until

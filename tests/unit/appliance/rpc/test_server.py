@@ -10,9 +10,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from appliance.rpc.identity import Callers, Nobody
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
 from tests.support.svm import DEADLINE, end_of, running_svm
 
+NOBODY = Callers(Nobody())
 NAME = "lightagent.v1.Protection"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)
 
@@ -53,7 +55,7 @@ async def test_the_socket_is_not_for_everybody(tmp_path: Path) -> None:
 
 async def test_an_address_that_cannot_be_had_is_named() -> None:
     """The sentence says which address it was."""
-    server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600)  # an address of no machine
+    server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600, NOBODY)  # an address of no machine
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
         await server.start()
 
@@ -61,7 +63,7 @@ async def test_an_address_that_cannot_be_had_is_named() -> None:
 @pytest.mark.parametrize("first_words", [b"", PREFACE])
 async def test_a_connection_without_a_call_is_closed(tmp_path: Path, first_words: bytes) -> None:
     """Who connects and asks nothing holds a descriptor of the SVM: not for long, whatever he says."""
-    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, ServerBounds(idle_seconds=0.1))
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, NOBODY, ServerBounds(idle_seconds=0.1))
     await server.start(NAME)
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(first_words)
@@ -73,7 +75,7 @@ async def test_a_connection_without_a_call_is_closed(tmp_path: Path, first_words
 
 async def test_connections_are_bounded(tmp_path: Path) -> None:
     """Over the bound a connection is closed at once; a place that is free is given anew."""
-    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, ServerBounds(connections=1))
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, NOBODY, ServerBounds(connections=1))
     await server.start(NAME)
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(PREFACE)
@@ -92,7 +94,7 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
 
 async def test_who_watches_is_told_when_the_server_retires(tmp_path: Path) -> None:
     """NOT_SERVING is the last word, so that nobody's Watch has a stop wait."""
-    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600)
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, NOBODY)
     await server.start(NAME)
     async with grpc.aio.insecure_channel(f"unix:{tmp_path}/s") as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
@@ -105,7 +107,7 @@ async def test_who_watches_is_told_when_the_server_retires(tmp_path: Path) -> No
 
 async def test_what_comes_before_it_is_read_stays_little(tmp_path: Path) -> None:
     """A call's window is 64 KiB, as the first frame says (SETTINGS_INITIAL_WINDOW_SIZE, RFC 9113, 6.5.2)."""
-    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600)
+    server = Server(Address.parse(f"unix:{tmp_path}/s"), 0o600, NOBODY)
     await server.start(NAME)
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(PREFACE)

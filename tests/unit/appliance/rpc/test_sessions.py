@@ -220,21 +220,3 @@ def test_a_guest_that_is_slowed_is_counted_and_told_now_and_then() -> None:
     ]
     assert sessions.counts["slowed"] == 6
     assert sessions.counts["breaches"] == 0
-
-
-async def test_what_runs_under_a_ticket_ends_with_it() -> None:
-    """The caller's own, and only that."""
-    sessions = Sessions(2, lambda: 7.0)
-
-    async def attached() -> None:
-        async with asyncio.timeout(None) as patience:
-            with sessions.vouched(Guest("a"), patience):
-                sessions.ticket_ended("a")
-                await asyncio.Event().wait()
-
-    async with asyncio.timeout(None) as other:
-        with sessions.vouched(Guest("b"), other):
-            with pytest.raises(TimeoutError):
-                await attached()
-            sessions.ticket_ended("nobody")
-    assert not other.expired()

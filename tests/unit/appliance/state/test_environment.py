@@ -178,3 +178,117 @@ def test_a_record_that_was_changed_is_found() -> None:
         changed[place] ^= 1
         with pytest.raises(StateDamaged, match="checksum"):
             unpacked(bytes(changed), Path("x"))
+
+
+def moved(env: lmdb.Environment, txn: lmdb.Transaction) -> None:
+    """An upgrade: what table `mine` has goes to `theirs`."""
+    mine, theirs = env.open_db(b"mine", txn=txn), env.open_db(b"theirs", txn=txn)
+    for key, value in list(txn.cursor(db=mine)):
+        txn.put(bytes(key), bytes(value) + b" upgraded", db=theirs)
+        txn.delete(key, db=mine)
+
+
+def doubled(env: lmdb.Environment, txn: lmdb.Transaction) -> None:
+    """The next one, which finds what the one before has made."""
+    theirs = env.open_db(b"theirs", txn=txn, create=False)
+    for key, value in list(txn.cursor(db=theirs)):
+        txn.put(bytes(key), bytes(value) * 2, db=theirs)
+
+
+def broken(_env: lmdb.Environment, _txn: lmdb.Transaction) -> None:
+    """One that fails, as where there is no room."""
+    raise lmdb.MapFullError("full")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A directory with a state of schema 1, as the program of then has made it."""
+    environment = StateEnvironment.open(tmp_path)
+    table = environment.table(b"mine")
+    with environment.changing, environment.writing() as txn:
+        txn.put(b"key", b"old", db=table)
+    environment.close()
+    return tmp_path
+
+
+def value_in(directory: Path, table: bytes, kind: StateFile) -> bytes | None:
+    """The value of `key`, read by a program that knows such files."""
+    environment = StateEnvironment.open_to_read(directory, kind, as_it_is=True)
+    db = environment.table(table)
+    with environment.reading() as txn:
+        value = bytes(txn.get(b"key", db=db) or b"")
+    environment.close()
+    return value
+
+
+def test_a_state_of_an_older_schema_is_upgraded_step_by_step_once(old: Path) -> None:
+    """Each step that it lacks, in order; the next start finds nothing to do."""
+    for steps, value in (((moved,), b"old upgraded"), ((moved, doubled), b"old upgraded" * 2)):
+        kind = StateFile(upgrades=steps)
+        for _start in range(2):
+            environment = StateEnvironment.open(old, kind)
+            assert environment.schema() == 1 + len(steps)
+            environment.close()
+            assert value_in(old, b"theirs", kind) == value
+
+
+def test_an_upgrade_that_fails_leaves_the_old_state_whole(old: Path) -> None:
+    """The steps before it are undone as well; the older program opens it as before."""
+    with pytest.raises(StateError, match=r"full.*see that") as caught:
+        StateEnvironment.open(old, StateFile(upgrades=(moved, broken)))
+    assert not isinstance(caught.value, StateDamaged)
+    environment = StateEnvironment.open(old)
+    assert environment.schema() == 1
+    environment.close()
+    assert value_in(old, b"mine", StateFile()) == b"old"
+
+
+def test_a_state_of_a_newer_schema_is_refused(old: Path) -> None:
+    """There is no way back but a backup; the file is not touched."""
+    StateEnvironment.open(old, StateFile(upgrades=(moved,))).close()
+    before = (old / FILE).read_bytes()
+    with pytest.raises(StateError, match="schema 2, this program knows 1: run the newer svm, or restore"):
+        StateEnvironment.open(old)
+    assert (old / FILE).read_bytes() == before
+
+
+def test_a_reader_of_a_newer_program_does_not_read_an_older_state(old: Path) -> None:
+    """Its tables may not be there yet; only who copies it may open it as it is."""
+    with pytest.raises(StateError, match="schema 1, this program reads 2: an SVM of this version upgrades"):
+        StateEnvironment.open_to_read(old, StateFile(upgrades=(moved,)))
+    assert value_in(old, b"mine", StateFile(upgrades=(moved,))) == b"old"
+
+
+def test_one_writer_at_a_time(environment: StateEnvironment, tmp_path: Path) -> None:
+    """Another process is told; when the first has closed it the next may."""
+    program = f"""
+from pathlib import Path
+from appliance.state.environment import StateEnvironment, StateError
+try:
+    StateEnvironment.open(Path({os.fspath(tmp_path)!r})).close()
+    print("opened")
+except StateError as error:
+    print(error)
+"""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def opened_elsewhere() -> str:
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+
+    assert opened_elsewhere().startswith(f"another svm uses {tmp_path}")
+    environment.close()
+    assert opened_elsewhere() == "opened\n"
+
+
+def test_a_copy_is_what_was_committed_when_it_began(environment: StateEnvironment, tmp_path: Path) -> None:
+    """It stands where the descriptor stood, and opens as the file itself."""
+    table = environment.table(b"mine")
+    with environment.changing, environment.writing() as txn:
+        txn.put(b"key", b"1", db=table)
+    (tmp_path / "copy").mkdir()
+    with (tmp_path / "copy" / FILE).open("wb") as copy:
+        environment.copy_to(copy.fileno())
+    with environment.changing, environment.writing() as txn:
+        txn.put(b"key", b"2", db=table)
+    assert value_in(tmp_path / "copy", b"mine", StateFile()) == b"1"

@@ -6,8 +6,9 @@ import pytest
 
 from appliance.domain.event import Event, EventKind, Said
 from appliance.state import events as state_events
-from appliance.state.environment import StateEnvironment, StateFile
-from appliance.state.events import FILE, Entry, EventStore, EventTerms
+from appliance.state.environment import StateEnvironment, StateError, StateFile
+from appliance.state.event_record import encode
+from appliance.state.events import FILE, Entry, EventStore, EventTerms, events_file
 
 NOW = 1_900_000_000.0
 JOURNAL, OTHER = b"j" * 16, b"k" * 16
@@ -164,23 +165,38 @@ def test_revocations_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     store.close()
 
 
-def test_a_file_of_before_the_revocations_table_is_used(tmp_path: Path) -> None:
-    """Its events stay; what guests that come back are not told, a sentence says, once."""
+def test_a_file_of_schema_1_is_upgraded(tmp_path: Path) -> None:
+    """It had no table of revocations: they are gathered from its events, and its events stay."""
+    old = StateEnvironment.open(tmp_path, StateFile(FILE))
+    old_events, old_sizes = old.table(b"events"), old.table(b"sizes")
+    with old.changing, old.writing() as txn:
+        for number in range(1, 5):
+            event = revocation(number).event if number % 2 else Event(NOW, EventKind.NOTE, text="revocation")
+            txn.put(number.to_bytes(8, "big"), encode(event), db=old_events)
+        txn.put(b"last", (4).to_bytes(8, "big"), db=old_sizes)
+    old.close()
     store = opened(tmp_path)
-    store.append([revocation(1)], NOW)
+    assert (store.count(), store.last, store.notice) == (4, 4, "")
+    assert [event.sha256[-1] for event in store.revoked(0.0)] == [1, 3]
     store.close()
-    environment = StateEnvironment.open(tmp_path, StateFile(FILE))
-    table = environment.table(b"revocations")
-    with environment.changing, environment.writing() as txn:
-        txn.drop(table)
-    environment.close()
-    store = opened(tmp_path)
-    assert (store.count(), store.revoked(0.0)) == (1, [])
-    assert "are not told of what was revoked before this start" in store.notice
-    store.close()
-    store = opened(tmp_path)
-    assert store.notice == ""
-    store.close()
+    again = StateEnvironment.open_to_read(tmp_path, events_file(1 << 30))
+    assert again.schema() == 2
+    again.close()
+
+
+def test_events_of_a_newer_schema_are_refused_and_not_set_aside(tmp_path: Path) -> None:
+    """The file stays as it is; the sentence says what to do."""
+    opened(tmp_path).close()
+    newer = StateEnvironment.open(tmp_path, events_file(1 << 30))
+    table = newer.table(b"meta")
+    with newer.changing, newer.writing() as txn:
+        txn.put(b"schema", (9).to_bytes(4, "little"), db=table)
+    newer.close()
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(StateError, match="schema 9, this program knows 2: run the newer svm"):
+        opened(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+    assert not list(tmp_path.glob("*.damaged-*"))
 
 
 def test_an_owner_has_so_much_room(tmp_path: Path) -> None:
@@ -203,7 +219,7 @@ def test_a_damaged_record_is_passed_over_and_counted(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.append(own(3), NOW)
     store.close()
-    environment = StateEnvironment.open(tmp_path, StateFile(FILE))
+    environment = StateEnvironment.open(tmp_path, events_file(1 << 30))
     table = environment.table(b"events")
     with environment.changing, environment.writing() as txn:
         txn.put((2).to_bytes(8, "big"), b"nonsense", db=table)

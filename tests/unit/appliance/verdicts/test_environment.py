@@ -15,7 +15,14 @@ import pytest
 
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
-from appliance.verdicts.environment import BOOT_ID, FILE, Environment, StoreError, open_for_reading
+from appliance.verdicts.environment import (
+    BOOT_ID,
+    FILE,
+    NOT_IN_USE,
+    Environment,
+    StoreError,
+    open_for_reading,
+)
 from appliance.verdicts.store import VerdictStore
 
 MAP = 16 << 20
@@ -120,7 +127,7 @@ def test_a_killed_svms_file_is_taken_over(tmp_path: Path) -> None:
     assert store.notice == ""
     assert store.stats().entries == 2000
     store.close()
-    assert not (tmp_path / "cache.in-use").exists()
+    assert (tmp_path / "cache.in-use").read_bytes() == NOT_IN_USE
 
 
 def test_a_sound_file_survives_a_crash_of_the_machine(tmp_path: Path) -> None:

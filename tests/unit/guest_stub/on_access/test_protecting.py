@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from guest_stub.decisions import Decisions
+from guest_stub.decisions import FILE_NAME, Decisions
 from guest_stub.journal import Journal
 from guest_stub.mounts import FileSystem
 from guest_stub.on_access import protecting
@@ -37,6 +37,7 @@ from tests.support.descriptors import open_descriptors
 from tests.support.held_files import LABELS, Clock, until
 from tests.support.on_access_apart import opened, run_apart, watching
 from tests.support.on_access_parts import DIGEST, event_of, identity
+from tests.support.page_cache import mapped_bytes
 from tests.support.stub_scans import store_settings
 
 NOWHERE = ("/nonexistent",)
@@ -103,6 +104,18 @@ async def test_it_runs_until_it_is_told_to_end_and_leaves_nothing(tmp_path: Path
     await machine.stop()
     await until(lambda: threading.active_count() <= threads)
     assert open_descriptors() <= before  # what other tests left may be gone meanwhile
+
+
+async def test_what_it_does_not_need_for_the_moment_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then, the pages of the store of decisions, too: nobody has to ask for it."""
+    monkeypatch.setattr(protecting, "RETRY_SECONDS", 0.05)
+    machine = Machine(tmp_path / "state", AccessSettings(watch=NOWHERE))
+    await machine.start()
+    assert machine.decisions.look_up(b"key", b"stamp") is None
+    await until(lambda: mapped_bytes(tmp_path / "state" / FILE_NAME) == 0)
+    await machine.stop()
 
 
 async def test_when_events_cannot_be_read_any_more_it_ends_with_the_reason(tmp_path: Path) -> None:

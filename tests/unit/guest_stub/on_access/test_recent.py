@@ -36,6 +36,15 @@ def test_what_was_said_is_said_again_for_as_long_as_it_counts(world: World) -> N
     assert world.recent.recall(SHA256) is None
 
 
+def test_each_content_has_what_was_said_of_it(world: World) -> None:
+    """Also where others, of which something else was said, came before it and after."""
+    other = ANSWER._replace(category="adware", valid_for=50.0)
+    said = [ANSWER, other, ANSWER, other._replace(valid_for=70.0)]
+    for number, answer in enumerate(said):
+        world.recent.keep(bytes([number]), answer)
+    assert [world.recent.recall(bytes([number])) for number in range(len(said))] == said
+
+
 def test_nothing_is_kept_for_long(world: World) -> None:
     """Whatever the SVM says: it is to hear of who holds a content."""
     world.recent.keep(SHA256, ANSWER._replace(valid_for=1e6))

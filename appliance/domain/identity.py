@@ -1,0 +1,84 @@
+"""What is known of who is who: tokens, guests that enrolled, certificates that were issued."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MACHINE_BYTES = 32
+MAX_HOST_NAME_BYTES = 256
+MAX_REASON_BYTES = 512
+
+
+class CertificateState(StrEnum):
+    """How a certificate stands."""
+
+    GOOD = "good"
+    EXPIRED = "expired"  # its time is over
+    REVOKED = "revoked"  # by an administrator
+    CLONED = "cloned"  # it was used in two places
+    SUPERSEDED = "superseded"  # by a newer one of the same guest
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that was issued. Times: seconds since the epoch.
+
+    sha256: of it in DER. serial: in hexadecimal. holder: the URI that it names. ended: why it counts no more
+    before its time, None while it does; ended_by: the administrator, "" for the SVM itself.
+    """
+
+    sha256: bytes
+    serial: str
+    holder: str
+    issued_at: float
+    ends_at: float
+    ended: CertificateState | None = None
+    ended_at: float = 0.0
+    ended_by: str = ""
+    reason: str = ""
+
+    def state(self, now: float) -> CertificateState:
+        """How it stands at a time."""
+        if self.ended is not None:
+            return self.ended
+        return CertificateState.GOOD if now < self.ends_at else CertificateState.EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledGuest:
+    """A guest that enrolled. enrolled_at: seconds since the epoch. host_name: its own word.
+
+    machine: 32 bytes, or none where it said none. current, following, before: SHA-256 of certificates: the
+    one that it shows, one that it got by renewal and has not shown on Attach yet, the one before the current.
+    """
+
+    uuid: str
+    tenant: str
+    host_name: str
+    machine: bytes
+    enrolled_at: float
+    current: bytes
+    following: bytes = b""
+    before: bytes = b""
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """Those that are known, the newest first."""
+        return tuple(filter(None, (self.following, self.current, self.before)))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What lets one guest enrol. Times: seconds since the epoch.
+
+    digest: SHA-256 of its text, which is kept nowhere. uuid: "" for one that is drawn. key: SHA-256 of the
+    public key that it was used for, none while it was not used. certificate: what came of that, in DER.
+    """
+
+    digest: bytes
+    tenant: str
+    uuid: str
+    created_at: float
+    expires_at: float
+    author: str
+    key: bytes = b""
+    certificate: bytes = b""

@@ -1,0 +1,138 @@
+"""What makes certificates count no more, and what happens to them as they are shown.
+
+As in `issuing`: each is one transaction, and waits for the disk.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from appliance.domain.caller import Caller
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.identity.issuing import IdentityRefused
+from appliance.identity.names import named_by
+from appliance.identity.standing import (
+    check_machine,
+    drop_old_certificates,
+    drop_old_tokens,
+    end,
+    followed,
+    shown_guest,
+)
+from appliance.state.identities import IdentityStore, IdentityTables
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who ends something, and what he says."""
+
+    author: Caller
+    reason: str = ""
+
+
+class Ender:
+    """Changes the register so that something counts no more."""
+
+    def __init__(self, store: IdentityStore, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self._store = store
+        self._clock = clock
+
+    def is_news(self, sha256: bytes, machine: bytes) -> bool:
+        """Whether `shown` would change anything, for a guest that attaches. Raises NotAdmitted.
+
+        sha256: of the certificate that it shows. machine: its own word, 32 bytes or none.
+        """
+        with self._store.reading() as tables:
+            guest = shown_guest(tables, sha256, self._clock())
+            check_machine(guest, machine)
+        return guest.machine != machine or guest.following == sha256
+
+    def shown(self, sha256: bytes, machine: bytes) -> bool:
+        """Enter that a guest attaches; whether the certificate before ended by that. Raises NotAdmitted."""
+        with self._store.writing() as tables:
+            guest = shown_guest(tables, sha256, self._clock())
+            check_machine(guest, machine)
+            follows = guest.following == sha256
+            if follows:
+                guest = followed(tables, guest, self._clock())
+            tables.put_guest(replace(guest, machine=machine))
+        return follows
+
+    def revoke_guest(self, uuid: str, by: By) -> tuple[EnrolledGuest, int]:
+        """End a guest's certificates and tokens; how many of these counted. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            guest = self._guest(tables, uuid, by.author)
+            self._drop_tokens_for(tables, uuid)
+            why = CertificateState.REVOKED
+            return guest, end(tables, guest.certificates, why, self._clock(), by.author.name, by.reason)
+
+    def remove_guest(self, uuid: str, by: By) -> EnrolledGuest:
+        """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            guest = self._guest(tables, uuid, by.author)
+            self._drop_tokens_for(tables, uuid)
+            for sha256 in guest.certificates:
+                tables.drop_certificate(sha256)
+            tables.drop_guest(guest)
+        return guest
+
+    def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
+        """End the certificate whose SHA-256 begins so. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            found = [each for each in tables.certificates(beginning) if _sees(by.author, each)][:2]
+            if not found:
+                raise IdentityRefused(
+                    f"no certificate {beginning.hex()} is known: see `svm certificates list --guests`"
+                )
+            if len(found) > 1:
+                raise IdentityRefused(
+                    f"several certificates begin with {beginning.hex()}: give more of the SHA-256"
+                )
+            sha256 = found[0].sha256
+            if found[0].ended is not None:
+                raise IdentityRefused(f"the certificate {sha256.hex()[:16]} is {found[0].ended} already")
+            end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.name, by.reason)
+            ended = tables.certificate(sha256)
+            assert ended is not None
+        return ended
+
+    def cloned(self, uuid: str, why: str) -> int:
+        """End the certificates of a guest that is in two places; how many counted."""
+        with self._store.writing() as tables:
+            guest = tables.guest(uuid)
+            certificates = () if guest is None else guest.certificates
+            return end(tables, certificates, CertificateState.CLONED, self._clock(), reason=why)
+
+    def age(self) -> None:
+        """Forget what was over long ago."""
+        with self._store.writing() as tables:
+            drop_old_tokens(tables, self._clock())
+            drop_old_certificates(tables, self._clock())
+
+    def adopt(self, certificate: Certificate) -> None:
+        """Enter a certificate that `svm init` made for the first administrator, where it is not known yet."""
+        with self._store.reading() as tables:
+            if tables.certificate(certificate.sha256) is not None:
+                return
+        with self._store.writing() as tables:
+            tables.put_certificate(certificate)
+
+    def _guest(self, tables: IdentityTables, uuid: str, author: Caller) -> EnrolledGuest:
+        guest = known_guest(tables, uuid)
+        if guest is None or not author.sees(guest.tenant):
+            raise IdentityRefused(f"no guest {uuid[:80]} is enrolled: see `svm guests list`")
+        return guest
+
+    def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
+        for token in list(tables.tokens()):
+            if token.uuid == uuid:
+                tables.drop_token(token.digest)
+
+
+def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:
+    """A guest by what an administrator calls it."""
+    return tables.guest(uuid) if uuid.isascii() and 0 < len(uuid) <= 64 else None
+
+
+def _sees(author: Caller, certificate: Certificate) -> bool:
+    return author.sees(named_by(certificate.holder).tenant)

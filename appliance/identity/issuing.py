@@ -1,0 +1,234 @@
+"""What makes certificates count: tokens, enrolments, renewals, certificates of administrators.
+
+Each is one transaction, on the disk before the certificate is handed out. All of it waits for the disk and is
+for a thread.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from appliance.config_identity import IdentitySettings
+from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import CertificateState, EnrolledGuest, Token
+from appliance.domain.policy import TENANT_RULE, is_tenant
+from appliance.identity.authority import Authority, Issued
+from appliance.identity.keys import key_sha256, public_key_of
+from appliance.identity.names import is_uuid, named_by
+from appliance.identity.standing import (
+    check_machine,
+    drop_old_certificates,
+    drop_old_tokens,
+    followed,
+    retire,
+    shown_guest,
+)
+from appliance.identity.standing import digest_of as digest_of_der
+from appliance.identity.tokens import digest_of, new_text
+from appliance.state.identities import (
+    MAX_CERTIFICATES,
+    MAX_GUESTS,
+    MAX_TOKENS,
+    IdentityStore,
+    IdentityTables,
+)
+
+LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
+TOKENS_OF_TENANT = 2048
+
+
+class IdentityRefused(Exception):
+    """It cannot be done as things are; the message says why and what to do."""
+
+
+class TokenRefused(Exception):
+    """The token does not count: it is none, was used, or is over."""
+
+
+class NoRoom(IdentityRefused):
+    """There are as many as there may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token that was made. text: told this once."""
+
+    text: str
+    token: Token
+    new_tenant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a guest asks for a certificate with. csr: DER. machine, host_name: its own words."""
+
+    csr: bytes
+    machine: bytes = b""
+    host_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A guest's certificate, in DER. ended: whether others of it ended, whose calls are to be cut."""
+
+    certificate: bytes
+    guest: EnrolledGuest
+    ends_at: float
+    ended: bool = False
+
+
+class Issuer:
+    """Changes the register so that something counts which did not."""
+
+    def __init__(
+        self, store: IdentityStore, authority: Authority, terms: IdentitySettings, clock: Callable[[], float]
+    ) -> None:
+        """clock: seconds since the epoch."""
+        self.store = store
+        self.authority = authority
+        self.terms = terms
+        self._clock = clock
+
+    def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
+        """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused."""
+        if not is_tenant(tenant):
+            raise IdentityRefused(f"{tenant[:80]!r} is no name of a tenant: {TENANT_RULE}")
+        if uuid and not is_uuid(uuid):
+            raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
+        now, text = self._clock(), new_text()
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.name)
+        with self.store.writing() as tables:
+            if uuid:
+                self._check_bound(tables, token, author)
+            self._make_room_for_tokens(tables, tenant)
+            new = tables.tenant(tenant) is None
+            tables.settle(tenant)
+            tables.put_token(token)
+        return NewToken(text, token, new)
+
+    def enrol(self, text: str, asked: Asked) -> Enrolled:
+        """Turn a token into a certificate. Raises TokenRefused, BadCsr, NoRoom.
+
+        The same token once more for the same key gets the same certificate: an answer that was lost, or an
+        SVM that was killed before it gave one, costs the guest nothing.
+        """
+        digest = digest_of(text)
+        with self.store.reading() as tables:
+            self._usable(tables.token(digest))
+        key = public_key_of(asked.csr)  # only who has a token has this parsed
+        with self.store.writing() as tables:
+            token = self._usable(tables.token(digest))  # of two at once, one finds what the other has done
+            if token.key:
+                return self._again(tables, token, key_sha256(key))
+            uuid = token.uuid or str(uuid4())
+            holder = Caller(uuid, Role.GUEST, token.tenant)
+            issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
+            ended = self._enter(tables, token, asked, issued, uuid)
+            used = replace(token, key=key_sha256(key), certificate=issued.der)
+            tables.put_token(used)
+            guest = tables.guest(uuid)
+            assert guest is not None
+        return Enrolled(issued.der, guest, issued.record.ends_at, ended)
+
+    def renew(self, shown: bytes, asked: Asked) -> Enrolled:
+        """Give a guest a certificate that ends later. Raises NotAdmitted, OtherMachine, BadCsr, NoRoom.
+
+        shown: SHA-256 of the one that it has shown. That counts until the new one is shown on Attach.
+        """
+        key = public_key_of(asked.csr)
+        with self.store.writing() as tables:
+            guest = shown_guest(tables, shown, self._clock())
+            check_machine(guest, asked.machine)
+            if shown == guest.following:
+                guest = followed(tables, guest, self._clock())
+            elif guest.following:
+                tables.drop_certificate(guest.following)
+            holder = Caller(guest.uuid, Role.GUEST, guest.tenant)
+            issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
+            self._make_room(tables)
+            tables.put_certificate(issued.record)
+            machine = guest.machine or asked.machine
+            guest = replace(guest, following=issued.record.sha256, machine=machine)
+            tables.put_guest(guest)
+        return Enrolled(issued.der, guest, issued.record.ends_at)
+
+    def issue(self, holder: Caller, csr: bytes) -> Issued:
+        """Make a certificate of an administrator or a host agent. Raises BadName, BadCsr, NoRoom."""
+        key = public_key_of(csr)
+        issued = self.authority.issue(key, holder, self._clock(), self.terms.administrator_days)
+        with self.store.writing() as tables:
+            self._make_room(tables)
+            if holder.tenant:
+                tables.settle(holder.tenant)
+            tables.put_certificate(issued.record)
+        return issued
+
+    def _usable(self, token: Token | None) -> Token:
+        if token is None or self._clock() >= token.expires_at:
+            raise TokenRefused
+        return token
+
+    def _again(self, tables: IdentityTables, token: Token, key: bytes) -> Enrolled:
+        """What a token was answered with before, where it is asked for the same key and still counts."""
+        certificate = tables.certificate(digest_of_der(token.certificate))
+        if token.key != key or certificate is None:
+            raise TokenRefused
+        guest = tables.guest(named_by(certificate.holder).name)
+        if guest is None or certificate.state(self._clock()) is not CertificateState.GOOD:
+            raise TokenRefused
+        return Enrolled(token.certificate, guest, certificate.ends_at)
+
+    def _enter(self, tables: IdentityTables, token: Token, asked: Asked, issued: Issued, uuid: str) -> bool:
+        """Enter a guest that enrols; whether it had a certificate before, which ends."""
+        known = tables.guest(uuid)
+        if known is not None and known.tenant != token.tenant:
+            raise TokenRefused  # it became another's since the token was made
+        if known is None:
+            self._check_guests(tables, token.tenant)
+        self._make_room(tables)
+        tables.put_certificate(issued.record)
+        now = self._clock()
+        before = b"" if known is None else retire(tables, known, now)
+        guest = EnrolledGuest(
+            uuid, token.tenant, asked.host_name, asked.machine, now, issued.record.sha256, before=before
+        )
+        tables.put_guest(guest)
+        return known is not None
+
+    def _check_bound(self, tables: IdentityTables, token: Token, author: Caller) -> None:
+        """Refuse a token for a guest that is not the author's to name."""
+        guest = tables.guest(token.uuid)
+        if author.tenant and (guest is None or guest.tenant != token.tenant):
+            # The same for a guest of another tenant and for none at all: which it is, is not his to know.
+            raise IdentityRefused(f"your tenant has no guest {token.uuid}: leave the UUID out, one is drawn")
+        if guest is not None and guest.tenant != token.tenant:
+            raise IdentityRefused(
+                f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
+            )
+
+    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str) -> None:
+        if tables.counts()[0] >= MAX_TOKENS // 4:
+            drop_old_tokens(tables, self._clock())
+            own = sum(token.tenant == tenant for token in tables.tokens())
+            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
+                raise NoRoom(
+                    "there are as many tokens as there may be: enrol the guests that they are for, or wait "
+                    "until they are over"
+                )
+
+    def _check_guests(self, tables: IdentityTables, name: str) -> None:
+        tenant = tables.settle(name)
+        if tenant.guests >= self.terms.tenant_guests:
+            raise NoRoom(
+                f"{tenant.guests:,} guests of the tenant are known, which is all that one may have "
+                "(identity.tenant_guests): have some removed"
+            )
+        if tables.counts()[1] >= MAX_GUESTS:
+            raise NoRoom(f"{MAX_GUESTS:,} guests are known, which is all: have some removed")
+
+    def _make_room(self, tables: IdentityTables) -> None:
+        if tables.counts()[2] < MAX_CERTIFICATES:
+            return
+        drop_old_certificates(tables, self._clock())
+        if tables.counts()[2] >= MAX_CERTIFICATES:
+            raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")

@@ -1,0 +1,296 @@
+"""Whose a certificate is, and whether it counts: asked for each call, of the register as it is on the disk.
+
+A caller's certificate is looked up by the SHA-256 of all of it and is not parsed: what it says was written by
+this SVM, which has it in the register. What is not there counts nothing, whoever has signed it.
+
+Changes are made one after another, each whole, also when whoever asked goes away: on the disk, then in force,
+then told to those who cut calls.
+"""
+
+import asyncio
+import hashlib
+import ssl
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from appliance.domain.caller import Caller, NotAdmitted, Role
+from appliance.domain.guest import Guest
+from appliance.domain.identity import Certificate, EnrolledGuest
+from appliance.identity.authority import Authority, Issued
+from appliance.identity.ending import By, Ender, known_guest
+from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
+from appliance.identity.names import BadName, named_by
+from appliance.identity.standing import OtherMachine, good
+from appliance.state.environment import StateError
+
+MAX_PEM_BYTES = 16 * 1024
+
+_REVOKED = "this certificate was revoked: ask whoever runs the SVM for a token, and enrol anew"
+_REMOVED = "this guest was removed from the SVM's register: ask whoever runs it for a token, and enrol anew"
+_ANEW = "this guest enrolled anew: show its newer certificate"
+_EXPIRED = "this certificate has ended: show a newer one, or enrol anew"
+
+_KINDS = ("token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "refused")
+
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChange:
+    """Something that changed in the register, for those who note it. guest: its UUID, "" where it is of none.
+
+    kind: "token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "refused". actor: the
+    administrator, "" for none. text: a sentence's worth of words.
+    """
+
+    kind: str
+    actor: str = ""
+    guest: str = ""
+    tenant: str = ""
+    text: str = ""
+
+
+class Registry:
+    """Who is who.
+
+    on_ended: told the name of a caller (for a guest its UUID) some of whose certificates count no more, and a
+    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were.
+    """
+
+    def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
+        """clock: seconds since the epoch."""
+        self.on_ended: list[Callable[[str, str], None]] = []
+        self.on_changed: list[Callable[[IdentityChange], None]] = []
+        self.counts = Counter(dict.fromkeys(_KINDS, 0))
+        self._issuer = issuer
+        self._ender = ender
+        self._store = issuer.store
+        self._clock = clock
+        self._scopes: dict[str, int] = {}
+        self._shown: defaultdict[str, dict[bytes, float]] = defaultdict(
+            dict
+        )  # by name: certificate -> its end
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    @property
+    def authority(self) -> Authority:
+        """What issues certificates."""
+        return self._issuer.authority
+
+    def caller(self, pem: bytes) -> Caller:
+        """Whom a certificate names, where it counts. Raises NotAdmitted."""
+        sha256 = sha256_of(pem)
+        try:
+            with self._store.reading() as tables:
+                certificate = good(tables.certificate(sha256), self._clock())
+            holder = named_by(certificate.holder)
+        except (BadName, StateError) as error:
+            raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
+        self._shown[holder.name][sha256] = certificate.ends_at
+        return holder
+
+    def guest(self, pem: bytes) -> Guest:
+        """Which guest a certificate names, where it counts. Raises NotAdmitted."""
+        holder = self.caller(pem)
+        if holder.role is not Role.GUEST:
+            raise NotAdmitted(f"this is the certificate of a {holder.role}, not of a guest")
+        return Guest(holder.name, self._scope(holder.tenant), holder.tenant)
+
+    def end_expired(self) -> None:
+        """Have the calls end of those whose certificates have ended by time; to be called every second."""
+        now = self._clock()
+        for name, shown in list(self._shown.items()):
+            over = [sha256 for sha256, ends_at in shown.items() if ends_at <= now]
+            for sha256 in over:
+                del shown[sha256]
+            if over:
+                self._ended(name, _EXPIRED)
+
+    async def attached(self, pem: bytes, machine: bytes) -> bool:
+        """Enter that a guest attaches; whether an older certificate of it ended by that. Raises NotAdmitted.
+
+        machine: its own word, 32 bytes or none. It is the one that enrolled, or none is let in.
+        """
+        sha256 = sha256_of(pem)
+        try:
+            if not self._ender.is_news(sha256, machine):
+                return False
+            follows = await self._change(self._ender.shown, sha256, machine)
+        except StateError as error:
+            raise NotAdmitted("the SVM cannot write its register now: come back later") from error
+        except OtherMachine as error:
+            self._tell(IdentityChange("refused", guest=self.caller(pem).name, text=str(error)))
+            raise
+        if follows:
+            self._shown.pop(self.caller(pem).name, None)
+        return follows
+
+    async def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
+        """Make a token. Raises IdentityRefused, StateError."""
+
+        def told(made: NewToken) -> None:
+            text = f"for {seconds} s, tenant {tenant}{', which is new' if made.new_tenant else ''}"
+            self._tell(IdentityChange("token", author.name, uuid, tenant, text))
+
+        return await self._change(self._issuer.token, tenant, uuid, seconds, author, then=told)
+
+    async def enrol(self, token: str, asked: Asked) -> Enrolled:
+        """Turn a token into a certificate. Raises TokenRefused, BadCsr, NoRoom, StateError."""
+
+        def told(made: Enrolled) -> None:
+            guest = made.guest
+            if made.ended:
+                self._ended(guest.uuid, _ANEW)
+            self._tell(IdentityChange("enrolled", "", guest.uuid, guest.tenant, guest.host_name))
+
+        try:
+            return await self._change(self._issuer.enrol, token, asked, then=told)
+        except TokenRefused:
+            self.counts["refused"] += 1
+            raise
+
+    async def renew(self, pem: bytes, asked: Asked) -> Enrolled:
+        """Give a guest a certificate that ends later. Raises NotAdmitted, BadCsr, NoRoom, StateError."""
+
+        def told(made: Enrolled) -> None:
+            self._tell(IdentityChange("renewed", "", made.guest.uuid, made.guest.tenant))
+
+        try:
+            return await self._change(self._issuer.renew, sha256_of(pem), asked, then=told)
+        except OtherMachine as error:
+            self._tell(IdentityChange("refused", guest=self.caller(pem).name, text=str(error)))
+            raise
+
+    async def issue(self, holder: Caller, csr: bytes, author: Caller) -> Issued:
+        """Make a certificate of an administrator. Raises BadName, BadCsr, NoRoom, StateError."""
+
+        def told(made: Issued) -> None:
+            text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
+            self._tell(IdentityChange("issued", author.name, "", holder.tenant, text))
+
+        return await self._change(self._issuer.issue, holder, csr, then=told)
+
+    async def revoke_guest(self, uuid: str, by: By) -> int:
+        """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
+
+        def told(ended: tuple[EnrolledGuest, int]) -> None:
+            self._ended(uuid, _REVOKED)
+            self._tell(IdentityChange("revoked", by.author.name, uuid, ended[0].tenant, by.reason))
+
+        return (await self._change(self._ender.revoke_guest, uuid, by, then=told))[1]
+
+    async def remove_guest(self, uuid: str, by: By) -> None:
+        """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
+
+        def told(guest: EnrolledGuest) -> None:
+            self._ended(uuid, _REMOVED)
+            self._tell(IdentityChange("removed", by.author.name, uuid, guest.tenant, by.reason))
+
+        await self._change(self._ender.remove_guest, uuid, by, then=told)
+
+    async def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
+        """End one certificate, and its holder's calls. Raises IdentityRefused, StateError."""
+
+        def told(certificate: Certificate) -> None:
+            holder = named_by(certificate.holder)
+            self._ended(holder.name, _REVOKED)
+            guest = holder.name if holder.role is Role.GUEST else ""
+            text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
+            self._tell(IdentityChange("revoked", by.author.name, guest, holder.tenant, text))
+
+        return await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+
+    async def cloned(self, guest: Guest, why: str) -> None:
+        """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
+
+        def told(_counted: int) -> None:
+            self._ended(guest.id, why)
+            self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
+
+        await self._change(self._ender.cloned, guest.id, why, then=told)
+
+    async def age(self) -> None:
+        """Forget what was over long ago. Raises StateError."""
+        await self._change(self._ender.age)
+
+    def guests(self) -> Sequence[tuple[EnrolledGuest, Certificate | None]]:
+        """Every guest that enrolled, with the certificate that it shows. Raises StateError."""
+        with self._store.reading() as tables:
+            return [(guest, tables.certificate(guest.current)) for guest in tables.guests()]
+
+    def known(self, uuid: str) -> tuple[EnrolledGuest, list[Certificate]] | None:
+        """A guest that enrolled, with its certificates, the newest first. Raises StateError."""
+        with self._store.reading() as tables:
+            guest = known_guest(tables, uuid)
+            if guest is None:
+                return None
+            found = map(tables.certificate, guest.certificates)
+            return guest, [certificate for certificate in found if certificate is not None]
+
+    def certificates(self) -> list[tuple[Certificate, Caller]]:
+        """Every certificate that is known, with whom it names, the newest first. Raises StateError."""
+        with self._store.reading() as tables:
+            found = [(certificate, named_by(certificate.holder)) for certificate in tables.certificates()]
+        return sorted(found, key=lambda each: each[0].issued_at, reverse=True)
+
+    async def finish(self) -> None:
+        """Return when no change is under way."""
+        while self._changes:
+            await asyncio.wait(self._changes)
+
+    def _scope(self, tenant: str) -> int:
+        if tenant not in self._scopes:
+            with self._store.reading() as tables:
+                known = tables.tenant(tenant)
+            if known is None:
+                raise NotAdmitted(f"the tenant {tenant} is not known to this SVM: enrol anew")
+            self._scopes[tenant] = known.scope
+        return self._scopes[tenant]
+
+    def _ended(self, name: str, why: str) -> None:
+        self._shown.pop(name, None)
+        for listener in self.on_ended:
+            listener(name, why)
+
+    def _tell(self, change: IdentityChange) -> None:
+        self.counts[change.kind] += 1
+        for listener in self.on_changed:
+            listener(change)
+
+    async def _change(
+        self, work: Callable[..., Done], *args: Any, then: Callable[[Done], None] = lambda _done: None
+    ) -> Done:
+        """Have a change made in a thread, to its end also when who asked for it goes away meanwhile.
+
+        then: called on the loop when it is made.
+        """
+        task = asyncio.get_running_loop().create_task(self._whole(work, args, then))
+        self._changes.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    async def _whole(
+        self, work: Callable[..., Done], args: tuple[Any, ...], then: Callable[[Done], None]
+    ) -> Done:
+        async with self._changing:
+            made = await asyncio.to_thread(work, *args)
+            then(made)
+        return made
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left to be told
+
+
+def sha256_of(pem: bytes) -> bytes:
+    """What a certificate is known by. Raises NotAdmitted where it is no PEM."""
+    if len(pem) > MAX_PEM_BYTES:
+        raise NotAdmitted("the certificate is longer than any of this SVM's: enrol anew")
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())).digest()
+    except ValueError as error:
+        raise NotAdmitted("the certificate is no PEM: enrol anew") from error

@@ -1,0 +1,123 @@
+"""How the certificates of a guest follow on one another, and what is kept of those that count no more.
+
+Of each guest three are known at the most: the one that it shows, one that it got by renewal and has not shown
+yet, and the one before, so that whoever still shows that is told what is wrong with it.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from appliance.domain.caller import NotAdmitted, Role
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.identity.names import BadName, named_by
+from appliance.state.identities import IdentityTables
+
+KEPT_SECONDS = 30 * 86400  # that a certificate stays known after its end, for people to look at
+
+_SENTENCES = {
+    CertificateState.REVOKED: "this certificate was revoked: ask whoever runs the SVM for a token",
+    CertificateState.CLONED: (
+        "this certificate was used in two places at once, as by a copy of this machine, and counts in "
+        "neither: each has to enrol anew, with a token of its own"
+    ),
+    CertificateState.SUPERSEDED: "a newer certificate of this guest took the place of this one: show that",
+}
+
+
+class OtherMachine(NotAdmitted):
+    """A guest's certificate is shown by another machine than enrolled with it."""
+
+
+def digest_of(der: bytes) -> bytes:
+    """What a certificate is known by."""
+    return hashlib.sha256(der).digest()
+
+
+def good(certificate: Certificate | None, now: float) -> Certificate:
+    """Return a certificate that counts at a time, or raise NotAdmitted."""
+    if certificate is None:
+        raise NotAdmitted("this certificate is not in the SVM's register: enrol anew")
+    state = certificate.state(now)
+    if state is CertificateState.EXPIRED:
+        ended = datetime.fromtimestamp(certificate.ends_at, UTC)
+        raise NotAdmitted(f"this certificate ended on {ended:%Y-%m-%d %H:%M:%S} UTC: enrol anew")
+    if state is not CertificateState.GOOD:
+        raise NotAdmitted(_SENTENCES[state])
+    return certificate
+
+
+def shown_guest(tables: IdentityTables, shown: bytes, now: float) -> EnrolledGuest:
+    """Return the guest that shows a certificate. Raises NotAdmitted.
+
+    shown: SHA-256 of it.
+    """
+    try:
+        holder = named_by(good(tables.certificate(shown), now).holder)
+    except BadName as error:
+        raise NotAdmitted(str(error)) from error
+    guest = tables.guest(holder.name) if holder.role is Role.GUEST else None
+    if guest is None or shown not in (guest.current, guest.following):
+        raise NotAdmitted("this certificate is no guest's: enrol first")
+    return guest
+
+
+def check_machine(guest: EnrolledGuest, machine: bytes) -> None:
+    """Raise OtherMachine where it is not the one that enrolled."""
+    if guest.machine and machine != guest.machine:
+        raise OtherMachine(
+            "another machine than this enrolled with this certificate: a copy of a machine enrols by itself, "
+            "with a token of its own"
+        )
+
+
+def followed(tables: IdentityTables, guest: EnrolledGuest, now: float) -> EnrolledGuest:
+    """Have a guest's next certificate take the place of the current one, which ends."""
+    if guest.before:
+        tables.drop_certificate(guest.before)
+    end(tables, [guest.current], CertificateState.SUPERSEDED, now)
+    guest = replace(guest, before=guest.current, current=guest.following, following=b"")
+    tables.put_guest(guest)
+    return guest
+
+
+def retire(tables: IdentityTables, guest: EnrolledGuest, now: float) -> bytes:
+    """End all of a guest that enrols anew; return the SHA-256 of the one that stays known."""
+    for other in filter(None, (guest.following, guest.before)):
+        tables.drop_certificate(other)
+    end(tables, [guest.current], CertificateState.SUPERSEDED, now, reason="the guest enrolled anew")
+    return guest.current
+
+
+def end(
+    tables: IdentityTables,
+    certificates: Iterable[bytes],
+    state: CertificateState,
+    now: float,
+    by: str = "",
+    reason: str = "",
+) -> int:
+    """End certificates that have not ended yet; how many of them counted until now."""
+    counted = 0
+    for sha256 in certificates:
+        certificate = tables.certificate(sha256)
+        if certificate is None or certificate.ended is not None:
+            continue
+        counted += certificate.state(now) is CertificateState.GOOD
+        tables.put_certificate(replace(certificate, ended=state, ended_at=now, ended_by=by, reason=reason))
+    return counted
+
+
+def drop_old_tokens(tables: IdentityTables, now: float) -> None:
+    """Forget tokens that are over."""
+    for token in list(tables.tokens()):
+        if now >= token.expires_at:
+            tables.drop_token(token.digest)
+
+
+def drop_old_certificates(tables: IdentityTables, now: float) -> None:
+    """Forget certificates whose time was over long ago: what is not known counts no more than they do."""
+    for certificate in list(tables.certificates()):
+        if now >= certificate.ends_at + KEPT_SECONDS:
+            tables.drop_certificate(certificate.sha256)

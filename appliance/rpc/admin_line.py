@@ -1,0 +1,141 @@
+"""How the `svm` commands reach an SVM: its administration socket, or TCP with a certificate.
+
+A line is opened for the length of a `with`: the channel, and what goes with every call on it.
+"""
+
+import os
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+
+SERVER_NAME = "svm.kvm-light-agent"  # in the certificate of every SVM, whatever its address is
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_PEM_BYTES = 256 * 1024
+_TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
+_OPTIONS = (("grpc.max_receive_message_length", MAX_REPLY_BYTES),)
+
+
+class AdminError(Exception):
+    """The SVM did not do what was asked. The message says what happened and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLine:
+    """A channel to an SVM, and what goes with every call."""
+
+    channel: grpc.Channel
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class AdminLine(Protocol):
+    """A way to an SVM."""
+
+    def __str__(self) -> str:
+        """Where it leads, for sentences: "the SVM on ..."."""
+
+    def open(self, seconds: float, stack: ExitStack) -> OpenLine:
+        """Open it, in so many seconds; it is closed when the stack unwinds. Raises AdminError."""
+
+    def why_unavailable(self, details: str) -> str:
+        """Why nobody answers a call any more, or from the beginning. details: gRPC's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLine:
+    """By the administration socket of an SVM on this machine."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    def open(self, seconds: float, stack: ExitStack) -> OpenLine:
+        """Get a ticket, and open the channel."""
+        companion, ticket = self._get_ticket(seconds)
+        stack.callback(companion.close)
+        channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", _OPTIONS)
+        stack.callback(channel.close)
+        return OpenLine(channel, (("ticket", ticket),))
+
+    def why_unavailable(self, _details: str) -> str:
+        """It was there when the ticket was fetched."""
+        return f"the SVM on {self} went away, or is stopping: see its log, and ask again"
+
+    def _get_ticket(self, seconds: float) -> tuple[socket.socket, str]:
+        """Return the companion connection, which must stay open, and the ticket it gave."""
+        companion = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line = b""
+        try:
+            companion.settimeout(seconds)
+            companion.connect(self.path + ".id")
+            while not line.endswith(b"\n") and (more := companion.recv(1024)) and len(line) < 1024:
+                line += more
+        except OSError as error:
+            companion.close()
+            raise AdminError(self._why_unreachable(error)) from error
+        if len(line) != _TICKET_BYTES or not line.endswith(b"\n"):
+            companion.close()
+            why = line.decode("utf-8", "replace").strip() or "it has too many callers; try again"
+            raise AdminError(f"the SVM on {self} admits nobody now: {why}")
+        return companion, line.decode("ascii", "replace").strip()
+
+    def _why_unreachable(self, error: OSError) -> str:
+        if isinstance(error, PermissionError):
+            return f"no right to use {self}: run this as the user that runs the SVM, or as root"
+        if isinstance(error, TimeoutError):
+            return f"the SVM on {self} does not answer: see its log, or restart it"
+        if isinstance(error, FileNotFoundError | ConnectionError):
+            return f"no SVM answers on {self}: is `svm serve` running? Start it, or give its --socket"
+        return f"{self} cannot be used: {error.strerror or error}; give the SVM's --socket"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLine:
+    """By TCP, with an administrator's certificate.
+
+    address: HOST:PORT. directory: where ca.pem, administrator.pem and administrator.key lie.
+    """
+
+    address: str
+    directory: Path
+
+    def __str__(self) -> str:
+        return self.address
+
+    def open(self, _seconds: float, stack: ExitStack) -> OpenLine:
+        """Open the channel; it is connected with the first call."""
+        authority, chain, key = (
+            self._read(name) for name in ("ca.pem", "administrator.pem", "administrator.key")
+        )
+        credentials = grpc.ssl_channel_credentials(authority, key, chain)
+        named = ("grpc.ssl_target_name_override", SERVER_NAME)
+        channel = grpc.secure_channel(self.address, credentials, (*_OPTIONS, named))
+        stack.callback(channel.close)
+        return OpenLine(channel)
+
+    def why_unavailable(self, details: str) -> str:
+        """Nobody listens there, or not with a certificate of this authority."""
+        if "handshake" in details.lower() or "ssl" in details.lower():
+            return (
+                f"{self} is no SVM of the authority in {self.directory / 'ca.pem'}, or does not know the "
+                "certificate beside it: give the SVM's --server and the --identity that it issued"
+            )
+        return f"no SVM answers on {self}: is `svm serve` running there, with server.admin_listen set?"
+
+    def _read(self, name: str) -> bytes:
+        path = self.directory / name
+        try:
+            with path.open("rb") as file:
+                pem = file.read(MAX_PEM_BYTES + 1)
+        except OSError as error:
+            raise AdminError(
+                f"{path}: {error.strerror or error}; give --identity the directory that "
+                "`svm certificates issue` made"
+            ) from error
+        if len(pem) > MAX_PEM_BYTES or b"-----BEGIN " not in pem:
+            raise AdminError(f"{path} holds no certificate or key as PEM: have it issued anew")
+        return pem

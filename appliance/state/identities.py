@@ -1,0 +1,204 @@
+"""Who is who, on the disk before it counts: tokens, guests that enrolled, certificates that were issued.
+
+    tokens        SHA-256 of the token -> JSON {tenant, uuid, created_at, expires_at, author; once used: key,
+                  certificate}
+    guests        UUID -> JSON {tenant, host_name, machine, enrolled_at, current, following, before}
+    certificates  SHA-256 of the certificate in DER -> JSON {serial, holder, issued_at, ends_at; once ended:
+    ended,
+                  ended_at, ended_by, reason}
+
+What changes something is one transaction, `writing`, on the disk when that ends: it waits for the disk and is
+for a thread. Every value ends with an xxh3_64 of the rest. Bytes stand in JSON as hexadecimal digits.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
+from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.tenants import Tenant, TenantTable
+
+MAX_TOKENS = 8192
+MAX_GUESTS = 16_384
+MAX_CERTIFICATES = 65_536  # three of each guest, and those of administrators
+
+
+class IdentityTables:
+    """The tables within one transaction. Each method raises StateDamaged."""
+
+    def __init__(self, txn: lmdb.Transaction, store: "IdentityStore") -> None:
+        """For `IdentityStore`."""
+        self._txn = txn
+        self._store = store
+        self._path = store.path
+
+    def token(self, digest: bytes) -> Token | None:
+        """A token by its digest."""
+        fields = self._get(self._store.tokens_db, digest)
+        return None if fields is None else _token(digest, fields, self._path)
+
+    def tokens(self) -> Iterator[Token]:
+        """Every token."""
+        for key, data in self._txn.cursor(db=self._store.tokens_db):
+            yield _token(bytes(key), unpacked(data, self._path), self._path)
+
+    def put_token(self, token: Token) -> None:
+        """Keep a token, a new one or as it is now."""
+        fields = {
+            "tenant": token.tenant,
+            "uuid": token.uuid,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+            "author": token.author,
+        }
+        if token.key:
+            fields |= {"key": token.key.hex(), "certificate": token.certificate.hex()}
+        self._txn.put(token.digest, packed(fields), db=self._store.tokens_db)
+
+    def drop_token(self, digest: bytes) -> None:
+        """Forget a token."""
+        self._txn.delete(digest, db=self._store.tokens_db)
+
+    def guest(self, uuid: str) -> EnrolledGuest | None:
+        """A guest by its UUID."""
+        fields = self._get(self._store.guests_db, uuid.encode())
+        return None if fields is None else _guest(uuid, fields, self._path)
+
+    def guests(self) -> Iterator[EnrolledGuest]:
+        """Every guest, by UUID."""
+        for key, data in self._txn.cursor(db=self._store.guests_db):
+            yield _guest(bytes(key).decode(), unpacked(data, self._path), self._path)
+
+    def put_guest(self, guest: EnrolledGuest) -> None:
+        """Keep a guest, a new one or as it is now; a new one counts for its tenant."""
+        fields = {
+            "tenant": guest.tenant,
+            "host_name": guest.host_name,
+            "machine": guest.machine.hex(),
+            "enrolled_at": guest.enrolled_at,
+            "current": guest.current.hex(),
+            "following": guest.following.hex(),
+            "before": guest.before.hex(),
+        }
+        old = self.guest(guest.uuid)
+        for tenant, change in (old and old.tenant, -1), (guest.tenant, 1):
+            if tenant and (old is None or old.tenant != guest.tenant):
+                self._store.tenant_table.count(self._txn, tenant, change)
+        self._txn.put(guest.uuid.encode(), packed(fields), db=self._store.guests_db)
+
+    def drop_guest(self, guest: EnrolledGuest) -> None:
+        """Forget a guest."""
+        if self._txn.delete(guest.uuid.encode(), db=self._store.guests_db):
+            self._store.tenant_table.count(self._txn, guest.tenant, -1)
+
+    def certificate(self, sha256: bytes) -> Certificate | None:
+        """A certificate by the SHA-256 of it."""
+        fields = self._get(self._store.certificates_db, sha256)
+        return None if fields is None else _certificate(sha256, fields, self._path)
+
+    def certificates(self, beginning: bytes = b"") -> Iterator[Certificate]:
+        """Every certificate whose SHA-256 begins so."""
+        cursor = self._txn.cursor(db=self._store.certificates_db)
+        if not (cursor.set_range(beginning) if beginning else cursor.first()):
+            return
+        for key, data in cursor:
+            if not bytes(key).startswith(beginning):
+                return
+            yield _certificate(bytes(key), unpacked(data, self._path), self._path)
+
+    def put_certificate(self, certificate: Certificate) -> None:
+        """Keep a certificate, a new one or as it is now."""
+        fields: dict[str, Any] = {
+            "serial": certificate.serial,
+            "holder": certificate.holder,
+            "issued_at": certificate.issued_at,
+            "ends_at": certificate.ends_at,
+        }
+        if certificate.ended is not None:
+            fields |= {
+                "ended": certificate.ended,
+                "ended_at": certificate.ended_at,
+                "ended_by": certificate.ended_by,
+                "reason": certificate.reason,
+            }
+        self._txn.put(certificate.sha256, packed(fields), db=self._store.certificates_db)
+
+    def drop_certificate(self, sha256: bytes) -> None:
+        """Forget a certificate, which counts no more then."""
+        self._txn.delete(sha256, db=self._store.certificates_db)
+
+    def tenant(self, name: str) -> Tenant | None:
+        """A tenant by its name."""
+        return self._store.tenant_table.get(self._txn, name)
+
+    def settle(self, name: str) -> Tenant:
+        """A tenant, which is made where there is none. Raises StateError where there are too many."""
+        return self._store.tenant_table.settle(self._txn, name)
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many tokens, guests and certificates there are."""
+        store = self._store
+        tables = (store.tokens_db, store.guests_db, store.certificates_db)
+        tokens, guests, certificates = (int(self._txn.stat(db=table)["entries"]) for table in tables)
+        return tokens, guests, certificates
+
+    def _get(self, table: Any, key: bytes) -> dict[str, Any] | None:
+        data = self._txn.get(key, db=table)
+        return None if data is None else unpacked(data, self._path)
+
+
+class IdentityStore:
+    """The tables of who is who, in the file that the stores of the state share."""
+
+    def __init__(self, environment: StateEnvironment) -> None:
+        """Raises StateError."""
+        self.path = environment.path
+        self.tenant_table = TenantTable(environment)
+        self.tokens_db = environment.table(b"tokens")
+        self.guests_db = environment.table(b"guests")
+        self.certificates_db = environment.table(b"certificates")
+        self.environment = environment
+
+    @contextmanager
+    def reading(self) -> Iterator[IdentityTables]:
+        """The tables as they are now; does not wait."""
+        with self.environment.reading() as txn:
+            yield IdentityTables(txn, self)
+
+    @contextmanager
+    def writing(self) -> Iterator[IdentityTables]:
+        """The tables, to be changed: on the disk when it ends, as before where it raises. Or StateError."""
+        with self.environment.changing, self.environment.writing() as txn:
+            yield IdentityTables(txn, self)
+
+
+def _token(digest: bytes, fields: dict[str, Any], path: Path) -> Token:
+    try:
+        key, certificate = (bytes.fromhex(fields.pop(name, "")) for name in ("key", "certificate"))
+        return Token(digest, **fields, key=key, certificate=certificate)
+    except (TypeError, ValueError) as error:
+        raise damaged(path, f"a token's record has no meaning: {error}") from error
+
+
+def _guest(uuid: str, fields: dict[str, Any], path: Path) -> EnrolledGuest:
+    try:
+        return EnrolledGuest(
+            uuid, **{**fields, **{name: bytes.fromhex(fields[name]) for name in _GUEST_BYTES}}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"a guest's record has no meaning: {error}") from error
+
+
+def _certificate(sha256: bytes, fields: dict[str, Any], path: Path) -> Certificate:
+    try:
+        ended = fields.pop("ended", None)
+        return Certificate(sha256, **fields, ended=None if ended is None else CertificateState(ended))
+    except (TypeError, ValueError) as error:
+        raise damaged(path, f"a certificate's record has no meaning: {error}") from error
+
+
+_GUEST_BYTES = ("machine", "current", "following", "before")

@@ -1,0 +1,133 @@
+"""Brings a backup back: all of it is checked before the state that is there is touched.
+
+The parts are written beside the state, opened as an SVM would open them (which upgrades an older schema), and
+read; then they take the state's place (`replacing`). Killed at any step, the old state is there or the new.
+"""
+
+import os
+import stat
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from appliance.state import replacing
+from appliance.state.backup_file import BadBackup, Manifest, damaged, read_manifest, read_parts
+from appliance.state.environment import FILE, STATE, StateDamaged, StateEnvironment, StateError, lock_to_write
+from appliance.state.events import FILE as EVENTS
+from appliance.state.events import events_file
+from appliance.state.ledger import LedgerStore
+from appliance.state.policies import PolicyStore
+from appliance.state.scan_orders import ScanOrderStore
+from appliance.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was done. kept: where the old state lies, None where there was none."""
+
+    manifest: Manifest
+    kept: Path | None
+
+
+def restore(path: Path, directory: Path, stamp: str, overwrite: bool = False) -> Restored:
+    """Put a backup into a state directory on which no SVM runs; on the disk when this returns.
+
+    stamp: a part of names, new for each restore. overwrite: whether a state that is there may be set aside.
+    Raises BadBackup where the file cannot be used, StateError where the directory cannot, OSError.
+    """
+    with _opened(path) as file:
+        manifest = read_manifest(file, path)
+        _check_schemas(path, manifest)
+        read_parts(file, path, manifest)
+        lock = lock_to_write(directory)
+        try:
+            replacing.finish(directory)
+            _check_place(directory, overwrite)
+            gathered = replacing.begin(directory)
+            try:
+                _gather(file, path, manifest, gathered)
+            except BaseException:
+                replacing.forget_unfinished(directory)
+                raise
+            replacing.commit(directory, stamp)
+            replacing.finish(directory)
+        finally:
+            os.close(lock)
+    kept = directory / f"{replacing.KEPT}{stamp}"
+    return Restored(manifest, kept if kept.exists() else None)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, open; a pipe or a device would be waited for without end."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise BadBackup(f"{path} is no file: give one that `svm backup` has made")
+    return os.fdopen(fd, "rb")
+
+
+def _check_schemas(path: Path, manifest: Manifest) -> None:
+    for kind in (STATE, events_file(0)):
+        schema = manifest.schemas.get(kind.name, 0)
+        if schema > kind.schema:
+            known = f"schema {schema}, this program knows {kind.schema}"
+            raise BadBackup(f"{path} holds {kind.name} of {known}: run the newer svm")
+
+
+def _check_place(directory: Path, overwrite: bool) -> None:
+    there = [name for name in (FILE, EVENTS, "identity") if (directory / name).exists()]
+    if there and not overwrite:
+        raise StateError(
+            f"{directory} has a state already ({', '.join(there)}): --force sets it aside, "
+            "or --dir names another directory"
+        )
+
+
+def _gather(file: BinaryIO, path: Path, manifest: Manifest, gathered: Path) -> None:
+    """Write the parts, try them, and leave all that a state has; each file is on the disk."""
+    (gathered / "identity").mkdir(mode=0o700)
+    with ExitStack() as stack:
+        sinks = {name: stack.enter_context((gathered / name).open("xb")) for name in manifest.names()}
+        read_parts(file, path, manifest, sinks)
+    try:
+        _try_state(gathered)
+        _try_events(gathered, next(part.bytes for part in manifest.parts if part.name == EVENTS))
+    except StateDamaged as error:
+        raise damaged(path, str(error).removeprefix(f"{gathered}/").split("): ")[0]) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # records that no SVM has written
+        raise damaged(path, f"a record in it has no meaning: {error}") from error
+    for each in (gathered, *gathered.rglob("*")):
+        _make_private(each, gathered.parent)
+        if each.is_file():
+            _sync(each)
+
+
+def _try_state(gathered: Path) -> None:
+    """Read what an SVM reads at its start, and the whole ledger."""
+    state = StateStore.open(gathered, lambda: 0.0, 1)
+    with closing(state):
+        state.overrides()
+        PolicyStore(state.environment, lambda: 0.0).policies()
+        ScanOrderStore(state.environment).all()
+        check = LedgerStore(state.environment).verify()
+    if check.problem:
+        raise StateDamaged(f"the ledger: {check.problem}")
+
+
+def _try_events(gathered: Path, size: int) -> None:
+    StateEnvironment.open(gathered, events_file(2 * size + (64 << 20))).close()
+
+
+def _make_private(path: Path, directory: Path) -> None:
+    """Give a file to whom the state directory belongs, since root may do this for the SVM's user."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    replacing.give_to_owner(path, directory)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

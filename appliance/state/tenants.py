@@ -1,0 +1,77 @@
+"""Which tenants there are, and whose part of the cache is whose.
+
+    tenants  name -> JSON {scope, guests}
+    meta     "next scope" -> u32 little endian
+
+A scope is given once and never again, also when the tenant's guests are gone. guests: how many of its guests
+are in the register. A policy of an earlier version has its tenant's scope and no entry here: it is entered
+when it is asked for. Every value but the next scope ends with an xxh3_64 of the rest.
+"""
+
+from dataclasses import dataclass, replace
+
+import lmdb
+
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE
+from appliance.domain.policy import DEFAULT_TENANT
+from appliance.state.environment import StateEnvironment, StateError, packed, unpacked
+
+MAX_TENANTS = 4096
+
+_NEXT_SCOPE = b"next scope"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose guests the SVM protects. guests: in the register."""
+
+    name: str
+    scope: int
+    guests: int = 0
+
+
+class TenantTable:
+    """All tenants. Names are those of `is_tenant`."""
+
+    def __init__(self, environment: StateEnvironment) -> None:
+        self._path = environment.path
+        self._tenants_db = environment.table(b"tenants")
+        self._policies_db = environment.table(b"policies")
+        self._meta_db = environment.table(b"meta")
+
+    def get(self, txn: lmdb.Transaction, name: str) -> Tenant | None:
+        """A tenant, None where there is none of that name. Raises StateDamaged."""
+        data = txn.get(name.encode(), db=self._tenants_db)
+        if data is not None:
+            fields = unpacked(data, self._path)
+            return Tenant(name, fields["scope"], fields["guests"])
+        policy = txn.get(name.encode(), db=self._policies_db)
+        if policy is not None:
+            return Tenant(name, unpacked(policy, self._path)["scope"])
+        return Tenant(name, DEFAULT_TENANT_SCOPE) if name == DEFAULT_TENANT else None
+
+    def settle(self, txn: lmdb.Transaction, name: str) -> Tenant:
+        """A tenant, which is made where there is none. Raises StateError where there are too many."""
+        tenant = self.get(txn, name)
+        if tenant is None:
+            if txn.stat(db=self._tenants_db)["entries"] >= MAX_TENANTS:
+                raise StateError(f"{MAX_TENANTS:,} tenants are known, which is all: take one of them")
+            tenant = Tenant(name, self._new_scope(txn))
+        self._put(txn, tenant)
+        return tenant
+
+    def count(self, txn: lmdb.Transaction, name: str, guests: int) -> None:
+        """Note that a tenant has so many guests more, or fewer."""
+        tenant = self.settle(txn, name)
+        self._put(txn, replace(tenant, guests=max(0, tenant.guests + guests)))
+
+    def _put(self, txn: lmdb.Transaction, tenant: Tenant) -> None:
+        fields = {"scope": tenant.scope, "guests": tenant.guests}
+        txn.put(tenant.name.encode(), packed(fields), db=self._tenants_db)
+
+    def _new_scope(self, txn: lmdb.Transaction) -> int:
+        """A scope that nobody else has had."""
+        known = txn.get(_NEXT_SCOPE, db=self._meta_db)
+        scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
+        txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
+        return scope

@@ -1,0 +1,153 @@
+"""What makes certificates count no more."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.caller import NotAdmitted
+from appliance.domain.identity import CertificateState
+from appliance.identity.ending import By
+from appliance.identity.issuing import IdentityRefused, TokenRefused
+from appliance.identity.keys import csr_for, new_key
+from appliance.identity.standing import digest_of
+from tests.support.identities import (
+    DAY,
+    MACHINE,
+    OF_ACME,
+    OTHER_MACHINE,
+    PROVIDER,
+    UUID,
+    Office,
+    asked,
+    office,
+)
+
+LOST = By(PROVIDER, "lost")
+
+
+def states(desk: Office, uuid: str) -> list[CertificateState]:
+    """How a guest's certificates stand, the newest first."""
+    with desk.store.reading() as tables:
+        guest = tables.guest(uuid)
+        assert guest is not None
+        found = [tables.certificate(each) for each in guest.certificates]
+    return [each.state(desk.now) for each in found if each is not None]
+
+
+def test_a_revoked_guest_has_nothing_left_to_show_and_comes_back_by_a_new_token_only(tmp_path: Path) -> None:
+    """All its certificates, and tokens that were bound to it before."""
+    with office(tmp_path) as desk:
+        enrolled = desk.enrolled("acme", UUID)
+        renewed = desk.issuer.renew(digest_of(enrolled.certificate), asked())
+        old_token = desk.issuer.token("acme", UUID, 3600, PROVIDER).text
+        other = desk.issuer.token("acme", "", 3600, PROVIDER).text
+        guest, counted = desk.ender.revoke_guest(UUID, By(OF_ACME, "stolen"))
+        assert (guest.uuid, counted) == (UUID, 2)
+        assert states(desk, UUID) == [CertificateState.REVOKED] * 2
+        for shown in (enrolled, renewed):
+            with pytest.raises(NotAdmitted, match="revoked"):
+                desk.ender.is_news(digest_of(shown.certificate), MACHINE)
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(old_token, asked())
+        assert desk.issuer.enrol(other, asked()).guest.uuid != UUID
+        desk.enrolled("acme", UUID)
+        assert states(desk, UUID) == [CertificateState.GOOD, CertificateState.REVOKED]
+        assert desk.ender.revoke_guest(UUID, LOST)[1] == 1
+
+
+def test_a_removed_guest_is_unknown_and_its_uuid_is_free(tmp_path: Path) -> None:
+    """Also for another tenant, by the provider's word."""
+    with office(tmp_path) as desk:
+        enrolled = desk.enrolled("acme", UUID)
+        token = desk.issuer.token("acme", UUID, 3600, PROVIDER).text
+        assert desk.ender.remove_guest(UUID, LOST) == enrolled.guest
+        with pytest.raises(NotAdmitted, match="not in the SVM's register"):
+            desk.ender.is_news(digest_of(enrolled.certificate), MACHINE)
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(token, asked())
+        with desk.store.reading() as tables:
+            assert tables.counts()[1:] == (0, 0)
+        assert desk.enrolled("umbrella", UUID).guest.tenant == "umbrella"
+
+
+def test_a_tenants_administrator_ends_nothing_of_another_tenants(tmp_path: Path) -> None:
+    """It is to him as if it were not there."""
+    with office(tmp_path) as desk:
+        desk.enrolled("umbrella", UUID)
+        certificate = desk.issuer.issue(PROVIDER, csr_for(new_key())).record.sha256
+        sentences = set()
+        for uuid in (UUID, "nobody", "", "\udc80", "x" * 999):
+            for ends in (desk.ender.revoke_guest, desk.ender.remove_guest):
+                with pytest.raises(IdentityRefused) as refused:
+                    ends(uuid, By(OF_ACME))
+                sentences.add(str(refused.value).replace(f" {uuid[:80]} ", " X "))
+        assert sentences == {"no guest X is enrolled: see `svm guests list`"}
+        with pytest.raises(IdentityRefused, match="is known"):
+            desk.ender.revoke_certificate(certificate[:8], By(OF_ACME))
+        assert states(desk, UUID) == [CertificateState.GOOD]
+
+
+def test_a_certificate_is_revoked_by_the_beginning_of_its_sha256(tmp_path: Path) -> None:
+    """Once, and by as much of it as tells it from others."""
+    with office(tmp_path) as desk:
+        issued = [desk.issuer.issue(PROVIDER, csr_for(new_key())).record for _ in range(2)]
+        ended = desk.ender.revoke_certificate(issued[0].sha256[:8], LOST)
+        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "paula", "lost")
+        assert ended.state(desk.now) is CertificateState.REVOKED
+        with pytest.raises(IdentityRefused, match="is revoked already"):
+            desk.ender.revoke_certificate(issued[0].sha256, LOST)
+        with pytest.raises(IdentityRefused, match="several"):
+            desk.ender.revoke_certificate(b"", LOST)
+        with pytest.raises(IdentityRefused, match="no certificate 00"):
+            desk.ender.revoke_certificate(bytes(32), LOST)
+
+
+def test_attaching_writes_only_what_is_news(tmp_path: Path) -> None:
+    """A machine that was not known, a certificate that was got by renewal; then no more."""
+    with office(tmp_path) as desk:
+        silent = digest_of(desk.enrolled(machine=b"").certificate)
+        assert desk.ender.is_news(silent, MACHINE)
+        assert desk.ender.shown(silent, MACHINE) is False
+        assert not desk.ender.is_news(silent, MACHINE)
+        with pytest.raises(NotAdmitted, match="another machine"):
+            desk.ender.shown(silent, OTHER_MACHINE)
+        renewed = digest_of(desk.issuer.renew(silent, asked()).certificate)
+        assert desk.ender.is_news(renewed, MACHINE)
+        assert desk.ender.shown(renewed, MACHINE)
+        assert not desk.ender.is_news(renewed, MACHINE)
+        with pytest.raises(NotAdmitted, match="newer certificate"):
+            desk.ender.shown(silent, MACHINE)
+
+
+def test_what_was_cloned_counts_in_no_place(tmp_path: Path) -> None:
+    """Until it enrols anew; a guest that is not known is nothing to end."""
+    with office(tmp_path) as desk:
+        desk.enrolled("acme", UUID)
+        assert desk.ender.cloned(UUID, "two at once") == 1
+        assert states(desk, UUID) == [CertificateState.CLONED]
+        desk.enrolled("acme", UUID)
+        assert states(desk, UUID) == [CertificateState.GOOD, CertificateState.CLONED]
+        assert desk.ender.cloned("nobody", "two at once") == 0
+
+
+def test_age_takes_what_is_over(tmp_path: Path) -> None:
+    """Tokens and certificates."""
+    with office(tmp_path) as desk:
+        desk.enrolled()
+        desk.now += 61 * DAY
+        desk.ender.age()
+        with desk.store.reading() as tables:
+            assert tables.counts() == (0, 1, 0)
+
+
+def test_a_certificate_that_init_made_is_adopted_once(tmp_path: Path) -> None:
+    """One that was revoked since stays so."""
+    with office(tmp_path) as desk:
+        certificate = desk.authority.issue(new_key().public_key(), PROVIDER, desk.now, 30).record
+        desk.ender.adopt(certificate)
+        desk.ender.revoke_certificate(certificate.sha256, LOST)
+        desk.ender.adopt(certificate)
+        with desk.store.reading() as tables:
+            found = tables.certificate(certificate.sha256)
+        assert found is not None
+        assert found.state(desk.now) is CertificateState.REVOKED

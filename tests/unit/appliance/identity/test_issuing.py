@@ -1,0 +1,270 @@
+"""Tokens, enrolments, renewals."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.config_identity import IdentitySettings
+from appliance.domain.caller import Caller, NotAdmitted, Role
+from appliance.domain.identity import CertificateState
+from appliance.identity import issuing as module
+from appliance.identity.ending import By
+from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, TokenRefused
+from appliance.identity.keys import BadCsr, csr_for, new_key
+from appliance.identity.names import BadName
+from appliance.identity.standing import OtherMachine, digest_of
+from tests.support.identities import (
+    DAY,
+    MACHINE,
+    OF_ACME,
+    OTHER_MACHINE,
+    PROVIDER,
+    UUID,
+    Office,
+    asked,
+    office,
+)
+
+
+def state(desk: Office, enrolled: Enrolled) -> CertificateState | None:
+    """How a certificate stands."""
+    with desk.store.reading() as tables:
+        certificate = tables.certificate(digest_of(enrolled.certificate))
+    return None if certificate is None else certificate.state(desk.now)
+
+
+def test_a_token_becomes_one_guest(tmp_path: Path) -> None:
+    """Of the token's tenant, with a UUID that was drawn; the token is kept as a digest only."""
+    with office(tmp_path) as desk:
+        made = desk.issuer.token("acme", "", 3600, PROVIDER)
+        assert made.new_tenant
+        enrolled = desk.issuer.enrol(made.text, asked(host_name="web-1"))
+        guest = enrolled.guest
+        assert (guest.tenant, guest.machine, guest.host_name) == ("acme", MACHINE, "web-1")
+        assert (len(guest.uuid), enrolled.ends_at, enrolled.ended) == (36, desk.now + 30 * DAY, False)
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(made.text, asked())
+        assert not desk.issuer.token("acme", "", 3600, PROVIDER).new_tenant
+    assert made.text.encode() not in (tmp_path / "state.lmdb").read_bytes()
+
+
+def test_the_same_token_and_key_get_the_same_certificate(tmp_path: Path) -> None:
+    """Also of an SVM that was killed between the disk and its answer: nothing is lost with that."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        authority = desk.authority
+        text = desk.issuer.token("acme", "", 3600, PROVIDER).text
+        first = desk.issuer.enrol(text, asked(key=key))
+    with office(tmp_path, authority) as desk:
+        assert desk.issuer.enrol(text, asked(key=key)).certificate == first.certificate
+        desk.now += 3600
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked(key=key))
+
+
+def test_a_certificate_that_was_ended_is_not_handed_out_again(tmp_path: Path) -> None:
+    """Whoever holds the token and the key: the guest was revoked."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", "", 3600, PROVIDER).text
+        guest = desk.issuer.enrol(text, asked(key=key)).guest
+        desk.ender.revoke_guest(guest.uuid, By(PROVIDER))
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked(key=key))
+
+
+def test_of_many_at_once_exactly_one_gets_a_certificate(tmp_path: Path) -> None:
+    """A token that was stolen on its way and its owner's race for it."""
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", "", 3600, PROVIDER).text
+        made: list[Enrolled] = []
+        refused: list[bool] = []
+        begin = threading.Barrier(8)
+
+        def enrol() -> None:
+            wanted = asked()
+            begin.wait(30)
+            try:
+                made.append(desk.issuer.enrol(text, wanted))
+            except TokenRefused:
+                refused.append(True)
+
+        threads = [threading.Thread(target=enrol) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert (len(made), len(refused)) == (1, 7)
+        with desk.store.reading() as tables:
+            assert tables.counts() == (1, 1, 1)
+
+
+@pytest.mark.parametrize("text", ["", "kvmla1_", "kvmla1_" + "A" * 43, "x" * 128])
+def test_what_is_no_token_is_refused_before_the_request_is_parsed(tmp_path: Path, text: str) -> None:
+    """Nobody without a token has bytes parsed here."""
+    with office(tmp_path) as desk:
+        desk.issuer.token("acme", "", 60, PROVIDER)
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, Asked(b"no request"))
+
+
+def test_a_request_that_is_none_costs_no_token(tmp_path: Path) -> None:
+    """It is as good as before."""
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", "", 60, PROVIDER).text
+        with pytest.raises(BadCsr):
+            desk.issuer.enrol(text, Asked(b"no request"))
+        assert desk.issuer.enrol(text, asked()).guest.tenant == "acme"
+
+
+def test_a_token_is_over_when_its_time_is(tmp_path: Path) -> None:
+    """To the second; a clock that went back an hour makes nothing of it that was used."""
+    with office(tmp_path) as desk:
+        texts = [desk.issuer.token("acme", "", 60, PROVIDER).text for _ in range(2)]
+        desk.issuer.enrol(texts[0], asked())
+        desk.now += 60
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(texts[1], asked())
+        desk.now -= 3600
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(texts[0], asked())
+
+
+def test_a_guest_that_enrols_anew_keeps_its_uuid_and_its_old_certificate_ends(tmp_path: Path) -> None:
+    """By a token that is bound to it; with another machine behind it, if that is so now."""
+    with office(tmp_path) as desk:
+        first = desk.enrolled("acme", UUID)
+        again = desk.enrolled("acme", UUID, OTHER_MACHINE)
+        assert (first.guest.uuid, again.guest.uuid, again.ended) == (UUID, UUID, True)
+        assert (state(desk, first), state(desk, again)) == (
+            CertificateState.SUPERSEDED,
+            CertificateState.GOOD,
+        )
+        third = desk.enrolled("acme", UUID)
+        assert third.guest.certificates == (digest_of(third.certificate), digest_of(again.certificate))
+        assert state(desk, first) is None
+        with desk.store.reading() as tables:
+            assert tables.counts()[1:] == (1, 2)
+
+
+def test_no_tenant_takes_the_uuid_of_anothers_guest(tmp_path: Path) -> None:
+    """Nor learns that there is one: only the provider is told."""
+    with office(tmp_path) as desk:
+        desk.enrolled("umbrella", UUID)
+        unknown = UUID.replace("6", "7")
+        sentences = []
+        for uuid in (UUID, unknown):
+            with pytest.raises(IdentityRefused) as refused:
+                desk.issuer.token("acme", uuid, 3600, OF_ACME)
+            sentences.append(str(refused.value).replace(uuid, "X"))
+        assert sentences[0] == sentences[1]
+        with pytest.raises(IdentityRefused, match="is of tenant umbrella"):
+            desk.issuer.token("acme", UUID, 3600, PROVIDER)
+        own = desk.enrolled("acme").guest.uuid
+        assert desk.issuer.token("acme", own, 3600, OF_ACME).token.uuid == own
+
+
+def test_a_token_for_a_guest_that_became_anothers_counts_no_more(tmp_path: Path) -> None:
+    """Both were bound to one UUID before there was such a guest."""
+    with office(tmp_path) as desk:
+        texts = [desk.issuer.token(tenant, UUID, 3600, PROVIDER).text for tenant in ("acme", "umbrella")]
+        desk.issuer.enrol(texts[1], asked())
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(texts[0], asked())
+        with desk.store.reading() as tables:
+            guest = tables.guest(UUID)
+            assert guest is not None
+            assert guest.tenant == "umbrella"
+
+
+@pytest.mark.parametrize(("tenant", "uuid"), [("a/b", ""), ("", ""), ("a", "x"), ("a", UUID.upper())])
+def test_a_token_for_nobody_is_refused(tmp_path: Path, tenant: str, uuid: str) -> None:
+    """With what would be somebody."""
+    with office(tmp_path) as desk, pytest.raises(IdentityRefused, match=r"is no (name|UUID)"):
+        desk.issuer.token(tenant, uuid, 60, PROVIDER)
+
+
+def test_a_renewed_certificate_takes_over_when_it_is_shown(tmp_path: Path) -> None:
+    """Until then the old one counts; one that was never shown is forgotten at the next renewal."""
+    with office(tmp_path) as desk:
+        old = desk.enrolled()
+        lost = desk.issuer.renew(digest_of(old.certificate), asked())
+        new = desk.issuer.renew(digest_of(old.certificate), asked())
+        assert [state(desk, each) for each in (old, lost, new)] == [
+            CertificateState.GOOD,
+            None,
+            CertificateState.GOOD,
+        ]
+        assert desk.ender.shown(digest_of(new.certificate), MACHINE)
+        assert (state(desk, old), state(desk, new)) == (CertificateState.SUPERSEDED, CertificateState.GOOD)
+        for shown in (old, lost):
+            with pytest.raises(NotAdmitted):
+                desk.issuer.renew(digest_of(shown.certificate), asked())
+        newest = desk.issuer.renew(digest_of(new.certificate), asked())
+        newer_still = desk.issuer.renew(digest_of(newest.certificate), asked())  # no Attach between
+        assert state(desk, new) is CertificateState.SUPERSEDED
+        with desk.store.reading() as tables:
+            assert tables.counts()[2] == 3
+            assert tables.guest(old.guest.uuid) == newer_still.guest
+
+
+def test_another_machine_renews_nothing(tmp_path: Path) -> None:
+    """Nor one that does not say; the first machine of a guest that said none is its machine."""
+    with office(tmp_path) as desk:
+        enrolled = desk.enrolled()
+        for machine in (OTHER_MACHINE, b""):
+            with pytest.raises(OtherMachine):
+                desk.issuer.renew(digest_of(enrolled.certificate), asked(machine))
+        silent = desk.enrolled(machine=b"")
+        assert desk.issuer.renew(digest_of(silent.certificate), asked()).guest.machine == MACHINE
+        with pytest.raises(OtherMachine):
+            desk.issuer.renew(digest_of(silent.certificate), asked(OTHER_MACHINE))
+
+
+def test_only_a_guest_that_counts_renews(tmp_path: Path) -> None:
+    """Not an administrator, nobody unknown, nothing that is over or was revoked."""
+    with office(tmp_path) as desk:
+        administrator = desk.issuer.issue(PROVIDER, csr_for(new_key()))
+        revoked, over = desk.enrolled(), desk.enrolled()
+        desk.ender.revoke_guest(revoked.guest.uuid, By(PROVIDER))
+        desk.now += 30 * DAY
+        for shown in (administrator.der, revoked.certificate, over.certificate, b"unknown"):
+            with pytest.raises(NotAdmitted):
+                desk.issuer.renew(digest_of(shown), asked())
+
+
+def test_an_administrators_certificate_is_in_the_register(tmp_path: Path) -> None:
+    """For a year; a name that cannot be is refused."""
+    with office(tmp_path) as desk:
+        issued = desk.issuer.issue(OF_ACME, csr_for(new_key()))
+        with desk.store.reading() as tables:
+            assert tables.certificate(issued.record.sha256) == issued.record
+            assert tables.tenant("acme") is not None
+        assert issued.record.ends_at == desk.now + 365 * DAY
+        with pytest.raises(BadName):
+            desk.issuer.issue(Caller("anna", Role.TENANT_ADMIN), csr_for(new_key()))
+
+
+def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens, guests of a tenant, guests, certificates: and what is over makes room."""
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2)) as desk:
+        monkeypatch.setattr(module, "MAX_TOKENS", 4)
+        for _ in range(4):
+            desk.issuer.token("a", "", 60, PROVIDER)
+        with pytest.raises(NoRoom, match="tokens"):
+            desk.issuer.token("a", "", 60, PROVIDER)
+        desk.now += 60
+        tokens = [desk.issuer.token(tenant, "", 3600, PROVIDER).text for tenant in ("a", "a", "a", "b")]
+        guests = [desk.issuer.enrol(text, asked()) for text in tokens[:2]]
+        with pytest.raises(NoRoom, match=r"identity\.tenant_guests"):
+            desk.issuer.enrol(tokens[2], asked())
+        monkeypatch.setattr(module, "MAX_GUESTS", 2)
+        with pytest.raises(NoRoom, match="2 guests"):
+            desk.issuer.enrol(tokens[3], asked())
+        monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
+        with pytest.raises(NoRoom, match="2 certificates"):
+            desk.issuer.renew(digest_of(guests[0].certificate), asked())
+        desk.now += 61 * DAY
+        assert desk.issuer.issue(PROVIDER, csr_for(new_key())).record.holder.endswith("paula")

@@ -1,0 +1,245 @@
+"""Whose a certificate is, and whether it counts."""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.caller import Caller, NotAdmitted, Role
+from appliance.domain.guest import Guest
+from appliance.identity.authority import pem_of
+from appliance.identity.ending import By
+from appliance.identity.issuing import IdentityRefused, TokenRefused
+from appliance.identity.keys import csr_for, new_key
+from appliance.identity.registry import IdentityChange, sha256_of
+from appliance.state.environment import FILE
+from tests.support.held_state import nobody_can_write
+from tests.support.identities import (
+    DAY,
+    MACHINE,
+    OF_ACME,
+    OTHER_MACHINE,
+    PROVIDER,
+    Office,
+    an_authority,
+    asked,
+    office,
+    shown,
+)
+from tests.support.svm import DEADLINE
+
+
+class Told:
+    """What a registry tells others."""
+
+    def __init__(self, desk: Office) -> None:
+        self.ended: list[str] = []
+        self.whys: list[str] = []
+        self.changes: list[IdentityChange] = []
+        desk.registry.on_ended.append(self._end)
+        desk.registry.on_changed.append(self.changes.append)
+
+    def _end(self, name: str, why: str) -> None:
+        self.ended.append(name)
+        self.whys.append(why)
+
+
+async def soon(work: Awaitable[object]) -> object:
+    """What it comes to, within a deadline."""
+    return await asyncio.wait_for(work, DEADLINE)
+
+
+async def test_a_certificate_names_its_holder(tmp_path: Path) -> None:
+    """Guests with their tenant's scope; an administrator is no guest."""
+    with office(tmp_path) as desk:
+        guests = [desk.enrolled(tenant) for tenant in ("default", "acme", "umbrella")]
+        assert [desk.registry.guest(shown(each)) for each in guests] == [
+            Guest(guests[0].guest.uuid, 16, "default"),
+            Guest(guests[1].guest.uuid, 17, "acme"),
+            Guest(guests[2].guest.uuid, 18, "umbrella"),
+        ]
+        assert desk.registry.caller(shown(guests[1])) == Caller(guests[1].guest.uuid, Role.GUEST, "acme")
+        administrator = pem_of((await desk.registry.issue(OF_ACME, csr_for(new_key()), PROVIDER)).der)
+        assert desk.registry.caller(administrator) == OF_ACME
+        with pytest.raises(NotAdmitted, match="not of a guest"):
+            desk.registry.guest(administrator)
+
+
+@pytest.mark.parametrize("pem", [b"", b"x", b"\xff", b"-----BEGIN CERTIFICATE-----\n!\n", b"x" * 17_000])
+async def test_what_is_no_certificate_admits_nobody(tmp_path: Path, pem: bytes) -> None:
+    """Whatever it is."""
+    with office(tmp_path) as desk, pytest.raises(NotAdmitted):
+        desk.registry.caller(pem)
+
+
+async def test_what_is_not_in_the_register_admits_nobody(tmp_path: Path) -> None:
+    """Though the SVM's own authority has signed it, as one does who has stolen its key."""
+    with office(tmp_path) as desk:
+        forged = desk.authority.issue(new_key().public_key(), PROVIDER, desk.now, 30)
+        foreign = an_authority().issue(new_key().public_key(), PROVIDER, desk.now, 30)
+        for issued in (forged, foreign):
+            with pytest.raises(NotAdmitted, match="not in the SVM's register"):
+                desk.registry.caller(pem_of(issued.der))
+
+
+async def test_a_revoked_certificate_counts_no_more_when_the_call_returns(tmp_path: Path) -> None:
+    """And whoever cuts calls was told by then, with a sentence for the guest."""
+    with office(tmp_path) as desk:
+        told, guest, other = Told(desk), desk.enrolled("acme"), desk.enrolled("acme")
+        assert desk.registry.guest(shown(guest)).tenant == "acme"
+        assert await soon(desk.registry.revoke_guest(guest.guest.uuid, By(OF_ACME, "stolen"))) == 1
+        with pytest.raises(NotAdmitted, match="revoked"):
+            desk.registry.guest(shown(guest))
+        assert told.ended == [guest.guest.uuid]
+        assert "revoked" in told.whys[0]
+        assert told.changes == [IdentityChange("revoked", "anna", guest.guest.uuid, "acme", "stolen")]
+        assert desk.registry.guest(shown(other)).id == other.guest.uuid
+        await soon(desk.registry.remove_guest(other.guest.uuid, By(PROVIDER)))
+        assert told.ended[1:] == [other.guest.uuid]
+        with pytest.raises(IdentityRefused):
+            await soon(desk.registry.remove_guest(other.guest.uuid, By(PROVIDER)))
+        assert (desk.registry.counts["revoked"], desk.registry.counts["removed"]) == (1, 1)
+
+
+async def test_an_administrators_certificate_is_revoked_too(tmp_path: Path) -> None:
+    """By its SHA-256; its holder is named to who cuts calls."""
+    with office(tmp_path) as desk:
+        told = Told(desk)
+        issued = await desk.registry.issue(OF_ACME, csr_for(new_key()), PROVIDER)
+        await soon(desk.registry.revoke_certificate(issued.record.sha256[:4], By(PROVIDER, "left")))
+        with pytest.raises(NotAdmitted, match="revoked"):
+            desk.registry.caller(pem_of(issued.der))
+        assert told.ended == ["anna"]
+        assert [change.kind for change in told.changes] == ["issued", "revoked"]
+
+
+async def test_who_stays_beyond_the_end_of_his_certificate_is_cut_off(tmp_path: Path) -> None:
+    """Once; nobody comes in with it by then."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        desk.registry.guest(shown(guest))
+        desk.now += 30 * DAY - 1
+        desk.registry.end_expired()
+        assert told.ended == []
+        desk.now += 1
+        desk.registry.end_expired()
+        desk.registry.end_expired()
+        assert told.ended == [guest.guest.uuid]
+        with pytest.raises(NotAdmitted, match="ended on"):
+            desk.registry.guest(shown(guest))
+
+
+async def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path) -> None:
+    """An hour, as when summer ends on a machine that is set wrong."""
+    with office(tmp_path) as desk:
+        guest = desk.enrolled()
+        desk.now -= 3600
+        assert desk.registry.guest(shown(guest)).id == guest.guest.uuid
+        again = await desk.registry.renew(shown(guest), asked())
+        assert desk.registry.guest(shown(again)).id == guest.guest.uuid
+
+
+async def test_a_guest_attaches_on_its_own_machine_only(tmp_path: Path) -> None:
+    """Another is turned away, and that is an event; the certificate goes on to count where it was."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        assert await soon(desk.registry.attached(shown(guest), MACHINE)) is False
+        for attempt in (
+            desk.registry.attached(shown(guest), OTHER_MACHINE),
+            desk.registry.renew(shown(guest), asked(OTHER_MACHINE)),
+        ):
+            with pytest.raises(NotAdmitted, match="another machine"):
+                await soon(attempt)
+        assert [(change.kind, change.guest) for change in told.changes] == [("refused", guest.guest.uuid)] * 2
+        assert await soon(desk.registry.attached(shown(guest), MACHINE)) is False
+        assert told.ended == []
+
+
+async def test_a_renewed_certificate_takes_over_on_attach(tmp_path: Path) -> None:
+    """The one before ends by that, and its end cuts nobody off any more."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        desk.registry.guest(shown(guest))
+        desk.now += 20 * DAY
+        renewed = await desk.registry.renew(shown(guest), asked())
+        assert desk.registry.guest(shown(guest)) == desk.registry.guest(shown(renewed))
+        assert await soon(desk.registry.attached(shown(renewed), MACHINE)) is True
+        with pytest.raises(NotAdmitted, match="newer certificate"):
+            desk.registry.guest(shown(guest))
+        desk.registry.guest(shown(renewed))
+        desk.now += 10 * DAY
+        desk.registry.end_expired()
+        assert told.ended == []
+        assert [change.kind for change in told.changes] == ["renewed"]
+
+
+async def test_a_clone_ends_both(tmp_path: Path) -> None:
+    """With a sentence that says what to do."""
+    with office(tmp_path) as desk:
+        told, enrolled = Told(desk), desk.enrolled()
+        guest = desk.registry.guest(shown(enrolled))
+        await soon(desk.registry.cloned(guest, "it was seen twice"))
+        with pytest.raises(NotAdmitted, match="enrol anew"):
+            desk.registry.guest(shown(enrolled))
+        assert told.ended == [guest.id]
+        assert told.changes == [IdentityChange("cloned", "", guest.id, "default", "it was seen twice")]
+
+
+async def test_enrolments_are_told_and_refusals_counted(tmp_path: Path) -> None:
+    """Who enrols anew is cut off where he was."""
+    with office(tmp_path) as desk:
+        told = Told(desk)
+        made = await desk.registry.token("acme", "", 60, PROVIDER)
+        guest = (await desk.registry.enrol(made.text, asked(host_name="web"))).guest
+        with pytest.raises(TokenRefused):
+            await desk.registry.enrol(made.text, asked())
+        bound = await desk.registry.token("acme", guest.uuid, 60, OF_ACME)
+        await desk.registry.enrol(bound.text, asked())
+        assert told.ended == [guest.uuid]
+        assert [change.kind for change in told.changes] == ["token", "enrolled", "token", "enrolled"]
+        assert told.changes[1] == IdentityChange("enrolled", "", guest.uuid, "acme", "web")
+        assert desk.registry.counts["refused"] == 1
+        assert all(made.text not in change.text for change in told.changes)
+
+
+async def test_a_change_is_made_to_its_end_also_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    """Who goes away does not stop half-way what he asked for; those who cut calls are told."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        with nobody_can_write(tmp_path / FILE) as let_go:
+            revoking = desk.registry.revoke_guest(guest.guest.uuid, By(PROVIDER))
+            asking = asyncio.get_running_loop().create_task(revoking)
+            await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            assert desk.registry.guest(shown(guest)).id == guest.guest.uuid
+            let_go()
+            await soon(desk.registry.finish())
+        assert told.ended == [guest.guest.uuid]
+
+
+async def test_what_is_known_is_shown(tmp_path: Path) -> None:
+    """Guests, a guest's certificates, all certificates with whom they name, the newest first."""
+    with office(tmp_path) as desk:
+        guest = desk.enrolled("acme")
+        desk.now += 1
+        renewed = await desk.registry.renew(shown(guest), asked())
+        desk.now += 1
+        issued = await desk.registry.issue(PROVIDER, csr_for(new_key()), PROVIDER)
+        (known,) = desk.registry.guests()
+        assert (known[0], known[1] and known[1].sha256) == (renewed.guest, sha256_of(shown(guest)))
+        found = desk.registry.known(guest.guest.uuid)
+        assert found is not None
+        assert [each.sha256 for each in found[1]] == [sha256_of(shown(each)) for each in (renewed, guest)]
+        assert desk.registry.known("nobody") is None
+        assert [holder.role for _, holder in desk.registry.certificates()] == [
+            Role.PROVIDER,
+            Role.GUEST,
+            Role.GUEST,
+        ]
+        assert desk.registry.certificates()[0][0] == issued.record
+        desk.now += 100 * DAY
+        await soon(desk.registry.age())
+        assert len(desk.registry.certificates()) == 1
