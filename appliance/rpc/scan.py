@@ -169,8 +169,9 @@ class ScanCall:
             self._give_up(header, NoAnswer(Unanswered.TOO_LARGE, f"over {self._limits.max_file_mib} MiB"))
             return None, None
         try:
-            content = self._spool.reserve_now(guest_id, header.size) or await self._spool.reserve(
-                guest_id, header.size, self._patience
+            owner = self._session.guest.owner
+            content = self._spool.reserve_now(owner, header.size) or await self._spool.reserve(
+                owner, header.size, self._patience
             )
         except TooLargeForSpool as error:
             self._give_up(header, NoAnswer(Unanswered.TOO_LARGE, str(error)))
