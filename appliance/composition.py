@@ -30,6 +30,7 @@ from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.ksn_log import tell_of
+from appliance.limits_assembly import assemble_connections, assemble_sessions
 from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
 from appliance.rpc import wire
@@ -40,10 +41,9 @@ from appliance.rpc.guest import GuestService
 from appliance.rpc.identity import Callers, TicketBounds, TicketOffice, clear_stale_socket
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, Server, ServerBounds
-from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.scanner import Scanner
-from appliance.scanning.spool import Spool, SpoolFile
+from appliance.scanning.spool import SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans, scans_service
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
@@ -61,9 +61,6 @@ _ADMIN_MODE = 0o600
 _DESCRIPTORS = 65536
 _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
-)
-_OTHER_CONNECTIONS = (
-    1024  # beside one for each ticket: probes, and guests that come back before they are missed
 )
 
 log = structlog.get_logger("svm")
@@ -126,12 +123,11 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("cache set aside", notice=store.notice)
     scanner = await Scanner.start(settings.scanning, settings.engines)
     stack.push_async_callback(scanner.close)
-    spool = Spool(limits.spool_mib << 20, limits.max_file_mib << 20, limits.guest_spool_mib << 20)
+    sessions, spool = assemble_sessions(limits, scanner)
     flights = Flights(limits.upload_stall_seconds, limits.lease_seconds, time.monotonic)
     ageing = Ageing(cache.not_detected_ttl_days * _DAY, cache.commit_ms / 1000)
     protection = Protection(store, flights, scanner, time.time, ageing)
     protection.overrides.load(state.overrides())
-    sessions = Sessions(limits.max_guests, time.time)
     protection.on_changed.append(lambda _scope, digest, concerns: sessions.tell_revoked(digest, concerns))
     ksn = assemble(settings.ksn, state.environment, protection, store.page, partial(_done, protection))
     if ksn.network is not None:
@@ -209,7 +205,8 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         _GUEST_MODE,
         ServerBounds(
             limits.scan_streams + _OTHER_STREAMS,
-            max(limits.max_tickets, limits.max_guests) + _OTHER_CONNECTIONS,
+            limits.connections,
+            handshake_seconds=limits.handshake_seconds,
         ),
         callers.name,
     )
@@ -228,6 +225,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
 

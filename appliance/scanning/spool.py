@@ -309,7 +309,8 @@ class Spool:
     def _remember(self, owner: Owner) -> None:
         """Note that room was given to a guest now."""
         self._grants += 1
-        for name in {owner.scope, _user_of(owner), owner}:
+        names: set[_Name] = {owner.scope, _user_of(owner), owner}
+        for name in names:
             self._granted.pop(name, None)
             self._granted[name] = self._grants
         while len(self._granted) > _MOST_REMEMBERED:
