@@ -100,5 +100,8 @@ async def test_what_a_tenant_has_open_is_bounded(tmp_path: Path) -> None:
         assert list(reply.outcomes) == [needed, verdict_pb2.OUTCOME_OVERLOADED]
         overs = svm.parts.sessions.overs
         assert overs["tenant_over_open_digests"] == 1
-        await say(two.check, guest_pb2.CheckRequest(request_id=9, purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=[b"e" * 32]))
+        await say(
+            two.check,
+            guest_pb2.CheckRequest(request_id=9, purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=[b"e" * 32]),
+        )
         await until(lambda: overs["tenant_over_open_checks"] == 1, "a third request is refused")

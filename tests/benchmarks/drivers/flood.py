@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 import os
-import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -22,10 +21,11 @@ from tests.benchmarks.drivers import reply, settings
 
 BATCH = 1024
 EVENTS = 256
-CONNECTIONS = 400  # that are kept open
+CONNECTIONS = 1000  # that are kept open
+PAUSE = 0.05  # after the SVM has closed something, lest this process do nothing else
 CHUNK = 512 * 1024
 CHUNKS = 8  # of one content
-SLOW = 6  # slow readers
+SLOW = 2  # of them, each a guest by itself
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)
 
 
@@ -71,23 +71,26 @@ async def _take_all(call: Any) -> None:
 
 
 async def connections(guest: Guest) -> None:
-    """Connect, say nothing or a preface, and hold on to the last few hundred."""
+    """Connect, say nothing or a preface, hold on to all of them, and open anew what is closed."""
     path = guest.target.removeprefix("unix:")
-    held: list[asyncio.StreamWriter] = []
-    try:
+
+    async def hold(number: int) -> None:
         while True:
             with suppress(OSError):
-                _, writer = await asyncio.open_unix_connection(path)
-                if guest.done % 2:
-                    writer.write(PREFACE)
-                held.append(writer)
+                reader, writer = await asyncio.open_unix_connection(path)
                 guest.done += 1
-            await asyncio.sleep(0)
-            while len(held) > CONNECTIONS:
-                held.pop(random.randrange(len(held))).close()
-    finally:
-        for writer in held:
-            writer.close()
+                try:
+                    if number % 2:
+                        writer.write(PREFACE)
+                    while await reader.read(4096):
+                        pass
+                finally:
+                    writer.close()
+            await asyncio.sleep(PAUSE)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(CONNECTIONS):
+            group.create_task(hold(number))
 
 
 async def questions(guest: Guest) -> None:
@@ -159,7 +162,7 @@ async def slow_readers(guest: Guest) -> None:
                         digests = [noise[place : place + 32] for place in range(0, len(noise), 32)]
                         await call.write(guest.request(digests, budget=1))
                         guest.done += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(SLOW):
@@ -177,7 +180,7 @@ async def _again(flood: Callable[[Guest], Awaitable[None]], guest: Guest) -> Non
         try:
             await flood(guest)
         except* (grpc.aio.AioRpcError, asyncio.InvalidStateError, OSError, AttributeError):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(PAUSE)
 
 
 async def main() -> None:
