@@ -14,6 +14,7 @@ from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.ksn_control import PolicyControl
+from appliance.limits_assembly import assemble_connections
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
@@ -34,9 +35,6 @@ _ADMIN_MODE = 0o600
 _SHARED_ADMIN_MODE = 0o666  # where others may administer too: the kernel says who comes, the ranks who may
 _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
-)
-_OTHER_CONNECTIONS = (
-    1024  # beside one for each ticket: probes, and guests that come back before they are missed
 )
 _TICKET_ENDED = "the companion connection was closed, and with it the ticket: fetch another, and attach anew"
 
@@ -71,19 +69,20 @@ class _AdminTickets(Listener):
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
     """Open the guests' door; it is closed when the stack unwinds."""
     address, limits = Address.parse(settings.server.listen), settings.limits
-    bounds = TicketBounds(limits.max_tickets, limits.tickets_per_user)
+    of_tickets = TicketBounds(limits.max_tickets, limits.tickets_per_user)
     tickets = _GuestTickets(parts.sessions)
     vouching: Vouching = ByAddress()
-    office = await _office(address.path, lambda path: TicketOffice(path, _GUEST_MODE, bounds, tickets), stack)
+    office = await _office(
+        address.path, lambda path: TicketOffice(path, _GUEST_MODE, of_tickets, tickets), stack
+    )
     if office is None:
         log.warning("guests are told apart by address only", listen=settings.server.listen)
     else:
         vouching = ByTicket(office)
     callers = Callers(vouching)
-    connections = max(limits.max_tickets, limits.max_guests) + _OTHER_CONNECTIONS
-    server = Server(
-        address, _GUEST_MODE, callers, ServerBounds(limits.scan_streams + _OTHER_STREAMS, connections)
-    )
+    streams = limits.scan_streams + _OTHER_STREAMS
+    bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
+    server = Server(address, _GUEST_MODE, callers, bounds)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -99,6 +98,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     service.add_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
 
