@@ -16,6 +16,7 @@ from guest_stub.keeping import Keeper
 from guest_stub.mounts import file_system_of
 from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
+from guest_stub.on_access.apart import apart_from_others
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
 from guest_stub.on_access.exclusions import Exclusions
@@ -74,7 +75,7 @@ class Protection:
         """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
         self._decisions = decisions
-        self._amiss = (decisions.notice, journal.problem)
+        self._amiss = (decisions.notice, journal.problem, apart_from_others(settings))
         self._settings = settings
         self._policy = settings.policy
         self._line = line
