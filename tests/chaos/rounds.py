@@ -66,7 +66,7 @@ async def kill_scan(run: Run, source: random.Random) -> str:
 
 async def kill_daemon(run: Run, source: random.Random) -> str:
     """A stub that protects dies."""
-    done = await stubs.killed_daemon(run.serving, source)
+    done = await stubs.killed_daemon(run.serving, run.book, source)
     await _look(run)
     return done
 

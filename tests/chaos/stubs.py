@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.chaos.book import Book, Broken
-from tests.chaos.contents import Kind, new_content
+from tests.chaos.contents import Content, Kind, new_content
 from tests.chaos.serving import PATIENCE, Serving
 from tests.support.contents import EICAR
 from tests.support.protected import Protected, lasting, protected
@@ -51,19 +51,21 @@ async def killed_scan(serving: Serving, book: Book, source: random.Random) -> st
     return f"guest-stub scan after {after:.3f} s"
 
 
-async def killed_daemon(serving: Serving, source: random.Random) -> str:
+async def killed_daemon(serving: Serving, book: Book, source: random.Random) -> str:
     """Kill `guest-stub run` while files are opened: each gets its answer, and the next daemon protects."""
     place = serving.directory / "daemon"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     async with lasting(place) as within:
         async with _daemon(serving, place, within) as machine:
-            await machine.write("bad.com", EICAR)
-            for number in range(4):
-                await machine.write(f"good{number}", source.randbytes(500).hex().encode())
-            names = ["bad.com", *(f"good{number}" for number in range(4))]
+            good = {f"good{number}": source.randbytes(500).hex().encode() for number in range(4)}
+            files = {"bad.com": Content(EICAR, Kind.EICAR)}
+            files |= {name: Content(data, Kind.PLAIN) for name, data in good.items()}
+            for name, content in files.items():
+                book.holds(content)
+                await machine.write(name, content.data)
             began = time.monotonic()
-            opening = [await machine.start("cat", machine.top / name) for name in names]
+            opening = [await machine.start("cat", machine.top / name) for name in files]
             after = source.uniform(0, 0.2)
             await asyncio.sleep(after)
             machine.process.kill()
