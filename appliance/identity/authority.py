@@ -168,8 +168,7 @@ def names_of(pem: bytes) -> list[str]:
     found = x509.load_pem_x509_certificates(pem)[0].extensions.get_extension_for_class(
         x509.SubjectAlternativeName
     )
-    addresses = found.value.get_values_for_type(x509.IPAddress)
-    return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
+    return [str(name.value) for name in found.value if isinstance(name, x509.DNSName | x509.IPAddress)]
 
 
 def ends_of(pem: bytes) -> float:

@@ -191,8 +191,8 @@ class Registry:
 
         await self._change(self._ender.remove_guest, uuid, by, then=told)
 
-    async def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
-        """End one certificate, and its holder's calls. Raises IdentityRefused, StateError."""
+    async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
+        """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
 
         def told(certificate: Certificate) -> None:
             holder = named_by(certificate.holder)
@@ -201,7 +201,8 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.name, guest, holder.tenant, text))
 
-        return await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+        ended = await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+        return ended, named_by(ended.holder)
 
     async def cloned(self, guest: Guest, why: str) -> None:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
