@@ -26,10 +26,15 @@ test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 bench: $(READY) packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
-fuzz: $(READY) packages-test ## the property tests with examples that `make test` does not try; ROUNDS=number
-	@for round in $$(seq $(or $(ROUNDS),10)); do \
+# What fails is printed with a line that has it tried again, @reproduce_failure; it is kept in .hypothesis as well,
+# from where the next round takes it first. What is mended stays in its test as an @example.
+fuzz: $(READY) packages-test ## all fuzz targets and properties with other examples; ROUNDS=number or MINUTES=number
+	@end=$$(( $$(date +%s) + 60 * $(or $(MINUTES),0) )); round=0; \
+	while [ $$round -lt $(or $(ROUNDS),$(if $(MINUTES),999999,10)) ]; do \
 	  $(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=other-examples $(ARGS) || exit; \
-	done
+	  round=$$(( round + 1 )); \
+	  if [ $(or $(MINUTES),0) != 0 ] && [ $$(date +%s) -ge $$end ]; then break; fi; \
+	done; echo "$$round rounds, nothing found"
 
 setup: $(READY) packages-test packages-bench ## what all of the above need, without running any
 

@@ -34,6 +34,10 @@ Files as they are opened, `guest-stub run`:
 - `ordered`           scans that an administrator of the SVM ordered; its own map
 - `service`           what systemd is told
 
+Who this guest is to its SVM:
+
+- `identity`          its key and certificate: got by a token, renewed in time; its own map
+
 What is done about a detection:
 
 - `remediation`       seals files in the quarantine, takes them away by descriptor, puts them back

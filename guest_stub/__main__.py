@@ -19,6 +19,7 @@ from guest_stub.decisions import StateRefused
 from guest_stub.on_access.fanotify import FanotifyUnavailable
 from guest_stub.remediation.done import Refused
 from guest_stub.svm_link.link import SvmUnreachable
+from guest_stub.svm_link.target import IdentityProblem
 from guest_stub.tally import Uncounted
 
 _ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle: a few MB at most
@@ -27,7 +28,9 @@ _ALLOCATIONS_TO_A_COLLECTION = 20_000  # objects that may be garbage in a circle
 def main() -> int:
     """Run the command of sys.argv; the exit code."""
     options = parse(sys.argv[1:])
-    run = _quarantine(options) if options.command == "quarantine" else _on_a_loop(options)
+    run = _of_this_guest(options) or _on_a_loop(options)
+    if options.command == "run":
+        gc.collect()  # what has read the command line, which would else stay for as long as the daemon
     spare_the_collector()
     try:
         setup = prepare(options, os.environ)
@@ -35,6 +38,7 @@ def main() -> int:
     except (
         ConfigError,
         FanotifyUnavailable,
+        IdentityProblem,
         Refused,
         StateRefused,
         SvmUnreachable,
@@ -47,10 +51,24 @@ def main() -> int:
     return 2
 
 
-def _quarantine(options: Namespace) -> Callable[[Setup], int]:
-    from guest_stub.cli.quarantine import Says, quarantine  # noqa: PLC0415
+def _of_this_guest(options: Namespace) -> Callable[[Setup], int] | None:
+    """What runs a command about this guest itself; None for the others."""
+    match options.command:
+        case "quarantine":
+            from guest_stub.cli.quarantine import Says, quarantine  # noqa: PLC0415
 
-    return lambda setup: quarantine(options, setup, Says(print, partial(print, file=sys.stderr)))
+            return lambda setup: quarantine(options, setup, Says(print, partial(print, file=sys.stderr)))
+        case "identity":
+            from guest_stub.cli.identity import identity  # noqa: PLC0415
+
+            return lambda setup: identity(setup, options.json, print)
+        case "enrol" | "renew":
+            from guest_stub.cli.enrol import enrol, renew  # noqa: PLC0415
+
+            command = enrol if options.command == "enrol" else renew
+            return lambda setup: asyncio.run(command(options, setup, print))
+        case _:
+            return None
 
 
 def _on_a_loop(options: Namespace) -> Callable[[Setup], int]:

@@ -12,6 +12,7 @@ from guest_stub.on_access.settings import AccessSettings, BadSetting, read_table
 
 DEFAULT_FILE = Path("/etc/kvm-light-agent/guest-stub.toml")
 SVM_VARIABLE = "KVMLA_SVM"
+DEFAULT_SVM = "unix:/run/kvm-light-agent/svm.sock"
 
 
 class ConfigError(Exception):
@@ -20,7 +21,8 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StubSettings:
-    """svm: "unix:/path" or "tcp:host:port". state_dir: "" for the user's own (see state_directory).
+    """svm: "unix:/path" or "tcp:host:port"; "" for where this guest enrolled, else DEFAULT_SVM.
+    state_dir: "" for the user's own (see state_directory).
 
     decisions_mib: bound of the store of decisions, in MiB; 256 hold a million files. threads: that hash, 0
     for as many as there are processors, 4 at most. idle_rate_mb: MB/s read by a scan with --idle.
@@ -28,7 +30,7 @@ class StubSettings:
     quarantine_days: how long a file is kept there.
     """
 
-    svm: str = "unix:/run/kvm-light-agent/svm.sock"
+    svm: str = ""
     state_dir: str = ""
     decisions_mib: int = 256
     threads: int = 0

@@ -3,6 +3,7 @@
 import asyncio
 
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.target import Target
 from guest_stub.svm_link.values import HelloLabels, LinkListener
 
 OPEN_SECONDS = 10.0
@@ -17,7 +18,7 @@ class Line:
     ...     link = await line.link()
     """
 
-    def __init__(self, target: str, labels: HelloLabels, listener: LinkListener, first: SvmLink) -> None:
+    def __init__(self, target: Target, labels: HelloLabels, listener: LinkListener, first: SvmLink) -> None:
         """For open(), which every caller uses."""
         self._target = target
         self._labels = labels
@@ -28,7 +29,7 @@ class Line:
         self.patience = PATIENCE_SECONDS
 
     @classmethod
-    async def open(cls, target: str, labels: HelloLabels, listener: LinkListener) -> "Line":
+    async def open(cls, target: Target, labels: HelloLabels, listener: LinkListener) -> "Line":
         """Connect for the first time; raises SvmUnreachable at once where no SVM answers."""
         return cls(target, labels, listener, await SvmLink.open(target, labels, OPEN_SECONDS, listener))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from random import SystemRandom
 
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.target import Target
 from guest_stub.svm_link.values import HelloLabels, LinkListener, ScanSlot, ScanTask
 
 OPEN_SECONDS = 10.0
@@ -19,7 +20,7 @@ class StandingLine:
     generation: the SVM's, as it was said last; 0 until then. why: there is no link, "" while there is one.
     """
 
-    def __init__(self, target: str, labels: HelloLabels, listeners: Sequence[LinkListener]) -> None:
+    def __init__(self, target: Target, labels: HelloLabels, listeners: Sequence[LinkListener]) -> None:
         """Nothing is opened yet."""
         self.generation = 0
         self.why = "no SVM has answered yet"
@@ -29,6 +30,8 @@ class StandingLine:
         self._listeners = listeners
         self._link: SvmLink | None = None
         self._there = asyncio.Event()
+        self._wanted = asyncio.Event()  # another link
+        self._replaced = asyncio.Event()  # or it is known that it was not
 
     @property
     def current(self) -> SvmLink | None:
@@ -46,6 +49,7 @@ class StandingLine:
         """Keep a link open until cancelled."""
         attempts = 0
         while True:
+            self._wanted.clear()
             try:
                 link = await SvmLink.open(self._target, self._labels, OPEN_SECONDS, self)
             except SvmUnreachable as problem:
@@ -54,22 +58,78 @@ class StandingLine:
                 attempts += 1
                 continue
             attempts = 0
-            try:
-                await self._use(link)
-            finally:
-                self._link = None
-                await link.close()
+            await self._use(link)
             # Hundreds of guests lose their SVM in the same moment: they come back one by one.
             await asyncio.sleep(pause_before(2, _chance))
 
+    def anew(self) -> None:
+        """Have another link opened in place of the one in use, by what this guest is known by now."""
+        self._wanted.set()
+
+    async def after(self, lost: SvmLink) -> SvmLink | None:
+        """The link that has taken the place of one that was lost by that; None where none has.
+
+        Waits where that is being found out.
+        """
+        if not lost.followed:
+            return None
+        await self._replaced.wait()
+        link = self._link
+        return None if link is lost or link is None or link.lost.is_set() else link
+
     async def _use(self, link: SvmLink) -> None:
-        """Tell of a link, and wait until it is lost."""
+        """Tell of a link, and of those that take its place, and wait until the last is lost."""
+        try:
+            self._begin(link)
+            while await self._is_wanted_anew(link):
+                former, link = link, await self._opened_anew(link)
+                if former is not link:
+                    self._link = link
+                    self.lost("another link has taken its place")
+                    self._replaced.set()
+                    self._begin(link)
+                    await former.close()
+        finally:
+            self._link = None
+            self._replaced.set()
+            await link.close()
+
+    def _begin(self, link: SvmLink) -> None:
         self._link, self.why = link, ""
         self._there.set()
         self.generation_changed(link.generation)
         for told in self.on_link:
             told()
-        await link.lost.wait()
+
+    async def _is_wanted_anew(self, link: SvmLink) -> bool:
+        """Wait until another is wanted; False when it is lost before."""
+        loop = asyncio.get_running_loop()
+        waits = [loop.create_task(event.wait()) for event in (link.lost, self._wanted)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        return not link.lost.is_set()
+
+    async def _opened_anew(self, link: SvmLink) -> SvmLink:
+        """Another link, or the one in use where none is to be had.
+
+        The SVM ends the one as it takes the other. That loss is no news: what is asked on the one is asked
+        again on the other (see after()).
+        """
+        self._wanted.clear()
+        self._replaced.clear()
+        link.followed = True
+        try:
+            return await SvmLink.open(self._target, self._labels, OPEN_SECONDS, self)
+        except SvmUnreachable as problem:
+            link.followed = False
+            self._replaced.set()
+            if link.lost.is_set():
+                self._link = None
+                self.lost(str(problem))
+            return link
 
     def generation_changed(self, generation: int) -> None:
         """See LinkListener."""

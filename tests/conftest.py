@@ -4,7 +4,9 @@ import signal
 
 from hypothesis import settings
 
-import appliance.rpc  # noqa: F401  # before any test loads grpc, which then reads what TLS may be spoken
+# Before any test loads grpc, which then reads what TLS may be spoken, and whether it is to mind forks.
+import appliance.rpc  # noqa: F401
+import guest_stub.svm_link  # noqa: F401
 
 # `make test` tries the same examples each time, so that it fails for a change and not by chance;
 # `make fuzz` tries others.

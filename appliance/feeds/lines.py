@@ -1,12 +1,26 @@
 """The lines of a file, or of the only file in a ZIP, in bounded memory."""
 
+import lzma
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 MAX_LINE_BYTES = 64 * 1024
+# What zipfile and its decompressors raise for a ZIP that is damaged, beside OSError. Found by fuzzing.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,  # a password; a method that is not there (NotImplementedError)
+    ValueError,  # names and offsets of no sense
+    OverflowError,
+)
 
 
 class SourceError(Exception):
@@ -37,21 +51,26 @@ def check_regular(path: Path) -> None:
 def lines(path: Path, progress: Progress) -> Iterator[tuple[int, str | Bad]]:
     """The lines of a file, or of the only one in a ZIP, numbered from 1. Raises SourceError, OSError."""
     check_regular(path)
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
-                if len(members) != 1:
-                    raise SourceError(f"{path}: the ZIP has {len(members)} files; it should have one")
-                progress.total = members[0].file_size
-                with archive.open(members[0]) as file:
-                    yield from _lines(file, progress)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise SourceError(f"{path}: the ZIP cannot be read: {error}") from error
-        return
+    try:
+        if zipfile.is_zipfile(path):
+            yield from _only_member(path, progress)
+            return
+    except _DAMAGED as error:
+        raise SourceError(f"{path}: the ZIP cannot be read: {error}") from error
     progress.total = path.stat().st_size
     with path.open("rb") as plain:
         yield from _lines(plain, progress)
+
+
+def _only_member(path: Path, progress: Progress) -> Iterator[tuple[int, str | Bad]]:
+    """The lines of the only file in a ZIP."""
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        if len(members) != 1:
+            raise SourceError(f"{path}: the ZIP has {len(members)} files; it should have one")
+        progress.total = members[0].file_size
+        with archive.open(members[0]) as file:
+            yield from _lines(file, progress)
 
 
 def _lines(file: IO[bytes], progress: Progress) -> Iterator[tuple[int, str | Bad]]:

@@ -49,8 +49,9 @@ def _header(line: str) -> dict[str, int]:
 
 
 def _listed(number: int, row: list[str], columns: dict[str, int]) -> Listed:
-    if len(row) < len(columns):
-        raise ValueError(f"it has {len(row)} fields; the header has {len(columns)}")
+    needed = max(columns.values()) + 1  # a column that the header names twice is its last
+    if len(row) < needed:
+        raise ValueError(f"it has {len(row)} fields; the header has {needed}")
 
     def field(name: str) -> str:
         return row[columns[name]] if name in columns else ""

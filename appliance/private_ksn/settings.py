@@ -65,6 +65,8 @@ def load(path: Path | None) -> Settings:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_CONFIG_BYTES + 1)
+        if len(raw) > MAX_CONFIG_BYTES:
+            raise SettingsError(f"{path}: over {MAX_CONFIG_BYTES // 1024} KiB, which is no settings file")
         text = raw.decode()
         document = tomllib.loads(text)
     except OSError as error:
@@ -73,6 +75,8 @@ def load(path: Path | None) -> Settings:
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets in brackets
+        raise SettingsError(f"{path}: holds a number or a nesting longer than any setting") from error
     problems: list[Problem] = []
     settings = read_table(Settings, document, (), problems)
     if not problems:

@@ -275,7 +275,12 @@ def unpacked(value: bytes | memoryview, path: Path) -> dict[str, Any]:
     data, checksum = bytes(value[:-_SUM_BYTES]), bytes(value[-_SUM_BYTES:])
     if xxhash.xxh3_64_digest(data) != checksum:
         raise damaged(path, "a record does not fit its checksum")
-    fields: dict[str, Any] = json.loads(data)
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise damaged(path, "a record is no table of fields")
     return fields
 
 

@@ -44,7 +44,7 @@ def decode(record: bytes) -> Event:
                 "said": _from_guest(said["said"]) if "said" in said else None,
             }
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedEvent(f"a field has no meaning: {error}") from error
 
 

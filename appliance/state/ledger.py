@@ -157,7 +157,7 @@ class LedgerStore:
         try:
             payload = json.loads(value[32:])
             return LedgerEntry(number, float(payload.get("at", 0)), payload)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise damaged(self._environment.path, f"entry {number} of the ledger is no JSON") from error
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from guest_stub.cli.identity_words import add_identity
 from guest_stub.cli.quarantine_words import add_quarantine
 from guest_stub.on_access.policy import Mode
 from guest_stub.on_access.settings import BadSetting, normalised
@@ -66,6 +67,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     _add_ksn(commands)
     _add_check_url(commands)
     add_quarantine(commands)
+    add_identity(commands, _add_common)
     return parser.parse_args(words)
 
 

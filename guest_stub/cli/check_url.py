@@ -24,7 +24,7 @@ async def check_url(setup: Setup, urls: Sequence[str], as_json: bool, say: Calla
         outcomes.add(answer.outcome)
         say(_json(url, answer) if as_json else _line(url, answer))
 
-    await ask_urls(setup.svm, urls, SECONDS, told)
+    await ask_urls(setup.target, urls, SECONDS, told)
     if outcomes & _FOUND:
         return 1
     return 0 if outcomes <= _NO_ERROR else 2

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from guest_stub.cli.identity_findings import Finding, identity_findings
 from guest_stub.cli.setup import Setup
 from guest_stub.console import printable
 from guest_stub.mounts import PSEUDO
@@ -26,20 +26,13 @@ _OPENED = "the EICAR test file can be opened: does `guest-stub run` run, with bl
 _MARKS = {True: "ok", False: "AMISS", None: "note"}
 
 
-class Finding(NamedTuple):
-    """One line. good: None where it is neither good nor bad."""
-
-    what: str
-    good: bool | None
-    said: str
-
-
 async def doctor(setup: Setup, say: Callable[[str], None]) -> int:
     """Say what is found; 0 when all is well, 1 when something is amiss."""
     findings = [
         *_kernel(),
         *_mounts(setup),
         _action(setup),
+        *identity_findings(setup),
         await _svm(setup),
         _events(setup.store.directory),
         _meant(await _probed(setup.store.directory), setup),
@@ -105,7 +98,7 @@ def _action(setup: Setup) -> Finding:
 async def _svm(setup: Setup) -> Finding:
     """Whether an SVM answers."""
     try:
-        async with await SvmLink.open(setup.svm, setup.labels, _SECONDS) as link:
+        async with await SvmLink.open(setup.target, setup.labels, _SECONDS) as link:
             return Finding("svm", True, f"{setup.svm} answers, generation {link.generation:016x}")
     except SvmUnreachable as problem:
         return Finding("svm", False, f"{setup.svm}: {problem}")

@@ -31,7 +31,7 @@ _MODES = {
 
 async def ksn(setup: Setup, as_json: bool, say: Callable[[str], None]) -> int:
     """Say it in lines "name: value", or as one JSON object; 0. Raises SvmUnreachable without an answer."""
-    use = await ask_ksn(setup.svm, _SECONDS)
+    use = await ask_ksn(setup.target, _SECONDS)
     for line in [_json(setup.svm, use)] if as_json else _lines(setup.svm, use):
         say(line)
     return 0

@@ -14,6 +14,7 @@ from guest_stub.cli.setup import Setup
 from guest_stub.config import ConfigError
 from guest_stub.decisions import Decisions
 from guest_stub.forgetful import decisions_or_none
+from guest_stub.identity.renewing import Command, Renewing
 from guest_stub.journal import Journal
 from guest_stub.limits import raise_open_files
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
@@ -30,6 +31,7 @@ from guest_stub.pages import share_one_arena
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
+from guest_stub.svm_link.target import host_and_port
 from guest_stub.svm_link.values import LinkListener, Program
 
 
@@ -53,7 +55,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         decisions = stack.enter_context(closing(decisions_or_none(setup.store)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
-        line = StandingLine(setup.svm, replace(setup.labels, program=Program.DAEMON), listeners)
+        line = StandingLine(setup.target, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine, waits=True)))
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
@@ -64,6 +66,9 @@ async def run(options: Namespace, setup: Setup) -> int:
         orders.begin()
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
+        if host_and_port(setup.svm):
+            renewing = loop.create_task(Renewing(setup.identity, line, _renews(options, setup)).run())
+            stack.callback(renewing.cancel)
 
         def ready() -> None:
             log.info("protecting: %s", settings.mode)
@@ -105,6 +110,17 @@ def _tools(
         Findings(journal, protection.replaying.begin),
         lambda: Place(protection.roots(), exclude, (str(setup.store.directory),)),
     )
+
+
+def _renews(options: Namespace, setup: Setup) -> Command:
+    """What renews this guest's certificate: this program, from where it was loaded, and from nowhere else.
+
+    -P: nor from the directory that somebody has started it in.
+    """
+    words = [sys.executable, "-P", "-m", "guest_stub", "renew", "--svm", setup.svm]
+    words += ["--state", str(setup.store.directory)]
+    words += ["--config", str(options.config)] if options.config else []
+    return Command(words, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
 
 
 def settings_of(options: Namespace, setup: Setup) -> AccessSettings:

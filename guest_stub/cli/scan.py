@@ -57,7 +57,7 @@ async def scan(options: Namespace, setup: Setup, streams: Streams) -> int:
         keeper = Keeper(decisions)
         report: Report = (JsonReport if options.json else TextReport)(console, options.all)
         turn = Turn(os.urandom(SCAN_BYTES))
-        async with await Line.open(setup.svm, setup.labels, ScanListener(turn, keeper)) as line:
+        async with await Line.open(setup.target, setup.labels, ScanListener(turn, keeper)) as line:
             async with kept(turn, line) as keeping:
                 await keeper.caught_up()  # with what the SVM has revoked since the last scan
                 selection = _selection(options, setup, roots, line)

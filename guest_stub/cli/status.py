@@ -20,7 +20,7 @@ async def status(setup: Setup, say: Callable[[str], None]) -> int:
     say(f"decisions: {kept:,} files")
     say(f"svm: {setup.svm}")
     try:
-        async with await SvmLink.open(setup.svm, setup.labels, _SECONDS) as link:
+        async with await SvmLink.open(setup.target, setup.labels, _SECONDS) as link:
             policy = link.policy
             say("attached: yes")
             say(f"generation: {link.generation:016x}")

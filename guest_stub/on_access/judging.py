@@ -14,7 +14,6 @@ from guest_stub.on_access.recent import Recent
 from guest_stub.on_access.turns import Turns
 from guest_stub.outcome import OPEN, Outcome
 from guest_stub.svm_link.link import SvmLink
-from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer, Purpose
 
 MAX_LOOKS = 3  # at a file that changes meanwhile
@@ -29,6 +28,9 @@ class Links(Protocol):
     @property
     def current(self) -> SvmLink | None:
         """The link in use, None while there is none."""
+
+    async def after(self, lost: SvmLink) -> SvmLink | None:
+        """The link that has taken the place of one that was lost by that; None where none has."""
 
 
 class Judged(NamedTuple):
@@ -162,32 +164,42 @@ class Judge:
             task.add_done_callback(self._tasks.discard)
 
     async def _question(self, link: SvmLink, some: list[_Asked]) -> None:
+        """Ask, and again on the link that takes the place of this one meanwhile."""
         try:
-            budget = max(asked.seconds for asked in some)
-            batch = Batch(
-                [each.sha256 for each in some], self._purpose, budget, lambda index: some[index].content
-            )
-            question = await link.check(batch)
-            _take_first(question, some)
-            async for ended in question.settled():
-                for index, answer in ended:
-                    _resolve(some[index], answer)
+            following: SvmLink | None = link
+            while following is not None and (some := [each for each in some if not each.answered.done()]):
+                link = following
+                await self._asked(link, some)
+                following = await self._links.after(link) if link.lost.is_set() else None
         finally:
-            _answer_all(some, _NO_SVM)  # whom an error left
+            _answer_all(some, _NO_SVM)  # whom an error left, or a link that no other followed
+
+    async def _asked(self, link: SvmLink, some: list[_Asked]) -> None:
+        budget = max(asked.seconds for asked in some)
+        batch = Batch(
+            [each.sha256 for each in some], self._purpose, budget, lambda index: some[index].content
+        )
+        question = await link.check(batch)
+        for index, asked in enumerate(some):
+            if question.outcomes[index] not in OPEN:
+                _resolve_by(link, asked, question.answer(index))
+        async for ended in question.settled():
+            for index, answer in ended:
+                _resolve_by(link, some[index], answer)
 
 
 def _nothing() -> int:
     raise FileNotFoundError(errno.ENOENT, "its content is not here")
 
 
-def _take_first(question: Question, some: list[_Asked]) -> None:
-    for index, asked in enumerate(some):
-        if question.outcomes[index] not in OPEN:
-            _resolve(asked, question.answer(index))
-
-
 def _answer_all(some: list[_Asked], answer: LinkAnswer) -> None:
     for asked in some:
+        _resolve(asked, answer)
+
+
+def _resolve_by(link: SvmLink, asked: _Asked, answer: LinkAnswer) -> None:
+    """What a link says counts, but its own end where another follows it."""
+    if not (link.followed and answer.outcome is Outcome.NO_SVM):
         _resolve(asked, answer)
 
 

@@ -291,7 +291,8 @@ class Protection:
     def lost(self, why: str) -> None:
         """See LinkListener."""
         self.telling.lost()
-        log.warning("the SVM is gone: %s", printable(why))
+        if self._line.current is None or self._line.current.lost.is_set():
+            log.warning("the SVM is gone: %s", printable(why))
 
     def pass_over(self, fd: int, file: FileId) -> None:
         """See afterwards.Marks."""

@@ -190,6 +190,7 @@ def _hello(labels: HelloLabels) -> Hello:
         boot_id=cut(labels.boot_id),
         host_name=cut(labels.host_name),
         program=guest_pb2.GuestProgram.ValueType(int(labels.program)),
+        machine=labels.machine,
     )
 
 

@@ -8,6 +8,7 @@ from grpc import aio
 from lightagent.v1.guest_pb2 import CheckUrlReply, CheckUrlRequest
 
 from guest_stub.svm_link.link import connect, unreachable
+from guest_stub.svm_link.target import Target
 from guest_stub.svm_link.values import UrlAnswer
 from guest_stub.svm_link.wire import url_answer
 
@@ -27,10 +28,10 @@ Told = Callable[[str, UrlAnswer], None]
 _Ask = Callable[[CheckUrlRequest], Awaitable[bytes]]
 
 
-async def ask_urls(target: str, urls: Sequence[str], seconds: float, told: Told) -> None:
+async def ask_urls(target: Target, urls: Sequence[str], seconds: float, told: Told) -> None:
     """Ask about each, in order, giving the SVM `seconds` for one; each answer is told as it comes.
 
-    target: "unix:/path/of/socket" or "tcp:host:port". Raises SvmUnreachable where no answer comes.
+    Raises SvmUnreachable where no answer comes.
     """
     with unreachable(target, seconds, _SENTENCES):
         async with asyncio.timeout(seconds + SLACK_SECONDS):

@@ -6,6 +6,7 @@ import grpc
 from lightagent.v1.guest_pb2 import KsnInfoReply, KsnInfoRequest
 
 from guest_stub.svm_link.link import connect, unreachable
+from guest_stub.svm_link.target import Target
 from guest_stub.svm_link.values import KsnUse
 from guest_stub.svm_link.wire import ksn_use
 
@@ -16,10 +17,10 @@ _SENTENCES = {
 }
 
 
-async def ask_ksn(target: str, seconds: float) -> KsnUse:
+async def ask_ksn(target: Target, seconds: float) -> KsnUse:
     """Ask how KSN is used for this guest, all within `seconds`.
 
-    target: "unix:/path/of/socket" or "tcp:host:port". Raises SvmUnreachable where no answer comes.
+    Raises SvmUnreachable where no answer comes.
     """
     with unreachable(target, seconds, _SENTENCES):
         async with asyncio.timeout(seconds):

@@ -15,6 +15,8 @@ from lightagent.v1.guest_pb2_grpc import ProtectionStub
 from guest_stub.svm_link.attach import AttachStream, BadPolicy, Breach
 from guest_stub.svm_link.check import CheckStream
 from guest_stub.svm_link.question import Question
+from guest_stub.svm_link.refusals import why_refused
+from guest_stub.svm_link.target import SVM_NAME, NotEnrolled, Proof, Svm, Target, host_and_port, svm_of
 from guest_stub.svm_link.ticket import NoTicket, Ticket, fetch
 from guest_stub.svm_link.upload import Uploader
 from guest_stub.svm_link.values import (
@@ -28,7 +30,8 @@ from guest_stub.svm_link.values import (
 
 CLOSE_SECONDS = 2.0
 WRITE_SECONDS = 30.0  # after which an SVM that takes nothing of what is said on Attach is given up
-SCAN_METHOD = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/Scan"
+PROTECTION = DESCRIPTOR.services_by_name["Protection"].full_name
+SCAN_METHOD = f"/{PROTECTION}/Scan"
 
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # the SVM is on this host: a proxy in the environment is not meant for it
@@ -38,6 +41,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
 )
+
+
+_TLS_OPTIONS = (("grpc.ssl_target_name_override", SVM_NAME),)
 
 
 class SvmUnreachable(Exception):
@@ -51,6 +57,7 @@ class Connection:
     channel: aio.Channel
     ticket: Ticket | None
     session: str = ""
+    proof: Proof | None = None
 
     @property
     def metadata(self) -> aio.Metadata:
@@ -58,9 +65,9 @@ class Connection:
         said = {"ticket": self.ticket.text if self.ticket is not None else "", "session": self.session}
         return aio.Metadata(*((name, value) for name, value in said.items() if value))
 
-    def unary(self, name: str) -> Callable[..., Awaitable[bytes]]:
+    def unary(self, name: str, service: str = PROTECTION) -> Callable[..., Awaitable[bytes]]:
         """A call of one message each way, of bytes: the generated one would log what it cannot read."""
-        method = f"/{DESCRIPTOR.services_by_name['Protection'].full_name}/{name}"
+        method = f"/{service}/{name}"
         call: Callable[..., Awaitable[bytes]] = self.channel.unary_unary(
             method, request_serializer=None, response_deserializer=None
         )
@@ -79,46 +86,70 @@ class Connection:
 
 
 @contextmanager
-def unreachable(target: str, seconds: float, sentences: Mapping[grpc.StatusCode, str]) -> Iterator[None]:
+def unreachable(target: Target, seconds: float, sentences: Mapping[grpc.StatusCode, str]) -> Iterator[None]:
     """Turn what a question without an answer raises into SvmUnreachable.
 
     seconds: that it had. sentences: for the statuses that mean something for it.
     """
+    svm = svm_of(target)
     try:
         yield
     except TimeoutError as error:
-        raise SvmUnreachable(f"{target}: no SVM has answered within {seconds:g} s: is it running?") from error
-    except NoTicket as error:
-        raise SvmUnreachable(f"{target}: {error}") from error
+        raise SvmUnreachable(
+            f"{svm.address}: no SVM has answered within {seconds:g} s: is it running?"
+        ) from error
+    except (NoTicket, NotEnrolled) as error:
+        raise SvmUnreachable(f"{svm.address}: {error}") from error
     except DecodeError as error:
         raise SvmUnreachable(
-            f"{target}: what answers is not an SVM that this guest-stub understands"
+            f"{svm.address}: what answers is not an SVM that this guest-stub understands"
         ) from error
     except aio.AioRpcError as error:
         why = f"the SVM does not say: {error.code().name}: {error.details() or 'no reason given'}"
-        raise SvmUnreachable(f"{target}: {sentences.get(error.code(), why)}") from error
+        said = _refused(error, svm) or sentences.get(error.code(), why)
+        raise SvmUnreachable(f"{svm.address}: {said}") from error
 
 
-async def connect(target: str, session: str = "") -> Connection:
+async def connect(target: Target, session: str = "") -> Connection:
     """Open a channel and, on a unix socket, fetch a ticket; the caller sets the deadline.
 
-    target: "unix:/path/of/socket" or "tcp:host:port". session: see HelloLabels. Raises NoTicket, and
-    SvmUnreachable for no such target.
+    session: see HelloLabels. Raises NoTicket, NotEnrolled, and SvmUnreachable for no such target.
     """
-    kind, _, address = target.partition(":")
-    if kind == "unix" and address:
-        ticket = await fetch(address)
-        return Connection(aio.insecure_channel(target, options=_CHANNEL_OPTIONS), ticket, session)
-    if kind == "tcp" and ":" in address:
-        return Connection(aio.insecure_channel(address, options=_CHANNEL_OPTIONS), None, session)
-    raise SvmUnreachable(f'{target}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
+    svm = svm_of(target)
+    kind, _, path = svm.address.partition(":")
+    if kind == "unix" and path:
+        ticket = await fetch(path)
+        return Connection(aio.insecure_channel(svm.address, options=_CHANNEL_OPTIONS), ticket, session)
+    if place := host_and_port(svm.address):
+        proof = svm.proof()
+        return Connection(secure_channel(place, proof.authority, proof), None, session, proof)
+    raise SvmUnreachable(f'{svm.address}: no address of an SVM: write "unix:/path" or "tcp:host:port"')
+
+
+def secure_channel(place: str, authority: bytes, proof: Proof | None) -> aio.Channel:
+    """A channel to an SVM of this authority (PEM) at "host:port". proof: what is shown to it."""
+    own = (proof.key, proof.certificate) if proof is not None else (None, None)
+    credentials = grpc.ssl_channel_credentials(authority, *own)
+    return aio.secure_channel(place, credentials, options=(*_CHANNEL_OPTIONS, *_TLS_OPTIONS))
+
+
+def _refused(error: aio.AioRpcError, svm: Svm) -> str:
+    """Why this guest is not let in over TCP; "" elsewhere, or where the status says all."""
+    if not host_and_port(svm.address):
+        return ""
+    try:
+        proof = svm.proof()
+    except NotEnrolled:
+        proof = None
+    return why_refused(error, proof)
 
 
 class SvmLink:
     """An attached SVM. Serves one event loop; every method is called on it.
 
     lost: set once the SVM is gone, with the reason in why_lost; the link never reconnects, its owner
-    opens a new one. refused: what was said on Attach broke a rule of the wire, by the SVM's word.
+    opens a new one. refused: what was said on Attach broke a rule of the wire, by the SVM's word. followed:
+    its owner opens another in its place, which ends it: no listener is told of that.
 
     >>> link = await SvmLink.open("unix:/run/kvm-light-agent/svm.sock", labels, 10.0, listener)
     >>> question = await link.check(Batch(digests, Purpose.ON_DEMAND, 60.0, content))
@@ -132,6 +163,7 @@ class SvmLink:
         self.lost = asyncio.Event()
         self.why_lost = ""
         self.refused = False
+        self.followed = False
         self._connection = connection
         self._listener = listener
         self._closing = False
@@ -144,12 +176,9 @@ class SvmLink:
 
     @classmethod
     async def open(
-        cls, target: str, labels: HelloLabels, seconds: float, listener: LinkListener | None = None
+        cls, target: Target, labels: HelloLabels, seconds: float, listener: LinkListener | None = None
     ) -> "SvmLink":
-        """Connect, attach and wait for policy and generation, all within `seconds`.
-
-        target: "unix:/path/of/socket" or "tcp:host:port". Raises SvmUnreachable.
-        """
+        """Connect, attach and wait for policy and generation, all within `seconds`. Raises SvmUnreachable."""
         link: SvmLink | None = None
         try:
             async with asyncio.timeout(seconds):
@@ -158,10 +187,10 @@ class SvmLink:
         except BaseException as error:
             if link is not None:
                 await link.close()
-            sentence = _why_unreachable(error, seconds)
+            sentence = _why_unreachable(error, seconds, svm_of(target))
             if sentence is None:
                 raise
-            raise SvmUnreachable(f"{target}: {sentence}") from error
+            raise SvmUnreachable(f"{svm_of(target).address}: {sentence}") from error
         link._start()
         return link
 
@@ -270,7 +299,7 @@ class SvmLink:
             await work()
             why = "ended without a reason"
         except aio.AioRpcError as error:
-            why = _status(error)
+            why = self._why(error)
             self.refused |= stream == "Attach" and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         except asyncio.InvalidStateError:
             return  # a write after the end: the reader of the same stream says why it ended
@@ -280,6 +309,13 @@ class SvmLink:
             self._lose(f"the {stream} stream failed in this stub: {error!r}")
             raise
         self._lose(f"the SVM's {stream} stream: {why}")
+
+    def _why(self, error: aio.AioRpcError) -> str:
+        """As the SVM says it; where this guest's certificate has ended meanwhile, with what to do."""
+        proof = self._connection.proof
+        if proof is None or error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+            return _status(error)
+        return why_refused(error, proof)
 
     def _lose(self, why: str) -> None:
         """The SVM is gone, or the link is closed: everything ends, once."""
@@ -291,7 +327,7 @@ class SvmLink:
             task.cancel()
         if hasattr(self, "_check"):
             self._check.end(why)
-        if self._listener is not None and not self._closing:
+        if self._listener is not None and not (self._closing or self.followed):
             self._listener.lost(why)
 
 
@@ -301,14 +337,14 @@ def _status(error: aio.AioRpcError) -> str:
     return f"{error.code().name}: {error.details() or 'no reason given'}"
 
 
-def _why_unreachable(error: BaseException, seconds: float) -> str | None:
+def _why_unreachable(error: BaseException, seconds: float, svm: Svm) -> str | None:
     """The sentence for what went wrong while opening; None for what is not the SVM's doing."""
     if isinstance(error, TimeoutError):
         return f"no SVM has answered within {seconds:g} s: is it running?"
     if isinstance(error, aio.AioRpcError):
-        return f"the SVM did not let this guest attach: {_status(error)}"
+        return _refused(error, svm) or f"the SVM did not let this guest attach: {_status(error)}"
     if isinstance(error, BadPolicy | Breach):
         return f"what answers is not an SVM that this stub understands: {error}"
-    if isinstance(error, NoTicket):
+    if isinstance(error, NoTicket | NotEnrolled):
         return str(error)
     return None

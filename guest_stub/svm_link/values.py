@@ -36,7 +36,8 @@ class HelloLabels:
     """What the stub calls itself: for people, cut to MAX_LABEL_BYTES each.
 
     program: what attaches. session: 16 hexadecimal digits that this program drew when it started, so that
-    others of the same guest can be attached beside it; "" where it is the only one.
+    others of the same guest can be attached beside it; "" where it is the only one. machine: 32 bytes that
+    tell this machine from its copies (identity.machine), b"" where it has none.
     """
 
     stub_version: str
@@ -45,6 +46,7 @@ class HelloLabels:
     host_name: str = ""
     program: Program = Program.OTHER
     session: str = ""
+    machine: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

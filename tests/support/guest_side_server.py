@@ -105,6 +105,7 @@ class GuestSideServer:
         self.companions: set[asyncio.Task[Any]] = set()
         self._attach: AttachContext | None = None
         self._check: CheckContext | None = None
+        self.end_reason = (grpc.StatusCode.ABORTED, "attached anew")
         self._attach_end = asyncio.Event()
         self._check_writing = asyncio.Lock()
         self._leases = itertools.count(1000)
@@ -145,10 +146,14 @@ class GuestSideServer:
             for reply in replies:
                 await self._check.write(reply)
 
-    async def Attach(self, request_iterator: object, context: AttachContext) -> None:
-        """Hello, policy, generation; then heartbeats."""
+    async def vouch(self, context: aio.ServicerContext[Any, Any]) -> None:
+        """End the call of one who has no ticket."""
         if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+
+    async def Attach(self, request_iterator: object, context: AttachContext) -> None:
+        """Hello, policy, generation; then heartbeats."""
+        await self.vouch(context)
         first = await context.read()
         assert isinstance(first, guest_pb2.AttachRequest)
         self.hellos.append(first.hello)
@@ -166,7 +171,7 @@ class GuestSideServer:
         end.cancel()
         if self._attach_end.is_set():
             self._attach_end.clear()
-            await context.abort(grpc.StatusCode.ABORTED, "attached anew")
+            await context.abort(*self.end_reason)
         if not reading.cancelled() and reading.done() and reading.result():
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "these events break a rule")
 
@@ -226,8 +231,7 @@ class GuestSideServer:
 
     async def KsnInfo(self, request: guest_pb2.KsnInfoRequest, context: KsnContext) -> guest_pb2.KsnInfoReply:
         """Say what the test wants of KSN."""
-        if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+        await self.vouch(context)
         if self.behaviour.abort_ksn is not None:
             await context.abort(*self.behaviour.abort_ksn)
         if self.behaviour.hang_ksn:
@@ -238,8 +242,7 @@ class GuestSideServer:
         self, request: guest_pb2.CheckUrlRequest, context: UrlContext
     ) -> guest_pb2.CheckUrlReply:
         """Say what the test wants of an address."""
-        if ("ticket", TICKET.decode()) not in (context.invocation_metadata() or ()):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no ticket")
+        await self.vouch(context)
         self.url_requests.append(request)
         if self.behaviour.url_aborts:
             await context.abort(*self.behaviour.url_aborts.pop(0))

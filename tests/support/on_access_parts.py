@@ -194,6 +194,9 @@ class Reports:
 
 @dataclass
 class Links:
-    """A judging.Links."""
+    """A judging.Links, whose links no other follows."""
 
     current: SvmLink | None = None
+
+    async def after(self, lost: SvmLink) -> SvmLink | None:
+        """None."""

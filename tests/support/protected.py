@@ -91,11 +91,12 @@ async def protected(
     prepare: str = ":",
     environ: Mapping[str, str] = MappingProxyType({}),
     within: int = 0,
+    python: str = sys.executable,
 ) -> AsyncIterator[Protected]:
     """A protected file system; the stub is killed at the end.
 
     settings: of guest-stub.toml. prepare: what a shell does before, with the file system as $1. environ: the
-    stub's, beside ours. within: of lasting(), in place of a namespace of its own.
+    stub's, beside ours. within: of lasting(), in place of a namespace of its own. python: what runs the stub.
     """
     top, config = directory / "top", directory / "guest-stub.toml"
     top.mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ async def protected(
     process = await asyncio.create_subprocess_exec(
         *(("nsenter", f"--target={within}", "--mount", "--", "env", f"--chdir={ROOT}") if within else
           ("unshare", "--mount", "--propagation", "private", *mounted)),
-        sys.executable, "-m", "guest_stub", "run", "--svm", target, "--state", str(directory / "stub"),
+        python, "-m", "guest_stub", "run", "--svm", target, "--state", str(directory / "stub"),
         "--watch", str(top), "--config", str(config), *options,
         stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, cwd=ROOT,
         env=environment() | dict(environ),

@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 from lightagent.v1 import guest_pb2
 
 from guest_stub import standing
+from guest_stub.identity.store import IdentityStore
 from guest_stub.standing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, StandingLine, pause_before
 from guest_stub.svm_link import link
+from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.target import Svm
 from guest_stub.svm_link.ticket import Ticket
 from guest_stub.svm_link.values import ScanSlot
 from tests.support.descriptors import open_descriptors
+from tests.support.enrolment_side_server import TlsSideServer, enrolled, tls_serving
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import LABELS, Listener, until
 
@@ -237,3 +241,77 @@ async def test_an_address_of_no_svm_is_said_and_no_end(tmp_path: Path) -> None:
     line = StandingLine("http://svm", LABELS, [])
     async with running(line):
         await until(lambda: 'write "unix:/path"' in line.why)
+
+
+@asynccontextmanager
+async def on_tcp(directory: Path, listener: Listener) -> AsyncIterator[tuple[StandingLine, TlsSideServer]]:
+    """A line to an SVM that lets a guest attach once at a time."""
+    store = IdentityStore(directory)
+    async with tls_serving() as side:
+        enrolled(side, store)
+        line = StandingLine(Svm(side.target, store.proof), LABELS, [listener])
+        async with running(line) as stop:
+            await until(lambda: line.current is not None)
+            yield line, side
+            await stop()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_another_link_takes_the_place_of_the_one_in_use(tmp_path: Path) -> None:
+    """It shows what this guest is known by now; there is always one, and the former is closed."""
+    listener, store = Listener(), IdentityStore(tmp_path)
+    async with on_tcp(tmp_path, listener) as (line, side):
+        first, seen = line.current, list[SvmLink | None]()
+        assert first is not None
+        line.on_link.append(lambda: seen.append(line.current))
+        known = enrolled(side, store)
+        line.anew()
+        await until(lambda: len(seen) == 1)
+        second = line.current
+        assert second is not first
+        assert seen == [second]
+        assert second is not None
+        assert not second.lost.is_set()
+        assert side.register.shown[-1] == known.certificate.encode()
+        assert first.lost.is_set()
+        assert listener.why == ["another link has taken its place"]
+        assert await line.after(first) is second
+        side.end_attach()
+        await until(lambda: len(seen) == 2)
+    assert len(listener.why) == 2
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_where_no_other_is_to_be_had_the_one_in_use_stays(tmp_path: Path) -> None:
+    """As where the SVM does not know the new certificate."""
+    listener, store = Listener(), IdentityStore(tmp_path)
+    async with on_tcp(tmp_path, listener) as (line, side):
+        first = line.current
+        assert first is not None
+        side.register.revoked[enrolled(side, store).guest] = "unknown"
+        line.anew()
+        await until(lambda: first.followed)
+        await until(lambda: not first.followed)
+        assert (line.current, first.lost.is_set(), listener.why) == (first, False, [])
+        assert await line.after(first) is None
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_one_that_is_lost_while_another_is_opened_is_told(tmp_path: Path) -> None:
+    """It has no successor, and what was asked on it is known to have no answer."""
+    listener, store = Listener(), IdentityStore(tmp_path)
+    async with on_tcp(tmp_path, listener) as (line, side):
+        first = line.current
+        assert first is not None
+        side.register.revoked[enrolled(side, store).guest] = "unknown"
+        side.vouching.clear()
+        line.anew()
+        await until(lambda: first.followed)
+        after = asyncio.get_running_loop().create_task(line.after(first))
+        side.end_attach()
+        await first.lost.wait()
+        assert listener.why == []
+        side.vouching.set()
+        assert await after is None
+        await until(lambda: len(listener.why) == 1)
+        assert "unknown" in listener.why[0]

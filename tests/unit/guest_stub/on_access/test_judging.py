@@ -18,6 +18,7 @@ from guest_stub.hashing import HashLimits, HashResult
 from guest_stub.on_access.judging import MAX_BATCH, MAX_LOOKS, HeldFile, Judge, Judged
 from guest_stub.on_access.recent import Recent
 from guest_stub.outcome import Outcome
+from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.values import Purpose
 from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, GuestSideServer, Received
@@ -418,3 +419,43 @@ def test_a_thread_that_hashes_ends_when_the_file_is_let_go_of(tmp_path: Path) ->
         holding.close()
         result = hashing.result(SECONDS)
     assert (result.problem, result.sha256) == (Outcome.UNREADABLE, b"")
+
+
+class Followed:
+    """Links of which the second takes the place of the first."""
+
+    def __init__(self, current: SvmLink, successor: SvmLink | None) -> None:
+        self.current: SvmLink | None = current
+        self.successor = successor
+        self.known = asyncio.Event()  # whether there is a successor
+
+    async def after(self, lost: SvmLink) -> SvmLink | None:
+        """The second, for the first."""
+        await self.known.wait()
+        self.current = self.successor
+        return self.successor if lost.followed else None
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_what_is_asked_while_another_link_takes_over_is_asked_there(
+    tmp_path: Path, threads: ThreadPoolExecutor, file: Path, is_there: bool
+) -> None:
+    """Whoever waits for an open hears nothing of it; where there is no other in the end, no SVM answers."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    silent = Behaviour(on_check=lambda _: [])
+    async with (
+        attached(tmp_path / "a", silent) as (first, former),
+        attached(tmp_path / "b") as (second, latter),
+    ):
+        latter.known = {hashlib.sha256(b"hello").digest(): 3}
+        links = Followed(first, second if is_there else None)
+        judge = Judge(links, threads, Purpose.ON_ACCESS)
+        judging = asyncio.get_running_loop().create_task(judged(judge, file))
+        await until(lambda: len(former.check_requests) == 1)
+        first.followed = True
+        former.end_attach()
+        await first.lost.wait()
+        links.known.set()
+        what = await judging
+    assert what.answer.outcome is (Outcome.CLEAN if is_there else Outcome.NO_SVM)

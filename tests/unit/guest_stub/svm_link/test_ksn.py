@@ -9,7 +9,9 @@ from lightagent.v1 import verdict_pb2
 
 from guest_stub.svm_link.ksn import ask_ksn
 from guest_stub.svm_link.link import SvmUnreachable
+from guest_stub.svm_link.target import Svm
 from guest_stub.svm_link.values import KsnReason, KsnUse
+from tests.support.authority import Authority, proof_of
 from tests.support.guest_side_server import Behaviour, serving
 from tests.support.held_files import until
 
@@ -76,21 +78,29 @@ async def test_what_is_no_answer_is_one_sentence(
     server = aio.server()
     handlers = {"KsnInfo": grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    server.add_insecure_port(f"127.0.0.1:{unused_tcp_port}")
+    authority = Authority()
+    own = authority.server()
+    pairs = [(own.key_pem, own.pem)]
+    credentials = grpc.ssl_server_credentials(pairs, authority.issued.pem, require_client_auth=True)
+    server.add_secure_port(f"127.0.0.1:{unused_tcp_port}", credentials)
     await server.start()
+    svm = Svm(f"tcp:127.0.0.1:{unused_tcp_port}", lambda: proof_of(authority))
     try:
         with pytest.raises(SvmUnreachable, match="not an SVM that this guest-stub understands"):
-            await ask_ksn(f"tcp:127.0.0.1:{unused_tcp_port}", 30.0)
+            await ask_ksn(svm, 30.0)
     finally:
         await server.stop(None)
     assert [record.name for record in caplog.records if record.name != "asyncio"] == []
 
 
 async def test_no_svm_is_told(tmp_path: Path, unused_tcp_port: int) -> None:
-    """No socket, nobody at a port, no address: each with its sentence."""
+    """No socket, nobody at a port, no certificate, no address: each with its sentence."""
     with pytest.raises(SvmUnreachable, match=r"svm\.sock\.id: No such file or directory: is the SVM running"):
         await ask_ksn(f"unix:{tmp_path}/svm.sock", 30.0)
-    with pytest.raises(SvmUnreachable, match=f"tcp:127.0.0.1:{unused_tcp_port}: .*UNAVAILABLE"):
-        await ask_ksn(f"tcp:127.0.0.1:{unused_tcp_port}", 30.0)
+    target = f"tcp:127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(SvmUnreachable, match=f"{target}: .*UNAVAILABLE"):
+        await ask_ksn(Svm(target, lambda: proof_of(Authority())), 30.0)
+    with pytest.raises(SvmUnreachable, match=f"{target}: this guest is not enrolled"):
+        await ask_ksn(target, 30.0)
     with pytest.raises(SvmUnreachable, match='write "unix:/path" or "tcp:host:port"'):
         await ask_ksn("http://svm", 30.0)

@@ -2,15 +2,20 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
 
+from guest_stub.identity.store import IdentityStore
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link import link as link_module
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.target import Svm
 from guest_stub.svm_link.values import EventKind, GuestEvent, ScanState, ScanStatus
+from tests.support.authority import Authority, proof_of
+from tests.support.enrolment_side_server import enrolled, tls_serving
 from tests.support.guest_side_server import Behaviour, GuestSideServer, serving
 from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
 
@@ -23,8 +28,44 @@ async def test_no_svm_says_so(tmp_path: Path) -> None:
 
 async def test_nobody_at_a_port_says_so(unused_tcp_port: int) -> None:
     """A port that nobody listens on is refused at once, with the address."""
+    svm = Svm(f"tcp:127.0.0.1:{unused_tcp_port}", lambda: proof_of(Authority()))
     with pytest.raises(SvmUnreachable, match=f"tcp:127.0.0.1:{unused_tcp_port}: .*UNAVAILABLE"):
+        await SvmLink.open(svm, LABELS, 30.0)
+
+
+async def test_a_guest_that_is_not_enrolled_is_told_what_to_do(unused_tcp_port: int) -> None:
+    """Nothing goes over TCP without a certificate."""
+    with pytest.raises(SvmUnreachable, match=r"is not enrolled, .*run: guest-stub enrol --svm HOST"):
         await SvmLink.open(f"tcp:127.0.0.1:{unused_tcp_port}", LABELS, 30.0)
+
+
+async def test_over_tcp_both_sides_show_a_certificate(tmp_path: Path) -> None:
+    """The SVM hears who the guest is, and which machine; what is asked is answered."""
+    store = IdentityStore(tmp_path)
+    async with tls_serving() as side:
+        identity = enrolled(side, store)
+        labels = replace(LABELS, machine=b"m" * 32)
+        async with await SvmLink.open(Svm(side.target, store.proof), labels, 30.0) as link:
+            side.known = {batch_of(1).digests[0]: 3}
+            assert (await link.check(batch_of(1))).outcomes == [3]
+        assert side.hellos[0].machine == b"m" * 32
+        assert side.register.shown == [identity.certificate.encode()]
+
+
+async def test_a_guest_that_is_revoked_hears_what_to_do(tmp_path: Path) -> None:
+    """While it is attached, and when it comes again."""
+    store = IdentityStore(tmp_path)
+    async with tls_serving() as side:
+        svm, guest = Svm(side.target, store.proof), enrolled(side, store).guest
+        side.register.revoked[guest] = "this certificate was revoked: lost"
+        with pytest.raises(SvmUnreachable, match="revoked: lost: enrol this guest anew: guest-stub enrol"):
+            await SvmLink.open(svm, LABELS, 30.0)
+        del side.register.revoked[guest]
+        side.end_reason = (grpc.StatusCode.UNAUTHENTICATED, "this certificate was cloned")
+        async with await SvmLink.open(svm, LABELS, 30.0) as link:
+            side.end_attach()
+            await link.lost.wait()
+            assert "this certificate was cloned: enrol this guest anew" in link.why_lost
 
 
 @pytest.mark.parametrize("target", ["", "unix:", "tcp:", "tcp:host", "/run/svm.sock", "http://svm:80"])

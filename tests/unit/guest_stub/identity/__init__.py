@@ -1,0 +1,1 @@
+"""Tests of guest_stub.identity, one file for each module."""
