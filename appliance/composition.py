@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from appliance.console.metrics import MetricsServer
 from appliance.control import Parts, SvmControl
 from appliance.domain.guest import Guest
 from appliance.domain.verdict import Ageing, Answer
-from appliance.doors import serve_administrators, serve_guests
+from appliance.doors import serve_administrators, serve_by_certificate, serve_guests
 from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
+from appliance.identity_assembly import assemble_identity
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
@@ -69,6 +70,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         policies.on_changed.append(parts.witness.policy_changed)
         admin = await serve_administrators(settings, parts, control, policies, stack)
         guests = await serve_guests(settings, parts, stack)
+        others = await serve_by_certificate(settings, parts, control, policies, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
                 MetricsServer(settings.server.metrics, control.figures, program_version())
@@ -84,7 +86,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
             await stopped.wait()
         log.info("stopping")
         parts.witness.stopping()
-        await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
+        await _stop(parts, guests, (admin, *others), settings.server.stop_grace_seconds)
     log.info("stopped")
 
 
@@ -141,7 +143,10 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans)
+    identity = await assemble_identity(settings, state.environment, witness)
+    if identity is not None:
+        stack.push_async_callback(identity.registry.finish)
+    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, identity)
 
 
 def _tell_missed() -> None:
@@ -242,6 +247,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(run_scans(parts.scans)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
+            *([] if parts.identity is None else [group.create_task(parts.identity.run())]),
             group.create_task(parts.witness.log.run()),
             group.create_task(parts.witness.run()),
             group.create_task(parts.witness.exposure.run()),
@@ -289,10 +295,10 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
 
-async def _stop(parts: Parts, guests: Server, admin: Server, grace: float) -> None:
+async def _stop(parts: Parts, guests: Server, others: Sequence[Server], grace: float) -> None:
     """Answer what was accepted, within `grace` seconds, then close."""
-    await guests.retire()
-    await admin.retire()
+    for server in (guests, *others):
+        await server.retire()
     parts.sessions.stop()
     try:
         async with asyncio.timeout(grace):

@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
 from appliance.domain.override import Override
+from appliance.identity_assembly import IdentityParts
 from appliance.ksn.web import Web
 from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
@@ -42,6 +43,7 @@ class Parts:
     web: Web
     witness: Witness
     scans: Desk
+    identity: IdentityParts | None = None  # where `svm init` was run
 
 
 class SvmControl:
@@ -154,6 +156,7 @@ class SvmControl:
             **parts.store.stats().figures(),
             "audit_dropped": parts.state.audit_dropped,
             **parts.scans.figures(),
+            **(parts.identity.figures() if parts.identity is not None else {}),
             **parts.witness.log.figures(),
             **parts.witness.exposure.figures(),
             **parts.ksn.figures(),

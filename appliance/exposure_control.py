@@ -1,6 +1,7 @@
 """What an administrator asks of guests and their files: the port of rpc/exposure_admin.py, over its parts."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from appliance.control import SCOPES, Parts
 from appliance.domain.verdict import Verdict
@@ -42,7 +43,28 @@ class GuestControl:
             for name, guest in known.items()
             if name not in here
         ]
-        return [*attached, *away]
+        return self._with_certificates([*attached, *away])
+
+    def _with_certificates(self, seen: Sequence[GuestSeen]) -> list[GuestSeen]:
+        """The same with what the register knows of each, then those that enrolled and were never here."""
+        if self._parts.identity is None:
+            return list(seen)
+        now = self._parts.witness.log.now()
+        enrolled = {guest.uuid: (guest, shown) for guest, shown in self._parts.identity.registry.guests()}
+        found = []
+        for each in (*seen, *(GuestSeen(uuid, False, "", 0, 0, 0) for uuid in enrolled)):
+            guest, shown = enrolled.pop(each.guest, (None, None))
+            if guest is None:
+                if each.last:
+                    found.append(each)
+                continue
+            state = "expired" if shown is None else shown.state(now)
+            ends = 0 if shown is None else int(shown.ends_at)
+            name = each.host_name or guest.host_name
+            found.append(
+                replace(each, host_name=name, tenant=guest.tenant, certificate=state, certificate_ends=ends)
+            )
+        return found
 
     def knows(self, guest: str) -> bool:
         """Whether a guest is, or was, here."""

@@ -14,6 +14,7 @@ from appliance.domain.verdict import Verdict
 from appliance.events.detections import Detections
 from appliance.events.log import EventLog
 from appliance.events.outbreak import Outbreaks, OutbreakTerms
+from appliance.identity.registry import IdentityChange
 from appliance.protection import Protection
 from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.scanner import Scanner
@@ -109,6 +110,13 @@ class Witness:
         active = "active" if policy.active else "not active"
         text = f"tenant {policy.tenant}: {active}, KSN {decided}, {policy.mode.name.lower()} mode"
         self._note(EventKind.POLICY, text=text, actor=actor)
+
+    def identity_changed(self, change: IdentityChange) -> None:
+        """Who is who has changed, or a guest's certificate was shown where it does not belong."""
+        copied = change.kind in ("cloned", "other_machine")
+        kind = EventKind.CLONE if copied else EventKind.IDENTITY
+        text = change.text if copied else f"{change.kind}: {change.text}".removesuffix(": ")
+        self._note(kind, text=text, guest=change.guest, actor=change.actor)
 
     def scans_ordered(self, orders: Sequence[ScanOrder]) -> None:
         """Scans of guests were ordered, all by the same administrator and alike."""

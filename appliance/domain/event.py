@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     SCAN_END = "scan-end"  # one of them is over
     REVOCATION = "revocation"  # answers about a digest do not count any more
     LOSS = "loss"  # events that were not kept
+    IDENTITY = "identity"  # tokens, enrolments, certificates: made, or ended
+    CLONE = "clone"  # a guest's certificate in two places, or on another machine
     # By the guest's word alone.
     ACTION = "action"  # what was done to a file
     FALLBACK = "fallback"  # answered by the fail mode, since no verdict came in time

@@ -16,6 +16,8 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2,
     exposure_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
     scans_pb2,
     scans_pb2_grpc,
 )
@@ -71,6 +73,7 @@ class AdminClient:
         self._events = events_pb2_grpc.EventsAdministrationStub(self._channel)
         self._exposure = exposure_pb2_grpc.ExposureAdministrationStub(self._channel)
         self._scans = scans_pb2_grpc.ScansAdministrationStub(self._channel)
+        self._identity = identity_pb2_grpc.IdentityAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -153,6 +156,39 @@ class AdminClient:
     def cancel_scans(self, request: scans_pb2.CancelScansRequest) -> int:
         """Call scans off; how many were open."""
         return self._call(self._scans.CancelScans, request, self._network_seconds).cancelled
+
+    def create_token(self, request: identity_pb2.CreateTokenRequest) -> identity_pb2.CreateTokenReply:
+        """Make a token for an enrolment; durable on return, and told this once."""
+        return self._call(self._identity.CreateToken, request)
+
+    def enrolled_guest(self, guest: str) -> identity_pb2.GetGuestReply:
+        """Who a guest is."""
+        return self._call(self._identity.GetGuest, identity_pb2.GetGuestRequest(guest=guest))
+
+    def revoke_guest(self, guest: str, reason: str) -> int:
+        """End a guest's certificates; how many counted. Durable and in force on return."""
+        request = identity_pb2.RevokeGuestRequest(guest=guest, reason=reason)
+        return self._call(self._identity.RevokeGuest, request).certificates
+
+    def remove_guest(self, guest: str, reason: str) -> None:
+        """End a guest's certificates, and forget it; durable and in force on return."""
+        self._call(self._identity.RemoveGuest, identity_pb2.RemoveGuestRequest(guest=guest, reason=reason))
+
+    def issue_certificate(
+        self, request: identity_pb2.IssueCertificateRequest
+    ) -> identity_pb2.IssueCertificateReply:
+        """Have a certificate made for an administrator; durable and in force on return."""
+        return self._call(self._identity.IssueCertificate, request)
+
+    def certificates(self, limit: int, guests: bool) -> identity_pb2.ListCertificatesReply:
+        """Which certificates are known."""
+        request = identity_pb2.ListCertificatesRequest(limit=limit, guests=guests)
+        return self._call(self._identity.ListCertificates, request)
+
+    def revoke_certificate(self, sha256: bytes, reason: str) -> identity_pb2.Certificate:
+        """End a certificate, by the beginning of its SHA-256; durable and in force on return."""
+        request = identity_pb2.RevokeCertificateRequest(sha256=sha256, reason=reason)
+        return self._call(self._identity.RevokeCertificate, request).certificate
 
     def policies(self) -> admin_pb2.ListPoliciesReply:
         """Every tenant's policy, by name."""

@@ -34,7 +34,11 @@ class HolderView:
 
 @dataclass(frozen=True, slots=True)
 class GuestSeen:
-    """A guest that is, or was, here. host_name: its own word, "" while it is away. first, last: as above."""
+    """A guest that is, or was, here, or has enrolled. host_name: its own word, "" where it is not known.
+
+    first, last: as above, 0 for never. certificate: how it stands, "" where there is none; it ends at
+    certificate_ends, seconds since the epoch.
+    """
 
     guest: str
     attached: bool
@@ -42,6 +46,9 @@ class GuestSeen:
     first: int
     last: int
     files: int
+    tenant: str = ""
+    certificate: str = ""
+    certificate_ends: int = 0
 
 
 class ExposureControl(Protocol):
@@ -154,9 +161,12 @@ def _guest_message(guest: GuestSeen) -> exposure_pb2.KnownGuest:
         guest=guest.guest,
         attached=guest.attached,
         host_name=guest.host_name,
-        first_seen=_timestamp(guest.first),
-        last_seen=_timestamp(guest.last),
+        first_seen=_timestamp(guest.first) if guest.first else None,
+        last_seen=_timestamp(guest.last) if guest.last else None,
         files=guest.files,
+        tenant=guest.tenant,
+        certificate=guest.certificate,
+        certificate_ends=_timestamp(guest.certificate_ends) if guest.certificate_ends else None,
     )
 
 
