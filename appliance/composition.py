@@ -16,7 +16,7 @@ import structlog
 from appliance.config import Settings
 from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
-from appliance.control import Parts, SvmControl
+from appliance.control import Parts, SvmControl, tell_revoked
 from appliance.domain.guest import Guest
 from appliance.domain.verdict import Ageing, Answer
 from appliance.doors import serve_administrators, serve_guests
@@ -36,6 +36,7 @@ from appliance.rpc.sessions import Sessions
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
+from appliance.sight import Sight, TenantsOfPolicies
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
@@ -71,7 +72,9 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         guests = await serve_guests(settings, parts, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
-                MetricsServer(settings.server.metrics, control.figures, program_version())
+                MetricsServer(
+                    settings.server.metrics, control.figures, program_version(), control.figures_by_tenant
+                )
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
@@ -136,13 +139,14 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("events begin anew", notice=events.store.notice)
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
-    witness = assemble_witness(settings, events, exposure)
+    sight = Sight(TenantsOfPolicies(ksn.participants), store, protection)
+    witness = assemble_witness(settings, events, exposure, sight.tenants)
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans)
+    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight)
 
 
 def _tell_missed() -> None:
@@ -152,9 +156,10 @@ def _tell_missed() -> None:
     )
 
 
-def _done(protection: Protection) -> Figures:
-    """What guests asked about, and in how much of that they were told of a threat, so far."""
-    return Figures(protection.counts["digests"], protection.counts["detected"])
+def _done(protection: Protection, scope: int) -> Figures:
+    """What a tenant's guests asked about, and in how much of that they were told of a threat, so far."""
+    counts = protection.counts_by_scope[scope]
+    return Figures(counts["digests"], counts["detected"])
 
 
 def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -> None:
@@ -219,9 +224,9 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
     async def end_overrides() -> None:
-        for digest in parts.protection.overrides.end():
-            parts.sessions.tell_revoked(digest)
-            parts.witness.override_ended(digest)
+        for scope, digest in parts.protection.overrides.end():
+            tell_revoked(parts.sessions, digest, scope)
+            parts.witness.override_ended(scope, digest)
 
     async def tick() -> None:
         throttled.tick()
