@@ -36,8 +36,9 @@ from appliance.rpc.sessions import Sessions
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool, SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
-from appliance.sight import Sight, TenantsOfPolicies
+from appliance.sight import Sight
 from appliance.state.store import StateStore
+from appliance.state.tenant_names import TenantNames
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -139,7 +140,7 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("events begin anew", notice=events.store.notice)
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
-    sight = Sight(TenantsOfPolicies(ksn.participants), store, protection)
+    sight = Sight(TenantNames(state.environment), store, protection)
     witness = assemble_witness(settings, events, exposure, sight.tenants)
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))

@@ -186,17 +186,22 @@ class SvmControl:
 
     def figures_of(self, tenant: str) -> dict[str, float]:
         """What is counted of one tenant's guests, by the same names."""
-        protection, scope = self._parts.protection, self._parts.sight.tenants.scope_of(tenant)
-        counts = Counter[str]() if scope is None else protection.counts_by_scope[scope]
-        return {
-            "guests_attached": len(self._sessions_of(tenant)),
-            **{f"protection_{name}": float(counts[name]) for name in protection.counts},
-        }
+        scope = self._parts.sight.tenants.scope_of(tenant)
+        return self._counted(-1 if scope is None else scope, len(self._sessions_of(tenant)))
 
     def figures_by_tenant(self) -> dict[str, dict[str, float]]:
-        """The same of every tenant, by name."""
-        tenants = self._parts.sight.tenants
-        return {name: self.figures_of(name) for name in map(tenants.name_of, tenants.scopes())}
+        """The same of every tenant whose guests are, or were, here since the start; by name."""
+        here = Counter(each[0].guest.scope for each in self._parts.sessions.by_guest())
+        scopes = sorted({*here, *self._parts.protection.counts_by_scope})
+        name_of = self._parts.sight.tenants.name_of
+        return {name: self._counted(scope, here[scope]) for scope in scopes if (name := name_of(scope))}
+
+    def _counted(self, scope: int, guests: int) -> dict[str, float]:
+        """The figures of a tenant, so many of whose guests are attached."""
+        protection = self._parts.protection
+        counts = protection.counts_by_scope.get(scope, Counter())
+        counted = {f"protection_{name}": float(counts[name]) for name in protection.counts}
+        return {"guests_attached": guests, **counted}
 
 
 def tell_revoked(sessions: Sessions, digest: bytes, scope: int) -> None:

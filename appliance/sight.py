@@ -1,11 +1,9 @@
 """Which entries of the cache an administrator sees: all, or a tenant's own and those for everybody."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
+from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE
 from appliance.domain.outcome import Source
-from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.tenants import EVERYBODY, Realm, Tenants, unknown_tenant
 from appliance.domain.verdict import Verdict
 from appliance.protection import Protection
@@ -16,35 +14,6 @@ Entry = tuple[Verdict, int]  # and whose part of the cache it is of
 
 class NoSuchTenant(Exception):
     """No tenant has the name. The message says so."""
-
-
-class PolicyScopes(Protocol):
-    """Who has a policy. `ksn.participation.Participants` is it."""
-
-    def scopes_by_tenant(self) -> Mapping[str, int]:
-        """The scope of each."""
-
-
-class TenantsOfPolicies:
-    """Implements Tenants: who has a policy, and the tenant of guests that nobody assigned to another."""
-
-    def __init__(self, policies: PolicyScopes) -> None:
-        self._policies = policies
-
-    def scope_of(self, name: str) -> int | None:
-        """A tenant's part of the cache."""
-        return self._all().get(name)
-
-    def name_of(self, scope: int) -> str:
-        """Whose it is."""
-        return next((name for name, its in self._all().items() if its == scope), "")
-
-    def scopes(self) -> Sequence[int]:
-        """Those of all tenants."""
-        return sorted(self._all().values())
-
-    def _all(self) -> dict[str, int]:
-        return {DEFAULT_TENANT: DEFAULT_TENANT_SCOPE, **self._policies.scopes_by_tenant()}
 
 
 class Sight:

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.domain.policy import DEFAULT_TENANT
-
-PUBLIC_SCOPE = 0  # local lists, seeded images, the provider's overrides
+PUBLIC_SCOPE = 0  # local lists, seeded images
 KSN_SHARED_SCOPE = 1  # KSN answers that the provider shares among participants
 DEFAULT_TENANT_SCOPE = 16  # the first tenant; lower numbers are reserved
 
@@ -13,12 +11,13 @@ DEFAULT_TENANT_SCOPE = 16  # the first tenant; lower numbers are reserved
 class Guest:
     """A caller, named by its connection and never by a request.
 
-    id: "uid-0.pid-4711" on a unix socket. scope: the tenant's part of the cache. tenant: its name.
+    id: "uid-0.pid-4711" on a unix socket, with a certificate the guest's UUID. scope: the tenant's part of
+    the cache. tenant: its name.
     """
 
     id: str
     scope: int = DEFAULT_TENANT_SCOPE
-    tenant: str = DEFAULT_TENANT
+    tenant: str = "default"  # as domain.policy has it, which knows more than is needed here
 
 
 def user_of(guest_id: str) -> str:

@@ -1,6 +1,7 @@
 """Whose entries of the cache an administrator sees."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -8,7 +9,7 @@ from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.tenants import EVERYBODY, Realm
 from appliance.domain.verdict import Verdict
-from appliance.sight import NoSuchTenant, Sight, TenantsOfPolicies
+from appliance.sight import NoSuchTenant, Sight
 from tests.support.svm import Svm, digest_of, running_svm
 
 FIRST, SECOND, THIRD = map(digest_of, (b"1", b"2", b"3"))
@@ -18,12 +19,22 @@ LISTED = Verdict(Disposition.CLEAN, Source.LIST, 0, 3600)
 BY_KSN = Verdict(Disposition.CLEAN, Source.KSN, 0, 3600)
 
 
-class Policies:
-    """Two tenants have policies."""
+class Three:
+    """There are three tenants."""
 
-    def scopes_by_tenant(self) -> dict[str, int]:
-        """Their scopes."""
-        return {"acme": 17, "other": 18}
+    scopes_by_name: Final = {"default": 16, "acme": 17, "other": 18}
+
+    def scope_of(self, name: str) -> int | None:
+        """One's scope."""
+        return self.scopes_by_name.get(name)
+
+    def name_of(self, scope: int) -> str:
+        """One's name."""
+        return next((name for name, its in self.scopes_by_name.items() if its == scope), "")
+
+    def scopes(self) -> list[int]:
+        """All of theirs."""
+        return [16, 17, 18]
 
 
 class Reputation:
@@ -45,15 +56,7 @@ class Reputation:
 
 def sight_of(svm: Svm) -> Sight:
     """What is seen of its cache."""
-    return Sight(TenantsOfPolicies(Policies()), svm.parts.store, svm.parts.protection)
-
-
-def test_a_tenant_is_a_name_and_a_scope() -> None:
-    """Those with a policy, and the one of guests that nobody assigned to another."""
-    tenants = TenantsOfPolicies(Policies())
-    assert tenants.scopes() == [16, 17, 18]
-    assert [tenants.name_of(scope) for scope in (0, 1, 16, 17, 19)] == ["", "", "default", "acme", ""]
-    assert [tenants.scope_of(name) for name in ("default", "other", "none")] == [16, 18, None]
+    return Sight(Three(), svm.parts.store, svm.parts.protection)
 
 
 async def test_a_word_is_everybodys_or_one_known_tenants(tmp_path: Path) -> None:
