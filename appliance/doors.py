@@ -23,7 +23,7 @@ from appliance.config_doors import AdministratorSettings, number_of
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
-from appliance.identity_assembly import IdentityParts, enrolment_address
+from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
@@ -193,7 +193,8 @@ async def _start_administration(
     _add_administration(server, callers, parts, control, policies)
     view = IdentityView(
         None if parts.identity is None else parts.identity.registry,
-        enrolment_address(settings, parts.identity),
+        told_address(settings.server.enrolment, parts.identity),
+        told_address(settings.server.listen, parts.identity),
         lambda guest: bool(parts.sessions.of_guest(guest)),
         time.time,
     )
