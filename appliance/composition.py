@@ -30,12 +30,12 @@ from appliance.ksn.submitting import Scanned, Submitter
 from appliance.ksn_assembly import KsnParts, assemble, assemble_web
 from appliance.ksn_control import PolicyControl
 from appliance.ksn_log import tell_of
+from appliance.limits_assembly import assemble_sessions
 from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
 from appliance.rpc.server import Server
-from appliance.rpc.sessions import Sessions
 from appliance.scanning.scanner import Scanner
-from appliance.scanning.spool import Spool, SpoolFile
+from appliance.scanning.spool import SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
 from appliance.state.store import StateStore
 from appliance.trouble import CacheTrouble, EventsTrouble
@@ -111,12 +111,11 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("cache set aside", notice=store.notice)
     scanner = await Scanner.start(settings.scanning, settings.engines)
     stack.push_async_callback(scanner.close)
-    spool = Spool(limits.spool_mib << 20, limits.max_file_mib << 20, limits.guest_spool_mib << 20)
+    sessions, spool = assemble_sessions(limits, scanner)
     flights = Flights(limits.upload_stall_seconds, limits.lease_seconds, time.monotonic)
     ageing = Ageing(cache.not_detected_ttl_days * _DAY, cache.commit_ms / 1000)
     protection = Protection(store, flights, scanner, time.time, ageing)
     protection.overrides.load(state.overrides())
-    sessions = Sessions(limits.max_guests, time.time)
     protection.on_changed.append(lambda _scope, digest, concerns: sessions.tell_revoked(digest, concerns))
     ksn = assemble(settings.ksn, state.environment, protection, store.page, partial(_done, protection))
     if ksn.network is not None:

@@ -1,28 +1,61 @@
-"""The settings of what guests may ask for: a part of `config`, and used through it."""
+"""The settings of what guests may ask for: a part of `config`, and used through it.
 
-from dataclasses import dataclass
+What is over a bound is refused with a sentence, or waits; who it was is counted under `guest_over_<setting>`,
+or `tenant_over_<setting>` (docs/operations.md).
+"""
+
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from appliance.config_forms import Range
 
 
 @dataclass(frozen=True, slots=True)
+class TenantLimits:
+    """What all guests of one tenant may ask for together.
+
+    guests: 0 for as many as limits.max_guests. digests_per_second, upload_mib_per_second, spool_percent count
+    while guests of other tenants are here.
+    """
+
+    guests: Annotated[int, Range(0, 4096)] = 0
+    open_checks: Annotated[int, Range(1, 1_000_000)] = 4096
+    open_digests: Annotated[int, Range(1, 10_000_000)] = 131_072
+    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 100_000
+    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 128
+    events_per_second: Annotated[int, Range(1, 1_000_000)] = 1000
+    spool_percent: Annotated[int, Range(10, 100)] = 75
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What guests may ask for. Those that are not of the whole SVM are of one guest each."""
+    """What guests may ask for. Those that are not of the whole SVM are of one guest each.
+
+    digests_per_second, upload_mib_per_second: while other guests are here.
+    """
 
     max_file_mib: Annotated[int, Range(1, 4096)] = 256
     spool_mib: Annotated[int, Range(1, 65536)] = 512  # all guests' uploads together
     guest_spool_mib: Annotated[int, Range(1, 65536)] = 256
     max_batch: Annotated[int, Range(1, 8192)] = 1024
+    message_kib: Annotated[int, Range(512, 1024)] = 1024
     open_checks: Annotated[int, Range(1, 1024)] = 64
     open_digests: Annotated[int, Range(1, 1_000_000)] = 8192  # not settled yet
     max_guests: Annotated[int, Range(1, 4096)] = 256  # of the whole SVM
+    sessions: Annotated[int, Range(1, 64)] = 8
     max_tickets: Annotated[int, Range(1, 16384)] = 1024  # of the whole SVM: callers on the unix socket
     tickets_per_user: Annotated[int, Range(1, 16384)] = 128
+    connections: Annotated[int, Range(16, 65536)] = 2048  # of the whole SVM
+    connections_per_address: Annotated[int, Range(1, 65536)] = 64
+    handshake_seconds: Annotated[float, Range(1, 120)] = 10.0
     scan_streams: Annotated[int, Range(1, 64)] = 4
     upload_stall_seconds: Annotated[float, Range(1, 600)] = 15.0
+    reader_stall_seconds: Annotated[float, Range(1, 600)] = 15.0
     lease_seconds: Annotated[float, Range(1, 3600)] = 60.0  # when others wait
     budget_seconds: Annotated[float, Range(1, 600)] = 600.0
     heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
     messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
+    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 25_000
+    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 32
     events_per_second: Annotated[int, Range(1, 100_000)] = 50
+    tenant: TenantLimits = field(default_factory=TenantLimits)

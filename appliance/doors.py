@@ -25,6 +25,7 @@ from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
+from appliance.limits_assembly import assemble_connections
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
@@ -49,9 +50,6 @@ _ADMIN_MODE = 0o600
 _SHARED_ADMIN_MODE = 0o666  # where others may administer too: the kernel says who comes, the ranks who may
 _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
-)
-_OTHER_CONNECTIONS = (
-    1024  # beside one for each ticket: probes, and guests that come back before they are missed
 )
 _ENROLMENT_STREAMS = 4  # of one connection
 _ENROLMENT_CONNECTIONS = 256
@@ -88,24 +86,22 @@ class _AdminTickets(Listener):
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
     """Open the guests' door; it is closed when the stack unwinds."""
     address, limits = Address.parse(settings.server.listen), settings.limits
-    bounds = TicketBounds(limits.max_tickets, limits.tickets_per_user)
+    of_tickets = TicketBounds(limits.max_tickets, limits.tickets_per_user)
     tickets = _GuestTickets(parts.sessions)
     identity = None if address.path is not None else parts.identity
     vouching: Vouching = ByAddress() if identity is None else ByCertificate(identity.registry)
-    office = await _office(address.path, lambda path: TicketOffice(path, _GUEST_MODE, bounds, tickets), stack)
+    office = await _office(
+        address.path, lambda path: TicketOffice(path, _GUEST_MODE, of_tickets, tickets), stack
+    )
     if office is not None:
         vouching = ByTicket(office)
     elif identity is None:
         log.warning("guests are told apart by address only", listen=settings.server.listen)
     callers = Callers(vouching)
-    connections = max(limits.max_tickets, limits.max_guests) + _OTHER_CONNECTIONS
-    server = Server(
-        address,
-        _GUEST_MODE,
-        callers,
-        ServerBounds(limits.scan_streams + _OTHER_STREAMS, connections),
-        None if identity is None else server_credentials(identity.server, mutual=True),
-    )
+    streams = limits.scan_streams + _OTHER_STREAMS
+    bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
+    credentials = None if identity is None else server_credentials(identity.server, mutual=True)
+    server = Server(address, _GUEST_MODE, callers, bounds, credentials)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -127,6 +123,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         names.append(enrolment_pb2.DESCRIPTOR.services_by_name["Renewal"].full_name)
     stack.push_async_callback(server.stop, 0)
     await server.start(*names)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
 
@@ -143,7 +140,7 @@ async def serve_by_certificate(
         if getattr(settings.server, setting) and identity is None:
             raise CannotListen(f"server.{setting} is set, and the SVM has no authority: run `svm init` first")
     if identity is not None and settings.server.enrolment:
-        servers.append(await _serve_enrolment(settings.server.enrolment, identity, stack))
+        servers.append(await _serve_enrolment(settings, parts, identity, stack))
     if identity is not None and settings.server.admin_listen:
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
@@ -155,13 +152,22 @@ async def serve_by_certificate(
     return servers
 
 
-async def _serve_enrolment(listen: str, identity: IdentityParts, stack: AsyncExitStack) -> Server:
-    bounds = ServerBounds(_ENROLMENT_STREAMS, _ENROLMENT_CONNECTIONS, message_bytes=MAX_MESSAGE_BYTES)
+async def _serve_enrolment(
+    settings: Settings, parts: Parts, identity: IdentityParts, stack: AsyncExitStack
+) -> Server:
+    address, limits = Address.parse(f"tcp:{settings.server.enrolment}"), settings.limits
+    bounds = ServerBounds(
+        _ENROLMENT_STREAMS,
+        _ENROLMENT_CONNECTIONS,
+        message_bytes=MAX_MESSAGE_BYTES,
+        handshake_seconds=limits.handshake_seconds,
+    )
     credentials = server_credentials(identity.server, mutual=False)
-    server = Server(Address.parse(f"tcp:{listen}"), 0, Callers(Nobody()), bounds, credentials)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
 

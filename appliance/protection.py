@@ -314,7 +314,7 @@ class Protection:
         """Give content to the engines."""
         label = ContentLabel(key[1], content.size, name)
         wanted, urgent = partial(self.flights.is_open, key), self.flights.is_urgent(key)
-        scan = self._scans[key] = self._scanner.scan(content.fd, label, content.guest_id, wanted, urgent)
+        scan = self._scans[key] = self._scanner.scan(content.fd, label, content.owner, wanted, urgent)
         scan.add_done_callback(lambda done: self._looked(key, content, name, done.result()))
 
     async def finish_scans(self) -> None:

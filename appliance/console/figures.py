@@ -45,6 +45,28 @@ FIGURES = {
     "identity_server_ends_seconds": Figure(
         "gauge", "When the SVM's own certificate ends, in seconds since 1970"
     ),
+    # what was over a bound, by its setting: limits.<name>, or limits.tenant.<name>
+    "guest_over_connections_per_address": Figure("counter", "Connections closed: too many of one address"),
+    "guest_over_digests_per_second": Figure("counter", "Messages that waited: a guest asked too much"),
+    "guest_over_events_per_second": Figure("counter", "Messages that waited: a guest told too much"),
+    "guest_over_guest_spool_mib": Figure("counter", "Uploads that got no room in time"),
+    "guest_over_max_file_mib": Figure("counter", "Uploads of files that are too large"),
+    "guest_over_max_guests": Figure("counter", "Guests that were refused: all places were taken"),
+    "guest_over_message_kib": Figure("counter", "Messages that were too large"),
+    "guest_over_messages_per_second": Figure("counter", "Messages that waited: a guest sent too many"),
+    "guest_over_open_checks": Figure("counter", "Streams that ended: a guest had too many requests open"),
+    "guest_over_open_digests": Figure("counter", "Digests that were not taken: a guest had too many open"),
+    "guest_over_reader_stall_seconds": Figure("counter", "Streams that ended: a guest took no answers"),
+    "guest_over_scan_streams": Figure("counter", "Streams that were refused: a program had too many uploads"),
+    "guest_over_sessions": Figure("counter", "Programs that were refused: a guest had too many attached"),
+    "guest_over_upload_mib_per_second": Figure("counter", "Messages that waited: a guest sent too much"),
+    "guest_over_upload_stall_seconds": Figure("counter", "Streams that ended: an upload stood still"),
+    "tenant_over_digests_per_second": Figure("counter", "Messages that waited: a tenant asked too much"),
+    "tenant_over_events_per_second": Figure("counter", "Messages that waited: a tenant told too much"),
+    "tenant_over_guests": Figure("counter", "Guests that were refused: their tenant had too many attached"),
+    "tenant_over_open_checks": Figure("counter", "Streams that ended: a tenant had too many requests open"),
+    "tenant_over_open_digests": Figure("counter", "Digests that were not taken: a tenant had too many open"),
+    "tenant_over_upload_mib_per_second": Figure("counter", "Messages that waited: a tenant sent too much"),
     # answers
     "protection_digests": Figure("counter", "Digests that guests asked about"),
     "protection_hits": Figure("counter", "Digests that were answered at once"),

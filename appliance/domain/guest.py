@@ -1,6 +1,7 @@
 """Who asks, and which entries of the cache he may see."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PUBLIC_SCOPE = 0  # local lists, seeded images
 KSN_SHARED_SCOPE = 1  # KSN answers that the provider shares among participants
@@ -18,6 +19,21 @@ class Guest:
     id: str
     scope: int = DEFAULT_TENANT_SCOPE
     tenant: str = "default"  # as domain.policy has it, which knows more than is needed here
+
+    @property
+    def owner(self) -> "Owner":
+        """The guest where turns and shares are counted."""
+        return Owner(self.scope, self.id)
+
+
+class Owner(NamedTuple):
+    """Whose something is: a guest of a tenant. scope: the tenant's number. A key that is made in no time."""
+
+    scope: int = DEFAULT_TENANT_SCOPE
+    guest_id: str = ""
+
+
+NOBODY = Owner()
 
 
 def user_of(guest_id: str) -> str:

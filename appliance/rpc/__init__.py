@@ -11,6 +11,9 @@ In the order that a call passes:
 - `administrators` which users and groups of this machine are administrators
 - `sessions`      the guests that are attached, a session for each program, and what each may hold
 - `share`         what the sessions of one guest have together; `flood` how fast a guest may talk
+- `tenants`       what the guests of one tenant have together
+- `over`          the counters of what was over a bound
+- `connections`   how many connections one address, or one user, may hold
 - `calls`         what the guest's calls have in common
 - `guest`         the Protection service: Attach, Check, Scan, KsnInfo, CheckUrl
 - `check_url`     web addresses, within the bounds of one guest

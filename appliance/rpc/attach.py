@@ -11,12 +11,20 @@ from appliance.domain.guest import Guest
 from appliance.protection import Protection
 from appliance.rpc import wire
 from appliance.rpc.admission import ANYBODY, Admission
-from appliance.rpc.calls import Breach, Refused, Replaced, Stalled, Stopping, wind_up
+from appliance.rpc.calls import (
+    Breach,
+    Refused,
+    Replaced,
+    Stalled,
+    Stopping,
+    TakesNothing,
+    tell,
+    wind_up,
+)
 from appliance.rpc.guest_events import Keeping, read_events
 from appliance.rpc.identity import Context, session_name
 from appliance.rpc.scan_words import NOBODY_SCANS, ScanDesk, ScanStatuses, scan_replies
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
-from appliance.rpc.share import Pace
 from appliance.rpc.terms import Terms
 
 _MOST_REVOKED = 1024  # digests of one message
@@ -31,14 +39,16 @@ _STOPPING = "the SVM stops: attach again when it is back"
 class _Voice:
     """What the SVM says on the stream, one message at a time. writing: held meanwhile."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, seconds: float) -> None:
+        """seconds: that the guest has to take a message."""
         self.writing = asyncio.Lock()
         self._context = context
+        self._seconds = seconds
 
     async def say(self, reply: guest_pb2.AttachReply) -> None:
         """Send a message."""
         async with self.writing:
-            await self._context.write(reply)
+            await tell(self._context, reply, self._seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     session = await _welcome(context, guest, around)
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_Listener(context, session, around).run())
-    voice = _Voice(context)
+    voice = _Voice(context, terms.limits.reader_stall_seconds)
     speaker = loop.create_task(_speak(voice, session, around.protection, terms.limits))
     session.readers.add(listener)
     around.scans.attached(session)
@@ -69,6 +79,8 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         await asyncio.wait({listener, speaker}, return_when=asyncio.FIRST_COMPLETED)
         if session.replaced:
             raise Replaced(_REPLACED)
+        if session.takes_nothing:
+            raise TakesNothing("nothing of what is said on another stream was taken: attach anew")
         if sessions.stopping:
             # What was accepted is answered first: the guest's calls end before its session does.
             if session.calls:
@@ -97,7 +109,7 @@ async def _welcome(context: Context, guest: Guest, around: Around) -> Session:
         is_daemon = message.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON
         return sessions.attach(guest, _labels(message.hello), name, is_daemon)
     except TooManyGuests as error:
-        raise Refused(str(error)) from error
+        raise Refused(str(error), error.bound) from error
 
 
 class _Listener:
@@ -129,13 +141,11 @@ class _Listener:
 
     async def _take(self, said: guest_pb2.GuestEvents) -> None:
         """Have a batch kept, once the one before is; a guest that sends too fast waits."""
-        loop, events, share = asyncio.get_running_loop(), self._around.events, self._session.share
-        if share.events is None:
-            share.events = Pace(self._around.terms.limits.events_per_second, loop.time)
+        loop, events, sessions = asyncio.get_running_loop(), self._around.events, self._around.sessions
         batch = read_events(said, self._session.guest, events.now())
         if self._session.journals.is_full:
             raise Refused("this guest does not take what it is told of its events: read Attach")
-        await self._around.sessions.paced(self._session, share.events, len(batch), "limits.events_per_second")
+        await sessions.keep_pace(self._session, "events_per_second", len(batch))
         if self._keeping is not None:
             await self._keeping
         self._keeping = loop.create_task(self._keep(said.journal, batch))
@@ -185,7 +195,7 @@ def _policy(limits: Limits) -> guest_pb2.Policy:
         max_file_bytes=min(limits.max_file_mib, limits.guest_spool_mib, limits.spool_mib) << 20,
         max_batch=limits.max_batch,
         heartbeat=wire.duration(limits.heartbeat_seconds),
-        max_chunk_bytes=wire.MAX_CHUNK_BYTES,
+        max_chunk_bytes=wire.chunk_bytes(limits.message_kib << 10),
     )
 
 

@@ -1,8 +1,8 @@
 """What a guest's calls have in common: the session they belong to, their two halves, an orderly end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -10,15 +10,23 @@ from google.protobuf.message import DecodeError, Message
 
 from appliance.domain.guest import Guest
 from appliance.rpc import wire
+from appliance.rpc.connections import peer_of
 from appliance.rpc.identity import Callers, Context, session_name
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
 
 
 class CallEnded(Exception):
-    """A call ends with a status other than OK, and the exception's sentence."""
+    """A call ends with a status other than OK, and the exception's sentence.
+
+    bound: the setting that it is over, "" for none.
+    """
 
     status = grpc.StatusCode.UNKNOWN
+
+    def __init__(self, sentence: str, bound: str = "") -> None:
+        super().__init__(sentence)
+        self.bound = bound
 
 
 class Breach(CallEnded):
@@ -37,6 +45,10 @@ class Stalled(CallEnded):
     """The guest stopped in the middle."""
 
     status = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class TakesNothing(Stalled):
+    """The guest does not take what it is told."""
 
 
 class Unattached(CallEnded):
@@ -71,19 +83,40 @@ async def ends_as_said(context: Context, sessions: Sessions, guest: Guest) -> As
     except CallEnded as end:
         if isinstance(end, _BLAMED):
             sessions.breach(guest, type(end).__name__.lower(), str(end))
-        await context.abort(end.status, str(end))
+        if end.bound:
+            sessions.over(end.bound)
+        if not isinstance(end, TakesNothing):
+            await context.abort(end.status, str(end))
+        # It does not take this either: gRPC keeps it for the case that it does, and we do not wait for that.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                await context.abort(end.status, str(end))
+        for cut in sessions.on_stuck:
+            cut(context.peer())
 
 
-def parser(kind: type[Asked]) -> Callable[[bytes], Asked]:
-    """What turns a guest's bytes into a message; bytes that are none raise a CallEnded.
+async def tell(context: Context, message: Message, seconds: float) -> None:
+    """Send a message; raises TakesNothing where the guest does not take it, or those before, in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await context.write(message)
+    except TimeoutError:
+        raise TakesNothing(
+            f"nothing of what is said here was taken for {seconds:g} s: read this stream, and attach anew",
+            "limits.reader_stall_seconds",
+        ) from None
+
+
+def parser(kind: type[Asked], most: int = wire.MAX_MESSAGE_BYTES) -> Callable[[bytes], Asked]:
+    """What turns a guest's bytes into a message; bytes that are none, or over `most`, raise a CallEnded.
 
     gRPC calls it within `context.read()`: all that guests say passes here.
     """
 
     def parse(said: bytes) -> Asked:
-        if len(said) > wire.MAX_MESSAGE_BYTES:
+        if len(said) > most:
             raise Refused(
-                f"a message of {len(said)} bytes is larger than max, {wire.MAX_MESSAGE_BYTES}: send less"
+                f"a message of {len(said)} bytes is larger than max, {most}: send less", "limits.message_kib"
             )
         try:
             return kind.FromString(said)
@@ -100,7 +133,24 @@ async def attach_call(context: Context, callers: Callers, sessions: Sessions) ->
     """The caller for the length of its Attach call."""
     guest = await callers.guest(context)
     async with ends_as_said(context, sessions, guest):
-        yield guest
+        with _attached_on(context, sessions):
+            yield guest
+
+
+@contextmanager
+def _attached_on(context: Context, sessions: Sessions) -> Iterator[None]:
+    """Have it known meanwhile which connection a guest is attached on."""
+    peer = peer_of(context.peer())
+    if peer is None:
+        yield
+        return
+    sessions.peers[peer] += 1
+    try:
+        yield
+    finally:
+        sessions.peers[peer] -= 1
+        if not sessions.peers[peer]:
+            del sessions.peers[peer]
 
 
 @asynccontextmanager
@@ -116,6 +166,9 @@ async def session_call(context: Context, callers: Callers, sessions: Sessions) -
         session.calls.add(task)
         try:
             yield session
+        except TakesNothing:
+            session.cut_off()
+            raise
         finally:
             session.calls.discard(task)
 

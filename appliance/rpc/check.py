@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import islice
 
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2, verdict_pb2
@@ -12,14 +13,19 @@ from appliance.domain.outcome import Open, Unanswered
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.protection import MISS, Protection
 from appliance.rpc import wire
-from appliance.rpc.calls import Breach, Refused, converse
+from appliance.rpc.calls import Breach, Refused, converse, tell
 from appliance.rpc.identity import Context
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
-from appliance.rpc.share import Pace
+from appliance.rpc.tenants import Tenant
 from appliance.rpc.terms import Terms
 
-_MOST_SETTLED = 1024  # entries of one late reply
+_MOST_SETTLED = 256  # entries of one late reply
+_AT_ONCE = 64  # digests that are opened or closed before others have their turn
+# Under limits.digests_per_second: what a message costs beside its digests, and a digest that is not known
+# beside one that is.
+_MESSAGE_COSTS, _UNKNOWN_COSTS = 64, 15
+_OPENING = 0  # no token: a request of which not every digest is open yet
 # Answers that become known within so many seconds share a message, which costs both sides some 100 us. What
 # the cache knows is answered at once.
 _LINGER_OF_FEW, _LINGER_OF_MANY = 0.005, 0.05
@@ -37,6 +43,9 @@ Late = tuple[int, int, Answer | int]  # request, index, and the answer or a leas
 class CheckCall:
     """One Check stream, and its guest's open questions: a Waiter of the single flight."""
 
+    _sessions: Sessions
+    _tenant: Tenant
+
     def __init__(self, context: Context, session: Session, protection: Protection, terms: Terms) -> None:
         """session: the guest's, open for as long as the call."""
         self._context = context
@@ -49,10 +58,12 @@ class CheckCall:
         self._next_token = 1
         self._questions: dict[int, tuple[int, int, bytes]] = {}  # token -> request, index, digest
         self._tokens: dict[int, set[int]] = {}  # request -> its open tokens
-        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._timers: dict[int, asyncio.Handle] = {}
+        self._over = False
 
     async def run(self, sessions: Sessions) -> None:
         """Serve the stream to its end."""
+        self._sessions, self._tenant = sessions, sessions.tenant(self._session.guest)
         try:
             await converse(
                 self._read(sessions),
@@ -62,30 +73,48 @@ class CheckCall:
                 self._writing,
             )
         finally:
-            self._session.share.open_digests[self._session.is_daemon] -= len(self._questions)
-            self._protection.flights.leave(self, None)
+            self._over = True
             for timer in self._timers.values():
                 timer.cancel()
+            self._tenant.open_checks -= len(self._tokens)
+            self._tokens.clear()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close what is open when the stream is over, some at a time: there may be thousands."""
+        some = list(islice(self._questions, _AT_ONCE))
+        self._protection.flights.leave(self, some)
+        for token in some:
+            del self._questions[token]
+        self._count(-len(some))
+        if self._questions:
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _count(self, digests: int) -> None:
+        """Enter so many more open digests."""
+        self._session.share.open_digests[self._session.is_daemon] += digests
+        self._tenant.open_digests += digests
 
     # -- questions ---------------------------------------------------------------------------
 
     async def _read(self, sessions: Sessions) -> None:
-        share = self._session.share
-        if share.questions is None:
-            clock = asyncio.get_running_loop().time
-            share.questions = Pace(self._limits.messages_per_second, clock)
-        pace = share.questions
+        session, share = self._session, self._session.share
         while True:
             request = await self._context.read()
             if not isinstance(request, guest_pb2.CheckRequest):
                 return  # the guest has asked its last
-            cost = 1 + len(request.sha256) / _DIGESTS_OF_A_MESSAGE
-            await sessions.paced(self._session, pace, cost, "limits.messages_per_second")
-            reply = self._answer(request)
-            async with self._writing:
-                await self._context.write(reply)
+            asked = len(request.sha256)
+            await sessions.keep_pace(session, "messages_per_second", 1 + asked / _DIGESTS_OF_A_MESSAGE)
+            sessions.company.note(session.guest.owner)
+            cost, share.owed = _MESSAGE_COSTS + asked + share.owed, 0
+            await sessions.keep_pace(session, "digests_per_second", cost)
+            async with self._writing:  # before its first reply nothing else is said of a request
+                await self._tell(await self._answer(request))
 
-    def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
+    async def _tell(self, reply: guest_pb2.CheckReply) -> None:
+        await tell(self._context, reply, self._limits.reader_stall_seconds)
+
+    async def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
         """The first reply to a request: what is known, and an open question for each digest that is not."""
         digests = self._checked_digests(request)
         known = self._protection.known(self._session.guest, digests)
@@ -97,7 +126,8 @@ class CheckCall:
         outcomes = known.outcomes
         if known.misses:
             _check_lengths(digests)
-            self._open_questions(request, digests, outcomes, details)
+            self._session.share.owed += _UNKNOWN_COSTS * known.misses
+            await self._open_questions(request, digests, outcomes, details)
         if self._session.share.gatherer is not None:
             self._session.share.gatherer.add(digests)
         return guest_pb2.CheckReply(
@@ -123,10 +153,18 @@ class CheckCall:
         if not 0 < len(digests) <= self._limits.max_batch:
             raise Breach(f"{len(digests)} digests in one request: send 1 to {self._limits.max_batch}")
         if len(self._tokens) >= self._limits.open_checks:
-            raise Refused(f"{len(self._tokens)} requests are open: wait for answers before you ask more")
+            raise Refused(
+                f"{len(self._tokens)} requests are open: wait for answers before you ask more",
+                "limits.open_checks",
+            )
+        if self._tenant.open_checks >= self._limits.tenant.open_checks:
+            raise Refused(
+                f"{self._tenant.open_checks} requests of this tenant's guests are open: ask again later",
+                "limits.tenant.open_checks",
+            )
         return digests
 
-    def _open_questions(
+    async def _open_questions(
         self,
         request: guest_pb2.CheckRequest,
         digests: list[bytes],
@@ -134,13 +172,13 @@ class CheckCall:
         details: dict[int, verdict_pb2.Detail],
     ) -> None:
         """Join the flight of each digest that is unknown; writes its open outcome over the MISS."""
-        tokens = self._tokens[request.request_id] = set()
+        tokens = self._tokens[request.request_id] = {_OPENING}
+        self._tenant.open_checks += 1
         budget = self._budget(request)
-        opened, is_daemon = self._session.share.open_digests, self._session.is_daemon
-        for index, outcome in enumerate(outcomes):
-            if outcome != MISS:
-                continue
-            if opened[is_daemon] >= self._limits.open_digests:
+        for number, index in enumerate([at for at, outcome in enumerate(outcomes) if outcome == MISS], 1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._has_too_many():
                 outcomes[index] = int(_TOO_MANY.why)
                 details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
                 continue
@@ -148,19 +186,37 @@ class CheckCall:
             self._next_token += 1
             self._questions[token] = (request.request_id, index, digests[index])
             tokens.add(token)
-            opened[is_daemon] += 1
+            self._count(1)
             lease = self._protection.ask(self._session.guest, digests[index], self, token, budget)
             if request.purpose == verdict_pb2.PURPOSE_ON_ACCESS:
                 self._protection.hurry(self._session.guest, digests[index])
             outcomes[index] = int(Open.PENDING if lease is None else Open.CONTENT_NEEDED)
             if lease is not None:
                 details[index] = wire.lease_detail(index, lease)
-        if tokens:
-            self._timers[request.request_id] = asyncio.get_running_loop().call_later(
-                budget, self._time_out, request.request_id
-            )
-        else:
-            del self._tokens[request.request_id]
+        self._timers[request.request_id] = asyncio.get_running_loop().call_later(
+            budget, self._time_out, request.request_id
+        )
+        self._close(request.request_id, _OPENING)
+
+    def _has_too_many(self) -> bool:
+        """Whether no further digest may be opened, which is counted."""
+        if self._session.share.open_digests[self._session.is_daemon] >= self._limits.open_digests:
+            self._sessions.over("limits.open_digests")
+            return True
+        if self._tenant.open_digests >= self._limits.tenant.open_digests:
+            self._sessions.over("limits.tenant.open_digests")
+            return True
+        return False
+
+    def _close(self, request_id: int, token: int) -> None:
+        """One digest of a request is open no more; with its last the request is over."""
+        tokens = self._tokens[request_id]
+        tokens.discard(token)
+        if not tokens:
+            del self._tokens[request_id]
+            self._tenant.open_checks -= 1
+            if (timer := self._timers.pop(request_id, None)) is not None:
+                timer.cancel()
 
     def _budget(self, request: guest_pb2.CheckRequest) -> float:
         """How many seconds a request may take."""
@@ -177,7 +233,7 @@ class CheckCall:
 
     def content_needed(self, token: int, lease: int) -> None:
         """The guest that was sending is gone: ask this one."""
-        if token in self._questions:
+        if token in self._questions and not self._over:
             self._outbox.put((*self._questions[token][:2], lease))
 
     def settled(self, token: int, answer: Answer) -> None:
@@ -185,22 +241,22 @@ class CheckCall:
         question = self._questions.pop(token, None)
         if question is None:
             return
+        self._count(-1)
+        if self._over:
+            return
         request_id, index, digest = question
         if isinstance(answer, Verdict) and answer.disposition.is_detection:
             self._protection.told(self._session.guest, digest, answer)
-        self._session.share.open_digests[self._session.is_daemon] -= 1
-        tokens = self._tokens[request_id]
-        tokens.discard(token)
-        if not tokens:
-            del self._tokens[request_id]
-            self._timers.pop(request_id).cancel()
+        self._close(request_id, token)
         self._outbox.put((request_id, index, answer))
 
     def _time_out(self, request_id: int) -> None:
-        tokens = sorted(self._tokens[request_id])
+        tokens = sorted(self._tokens[request_id])[:_AT_ONCE]
         self._protection.flights.leave(self, tokens)
         for token in tokens:
             self.settled(token, _TIMED_OUT)
+        if request_id in self._tokens:
+            self._timers[request_id] = asyncio.get_running_loop().call_soon(self._time_out, request_id)
 
     async def _finish(self, sessions: Sessions) -> None:
         """Wait for the open questions when the SVM stops; a guest that went away has none."""
@@ -236,7 +292,7 @@ class CheckCall:
                 valid_for=valid_for,
             )
             async with self._writing:
-                await self._context.write(reply)
+                await self._tell(reply)
 
 
 def _check_lengths(digests: list[bytes]) -> None:

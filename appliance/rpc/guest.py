@@ -71,15 +71,18 @@ class GuestService:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
+        most = self.sessions.limits.message_kib << 10
         streams = ((self.Attach, guest_pb2.AttachRequest), (self.Check, guest_pb2.CheckRequest))
         handlers = {
             method.__name__: grpc.stream_stream_rpc_method_handler(
-                method, request_deserializer=parser(kind), response_serializer=_serialized
+                method, request_deserializer=parser(kind, most), response_serializer=_serialized
             )
             for method, kind in streams
         }
         handlers["Scan"] = grpc.stream_unary_rpc_method_handler(
-            self.Scan, request_deserializer=parser(guest_pb2.ScanRequest), response_serializer=_serialized
+            self.Scan,
+            request_deserializer=parser(guest_pb2.ScanRequest, most),
+            response_serializer=_serialized,
         )
         # Without a parser: what that raises in a unary call never comes to us.
         for unary in (self.KsnInfo, self.CheckUrl):
@@ -116,7 +119,8 @@ class GuestService:
         async with session_call(context, self.callers, self.sessions) as session:
             if session.scans >= self.terms.limits.scan_streams:
                 raise Refused(
-                    f"this session has {session.scans} Scan streams already: send your uploads on those"
+                    f"this session has {session.scans} Scan streams already: send your uploads on those",
+                    "limits.scan_streams",
                 )
             session.scans += 1
             try:

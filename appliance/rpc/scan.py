@@ -12,7 +12,6 @@ from appliance.domain.verdict import NoAnswer
 from appliance.protection import Key, Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Stalled, take_in
-from appliance.rpc.flood import Flood
 from appliance.rpc.identity import Context
 from appliance.rpc.sessions import Session, Sessions
 from appliance.rpc.terms import Terms
@@ -23,6 +22,7 @@ _FAIR_BYTES_PER_SECOND = 1 << 20  # the same while others wait for room, after a
 _FAIR_AFTER_SECONDS = 5.0
 _LOOK_SECONDS = 1.0  # how often it is asked whether an upload is slow while others wait
 _PARTS_OF_A_MESSAGE = 8  # so many more count as a message more, under limits.messages_per_second
+_PART_BYTES = 16 * 1024  # that a part counts as at least, under limits.upload_mib_per_second
 _PARTS_AT_ONCE = 64  # after which others have their turn
 
 
@@ -53,7 +53,7 @@ class ScanCall:
         self._upload: _Upload | None = None
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
-        self._flood = Flood(self._limits.messages_per_second, self._clock)
+        self._most_bytes = wire.chunk_bytes(self._limits.message_kib << 10)
         self._refused = 0  # uploads of the message that is taken in now
         self._looks: asyncio.TimerHandle | None = None
         self._is_slow = False
@@ -87,9 +87,10 @@ class ScanCall:
                         return
                     watch.reschedule(None)
                     await self._take(request, sessions)
-                    await self._slow_down(len(request.parts), sessions)
+                    await self._slow_down(request, sessions)
         except TimeoutError:
-            raise Stalled(_SLOW if self._is_slow else _STALLED) from None
+            bound = "" if self._is_slow else "limits.upload_stall_seconds"
+            raise Stalled(_SLOW if self._is_slow else _STALLED, bound) from None
 
     def _look(self, watch: asyncio.Timeout) -> None:
         """End the stream when its upload is slow and others wait, whether anything comes of it or not."""
@@ -103,16 +104,20 @@ class ScanCall:
         else:
             self._looks = self._loop.call_later(_LOOK_SECONDS, self._look, watch)
 
-    async def _slow_down(self, parts: int, sessions: Sessions) -> None:
-        """Have a guest wait that sends too many messages, parts, or uploads that nobody asked for."""
+    async def _slow_down(self, request: guest_pb2.ScanRequest, sessions: Sessions) -> None:
+        """Have a guest wait that sends too much: messages, parts, bytes, or uploads that nobody asked for."""
         refused, self._refused = self._refused, 0
+        session, parts = self._session, len(request.parts)
         cost = 1 + parts / _PARTS_OF_A_MESSAGE + refused
-        await self._flood.take(cost, lambda: sessions.slowed(self._session, "limits.messages_per_second"))
+        await sessions.keep_pace(session, "messages_per_second", cost, "uploads")
+        sessions.company.note(session.guest.owner)
+        size = max(request.ByteSize(), parts * _PART_BYTES)
+        await sessions.keep_pace(session, "upload_mib_per_second", size / (1 << 20))
 
     async def _take(self, request: guest_pb2.ScanRequest, sessions: Sessions) -> None:
         if len(request.parts) > wire.MAX_PARTS:
             raise Breach(f"{len(request.parts)} parts in one message: send at most {wire.MAX_PARTS}")
-        room = wire.MAX_CHUNK_BYTES
+        room = self._most_bytes
         for number, part in enumerate(request.parts, 1):
             if number % _PARTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -125,7 +130,7 @@ class ScanCall:
                 room -= len(data)
                 if room < 0:
                     raise Breach(
-                        f"more than {wire.MAX_CHUNK_BYTES} bytes of data in one message: send less at once"
+                        f"more than {self._most_bytes} bytes of data in one message: send less at once"
                     )
                 self._write(data, chunk.xxh3)
             elif kind == "abort":
@@ -145,7 +150,7 @@ class ScanCall:
                 f"a digest of {len(header.sha256)} bytes: send the {DIGEST_BYTES} bytes of a SHA-256"
             )
         sessions.counts["uploads"] += 1
-        key, content = await self._admit(header)
+        key, content = await self._admit(header, sessions)
         if content is None:
             sessions.counts["uploads_refused"] += 1
             self._refused += 1
@@ -156,7 +161,9 @@ class ScanCall:
         if header.size == 0:
             self._complete(self._upload)
 
-    async def _admit(self, header: guest_pb2.ScanHeader) -> tuple[Key | None, SpoolFile | None]:
+    async def _admit(
+        self, header: guest_pb2.ScanHeader, sessions: Sessions
+    ) -> tuple[Key | None, SpoolFile | None]:
         """Give the upload room in the spool. Where it gets none, its question is answered."""
         guest_id = self._session.guest.id
         key = self._protection.flights.claim(header.lease, guest_id)
@@ -166,15 +173,18 @@ class ScanCall:
             self._give_up(header, _NOT_THE_DIGEST)
             return None, None
         if header.size > self._limits.max_file_mib << 20:
+            sessions.over("limits.max_file_mib")
             self._give_up(header, NoAnswer(Unanswered.TOO_LARGE, f"over {self._limits.max_file_mib} MiB"))
             return None, None
         try:
-            content = self._spool.reserve_now(guest_id, header.size) or await self._spool.reserve(
-                guest_id, header.size, self._patience
+            owner = self._session.guest.owner
+            content = self._spool.reserve_now(owner, header.size) or await self._spool.reserve(
+                owner, header.size, self._patience
             )
         except TooLargeForSpool as error:
             self._give_up(header, NoAnswer(Unanswered.TOO_LARGE, str(error)))
         except SpoolBusy as error:
+            sessions.over("limits.guest_spool_mib")
             self._give_up(header, NoAnswer(Unanswered.OVERLOADED, str(error)))
         else:
             return key, content

@@ -52,13 +52,14 @@ class ServerBounds:
 
     streams: calls of one connection. connections: of everybody together.
     idle_seconds: a connection on which no call is open is closed after so long: an attached guest has one
-    open all the time.
+    open all the time. handshake_seconds: that one has to say that it speaks HTTP/2, and on TLS who it is.
     """
 
     streams: int = 16
     connections: int = 1024
     idle_seconds: float = 60.0
     message_bytes: int = wire.MAX_MESSAGE_BYTES + _SLACK_BYTES
+    handshake_seconds: float = 10.0
 
 
 class Server:
@@ -88,6 +89,7 @@ class Server:
                 ("grpc.max_concurrent_streams", bounds.streams),
                 ("grpc.max_allowed_incoming_connections", bounds.connections),
                 ("grpc.max_connection_idle_ms", int(bounds.idle_seconds * 1000)),
+                ("grpc.server_handshake_timeout_ms", int(bounds.handshake_seconds * 1000)),
             ),
         )
         self._unticketed = Unticketed(callers.name)

@@ -1,16 +1,22 @@
 """The guests that are attached now: a session for each program of theirs, and what one may hold."""
 
 import asyncio
+import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
 from appliance.rpc.journals import Journals
+from appliance.rpc.over import OVER, counter_of
 from appliance.rpc.share import Pace, Share, Shares
+from appliance.rpc.tenants import Tenant, TenantPace
+from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
-MOST_SESSIONS = 8  # of one guest
+_BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -20,7 +26,14 @@ def everybody(_guest: Guest) -> bool:
 
 
 class TooManyGuests(Exception):
-    """The SVM has as many guests as its configuration allows, or a guest as many sessions as it may have."""
+    """The SVM has as many guests as its configuration allows, or a guest as many sessions as it may have.
+
+    bound: the setting that says how many.
+    """
+
+    def __init__(self, sentence: str, bound: str = "limits.sessions") -> None:
+        super().__init__(sentence)
+        self.bound = bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,7 @@ class Session:
     revoked: set[bytes] = field(default_factory=set)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
+    takes_nothing: bool = False
     journals: Journals = field(default_factory=Journals)
     scan_news: ScanNews = field(default_factory=ScanNews)
 
@@ -74,6 +88,11 @@ class Session:
         self.news.set()
         self.end()
 
+    def cut_off(self) -> None:
+        """End the session of a guest that does not take what it is told."""
+        self.takes_nothing = True
+        self.end()
+
     def end(self) -> None:
         """Cut the guest's calls."""
         self.ended = True
@@ -86,9 +105,15 @@ class Sessions:
     on_attach: told of the first session of a guest. on_detach: told of its last, when that is over.
     """
 
-    def __init__(self, max_guests: int, clock: Callable[[], float]) -> None:
-        """clock: seconds since the epoch."""
+    def __init__(self, max_guests: int, clock: Callable[[], float], limits: Limits | None = None) -> None:
+        """clock: seconds since the epoch. limits: of one guest, and of one tenant."""
         self.stopping = False
+        self.limits = limits or Limits()
+        self.company = Company(time.monotonic)
+        self.peers: Counter[tuple[str, int]] = Counter()  # of those who are attached: host, port
+        self.on_stuck: list[Callable[[str], None]] = []  # told of the peer of one that takes nothing
+        self.overs = dict.fromkeys(OVER, 0)
+        self._tenants: defaultdict[int, Tenant] = defaultdict(Tenant)  # as many as the provider made
         # Guest and session, whose Attach has not said Hello yet; the oldest first.
         self.greeting: dict[tuple[str, str], asyncio.Timeout] = {}
         self.counts = {
@@ -141,7 +166,7 @@ class Sessions:
         if (guest.id, name) in self.greeting:
             raise TooManyGuests("this session has an Attach already that has not said Hello: say it there")
         own = [key for key in self.greeting if key[0] == guest.id]
-        if len(own) >= MOST_SESSIONS:
+        if len(own) >= self.limits.sessions:
             self.greeting.pop(own[0]).reschedule(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(None) as patience:
@@ -149,7 +174,8 @@ class Sessions:
                 yield
         except TimeoutError:
             raise TooManyGuests(
-                f"{MOST_SESSIONS} later Attaches of this guest have not said Hello either: say it at once"
+                f"{self.limits.sessions} later Attaches of this guest have not said Hello either: "
+                "say it at once"
             ) from None
         finally:
             if self.greeting.get((guest.id, name)) is patience:
@@ -165,7 +191,15 @@ class Sessions:
         if others is None and len(self._by_guest) >= self._max_guests:
             raise TooManyGuests(
                 f"{self._max_guests} guests are attached, which is all that this SVM takes: "
-                "raise limits.max_guests, or come back later"
+                "raise limits.max_guests, or come back later",
+                "limits.max_guests",
+            )
+        tenant, most = self.tenant(guest), self.limits.tenant.guests
+        if others is None and most and tenant.guests >= most:
+            raise TooManyGuests(
+                f"{most} guests of this tenant are attached, which is all that one may have: "
+                "raise limits.tenant.guests, or come back later",
+                "limits.tenant.guests",
             )
         session = Session(guest, labels, self._clock(), name, is_daemon)
         if others is not None:
@@ -174,6 +208,7 @@ class Sessions:
         self._by_guest.setdefault(guest.id, {})[name] = session
         if others is None:
             session.share = self._shares.come(guest.id)
+            tenant.guests += 1
             for listener in self.on_attach:
                 listener(session)
         return session
@@ -185,11 +220,11 @@ class Sessions:
             for before in others.values()
             if before.name == session.name or (session.is_daemon and before.is_daemon)
         ]
-        if not going and len(others) >= MOST_SESSIONS:
+        if not going and len(others) >= self.limits.sessions:
             if not session.is_daemon:
                 raise TooManyGuests(
-                    f"{MOST_SESSIONS} programs of this guest are attached, which is all that one may have: "
-                    "end some of them"
+                    f"{self.limits.sessions} programs of this guest are attached, which is all that one "
+                    "may have: end some of them, or raise limits.sessions"
                 )
             going = [next(iter(others.values()))]
         session.share = next(iter(others.values())).share
@@ -204,6 +239,7 @@ class Sessions:
             del sessions[session.name]
             if not sessions:
                 del self._by_guest[session.guest.id]
+                self.tenant(session.guest).guests -= 1
                 self._shares.leave(session.guest.id, session.share)
                 for listener in self.on_detach:
                     listener(session)
@@ -214,6 +250,37 @@ class Sessions:
         self.counts["breaches"] += 1
         for listener in self.on_breach:
             listener(guest, kind, sentence)
+
+    def tenant(self, guest: Guest) -> Tenant:
+        """What the guest's tenant has."""
+        return self._tenants[guest.scope]
+
+    def over(self, bound: str) -> None:
+        """Count that somebody was over a bound. bound: the setting."""
+        name = counter_of(bound)
+        if name in self.overs:
+            self.overs[name] += 1
+
+    async def keep_pace(self, session: Session, setting: str, cost: float, kind: str = "") -> None:
+        """Return when what a session has sent may be worked on: within its guest's pace and its tenant's.
+
+        setting: of the limits. cost: in its unit. kind: of messages that are counted apart from others.
+        """
+        guest, clock = session.guest, asyncio.get_running_loop().time
+        always = setting not in _BESIDE_OTHERS
+        if always or self.company.of_guest(guest.id):
+            paces, name = session.share.paces, setting + kind
+            if name not in paces:
+                paces[name] = Pace(getattr(self.limits, setting), clock)
+            await self.paced(session, paces[name], cost, f"limits.{setting}")
+        of_tenant = getattr(self.limits.tenant, setting, 0)
+        if of_tenant and (always or self.company.of_tenant(guest.scope)):
+            shared = self.tenant(guest).paces
+            if setting not in shared:
+                shared[setting] = TenantPace(of_tenant, clock)
+            await shared[setting].take(
+                guest.id, cost, lambda: self.slowed(session, f"limits.tenant.{setting}")
+            )
 
     async def paced(self, session: Session, pace: Pace, cost: float, bound: str) -> None:
         """Return when a message of the session may be worked on.
@@ -230,6 +297,7 @@ class Sessions:
         bound: what it is over, a setting or a sentence's worth of words.
         """
         self.counts["slowed"] += 1
+        self.over(bound)
         now, told = self._clock(), session.share.told_slowed
         if bound in told and now - told[bound] < _TELL_SLOWED_SECONDS:
             return
@@ -243,6 +311,11 @@ class Sessions:
         """Note that a caller got no ticket, since there are as many as there may be."""
         self.counts["tickets_refused"] += 1
         self.breach(Guest(id=caller), "refused", sentence)
+
+    def too_many_connections(self, who: str, number: int, sentence: str) -> None:
+        """Note that so many connections of an address were closed, since it had too many."""
+        self.overs[counter_of("limits.connections_per_address")] += number
+        self.breach(Guest(id=who), "refused", sentence)
 
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""

@@ -37,14 +37,15 @@ class Share:
     """What the sessions of one guest have together.
 
     open_digests: of its daemon (True), and of its other programs together (False), each bounded for itself.
-    questions, events: the bounds on how fast it asks and tells, the same for one stream after another.
+    paces: the bounds on how fast it goes, by setting, the same for one stream after another.
+    owed: what its last question turned out to cost beyond what was known when it was taken, in digests.
     told_slowed: when the operator was told last that a bound slows it, by the bound.
     gatherer: where the digests go that it asks about, None for nowhere.
     """
 
     open_digests: Counter[bool] = field(default_factory=Counter)
-    questions: Pace | None = None
-    events: Pace | None = None
+    paces: dict[str, Pace] = field(default_factory=dict)
+    owed: int = 0
     told_slowed: dict[str, float] = field(default_factory=dict)
     gatherer: Gatherer | None = None
 

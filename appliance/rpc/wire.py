@@ -22,6 +22,11 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
 
 
+def chunk_bytes(message_bytes: int) -> int:
+    """How much of a message may be data, with room for the headers of many small files."""
+    return min(MAX_CHUNK_BYTES, message_bytes // 4 * 3)
+
+
 def label(text: str, most: int = MAX_LABEL_BYTES) -> str:
     """A guest's word, cut to `most` bytes and made printable."""
     cut = text.encode(errors="replace")[:most].decode(errors="ignore")

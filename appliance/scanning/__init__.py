@@ -5,7 +5,9 @@ The front process, which parses nothing:
 - `spool`        uploads into sealed files in memory, with room reserved up front
 - `scanner`      the one door: a descriptor and a label in, a ScanResult out; switches generations
 - `builder`      has a bundle of signatures built by a worker; `clamd_watch` follows a clamd's signatures
+- `company`      who else is here, for bounds that leave room for others
 - `pool`         hands contents to workers and gives each an end; `blame` remembers what broke them
+- `fair_queue`   what waits for a worker: tenants take turns, and their guests; `least_served`: whose it is
 - `crew`         the workers of one bundle: starts them, replaces what dies, retires them
 - `worker_process`  one worker: started, spoken to, killed, reaped
 - `sandbox`      the walls around a worker; `runtime` is what it needs to see of this machine

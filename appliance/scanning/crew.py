@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from appliance.domain.content import ContentLabel
+from appliance.domain.guest import NOBODY
 from appliance.scanning.result import ScanResult
 from appliance.scanning.worker_process import Launch, WorkerProcess, all_ended
 from appliance.scanning.worker_wire import (
@@ -40,10 +41,10 @@ class CrewFailed(Exception):
 class Job:
     """One content on its way.
 
-    number: unique in the pool. end: its result. owner: the guest whose turn it takes. wanted: asked before
-    a worker gets it. alone: not to share a message, since a worker broke on one that it was in. crashes:
-    workers that died of it. given: a worker has had it. generation: of the engines that it was given to.
-    since: on the pool's clock, when it was queued. urgent: somebody's open waits for it.
+    number: unique in the pool. end: its result. owner: whose turn it takes. wanted: asked before a worker
+    gets it. alone: not to share a message, since a worker broke on one that it was in. crashes: workers that
+    died of it. given: a worker has had it. generation: of the engines that it was given to. since: on the
+    pool's clock, when it was queued. urgent: somebody's open waits for it.
     """
 
     __slots__ = (
@@ -66,7 +67,7 @@ class Job:
         self.fd = fd
         self.label = label
         self.end = end
-        self.owner = ""
+        self.owner = NOBODY
         self.wanted: Callable[[], bool] | None = None
         self.alone = False
         self.crashes = 0
@@ -242,11 +243,11 @@ class Crew:
             await self.close()
             raise
 
-    def idlest(self) -> Member | None:
-        """The member with the fewest batches, None where all have enough."""
+    def idlest(self, may: Callable[[Member], bool] = lambda _member: True) -> Member | None:
+        """The member with the fewest batches of those that may have more, None where all have enough."""
         best, fewest = None, BATCHES_IN_FLIGHT
         for member in self.members:
-            if member.listens and len(member.batches) < fewest:
+            if member.listens and len(member.batches) < fewest and may(member):
                 best, fewest = member, len(member.batches)
         return best
 

@@ -1,10 +1,11 @@
 """Hands contents to workers, and gives each an end whatever becomes of the worker.
 
-Guests are served in turn, contents that somebody's open waits for before others. Small contents share a
-message to a worker when there are many. A worker that takes too long on one content, or dies of it, costs
-that content alone: others that it had waiting go to the next worker, and where it broke amid a batch, each
-of the batch is tried alone, so that none is blamed for its neighbour. A content whose worker died is tried
-once more; the second death ends it (blame).
+Tenants are served in turn, and the guests of each, by the time that their contents take; contents that
+somebody's open waits for go before others. Where several guests are here, none has all the workers, and no
+tenant beside another. Small contents share a message to a worker when there are many. A worker that takes
+too long on one content, or dies of it, costs that content alone: others that it had waiting go to the next
+worker, and where it broke amid a batch, each of the batch is tried alone, so that none is blamed for its
+neighbour. A content whose worker died is tried once more; the second death ends it (blame).
 Everything runs on the event loop, in callbacks; only `close` waits.
 """
 
@@ -16,9 +17,11 @@ from typing import Final
 
 from appliance.config import ScanningSettings
 from appliance.domain.content import ContentLabel
+from appliance.domain.guest import NOBODY, Owner
 from appliance.domain.outcome import Unanswered
 from appliance.domain.verdict import NoAnswer
 from appliance.scanning.blame import BREAKS_BEFORE_HOLD, Blame
+from appliance.scanning.company import Company
 from appliance.scanning.crew import Crew, Job, Member
 from appliance.scanning.fair_queue import FairQueue
 from appliance.scanning.result import ScanResult
@@ -26,12 +29,16 @@ from appliance.scanning.worker_wire import MAX_JOBS, JobAnswer
 
 QUEUE_SECONDS: Final = 600.0  # as long as the longest budget of a question: nobody waits beyond it
 BATCH_BYTES: Final = 256 * 1024  # that share a message to a worker: some milliseconds of scanning
+SHORT_SECONDS: Final = 0.05  # that a worker may have been at its oldest batch for another to wait behind it
 _LONGEST_TICK_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Pool:
-    """The queue in front of the workers. Lives on one event loop. It is the CrewPort of its crews."""
+    """The queue in front of the workers. Lives on one event loop. It is the CrewPort of its crews.
+
+    company: who else is here, when a worker is to be given work.
+    """
 
     def __init__(self, settings: ScanningSettings, clock: Callable[[], float]) -> None:
         """clock: seconds that only go forward."""
@@ -55,6 +62,7 @@ class Pool:
         self._retired: list[Crew] = []
         self._watch: asyncio.TimerHandle | None = None
         self._closed = False
+        self.company = Company(clock)
 
     @property
     def crew(self) -> Crew:
@@ -94,13 +102,13 @@ class Pool:
         self,
         fd: int,
         label: ContentLabel,
-        owner: str = "",
+        owner: Owner = NOBODY,
         wanted: Callable[[], bool] | None = None,
         urgent: bool = False,
     ) -> asyncio.Future[ScanResult]:
         """What the engines will say of the content in `fd`, which stays the caller's until then.
 
-        owner: the guest whose turn it takes. wanted: asked when its turn has come, None where it always
+        owner: whose turn it takes. wanted: asked when its turn has come, None where it always
         is; a content that nobody waits for any more ends as OVERLOADED. urgent: see `hurry`.
         """
         job = Job(next(self._numbers), fd, label, asyncio.get_running_loop().create_future())
@@ -148,9 +156,11 @@ class Pool:
         """End scans, and give the member its next jobs."""
         now = self._clock()
         self.counts["scans"] += len(answered)
-        self.counts["scan_seconds"] += now - member.since
+        taken = now - member.since
+        self.counts["scan_seconds"] += taken
         member.since = now
         for job, answer in answered:
+            self._queue.charge(job.owner, taken / len(answered), job.urgent)
             self.counts["damaged_containers"] += answer.damaged
             if not job.end.done():
                 no_answer = None if answer.detections else answer.no_answer
@@ -166,6 +176,7 @@ class Pool:
             return
         self.counts["worker_crashes"] += 1
         job = _culprit(member)
+        self._queue.charge(member.batches[0][0].owner, self._clock() - member.since, urgent=True)
         if job is None:
             _log.warning("a worker died amid several contents, which are tried one by one now: %s", words)
         else:
@@ -183,20 +194,28 @@ class Pool:
             if crew.problem:
                 self._end_queued(Unanswered.ENGINE_ERROR, crew.problem)
                 return
-            member = crew.idlest()
+            member = crew.idlest(self._takes_more)
             if member is None:
                 return
-            batch = self._next_batch(crew)
+            batch = self._next_batch(crew, member)
+            if batch is None:
+                return
             if batch:
                 self._give(member, batch)
 
-    def _next_batch(self, crew: Crew) -> list[Job]:
-        """The next contents for a worker: a large one, or small ones, and their part left for the others."""
+    def _next_batch(self, crew: Crew, member: Member) -> list[Job] | None:
+        """The next contents for a worker: a large one, or small ones, and their part left for the others.
+
+        None where nobody whose contents wait may have it.
+        """
+        may = self._who_may(crew, member)
         most = min(MAX_JOBS, -(-len(self._queue) // crew.ready_members))
         batch: list[Job] = []
         size = 0
         while self._queue and len(batch) < most and size < BATCH_BYTES:
-            job = self._queue.take()
+            job = self._queue.take(may)
+            if job is None:
+                return batch or None
             if job.end.done() or self._is_settled(job):
                 continue
             if batch and (job.alone or job.label.size > BATCH_BYTES):
@@ -207,6 +226,29 @@ class Pool:
             if job.alone:
                 break
         return batch
+
+    def _takes_more(self, member: Member) -> bool:
+        """Whether a worker is to have more behind what it has: others do not wait behind what may be long."""
+        if not member.batches or not self.company.of_guest(member.batches[0][0].owner.guest_id):
+            return True
+        is_small = member.batches[0][0].label.size <= BATCH_BYTES
+        return is_small and self._clock() - member.since < SHORT_SECONDS
+
+    def _who_may(self, crew: Crew, member: Member) -> Callable[[Owner], bool]:
+        """Whether an owner may have this worker: one is left for others, where there are others."""
+        others = [each for each in crew.members if each is not member and each.listens]
+        owners = [{job.owner for job in each.jobs} for each in others]
+
+        def may(owner: Owner) -> bool:
+            if not others:
+                return True
+            has_all = all(any(each.guest_id == owner.guest_id for each in busy) for busy in owners)
+            if has_all and self.company.of_guest(owner.guest_id):
+                return False
+            has_all = all(any(each.scope == owner.scope for each in busy) for busy in owners)
+            return not (has_all and self.company.of_tenant(owner.scope))
+
+        return may
 
     def _is_settled(self, job: Job) -> bool:
         """Whether a job needs no worker: it ends here."""
@@ -264,6 +306,7 @@ class Pool:
     def _time_out(self, member: Member) -> None:
         self.counts["worker_timeouts"] += 1
         job = _culprit(member)
+        self._queue.charge(member.batches[0][0].owner, self._clock() - member.since, urgent=True)
         if job is None:
             _log.warning(
                 "a worker was ended: several contents took it over %g s, and are tried one by one now",

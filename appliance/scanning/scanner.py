@@ -20,8 +20,10 @@ import xxhash
 from appliance.config import EngineSettings, ScanningSettings
 from appliance.domain.content import ContentLabel
 from appliance.domain.generation import combine
+from appliance.domain.guest import NOBODY, Owner
 from appliance.scanning.builder import BuildFailed, Built, build, worker_launch
 from appliance.scanning.clamd_watch import ClamdSeen, ClamdWatch, directory_identity
+from appliance.scanning.company import Company
 from appliance.scanning.crew import Crew, CrewFailed, CrewPlan
 from appliance.scanning.engines import clamd
 from appliance.scanning.pool import Pool
@@ -111,13 +113,13 @@ class Scanner:
         self,
         fd: int,
         label: ContentLabel,
-        owner: str = "",
+        owner: Owner = NOBODY,
         wanted: Callable[[], bool] | None = None,
         urgent: bool = False,
     ) -> asyncio.Future[ScanResult]:
         """What the engines will say of the content in `fd`, which stays the caller's until then.
 
-        fd: readable, and sealed or otherwise left alone. owner: the guest whose turn it takes. wanted:
+        fd: readable, and sealed or otherwise left alone. owner: whose turn it takes. wanted:
         asked when its turn has come, None where it always is. urgent: somebody's open waits for it, so it
         goes before what nobody's does. Never fails for a content: one that breaks its worker ends as
         ENGINE_ERROR, one that takes too long as TIMED_OUT, and one that a full queue has no place for, or
@@ -128,6 +130,10 @@ class Scanner:
     def hurry(self, scan: asyncio.Future[ScanResult]) -> None:
         """Somebody's open waits for a scan by now, which was not urgent when it was asked for."""
         self._pool.hurry(scan)
+
+    def beside(self, company: Company) -> None:
+        """Have workers shared with regard to who else is here."""
+        self._pool.company = company
 
     @property
     def urgent_queued(self) -> int:

@@ -14,7 +14,7 @@ def test_whatever_guests_do_the_svm_lives_and_serves_the_one_beside_them(tmp_pat
     """Every call ends as guest.proto says, nothing fails inside, nothing is left when they have gone."""
     with watched_svm(tmp_path) as play:
 
-        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
         @given(stories())
         def tell(story: list[Step]) -> None:
             play(story)

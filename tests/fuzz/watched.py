@@ -14,7 +14,7 @@ import grpc
 import structlog
 from lightagent.v1 import verdict_pb2
 
-from appliance.config import Limits
+from appliance.config_limits import Limits
 from appliance.console.logs import _is_of_one_who_went
 from tests.fuzz.hostile import Story
 from tests.fuzz.steps import PROTECTION, Step

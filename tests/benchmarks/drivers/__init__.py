@@ -14,6 +14,9 @@
 - `ask_http`     questions over plain HTTP, several connections, with next to nothing in the client
 - `bare_http`    an aiohttp handler that always gives the same answer
 - `guests_told`  links of several stubs, and when each hears of a revocation
+- `crowd`        well-behaved guests that ask now and then: how long each answer took
+- `flood`        a hostile guest that does one thing without end
+- `come_and_go`  guests that connect, ask and go
 - `overrule`     an administrator who has digests called malicious
 - `fill_cache`   writes verdicts into an SVM's store while that SVM is stopped
 """

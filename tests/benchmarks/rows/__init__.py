@@ -12,6 +12,7 @@
 - `private_ksn`    the service by itself: import, and answers against a bare handler
 - `on_access`      opening files under `guest-stub run`, against opening them unwatched
 - `revocation`     until 100 attached stubs know that a file turned out to be malicious
+- `crowded`        200 guests beside five hostile ones, and what comes and goes leaves behind
 - `idle`           CPU and memory of `guest-stub run`: when nothing happens, and after 100,000 opens
 - `building`       a C project is built under `guest-stub run`, against building it unwatched
 - `clamonacc`      the same opens and build, against clamonacc in its place
@@ -23,6 +24,7 @@ from tests.benchmarks.rows import (
     building,
     clamonacc,
     cold_scan,
+    crowded,
     idle,
     known_digests,
     ksn_answers,
@@ -56,6 +58,8 @@ ROWS = (
     Row("private-ksn", private_ksn.run),
     Row("on-access", on_access.run),
     Row("revocation", revocation.run),
+    Row("crowd", crowded.floods),
+    Row("reconnects", crowded.reconnects),
     Row("on-access-idle", idle.run),
     Row("build-block-exec", building.block_exec),
     Row("build-block-open", building.block_open),

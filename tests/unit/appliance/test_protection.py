@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest, Owner
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
@@ -55,7 +55,7 @@ async def scan(svm: Svm, content: bytes) -> Answer:
 
 async def give(svm: Svm, content: bytes) -> None:
     """Give content to the engines, whether or not somebody waits for it."""
-    file = await svm.parts.spool.reserve("g", len(content), 5)
+    file = await svm.parts.spool.reserve(Owner(guest_id="g"), len(content), 5)
     file.write(content)
     svm.parts.protection.scan((DEFAULT_TENANT_SCOPE, file.finish()), file, b"name")
 

@@ -236,7 +236,7 @@ async def test_a_guest_that_floods_is_slowed_and_seen_and_another_is_answered(tm
         stream = flood(bad, 20)
         assert len((await good.ask(digest_of(b"another"))).outcomes) == 1
         await until(lambda: sessions.counts["slowed"] >= 3, "the flood is slowed, and goes on")
-        flooding = next(session for session in sessions.all() if session.share.questions is not None)
+        flooding = next(session for session in sessions.all() if session.share.told_slowed)
         assert told == [(flooding.guest.id, "slowed")]
         assert sessions.counts["breaches"] == 0
         stream.cancel()

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
-from appliance.rpc.sessions import MOST_SESSIONS, Labels, Session, Sessions, TooManyGuests
+from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.share import REMEMBERED_SECONDS, Pace
 from tests.support.svm import until
+
+MOST_SESSIONS = Limits().sessions
 
 
 def test_a_guest_has_one_session() -> None:

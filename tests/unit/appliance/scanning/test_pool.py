@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ScanningSettings
+from appliance.domain.guest import Owner
 from appliance.domain.outcome import Unanswered
 from appliance.scanning.pool import QUEUE_SECONDS, Pool
 from appliance.scanning.result import ScanResult
@@ -149,10 +150,10 @@ async def test_guests_are_served_in_turn(tmp_path: Path) -> None:
     ended: list[str] = []
     async with pool_of() as pool:
         with content(b"hold " + os.fsencode(gate)) as (fd, label):
-            held = [pool.scan(fd, label, "loud") for _ in range(2)]
+            held = [pool.scan(fd, label, Owner(16, "loud")) for _ in range(2)]
             with content(b"good") as (other, small):
                 for owner in ["loud"] * 100 + ["quiet"]:
-                    pool.scan(other, small, owner).add_done_callback(
+                    pool.scan(other, small, Owner(16, owner)).add_done_callback(
                         lambda _, owner=owner: ended.append(owner)  # type: ignore[misc]
                     )
                 assert pool.queued == 101
@@ -168,11 +169,11 @@ async def test_what_an_open_waits_for_goes_first(tmp_path: Path) -> None:
     ended: list[str] = []
     async with pool_of() as pool:
         with content(b"hold " + os.fsencode(gate)) as (fd, label):
-            held = [pool.scan(fd, label, "g") for _ in range(2)]
+            held = [pool.scan(fd, label, Owner(16, "g")) for _ in range(2)]
             with content(b"good") as (other, small):
 
                 def scan(name: str, urgent: bool = False) -> asyncio.Future[ScanResult]:
-                    end = pool.scan(other, small, "g", urgent=urgent)
+                    end = pool.scan(other, small, Owner(16, "g"), urgent=urgent)
                     end.add_done_callback(lambda _: ended.append(name))
                     return end
 
@@ -198,8 +199,8 @@ async def test_a_full_queue_takes_from_who_has_most(tmp_path: Path) -> None:
         held = [scan_soon(pool, b"hold " + os.fsencode(gate)) for _ in range(2)]
         await until(lambda: pool.busy == 2, "the worker has enough")
         with content(b"good") as (fd, label):
-            loud = [pool.scan(fd, label, "loud") for _ in range(5)]
-            quiet = pool.scan(fd, label, "quiet")
+            loud = [pool.scan(fd, label, Owner(16, "loud")) for _ in range(5)]
+            quiet = pool.scan(fd, label, Owner(16, "quiet"))
             assert why(await loud[-1]) is Unanswered.OVERLOADED
             gate.touch()
             assert {why(await scan) for scan in [quiet, *loud[:-1], *held]} == {None}

@@ -1,0 +1,185 @@
+"""Who holds the guests' connections, and how many: gRPC bounds them for all together only.
+
+gRPC tells nobody of a connection before a call comes on it, and one that says nothing has none. So the
+process's own sockets are looked at once a second, those that are connected to the guests' door are counted by
+who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest that went
+away (docs/decisions/0034).
+
+On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
+first, but none that a guest is attached on: so one that opens connections without end keeps out neither
+others nor its own stub. On a unix socket it is the user, and the newest go.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import stat
+import struct
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote
+
+LOOK_SECONDS = 1.0
+_UCRED = struct.Struct("3i")
+_TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
+_MAPPED = "::ffff:"
+
+
+class Place(NamedTuple):
+    """A descriptor, and which socket it is: numbers of descriptors are used again."""
+
+    fd: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """who: counted together. peer: host and port, None on a unix socket."""
+
+    who: str
+    peer: tuple[str, int] | None
+
+
+def peer_of(said: str) -> tuple[str, int] | None:
+    """Host and port of a peer as gRPC names it, None for one on a unix socket."""
+    match = _TCP_PEER.fullmatch(unquote(said))
+    if match is None:
+        return None
+    return _plain(match["host"].removeprefix("[").removesuffix("]")), int(match["port"])
+
+
+def _plain(host: str) -> str:
+    """An address without its zone, and one of IPv4 as such."""
+    return host.partition("%")[0].removeprefix(_MAPPED)
+
+
+def machine_of(host: str) -> str:
+    """What stands for a machine: its address, of IPv6 the first 64 bits."""
+    if ":" not in host:
+        return host
+    network = socket.inet_pton(socket.AF_INET6, host)[:8] + bytes(8)
+    return f"{socket.inet_ntop(socket.AF_INET6, network)}/64"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where guests come in. path: of the unix socket, "" on TCP. port: on TCP."""
+
+    path: str = ""
+    port: int = 0
+
+    def connection(self, place: Place) -> Connection | None:
+        """The connection that a socket is, None where it is none of this door, or gone."""
+        try:
+            with socket.socket(fileno=os.dup(place.fd)) as held:
+                if os.fstat(held.fileno()).st_ino != place.inode:
+                    return None
+                return self._of(held)
+        except OSError:  # it is not connected, no socket of ours to ask about, or has been closed meanwhile
+            return None
+
+    def _of(self, held: socket.socket) -> Connection | None:
+        if held.type != socket.SOCK_STREAM or held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return None
+        if held.family == socket.AF_UNIX:
+            if not self.path or held.getsockname() != self.path:
+                return None
+            uid = _UCRED.unpack(held.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+            return Connection(f"uid-{uid}", None)
+        if held.family not in {socket.AF_INET, socket.AF_INET6} or held.getsockname()[1] != self.port:
+            return None
+        host, port = held.getpeername()[:2]
+        return Connection(machine_of(_plain(host)), (_plain(host), port))
+
+
+def _own_sockets() -> list[Place]:
+    """Every socket of this process."""
+    places = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # closed meanwhile
+            found = os.fstat(int(name))
+            if stat.S_ISSOCK(found.st_mode):
+                places.append(Place(int(name), found.st_ino))
+    return places
+
+
+@dataclass(slots=True, eq=False)
+class Connections:
+    """The connections of one door.
+
+    most: of one address or user. keeps: whether a guest is attached on the connection of a peer.
+    on_over: told who had too many, and how many were shut down.
+    """
+
+    door: Door
+    most: int
+    keeps: Callable[[tuple[str, int]], bool]
+    on_over: Callable[[str, int], None]
+    _known: dict[Place, Connection | None] = field(default_factory=dict)  # the oldest first
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look at them while the body runs."""
+        task = asyncio.get_running_loop().create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(OSError):  # no descriptor is left to look with: the next time
+                await asyncio.to_thread(self.look)
+                self.shut_surplus()
+
+    def look(self) -> None:
+        """Find out what is open now. Takes some microseconds for each socket; may be run in a thread."""
+        places = _own_sockets()
+        here = set(places)
+        known = {place: found for place, found in self._known.items() if place in here}
+        for place in places:
+            if place not in known:
+                known[place] = self.door.connection(place)
+        self._known = known
+
+    def shut_surplus(self) -> None:
+        """Shut down what is over the bound."""
+        by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
+        for place, found in self._known.items():
+            if found is not None:
+                by_who[found.who].append((place, found))
+        for who, held in by_who.items():
+            surplus = len(held) - self.most
+            if surplus > 0:
+                going = [place for place, found in held if found.peer is None or not self.keeps(found.peer)]
+                if held[0][1].peer is None:
+                    going.reverse()
+                for place in going[:surplus]:
+                    self._shut(place)
+                self.on_over(who, min(surplus, len(going)))
+
+    def cut(self, peer: str) -> None:
+        """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""
+        address = peer_of(peer)
+        if address is None:
+            return
+        self.look()
+        for place, found in self._known.items():
+            if found is not None and found.peer == address:
+                self._shut(place)
+
+    def __len__(self) -> int:
+        """How many there were at the last look."""
+        return sum(found is not None for found in self._known.values())
+
+    def _shut(self, place: Place) -> None:
+        """Shut a connection down, unless its descriptor is another's by now."""
+        with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
+            if os.fstat(held.fileno()).st_ino == place.inode:
+                held.shutdown(socket.SHUT_RDWR)

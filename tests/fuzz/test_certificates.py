@@ -1,0 +1,145 @@
+"""Requests for certificates, certificates and keys in files, and the names that stand in them."""
+
+import base64
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from appliance.domain.caller import Caller, NotAdmitted, Role
+from appliance.identity.authority import Authority, AuthorityUnusable, ends_of, names_of
+from appliance.identity.keys import BadCsr, public_key_of
+from appliance.identity.names import BadName, named_by, uri_of
+from tests.fuzz.mutation import mutated, seeds
+from tests.support.identities import office, shown
+from tests.support.properties import fuzzing
+
+# What a later cryptography will refuse: it is refused or taken by then, and never crashes.
+pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+
+SEEDS = dict(seeds("certificates"))
+REQUESTS = [data for name, data in SEEDS.items() if name.startswith("request")]
+AUTHORITY, KEY = SEEDS["authority.pem"], SEEDS["authority.key"]
+PEMS = [SEEDS["guest.pem"], SEEDS["server.pem"], AUTHORITY]
+# Tags, lengths and object identifiers of ASN.1: curves, algorithms, extensions.
+WORDS = [
+    *(
+        b"\x30\x80",
+        b"\x30\x82\xff\xff",
+        b"\x02\x01\x00",
+        b"\x05\x00",
+        b"\x03\x01\x00",
+        b"\x31\x00",
+        b"\xa0\x00",
+    ),
+    *map(
+        bytes.fromhex,
+        ("06082a8648ce3d030107", "06052b81040022", "06092a864886f70d01010b", "06082a8648ce3d040302"),
+    ),
+    *map(bytes.fromhex, ("0603551d11", "0603551d13", "0603551d0f", "06092a864886f70d01090e", "06032b6570")),
+]
+
+
+def der_of(pem: bytes) -> bytes:
+    """The first thing in a PEM file."""
+    return base64.b64decode(b"".join(pem.split(b"-----")[2].split()))
+
+
+def pem_again(der: bytes, kind: str = "CERTIFICATE") -> bytes:
+    """PEM of what may be no DER."""
+    body = base64.encodebytes(der).decode()
+    return f"-----BEGIN {kind}-----\n{body}-----END {kind}-----\n".encode()
+
+
+def spoiled(pems: list[bytes], kind: str = "CERTIFICATE") -> st.SearchStrategy[bytes]:
+    """PEM files with a change within the DER, or within the text."""
+    inside = mutated(st.sampled_from([der_of(pem) for pem in pems]), WORDS)
+    return inside.map(lambda der: pem_again(der, kind)) | mutated(st.sampled_from(pems), [b"-----", b"\n"])
+
+
+@fuzzing
+@given(mutated(st.sampled_from(REQUESTS), WORDS))
+def test_a_request_is_for_a_key_of_the_right_kind_or_refused(csr: bytes) -> None:
+    """BadCsr and nothing else."""
+    with suppress(BadCsr):
+        assert isinstance(public_key_of(csr).curve, ec.SECP256R1)
+
+
+@fuzzing
+@given(
+    spoiled([AUTHORITY]) | st.just(AUTHORITY),
+    spoiled([KEY], "PRIVATE KEY") | st.just(KEY),
+    spoiled(PEMS) | st.just(b""),
+)
+def test_files_of_an_authority_make_one_or_are_refused(certificate: bytes, key: bytes, chain: bytes) -> None:
+    """AuthorityUnusable and nothing else; one that is made issues, or says why not."""
+    with suppress(AuthorityUnusable):
+        authority = Authority.load(certificate, key, chain)
+        holder = Caller("probe", Role.PROVIDER)
+        public = public_key_of(SEEDS["request-p256.der"])
+        assert authority.issue(public, holder, 1_800_000_000, 1).record.holder == uri_of(holder)
+
+
+@fuzzing
+@given(spoiled(PEMS))
+def test_what_is_read_of_a_certificate_file_is_had_or_refused(pem: bytes) -> None:
+    """ValueError and nothing else."""
+    for read in (names_of, ends_of):
+        with suppress(ValueError):
+            read(pem)
+
+
+@pytest.mark.hypothesis
+def test_a_certificate_that_was_changed_admits_nobody(tmp_path: Path) -> None:
+    """NotAdmitted, unless it is that of the register to the last bit."""
+    with office(tmp_path) as desk:
+        own = shown(desk.enrolled("acme"))
+        der = ssl.PEM_cert_to_DER_cert(own.decode())
+
+        @fuzzing
+        @given(spoiled([own]) | st.binary(max_size=200) | spoiled(PEMS))
+        def show(pem: bytes) -> None:
+            try:
+                desk.registry.caller(pem)
+            except NotAdmitted:
+                return
+            assert ssl.PEM_cert_to_DER_cert(pem.decode().strip()) == der
+
+        show()
+
+
+URIS = [
+    uri_of(Caller("12345678-1234-4234-8234-123456789abc", Role.GUEST, "default")),
+    uri_of(Caller("alice", Role.PROVIDER)),
+    uri_of(Caller("bob", Role.TENANT_ADMIN, "acme")),
+    uri_of(Caller("one", Role.SVM)),
+]
+NAME_WORDS = [
+    b"/",
+    b"//",
+    b"%2f",
+    b"..",
+    b"guest",
+    b"provider",
+    b"administrator",
+    b"\n",
+    b"\0",
+    "\u0660".encode(),
+]
+
+
+@fuzzing
+@given(
+    mutated(st.sampled_from([uri.encode() for uri in URIS]), NAME_WORDS)
+    | st.text(max_size=60).map(str.encode)
+)
+@example(b"kvm-light-agent://kvm-light-agent://host-agent/x")
+def test_a_name_is_of_one_holder_and_written_in_one_way(uri: bytes) -> None:
+    """BadName and nothing else; who is named is named by that text alone."""
+    text = uri.decode(errors="replace")
+    with suppress(BadName):
+        assert uri_of(named_by(text)) == text

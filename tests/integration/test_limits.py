@@ -1,0 +1,107 @@
+"""Slow readers, dead guests, what a tenant has: over real gRPC."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
+
+from appliance.config_limits import Limits, TenantLimits
+from appliance.domain.guest import Guest
+from tests.support.relay import free_port, relay
+from tests.support.svm import RawGuest, digest_of, running_svm, say, until
+
+NARROW = (  # what a client takes unread: as little as HTTP/2 has by itself
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 65536),
+)
+
+
+def question(number: int, digests: int = 1024) -> guest_pb2.CheckRequest:
+    """A request for digests that nobody knows."""
+    noise = [os.urandom(32) for _ in range(digests)]
+    return guest_pb2.CheckRequest(request_id=number, purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=noise)
+
+
+async def ask_and_not_listen(guest: RawGuest) -> None:
+    """Ask for as long as anything is taken, and read nothing."""
+    call = guest.stub.Check(metadata=guest.metadata)
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        for number in range(1, 1000):
+            await call.write(question(number))
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: bool) -> None:
+    """Its session ends, what it asked is open no more, the operator reads why; on TCP its line is shut."""
+    limits = Limits(reader_stall_seconds=1, open_digests=1024)
+    port = free_port()
+    async with (
+        running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}" if tcp else "") as svm,
+        AsyncExitStack() as stack,
+    ):
+        sessions, told = svm.parts.sessions, []
+        sessions.on_breach.append(lambda guest, kind, why: told.append((kind, why)))
+        if tcp:
+            channel = await stack.enter_async_context(
+                grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=NARROW)
+            )
+            slow = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
+            await slow.say_hello()
+        else:
+            slow = await stack.enter_async_context(RawGuest.connect(svm))
+        asking = asyncio.get_running_loop().create_task(ask_and_not_listen(slow))
+        await until(lambda: sessions.overs["guest_over_reader_stall_seconds"] == 1, "it is found")
+        await until(lambda: not sessions.all(), "its session ends")
+        await until(lambda: svm.parts.protection.flights.waiting == 0, "nothing of it is open")
+        assert any(kind == "takesnothing" and "was taken for 1 s" in why for kind, why in told)
+        assert sessions.tenant(Guest("any")).open_digests == 0
+        if tcp:
+            await until(lambda: channel.get_state() is not grpc.ChannelConnectivity.READY, "its line is shut")
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_a_guest_whose_network_is_cut_is_detached(tmp_path: Path) -> None:
+    """After the time of two heartbeats that did not come; nothing that it asked is left."""
+    port = free_port()
+    limits = Limits(heartbeat_seconds=1)
+    async with (
+        running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}") as svm,
+        relay(port) as network,
+        grpc.aio.insecure_channel(f"127.0.0.1:{network.port}") as channel,
+    ):
+        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
+        await guest.say_hello()
+        assert len((await guest.ask(digest_of(b"x"), digest_of(b"y"))).outcomes) == 2
+        assert svm.parts.protection.flights.waiting == 2
+        network.cut = True
+        await until(lambda: not svm.parts.sessions.all(), "it is detached")
+        await until(lambda: svm.parts.protection.flights.waiting == 0, "what it asked is dropped")
+        assert guest.attach.done() is False
+
+
+async def test_what_a_tenant_has_open_is_bounded(tmp_path: Path) -> None:
+    """Each guest of it may have less than its own share, and is told so; requests likewise."""
+    limits = Limits(tenant=TenantLimits(open_digests=3, open_checks=2))
+    needed = verdict_pb2.OUTCOME_CONTENT_NEEDED
+    async with (
+        running_svm(tmp_path, limits) as svm,
+        RawGuest.connect(svm) as one,
+        RawGuest.connect(svm) as two,
+    ):
+        assert list((await one.ask(b"a" * 32, b"b" * 32)).outcomes) == [needed, needed]
+        reply = await two.ask(b"c" * 32, b"d" * 32)
+        assert list(reply.outcomes) == [needed, verdict_pb2.OUTCOME_OVERLOADED]
+        overs = svm.parts.sessions.overs
+        assert overs["tenant_over_open_digests"] == 1
+        await say(
+            two.check,
+            guest_pb2.CheckRequest(request_id=9, purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=[b"e" * 32]),
+        )
+        await until(lambda: overs["tenant_over_open_checks"] == 1, "a third request is refused")
