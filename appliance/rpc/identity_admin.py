@@ -37,11 +37,12 @@ _NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the S
 class IdentityView:
     """What the service is about. registry: None where `svm init` was not run.
 
-    enrolment: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is.
+    enrolment, guests: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is.
     """
 
     registry: Registry | None
     enrolment: str
+    guests: str
     attached: Callable[[str], bool]
     clock: Callable[[], float]
 
@@ -75,6 +76,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             expires=_timestamp(made.token.expires_at),
             authority_sha256=registry.authority.sha256,
             enrolment=self._view.enrolment,
+            guests=self._view.guests,
             new_tenant=made.new_tenant,
         )
 

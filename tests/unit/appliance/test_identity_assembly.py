@@ -4,22 +4,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.config import Settings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.event import EventKind
 from appliance.exposure_control import GuestControl
 from appliance.identity.ending import By
 from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
 from appliance.identity.registry import Registry
-from appliance.identity_assembly import enrolment_address
+from appliance.identity_assembly import told_address
 from appliance.rpc.exposure_admin import GuestSeen
 from tests.support.identities import PROVIDER, asked
-from tests.support.svm import RawGuest, Svm, running_svm, settings_in, until
+from tests.support.svm import RawGuest, Svm, running_svm, until
 
 NOW = 1_700_000_000.0
 WANTED = Wanted("one", ["192.0.2.7"], days=(825, 825))
@@ -123,13 +121,13 @@ async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> 
         ("", ""),
         ("192.0.2.1:7444", "192.0.2.1:7444"),
         ("0.0.0.0:7444", "192.0.2.7:7444"),
-        ("[::]:7444", "192.0.2.7:7444"),
+        ("tcp:[::]:7443", "192.0.2.7:7443"),
+        ("tcp:192.0.2.1:7443", "192.0.2.1:7443"),
+        ("unix:/run/x:1", ""),
     ],
 )
-async def test_guests_are_told_where_to_enrol(tmp_path: Path, setting: str, told: str) -> None:
+async def test_guests_are_told_where_to_go(tmp_path: Path, setting: str, told: str) -> None:
     """Where the SVM listens everywhere, by the first address that svm init was told."""
     async with with_identity(tmp_path) as svm:
-        settings: Settings = settings_in(tmp_path)
-        settings = replace(settings, server=replace(settings.server, enrolment=setting))
-        assert enrolment_address(settings, svm.parts.identity) == told
-        assert enrolment_address(settings, None) == ""
+        assert told_address(setting, svm.parts.identity) == told
+        assert told_address(setting, None) == ""

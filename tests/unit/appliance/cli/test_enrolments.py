@@ -35,7 +35,7 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
         "good until  2030-03-18 17:46:40 UTC",
         "",
         "in the guest:",
-        f"  guest-stub enrol --svm 192.0.2.1:7444 --token {token} --ca-fingerprint {fingerprint}",
+        f"  guest-stub enrol --svm 192.0.2.1:7443 --token {token} --ca-fingerprint {fingerprint}",
     ]
     assert side.office.issuer.enrol(token, asked()).guest.tenant == "acme"
     said = guests(side, "token", "--uuid", UUID, "--json").json
@@ -44,12 +44,19 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
 
 
 @pytest.mark.parametrize(
-    ("enrolment", "where", "why"),
-    [("", "SVM-ADDRESS:7444", "server.enrolment is not set"), (":7000", "SVM-ADDRESS:7000", "no --address")],
+    ("doors", "where", "why"),
+    [
+        (("", "10.0.0.1:7000"), "10.0.0.1:7000", "server.enrolment is not set"),
+        (("10.0.0.1:7444", ""), "SVM-ADDRESS:7443", "server.listen is not on TCP"),
+        ((":7001", ":7000"), "SVM-ADDRESS:7000 --enrolment-port 7001", "no --address"),
+        (("[::1]:7001", "[::1]:7000"), "'[::1]:7000' --enrolment-port 7001", ""),
+    ],
 )
-def test_a_door_that_is_not_known_is_said(tmp_path: Path, enrolment: str, where: str, why: str) -> None:
+def test_the_doors_are_named_and_one_that_is_not_known_is_said(
+    tmp_path: Path, doors: tuple[str, str], where: str, why: str
+) -> None:
     """The token is made all the same."""
-    with identity_side(tmp_path, enrolment) as side:
+    with identity_side(tmp_path, doors) as side:
         ran = guests(side, "token")
     assert ran.code == 0
     assert f"--svm {where} " in ran.out
