@@ -1,4 +1,4 @@
-"""svm verdicts show|set|clear|audit|exposure: what is known of a digest, and an administrator's word."""
+"""svm verdicts show|set|clear|exposure: what is known of a digest, and an administrator's word."""
 
 import argparse
 from typing import Any
@@ -17,7 +17,6 @@ from appliance.cli.console import (
     exit_codes,
     pairs,
     plain,
-    table,
 )
 from appliance.cli.times import iso, parse_expiry, shown
 from appliance.domain.digest import parse_digest
@@ -26,7 +25,7 @@ _DESCRIPTION = """Shows what the SVM knows of a file, and sets an administrator'
 
 A DIGEST is the SHA-256 of the file's content in hexadecimal, as `sha256sum FILE` prints it.
 An override is answered to every guest, whatever engines say, until it expires or is cleared.
-Every change is in the audit, with who made it and why."""
+Every change is in the audit (`svm audit`), with who made it and why."""
 
 _SHOW_EPILOG = f"""example:
   svm verdicts show $(sha256sum < setup.exe | cut -d' ' -f1)
@@ -44,16 +43,6 @@ _CLEAR_EPILOG = f"""example:
 
 {exit_codes("there was neither an override nor a verdict")}"""
 
-_AUDIT_EPILOG = f"""The SVM keeps the newest changes, as many as state.audit_entries of its settings says.
-
-example:
-  svm verdicts audit --limit 20
-
-{exit_codes()}"""
-
-
-MAX_AUDIT_ENTRIES = 1000
-
 
 def add(commands: Any) -> None:
     """Enter the commands. commands: what argparse's add_subparsers gave."""
@@ -70,9 +59,6 @@ def add(commands: Any) -> None:
     clear.add_argument("digest", metavar="DIGEST")
     clear.add_argument("--reason", metavar="TEXT", default="", help="why, for the audit")
     clear.set_defaults(run=_clear)
-    audit = _add_verb(verbs, "audit", "what administrators changed", _AUDIT_EPILOG)
-    audit.add_argument("--limit", metavar="N", type=int, default=100, help="the newest N, at most 1000 (100)")
-    audit.set_defaults(run=_audit)
 
 
 def _add_set(verbs: Any) -> None:
@@ -138,31 +124,6 @@ def _utf8(text: str) -> str:
     except UnicodeEncodeError as error:
         raise CommandError("the reason is not UTF-8: give it in UTF-8, as the SVM keeps it") from error
     return text
-
-
-def _audit(args: argparse.Namespace, console: Console) -> int:
-    if not 1 <= args.limit <= MAX_AUDIT_ENTRIES:
-        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_AUDIT_ENTRIES}")
-    with console.client(args) as client:
-        entries = client.audit(args.limit).entries
-    if args.json:
-        console.say_json([_entry_dict(entry) for entry in entries])
-    elif not entries:
-        console.say("nothing was changed yet")
-    else:
-        rows = [
-            (
-                shown(entry.at.seconds),
-                entry.author,
-                entry.action,
-                entry.sha256.hex(),
-                _end(entry) or "-",
-                entry.reason,
-            )
-            for entry in entries
-        ]
-        console.say(*table(("time", "who", "did", "digest", "expires", "why"), rows))
-    return DONE
 
 
 def _reply_text(digest: bytes, reply: admin_pb2.GetVerdictReply) -> list[str]:
@@ -238,18 +199,7 @@ def _override_dict(override: admin_pb2.Override) -> dict[str, Any]:
     }
 
 
-def _entry_dict(entry: admin_pb2.AuditEntry) -> dict[str, Any]:
-    return {
-        "at": iso(entry.at.seconds),
-        "author": entry.author,
-        "action": entry.action,
-        "digest": entry.sha256.hex(),
-        "reason": entry.reason,
-        "expires": _end(entry),
-    }
-
-
-def _end(message: admin_pb2.StoredVerdict | admin_pb2.Override | admin_pb2.AuditEntry) -> str | None:
+def _end(message: admin_pb2.StoredVerdict | admin_pb2.Override) -> str | None:
     """Return when it ends, None where it has no end."""
     return iso(message.expires.seconds) if message.HasField("expires") else None
 

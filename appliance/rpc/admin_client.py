@@ -103,9 +103,10 @@ class AdminClient:
         request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason)
         return self._call(self._stub.ClearVerdict, request).cleared
 
-    def audit(self, limit: int) -> admin_pb2.ListAuditReply:
-        """What administrators changed, the newest first."""
-        return self._call(self._stub.ListAudit, admin_pb2.ListAuditRequest(limit=limit))
+    def audit(self, limit: int, tenant: str = "") -> admin_pb2.ListAuditReply:
+        """What administrators changed, the newest first. tenant: "" for all that may be seen."""
+        request = admin_pb2.ListAuditRequest(limit=limit, tenant=tenant)
+        return self._call(self._stub.ListAudit, request)
 
     def signatures(self) -> admin_pb2.ListSignaturesReply:
         """The signature sources in use."""
