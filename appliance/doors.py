@@ -23,7 +23,7 @@ from appliance.config_doors import AdministratorSettings, number_of
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
-from appliance.identity_assembly import IdentityParts, enrolment_address
+from appliance.identity_assembly import IdentityParts, enrolment_address, guests_port
 from appliance.ksn_control import PolicyControl
 from appliance.limits_assembly import assemble_connections
 from appliance.rpc import wire
@@ -193,6 +193,7 @@ async def _start_administration(
         enrolment_address(settings, parts.identity),
         lambda guest: bool(parts.sessions.of_guest(guest)),
         time.time,
+        guests_port(settings),
     )
     service = IdentityAdministrationService(view, callers.caller)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)

@@ -98,3 +98,9 @@ def enrolment_address(settings: Settings, identity: IdentityParts | None) -> str
         return f"{host}:{port}"
     address = next(iter(identity.svm.addresses), "")
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def guests_port(settings: Settings) -> int:
+    """The port where guests ask; 0 where that is a unix socket."""
+    kind, _, place = settings.server.listen.partition(":")
+    return int(place.rpartition(":")[2]) if kind == "tcp" else 0

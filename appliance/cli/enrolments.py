@@ -53,6 +53,7 @@ example:
 
 {exit_codes()}"""
 
+_GUESTS_PORT, _ENROLMENT_PORT = 7443, 7444  # that guest-stub takes where none is given
 _NO_DOOR = "server.enrolment is not set: no guest can enrol until it is, and the SVM was started anew"
 _NO_HOST = "svm init was told no --address: write the SVM's address for SVM-ADDRESS"
 
@@ -137,9 +138,11 @@ def _token(args: argparse.Namespace, console: Console) -> int:
 
 def _command(made: identity_pb2.CreateTokenReply) -> str:
     """What is to be run in the guest."""
-    where = made.enrolment or ":7444"
-    where = f"SVM-ADDRESS{where}" if where.startswith(":") else where
-    words = ["guest-stub", "enrol", "--svm", where, "--token", made.token]
+    host, _, port = made.enrolment.rpartition(":")
+    guests = f":{made.guests_port}" if made.guests_port not in (0, _GUESTS_PORT) else ""
+    words = ["guest-stub", "enrol", "--svm", f"{host or 'SVM-ADDRESS'}{guests}"]
+    words += ["--enrolment-port", port] if int(port or _ENROLMENT_PORT) != _ENROLMENT_PORT else []
+    words += ["--token", made.token]
     return shlex.join([*words, "--ca-fingerprint", made.authority_sha256.hex()])
 
 

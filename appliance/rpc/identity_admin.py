@@ -37,13 +37,15 @@ _NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the S
 class IdentityView:
     """What the service is about. registry: None where `svm init` was not run.
 
-    enrolment: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is.
+    enrolment: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is. guests_port: where
+    they ask, 0 for no port.
     """
 
     registry: Registry | None
     enrolment: str
     attached: Callable[[str], bool]
     clock: Callable[[], float]
+    guests_port: int = 0
 
 
 class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServicer):
@@ -76,6 +78,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             authority_sha256=registry.authority.sha256,
             enrolment=self._view.enrolment,
             new_tenant=made.new_tenant,
+            guests_port=self._view.guests_port,
         )
 
     @answered

@@ -51,17 +51,17 @@ class IdentitySide(AdminSide):
 
 @contextmanager
 def identity_side(
-    directory: Path, enrolment: str = "192.0.2.1:7444", authority: bool = True
+    directory: Path, enrolment: str = "192.0.2.1:7444", authority: bool = True, guests_port: int = 7443
 ) -> Iterator[IdentitySide]:
     """Serve `directory`/admin.sock for the length of a test.
 
-    enrolment: where guests enrol. authority: False where `svm init` was not run.
+    enrolment: where guests enrol. guests_port: where they ask. authority: False where `svm init` was not run.
     """
     with ExitStack() as stack:
         desk = stack.enter_context(office(directory))
         side = IdentitySide(directory / "admin.sock", desk)
         registry = desk.registry if authority else None
-        side.view = IdentityView(registry, enrolment, side.view.attached, desk.clock)
+        side.view = IdentityView(registry, enrolment, side.view.attached, desk.clock, guests_port)
         side.start()
         stack.callback(side.stop)
         yield side

@@ -63,6 +63,7 @@ class CreateTokenReply(_message.Message):
     AUTHORITY_SHA256_FIELD_NUMBER: _builtins.int
     ENROLMENT_FIELD_NUMBER: _builtins.int
     NEW_TENANT_FIELD_NUMBER: _builtins.int
+    GUESTS_PORT_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     tenant: _builtins.str
     uuid: _builtins.str
@@ -74,6 +75,8 @@ class CreateTokenReply(_message.Message):
     """
     new_tenant: _builtins.bool
     """No guest of that tenant was known before, nor a token for one."""
+    guests_port: _builtins.int
+    """The port of server.listen, where guests ask; 0 where that is no port."""
     @_builtins.property
     def expires(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -86,10 +89,11 @@ class CreateTokenReply(_message.Message):
         authority_sha256: _builtins.bytes = ...,
         enrolment: _builtins.str = ...,
         new_tenant: _builtins.bool = ...,
+        guests_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_sha256", b"authority_sha256", "enrolment", b"enrolment", "expires", b"expires", "new_tenant", b"new_tenant", "tenant", b"tenant", "token", b"token", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_sha256", b"authority_sha256", "enrolment", b"enrolment", "expires", b"expires", "guests_port", b"guests_port", "new_tenant", b"new_tenant", "tenant", b"tenant", "token", b"token", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

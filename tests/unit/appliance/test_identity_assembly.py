@@ -16,7 +16,7 @@ from appliance.exposure_control import GuestControl
 from appliance.identity.ending import By
 from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
 from appliance.identity.registry import Registry
-from appliance.identity_assembly import enrolment_address
+from appliance.identity_assembly import enrolment_address, guests_port
 from appliance.rpc.exposure_admin import GuestSeen
 from tests.support.identities import PROVIDER, asked
 from tests.support.svm import RawGuest, Svm, running_svm, settings_in, until
@@ -115,6 +115,15 @@ async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> 
         guest = (await registry.enrol(made.text, asked())).guest
         registry._shown[guest.uuid][guest.current] = NOW  # shown when that was still to come
         await asyncio.wait_for(ended.wait(), 30)
+
+
+@pytest.mark.parametrize(
+    ("listen", "port"), [("tcp:127.0.0.1:9", 9), ("tcp:[::1]:7443", 7443), ("unix:/run/a:1/svm.sock", 0)]
+)
+def test_guests_are_told_where_to_ask(tmp_path: Path, listen: str, port: int) -> None:
+    """The port; on a unix socket nobody needs a certificate."""
+    settings: Settings = settings_in(tmp_path)
+    assert guests_port(replace(settings, server=replace(settings.server, listen=listen))) == port
 
 
 @pytest.mark.parametrize(
