@@ -23,7 +23,7 @@ from appliance.config_doors import AdministratorSettings, number_of
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
-from appliance.identity_assembly import IdentityParts, enrolment_address, guests_port
+from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
 from appliance.limits_assembly import assemble_connections
 from appliance.rpc import wire
@@ -140,7 +140,7 @@ async def serve_by_certificate(
         if getattr(settings.server, setting) and identity is None:
             raise CannotListen(f"server.{setting} is set, and the SVM has no authority: run `svm init` first")
     if identity is not None and settings.server.enrolment:
-        servers.append(await _serve_enrolment(settings.server.enrolment, identity, stack))
+        servers.append(await _serve_enrolment(settings, parts, identity, stack))
     if identity is not None and settings.server.admin_listen:
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
@@ -152,13 +152,22 @@ async def serve_by_certificate(
     return servers
 
 
-async def _serve_enrolment(listen: str, identity: IdentityParts, stack: AsyncExitStack) -> Server:
-    bounds = ServerBounds(_ENROLMENT_STREAMS, _ENROLMENT_CONNECTIONS, message_bytes=MAX_MESSAGE_BYTES)
+async def _serve_enrolment(
+    settings: Settings, parts: Parts, identity: IdentityParts, stack: AsyncExitStack
+) -> Server:
+    address, limits = Address.parse(f"tcp:{settings.server.enrolment}"), settings.limits
+    bounds = ServerBounds(
+        _ENROLMENT_STREAMS,
+        _ENROLMENT_CONNECTIONS,
+        message_bytes=MAX_MESSAGE_BYTES,
+        handshake_seconds=limits.handshake_seconds,
+    )
     credentials = server_credentials(identity.server, mutual=False)
-    server = Server(Address.parse(f"tcp:{listen}"), 0, Callers(Nobody()), bounds, credentials)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
 
@@ -190,10 +199,10 @@ async def _start_administration(
     _add_administration(server, callers, parts, control, policies)
     view = IdentityView(
         None if parts.identity is None else parts.identity.registry,
-        enrolment_address(settings, parts.identity),
+        told_address(settings.server.enrolment, parts.identity),
+        told_address(settings.server.listen, parts.identity),
         lambda guest: bool(parts.sessions.of_guest(guest)),
         time.time,
-        guests_port(settings),
     )
     service = IdentityAdministrationService(view, callers.caller)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)

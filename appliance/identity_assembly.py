@@ -89,18 +89,15 @@ async def assemble_identity(
     return IdentityParts(svm, registry, EnrolmentService(registry, settings.identity.enrolments_per_minute))
 
 
-def enrolment_address(settings: Settings, identity: IdentityParts | None) -> str:
-    """Where guests enrol, as they are told: HOST:PORT, HOST "" where it is not known, "" for nowhere."""
-    host, _, port = settings.server.enrolment.rpartition(":")
-    if not port or identity is None:
+def told_address(setting: str, identity: IdentityParts | None) -> str:
+    """How guests are to be told of a door: HOST:PORT, HOST "" where it is not known, "" for no door on TCP.
+
+    setting: as in the settings, with or without "tcp:" before it.
+    """
+    host, _, port = setting.removeprefix("tcp:").rpartition(":")
+    if not port or setting.startswith("unix:") or identity is None:
         return ""
     if host not in ("0.0.0.0", "[::]"):  # noqa: S104  # compared, not bound
         return f"{host}:{port}"
     address = next(iter(identity.svm.addresses), "")
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def guests_port(settings: Settings) -> int:
-    """The port where guests ask; 0 where that is a unix socket."""
-    kind, _, place = settings.server.listen.partition(":")
-    return int(place.rpartition(":")[2]) if kind == "tcp" else 0

@@ -53,8 +53,11 @@ example:
 
 {exit_codes()}"""
 
-_GUESTS_PORT, _ENROLMENT_PORT = 7443, 7444  # that guest-stub takes where none is given
-_NO_DOOR = "server.enrolment is not set: no guest can enrol until it is, and the SVM was started anew"
+_NO_DOOR = (
+    "server.listen is not on TCP, or server.enrolment is not set: no guest can enrol until both are, and the "
+    "SVM was started anew"
+)
+_GUESTS_PORT, _ENROLMENT_PORT = "7443", "7444"  # that guests take where none is named
 _NO_HOST = "svm init was told no --address: write the SVM's address for SVM-ADDRESS"
 
 
@@ -118,6 +121,7 @@ def _token(args: argparse.Namespace, console: Console) -> int:
                 "expires": iso(made.expires.seconds),
                 "authority_sha256": made.authority_sha256.hex(),
                 "enrolment": made.enrolment or None,
+                "guests": made.guests or None,
                 "command": command,
             }
         )
@@ -129,21 +133,21 @@ def _token(args: argparse.Namespace, console: Console) -> int:
         ("good until", shown(made.expires.seconds)),
     ]
     console.say(*pairs(rows), "", "in the guest:", f"  {command}")
-    if not made.enrolment:
+    if not made.enrolment or not made.guests:
         console.complain(_NO_DOOR)
-    elif made.enrolment.startswith(":"):
+    elif made.guests.startswith(":"):
         console.complain(_NO_HOST)
     return DONE
 
 
 def _command(made: identity_pb2.CreateTokenReply) -> str:
     """What is to be run in the guest."""
-    host, _, port = made.enrolment.rpartition(":")
-    guests = f":{made.guests_port}" if made.guests_port not in (0, _GUESTS_PORT) else ""
-    words = ["guest-stub", "enrol", "--svm", f"{host or 'SVM-ADDRESS'}{guests}"]
-    words += ["--enrolment-port", port] if int(port or _ENROLMENT_PORT) != _ENROLMENT_PORT else []
-    words += ["--token", made.token]
-    return shlex.join([*words, "--ca-fingerprint", made.authority_sha256.hex()])
+    host, _, port = (made.guests or f":{_GUESTS_PORT}").rpartition(":")
+    words = ["guest-stub", "enrol", "--svm", f"{host or 'SVM-ADDRESS'}:{port}"]
+    enrolment = made.enrolment.rpartition(":")[2]
+    if enrolment not in ("", _ENROLMENT_PORT):
+        words += ["--enrolment-port", enrolment]
+    return shlex.join([*words, "--token", made.token, "--ca-fingerprint", made.authority_sha256.hex()])
 
 
 def _show(args: argparse.Namespace, console: Console) -> int:

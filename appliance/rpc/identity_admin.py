@@ -37,15 +37,14 @@ _NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the S
 class IdentityView:
     """What the service is about. registry: None where `svm init` was not run.
 
-    enrolment: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is. guests_port: where
-    they ask, 0 for no port.
+    enrolment, guests: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is.
     """
 
     registry: Registry | None
     enrolment: str
+    guests: str
     attached: Callable[[str], bool]
     clock: Callable[[], float]
-    guests_port: int = 0
 
 
 class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServicer):
@@ -77,8 +76,8 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             expires=_timestamp(made.token.expires_at),
             authority_sha256=registry.authority.sha256,
             enrolment=self._view.enrolment,
+            guests=self._view.guests,
             new_tenant=made.new_tenant,
-            guests_port=self._view.guests_port,
         )
 
     @answered

@@ -28,7 +28,11 @@ class IdentitySide(AdminSide):
         self.caller: Caller | None = None
         self.attached: set[str] = set()
         self.view = IdentityView(
-            desk.registry, "192.0.2.1:7444", lambda guest: guest in self.attached, desk.clock
+            desk.registry,
+            "192.0.2.1:7444",
+            "192.0.2.1:7443",
+            lambda guest: guest in self.attached,
+            desk.clock,
         )
 
     async def _start(self) -> None:
@@ -51,17 +55,17 @@ class IdentitySide(AdminSide):
 
 @contextmanager
 def identity_side(
-    directory: Path, enrolment: str = "192.0.2.1:7444", authority: bool = True, guests_port: int = 7443
+    directory: Path, doors: tuple[str, str] = ("192.0.2.1:7444", "192.0.2.1:7443"), authority: bool = True
 ) -> Iterator[IdentitySide]:
     """Serve `directory`/admin.sock for the length of a test.
 
-    enrolment: where guests enrol. guests_port: where they ask. authority: False where `svm init` was not run.
+    doors: where guests enrol, and where they come in. authority: False where `svm init` was not run.
     """
     with ExitStack() as stack:
         desk = stack.enter_context(office(directory))
         side = IdentitySide(directory / "admin.sock", desk)
         registry = desk.registry if authority else None
-        side.view = IdentityView(registry, enrolment, side.view.attached, desk.clock, guests_port)
+        side.view = IdentityView(registry, *doors, side.view.attached, desk.clock)
         side.start()
         stack.callback(side.stop)
         yield side

@@ -4,22 +4,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.config import Settings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.event import EventKind
 from appliance.exposure_control import GuestControl
 from appliance.identity.ending import By
 from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
 from appliance.identity.registry import Registry
-from appliance.identity_assembly import enrolment_address, guests_port
+from appliance.identity_assembly import told_address
 from appliance.rpc.exposure_admin import GuestSeen
 from tests.support.identities import PROVIDER, asked
-from tests.support.svm import RawGuest, Svm, running_svm, settings_in, until
+from tests.support.svm import RawGuest, Svm, running_svm, until
 
 NOW = 1_700_000_000.0
 WANTED = Wanted("one", ["192.0.2.7"], days=(825, 825))
@@ -43,7 +41,7 @@ async def test_without_svm_init_there_is_no_identity(tmp_path: Path) -> None:
     """And nobody is the worse for it on a unix socket."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm):
         assert svm.parts.identity is None
-        assert [guest.certificate for guest in GuestControl(svm.parts).guests()] == [""]
+        assert [guest.certificate for guest in GuestControl(svm.parts).guests("")] == [""]
 
 
 async def test_the_first_administrator_is_in_the_register(tmp_path: Path) -> None:
@@ -100,7 +98,7 @@ async def test_guests_that_enrolled_are_listed_with_their_certificates(tmp_path:
         registry = registry_of(svm)
         made = await registry.token("acme", "", 60, PROVIDER)
         enrolled = await registry.enrol(made.text, asked(host_name="web"))
-        local, away = GuestControl(svm.parts).guests()
+        local, away = GuestControl(svm.parts).guests("")
         assert (local.attached, local.certificate) == (True, "")
         uuid, ends = enrolled.guest.uuid, int(enrolled.ends_at)
         assert away == GuestSeen(uuid, False, "web", 0, 0, 0, "acme", "good", ends)
@@ -118,27 +116,18 @@ async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("listen", "port"), [("tcp:127.0.0.1:9", 9), ("tcp:[::1]:7443", 7443), ("unix:/run/a:1/svm.sock", 0)]
-)
-def test_guests_are_told_where_to_ask(tmp_path: Path, listen: str, port: int) -> None:
-    """The port; on a unix socket nobody needs a certificate."""
-    settings: Settings = settings_in(tmp_path)
-    assert guests_port(replace(settings, server=replace(settings.server, listen=listen))) == port
-
-
-@pytest.mark.parametrize(
     ("setting", "told"),
     [
         ("", ""),
         ("192.0.2.1:7444", "192.0.2.1:7444"),
         ("0.0.0.0:7444", "192.0.2.7:7444"),
-        ("[::]:7444", "192.0.2.7:7444"),
+        ("tcp:[::]:7443", "192.0.2.7:7443"),
+        ("tcp:192.0.2.1:7443", "192.0.2.1:7443"),
+        ("unix:/run/x:1", ""),
     ],
 )
-async def test_guests_are_told_where_to_enrol(tmp_path: Path, setting: str, told: str) -> None:
+async def test_guests_are_told_where_to_go(tmp_path: Path, setting: str, told: str) -> None:
     """Where the SVM listens everywhere, by the first address that svm init was told."""
     async with with_identity(tmp_path) as svm:
-        settings: Settings = settings_in(tmp_path)
-        settings = replace(settings, server=replace(settings.server, enrolment=setting))
-        assert enrolment_address(settings, svm.parts.identity) == told
-        assert enrolment_address(settings, None) == ""
+        assert told_address(setting, svm.parts.identity) == told
+        assert told_address(setting, None) == ""

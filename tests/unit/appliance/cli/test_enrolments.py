@@ -35,7 +35,7 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
         "good until  2030-03-18 17:46:40 UTC",
         "",
         "in the guest:",
-        f"  guest-stub enrol --svm 192.0.2.1 --token {token} --ca-fingerprint {fingerprint}",
+        f"  guest-stub enrol --svm 192.0.2.1:7443 --token {token} --ca-fingerprint {fingerprint}",
     ]
     assert side.office.issuer.enrol(token, asked()).guest.tenant == "acme"
     said = guests(side, "token", "--uuid", UUID, "--json").json
@@ -43,22 +43,20 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
     assert said["token"] in said["command"]
 
 
-def test_ports_that_are_not_the_usual_ones_are_printed(tmp_path: Path) -> None:
-    """The guest has no other way to know them."""
-    with identity_side(tmp_path, "192.0.2.1:7000", guests_port=7001) as side:
-        assert "--svm 192.0.2.1:7001 --enrolment-port 7000 --token" in guests(side, "token").out
-
-
 @pytest.mark.parametrize(
-    ("enrolment", "where", "why"),
+    ("doors", "where", "why"),
     [
-        ("", "SVM-ADDRESS --token", "server.enrolment is not set"),
-        (":7000", "SVM-ADDRESS --enrolment-port 7000 --token", "no --address"),
+        (("", "10.0.0.1:7000"), "10.0.0.1:7000", "server.enrolment is not set"),
+        (("10.0.0.1:7444", ""), "SVM-ADDRESS:7443", "server.listen is not on TCP"),
+        ((":7001", ":7000"), "SVM-ADDRESS:7000 --enrolment-port 7001", "no --address"),
+        (("[::1]:7001", "[::1]:7000"), "'[::1]:7000' --enrolment-port 7001", ""),
     ],
 )
-def test_a_door_that_is_not_known_is_said(tmp_path: Path, enrolment: str, where: str, why: str) -> None:
+def test_the_doors_are_named_and_one_that_is_not_known_is_said(
+    tmp_path: Path, doors: tuple[str, str], where: str, why: str
+) -> None:
     """The token is made all the same."""
-    with identity_side(tmp_path, enrolment) as side:
+    with identity_side(tmp_path, doors) as side:
         ran = guests(side, "token")
     assert ran.code == 0
     assert f"--svm {where} " in ran.out
