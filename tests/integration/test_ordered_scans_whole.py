@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.support.on_access_apart import watching
 from tests.support.protected import Protected, protected
 from tests.support.stub_program import DEADLINE, ended, start
 from tests.support.svm_process import SvmProcess, svm_process
-from tests.support.tls_svm import Doors, enrol, enrolled
+from tests.support.tls_svm import Doors, enrolled
 
 pytestmark = watching
 
@@ -115,7 +116,8 @@ async def test_scans_wait_for_each_others_slot(doors: Doors, tmp_path: Path) -> 
     with serving(doors, "[scans]\nslots = 1\n") as svm:
         async with protected(tmp_path, doors.listen, prepare=TREE) as machine:
             await attached(machine)
-            await enrol(doors, tmp_path / "own")
+            # The same guest, with decisions of its own.
+            await asyncio.to_thread(shutil.copytree, tmp_path / "stub/identity", tmp_path / "own/identity")
             slow = (
                 "--svm",
                 doors.listen,
