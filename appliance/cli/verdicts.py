@@ -18,13 +18,16 @@ from appliance.cli.console import (
     pairs,
     plain,
 )
+from appliance.cli.ksn_words import tenant_name
 from appliance.cli.times import iso, parse_expiry, shown
 from appliance.domain.digest import parse_digest
 
 _DESCRIPTION = """Shows what the SVM knows of a file, and sets an administrator's word over it.
 
 A DIGEST is the SHA-256 of the file's content in hexadecimal, as `sha256sum FILE` prints it.
-An override is answered to every guest, whatever engines say, until it expires or is cleared.
+An override is answered to every guest, or to those of one tenant, whatever engines say, until it
+expires or is cleared; the provider's, which is for every guest, wins. Who administers one tenant
+sees and sets what is its own.
 Every change is in the audit (`svm audit`), with who made it and why."""
 
 _SHOW_EPILOG = f"""example:
@@ -76,6 +79,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str) -> argparse.Argumen
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=does, description=_DESCRIPTION, epilog=epilog
     )
+    parser.add_argument("--tenant", metavar="T", type=tenant_name, help="of this tenant alone")
     add_json_argument(parser)
     add_socket_arguments(parser)
     return parser
@@ -84,7 +88,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str) -> argparse.Argumen
 def _show(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
     with console.client(args) as client:
-        reply = client.verdict(digest)
+        reply = client.verdict(digest, args.tenant or "")
     if args.json:
         console.say_json(_reply_dict(digest, reply))
     else:
@@ -94,7 +98,9 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
 def _set(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
-    request = admin_pb2.SetOverrideRequest(sha256=digest, allow=args.allow, reason=_utf8(args.reason))
+    request = admin_pb2.SetOverrideRequest(
+        sha256=digest, allow=args.allow, reason=_utf8(args.reason), tenant=args.tenant or ""
+    )
     if args.expires is not None:
         request.expires.CopyFrom(Timestamp(seconds=parse_expiry(args.expires, console.clock())))
     with console.client(args) as client:
@@ -109,7 +115,7 @@ def _set(args: argparse.Namespace, console: Console) -> int:
 def _clear(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
     with console.client(args) as client:
-        cleared = client.clear(digest, _utf8(args.reason))
+        cleared = client.clear(digest, _utf8(args.reason), args.tenant or "")
     if args.json:
         console.say_json({"digest": digest.hex(), "cleared": cleared})
     else:
@@ -153,15 +159,23 @@ def _verdict_pairs(verdict: admin_pb2.StoredVerdict) -> list[tuple[str, object]]
         ("counts", "" if by_engine or verdict.current else "no: changes at KSN were missed since"),
         ("stored", f"{shown(verdict.stored.seconds)}, to the hour"),
         ("expires", shown(verdict.expires.seconds) if verdict.HasField("expires") else ""),
-        ("scope", str(verdict.scope) if verdict.scope else "public"),
+        ("scope", _scope(verdict)),
     ]
     return [(name, value) for name, value in rows if value]
 
 
+def _scope(verdict: admin_pb2.StoredVerdict) -> str:
+    if not verdict.scope:
+        return "public"
+    return f"{verdict.scope}, tenant {verdict.tenant}" if verdict.tenant else str(verdict.scope)
+
+
 def _override_text(override: admin_pb2.Override) -> str:
     word = "allowed" if override.allow else "blocked"
+    word += f" for tenant {override.tenant}" if override.tenant else ""
     end = f"until {shown(override.expires.seconds)}" if override.HasField("expires") else "without end"
-    return plain(f"{word} {end} by {override.author} on {shown(override.set.seconds)}: {override.reason}")
+    why = f": {override.reason}" if override.reason else ""
+    return plain(f"{word} {end} by {override.author} on {shown(override.set.seconds)}{why}")
 
 
 def _reply_dict(digest: bytes, reply: admin_pb2.GetVerdictReply) -> dict[str, Any]:
@@ -186,6 +200,7 @@ def _verdict_dict(verdict: admin_pb2.StoredVerdict) -> dict[str, Any]:
         "stored": iso(verdict.stored.seconds),
         "expires": _end(verdict),
         "scope": verdict.scope,
+        "tenant": verdict.tenant or None,
     }
 
 
@@ -196,6 +211,7 @@ def _override_dict(override: admin_pb2.Override) -> dict[str, Any]:
         "author": override.author,
         "set": iso(override.set.seconds),
         "expires": _end(override),
+        "tenant": override.tenant or None,
     }
 
 

@@ -6,6 +6,7 @@
 - `policies`     what tenants have decided, and the whole history of it
 - `tenants`      which tenants there are, and whose part of the cache is whose
 - `identities`   tokens, guests that enrolled, certificates that were issued
+- `tenant_names` which tenant has which name and which scope
 - `positions`    how far a service's changes were heard
 - `ledger`       the account of what left for KSN, chained
 """

@@ -92,6 +92,7 @@ def test_an_override_stands_before_the_verdict(side: AdminSide) -> None:
         "author": "uid-0.pid-9",
         "set": "2030-03-17T17:46:40Z",
         "expires": "2030-03-17T17:47:40Z",
+        "tenant": None,
     }
 
 
