@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench fuzz lint types format protos protos-check lock clean \
+.PHONY: help setup demo test bench fuzz chaos lint types format protos protos-check lock clean \
         packages-run packages-test packages-bench
 
 # The first Python of version 3.11 or later; `make PYTHON=/path/to/python3.12 ...` chooses another.
@@ -35,6 +35,9 @@ fuzz: $(READY) packages-test ## all fuzz targets and properties with other examp
 	  round=$$(( round + 1 )); \
 	  if [ $(or $(MINUTES),0) != 0 ] && [ $$(date +%s) -ge $$end ]; then break; fi; \
 	done; echo "$$round rounds, nothing found"
+
+chaos: $(READY) packages-test ## an SVM is killed under load again and again, and looked at; ROUNDS=number, SEED=number
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),500) $(if $(SEED),--seed $(SEED))
 
 setup: $(READY) packages-test packages-bench ## what all of the above need, without running any
 

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,12 @@ import structlog
 from appliance.config import Settings
 from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
-from appliance.control import Parts, SvmControl
+from appliance.control import Parts, SvmControl, tell_revoked
 from appliance.domain.guest import Guest
 from appliance.domain.verdict import Ageing, Answer
-from appliance.doors import serve_administrators, serve_guests
+from appliance.doors import serve_administrators, serve_by_certificate, serve_guests
 from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
+from appliance.identity_assembly import assemble_identity
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
@@ -36,7 +37,9 @@ from appliance.rpc.server import Server
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
+from appliance.sight import Sight
 from appliance.state.store import StateStore
+from appliance.state.tenant_names import TenantNames
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -69,9 +72,12 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         policies.on_changed.append(parts.witness.policy_changed)
         admin = await serve_administrators(settings, parts, control, policies, stack)
         guests = await serve_guests(settings, parts, stack)
+        others = await serve_by_certificate(settings, parts, control, policies, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
-                MetricsServer(settings.server.metrics, control.figures, program_version())
+                MetricsServer(
+                    settings.server.metrics, control.figures, program_version(), control.figures_by_tenant
+                )
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
@@ -84,7 +90,7 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
             await stopped.wait()
         log.info("stopping")
         parts.witness.stopping()
-        await _stop(parts, guests, admin, settings.server.stop_grace_seconds)
+        await _stop(parts, guests, (admin, *others), settings.server.stop_grace_seconds)
     log.info("stopped")
 
 
@@ -135,13 +141,19 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("events begin anew", notice=events.store.notice)
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
-    witness = assemble_witness(settings, events, exposure)
+    sight = Sight(TenantNames(state.environment), store, protection)
+    witness = assemble_witness(settings, events, exposure, sight.tenants)
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans)
+    identity = await assemble_identity(settings, state.environment, witness)
+    if identity is not None:
+        stack.push_async_callback(identity.registry.finish)
+    return Parts(
+        store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight, identity
+    )
 
 
 def _tell_missed() -> None:
@@ -151,9 +163,10 @@ def _tell_missed() -> None:
     )
 
 
-def _done(protection: Protection) -> Figures:
-    """What guests asked about, and in how much of that they were told of a threat, so far."""
-    return Figures(protection.counts["digests"], protection.counts["detected"])
+def _done(protection: Protection, scope: int) -> Figures:
+    """What a tenant's guests asked about, and in how much of that they were told of a threat, so far."""
+    counts = protection.counts_by_scope[scope]
+    return Figures(counts["digests"], counts["detected"])
 
 
 def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -> None:
@@ -218,9 +231,9 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
     async def end_overrides() -> None:
-        for digest in parts.protection.overrides.end():
-            parts.sessions.tell_revoked(digest)
-            parts.witness.override_ended(digest)
+        for scope, digest in parts.protection.overrides.end():
+            tell_revoked(parts.sessions, digest, scope)
+            parts.witness.override_ended(scope, digest)
 
     async def tick() -> None:
         throttled.tick()
@@ -242,6 +255,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(run_scans(parts.scans)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
+            *([] if parts.identity is None else [group.create_task(parts.identity.run())]),
             group.create_task(parts.witness.log.run()),
             group.create_task(parts.witness.run()),
             group.create_task(parts.witness.exposure.run()),
@@ -289,10 +303,10 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         await work()
 
 
-async def _stop(parts: Parts, guests: Server, admin: Server, grace: float) -> None:
+async def _stop(parts: Parts, guests: Server, others: Sequence[Server], grace: float) -> None:
     """Answer what was accepted, within `grace` seconds, then close."""
-    await guests.retire()
-    await admin.retire()
+    for server in (guests, *others):
+        await server.retire()
     parts.sessions.stop()
     try:
         async with asyncio.timeout(grace):

@@ -21,6 +21,7 @@ from appliance.config_forms import (
     Range,
     ServiceUrlOrNothing,
 )
+from appliance.config_identity import IdentitySettings
 from appliance.config_limits import Limits
 from appliance.config_lines import lines_of, syntax_problem
 from appliance.config_reading import Problem, read_table
@@ -223,6 +224,7 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     administrators: AdministratorSettings = field(default_factory=AdministratorSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
     limits: Limits = field(default_factory=Limits)
     cache: CacheSettings = field(default_factory=CacheSettings)
     state: StateSettings = field(default_factory=StateSettings)

@@ -11,13 +11,11 @@ class IdentitySettings:
     """How long certificates count, and how many guests may enrol.
 
     guest_days: a guest renews its own when two thirds of that are over. enrolments_per_minute: from one
-    address, tokens that do not count among them; all_enrolments_per_minute: from all together. tenant_guests:
-    in the register, of one tenant.
+    address, tokens that do not count among them. tenant_guests: in the register, of one tenant.
     """
 
     guest_days: Annotated[int, Range(1, 825)] = 30
     administrator_days: Annotated[int, Range(1, 825)] = 365
     server_days: Annotated[int, Range(1, 825)] = 825
     enrolments_per_minute: Annotated[int, Range(1, 10_000)] = 10
-    all_enrolments_per_minute: Annotated[int, Range(1, 100_000)] = 300
     tenant_guests: Annotated[int, Range(1, 16_384)] = 4096

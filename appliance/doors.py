@@ -6,28 +6,43 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, exposure_pb2, guest_pb2, scans_pb2
+from lightagent.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    enrolment_pb2,
+    events_pb2,
+    exposure_pb2,
+    guest_pb2,
+    identity_pb2,
+    identity_pb2_grpc,
+    scans_pb2,
+)
 
 from appliance.config import Settings
 from appliance.config_doors import AdministratorSettings, number_of
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
+from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
 from appliance.limits_assembly import assemble_connections
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
 from appliance.rpc.administrators import Rank, Ranks
+from appliance.rpc.admission import ANYBODY, ByRegister
+from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import ByAddress, ByTicket, Callers, Vouching
+from appliance.rpc.identity import ByAddress, ByCertificate, ByTicket, Callers, Nobody, Vouching
+from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
-from appliance.rpc.server import Address, Server, ServerBounds
+from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
 from appliance.rpc.terms import Terms
 from appliance.rpc.tickets import Listener, PeerCredentials, TicketBounds, TicketOffice, clear_stale_socket
+from appliance.rpc.tls import server_credentials
 from appliance.scans_assembly import scans_service
 
 _GUEST_MODE = 0o660  # of the guests' socket
@@ -36,6 +51,8 @@ _SHARED_ADMIN_MODE = 0o666  # where others may administer too: the kernel says w
 _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
 )
+_ENROLMENT_STREAMS = 4  # of one connection
+_ENROLMENT_CONNECTIONS = 256
 _TICKET_ENDED = "the companion connection was closed, and with it the ticket: fetch another, and attach anew"
 
 log = structlog.get_logger("svm")
@@ -71,18 +88,20 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     address, limits = Address.parse(settings.server.listen), settings.limits
     of_tickets = TicketBounds(limits.max_tickets, limits.tickets_per_user)
     tickets = _GuestTickets(parts.sessions)
-    vouching: Vouching = ByAddress()
+    identity = None if address.path is not None else parts.identity
+    vouching: Vouching = ByAddress() if identity is None else ByCertificate(identity.registry)
     office = await _office(
         address.path, lambda path: TicketOffice(path, _GUEST_MODE, of_tickets, tickets), stack
     )
-    if office is None:
-        log.warning("guests are told apart by address only", listen=settings.server.listen)
-    else:
+    if office is not None:
         vouching = ByTicket(office)
+    elif identity is None:
+        log.warning("guests are told apart by address only", listen=settings.server.listen)
     callers = Callers(vouching)
     streams = limits.scan_streams + _OTHER_STREAMS
     bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
-    server = Server(address, _GUEST_MODE, callers, bounds)
+    credentials = None if identity is None else server_credentials(identity.server, mutual=True)
+    server = Server(address, _GUEST_MODE, callers, bounds, credentials)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -94,10 +113,60 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         check_url=parts.web.check,
         events=parts.witness.log,
         scans=parts.scans,
+        admission=ANYBODY if identity is None else ByRegister(identity.registry, parts.sessions),
     )
     service.add_to(server.grpc)
+    names = [guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name]
+    if identity is not None:
+        identity.service.add_renewal_to(server.grpc)
+        identity.registry.on_ended.append(server.gate.end)
+        names.append(enrolment_pb2.DESCRIPTOR.services_by_name["Renewal"].full_name)
     stack.push_async_callback(server.stop, 0)
-    await server.start(guest_pb2.DESCRIPTOR.services_by_name["Protection"].full_name)
+    await server.start(*names)
+    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
+    return server
+
+
+async def serve_by_certificate(
+    settings: Settings, parts: Parts, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
+) -> list[Server]:
+    """Open the door at which guests enrol, and that of administrators from elsewhere, where they are set.
+
+    Raises CannotListen where `svm init` was not run.
+    """
+    servers: list[Server] = []
+    identity = parts.identity
+    for setting in ("enrolment", "admin_listen"):
+        if getattr(settings.server, setting) and identity is None:
+            raise CannotListen(f"server.{setting} is set, and the SVM has no authority: run `svm init` first")
+    if identity is not None and settings.server.enrolment:
+        servers.append(await _serve_enrolment(settings, parts, identity, stack))
+    if identity is not None and settings.server.admin_listen:
+        callers = Callers(ByCertificate(identity.registry))
+        credentials = server_credentials(identity.server, mutual=True)
+        address = Address.parse(f"tcp:{settings.server.admin_listen}")
+        server = Server(address, 0, callers, credentials=credentials)
+        identity.registry.on_ended.append(server.gate.end)
+        await _start_administration(server, callers, (settings, parts, control, policies), stack)
+        servers.append(server)
+    return servers
+
+
+async def _serve_enrolment(
+    settings: Settings, parts: Parts, identity: IdentityParts, stack: AsyncExitStack
+) -> Server:
+    address, limits = Address.parse(f"tcp:{settings.server.enrolment}"), settings.limits
+    bounds = ServerBounds(
+        _ENROLMENT_STREAMS,
+        _ENROLMENT_CONNECTIONS,
+        message_bytes=MAX_MESSAGE_BYTES,
+        handshake_seconds=limits.handshake_seconds,
+    )
+    credentials = server_credentials(identity.server, mutual=False)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
+    identity.service.add_enrolment_to(server.grpc)
+    stack.push_async_callback(server.stop, 0)
+    await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
     await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
     return server
 
@@ -115,12 +184,32 @@ async def serve_administrators(
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
     server = Server(address, mode, callers)
-    _add_administration(server, callers, parts, control, policies)
-    stack.push_async_callback(server.stop, 0)
-    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2)
-    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
-    await server.start(*(service.full_name for service in services))
+    await _start_administration(server, callers, (settings, parts, control, policies), stack)
     return server
+
+
+async def _start_administration(
+    server: Server,
+    callers: Callers,
+    about: tuple[Settings, Parts, SvmControl, PolicyControl],
+    stack: AsyncExitStack,
+) -> None:
+    """Have a server serve administrators; it is closed when the stack unwinds."""
+    settings, parts, control, policies = about
+    _add_administration(server, callers, parts, control, policies)
+    view = IdentityView(
+        None if parts.identity is None else parts.identity.registry,
+        told_address(settings.server.enrolment, parts.identity),
+        told_address(settings.server.listen, parts.identity),
+        lambda guest: bool(parts.sessions.of_guest(guest)),
+        time.time,
+    )
+    service = IdentityAdministrationService(view, callers.caller)
+    identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)
+    stack.push_async_callback(server.stop, 0)
+    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2)
+    services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
+    await server.start(*(each.full_name for each in services))
 
 
 def _add_administration(

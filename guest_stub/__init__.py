@@ -37,6 +37,7 @@ Files as they are opened, `guest-stub run`:
 Who this guest is to its SVM:
 
 - `identity`          its key and certificate: got by a token, renewed in time; its own map
+- `secret`            the keys of the stub, which are never sent
 
 What is done about a detection:
 

@@ -1,11 +1,14 @@
-"""svm guests list|files|...: which guests there are, what one holds; `scans` has the verbs about scans."""
+"""svm guests list|files|...: which guests there are, what one holds.
+
+`scans` has the verbs about scans, `enrolments` those about who a guest is.
+"""
 
 import argparse
 from typing import Any
 
 from lightagent.v1 import exposure_pb2, verdict_pb2
 
-from appliance.cli import scans
+from appliance.cli import enrolments, scans
 from appliance.cli.console import (
     DONE,
     NO,
@@ -21,12 +24,14 @@ from appliance.cli.times import iso, shown
 from appliance.rpc.exposure_admin import MAX_FILES, MAX_GUESTS
 
 _DESCRIPTION = """\
-Guests of this SVM. A guest is named by its connection: ip-ADDRESS on TCP, uid-N.pid-N on a unix socket,
-where each process is a guest of its own."""
+Guests of this SVM. A guest is named by its connection: by the UUID in its certificate on TCP, and by
+uid-N.pid-N on a unix socket, where each process is a guest of its own."""
 
 _LIST_EPILOG = f"""\
-Those that are attached come first, then the one that was seen last. Times are known to the hour. A guest
-that was not here for exposure.keep_days is forgotten.
+Those that are attached come first, then the one that was seen last, then those that have enrolled and
+were not here yet. Times are known to the hour. What a guest held that was not here for exposure.keep_days
+is forgotten. A guest's certificate is good, expired, revoked or cloned; of one on a unix socket there is
+none.
 
 example:
   svm guests list
@@ -39,8 +44,8 @@ now, and when it was seen first and last. With --malicious only what is maliciou
 override, or by a verdict that is still kept.
 
 examples:
-  svm guests files ip-192.168.122.17 --malicious
-  svm guests files ip-192.168.122.17 --limit 1000000 --json
+  svm guests files 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --malicious
+  svm guests files 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --limit 1000000 --json
 
 {exit_codes("nothing of the kind is known")}"""
 
@@ -48,7 +53,7 @@ examples:
 def add(commands: Any) -> None:
     """Enter the commands. commands: what argparse's add_subparsers gave."""
     parser = commands.add_parser(
-        "guests", help="which guests there are; what they hold; scans of them", description=_DESCRIPTION
+        "guests", help="which guests there are; who they are; scans of them", description=_DESCRIPTION
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     listing = _add_verb(verbs, "list", "which guests are, or were, here", _LIST_EPILOG, _list)
@@ -61,6 +66,7 @@ def add(commands: Any) -> None:
     files.add_argument(
         "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_FILES} (100)"
     )
+    enrolments.add(verbs)
     scans.add(verbs)
 
 
@@ -87,12 +93,25 @@ def _list(args: argparse.Namespace, console: Console) -> int:
                 "yes" if guest.attached else "no",
                 guest.host_name or "-",
                 guest.files,
-                shown(guest.first_seen.seconds),
-                shown(guest.last_seen.seconds),
+                guest.tenant or "-",
+                guest.certificate or "-",
+                shown(guest.certificate_ends.seconds) if guest.HasField("certificate_ends") else "-",
+                shown(guest.first_seen.seconds) if guest.HasField("first_seen") else "-",
+                shown(guest.last_seen.seconds) if guest.HasField("last_seen") else "-",
             )
             for guest in guests
         ]
-        head = ("guest", "attached", "calls itself", "files", "first seen", "last seen")
+        head = (
+            "guest",
+            "attached",
+            "calls itself",
+            "files",
+            "tenant",
+            "certificate",
+            "until",
+            "first seen",
+            "last seen",
+        )
         console.say(*table(head, rows))
     else:
         console.say("no guest was ever here")
@@ -141,8 +160,13 @@ def _guest_dict(guest: exposure_pb2.KnownGuest) -> dict[str, Any]:
         "attached": guest.attached,
         "host_name": guest.host_name or None,
         "files": guest.files,
-        "first": iso(guest.first_seen.seconds),
-        "last": iso(guest.last_seen.seconds),
+        "tenant": guest.tenant or None,
+        "certificate": guest.certificate or None,
+        "certificate_ends": iso(guest.certificate_ends.seconds)
+        if guest.HasField("certificate_ends")
+        else None,
+        "first": iso(guest.first_seen.seconds) if guest.HasField("first_seen") else None,
+        "last": iso(guest.last_seen.seconds) if guest.HasField("last_seen") else None,
     }
 
 

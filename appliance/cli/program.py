@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from appliance.cli import (
+    audit,
     backup,
     cache,
+    certificates,
     check_config,
     events,
     guests,
+    init,
     ksn,
     policy,
     serve,
@@ -31,10 +34,12 @@ _DESCRIPTION = """The security virtual machine of KVM Light Agent: it answers th
 about their files, and scans each file once, however many guests hold it."""
 
 _EPILOG = """examples:
+  svm init
   svm serve --config /etc/kvm-light-agent/svm.toml
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
   svm guests list
+  svm guests token
   svm events --follow
   svm signatures test /srv/rules
   svm policy create
@@ -82,11 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     for command in (
+        init,
         serve,
         check_config,
         status,
         verdicts,
+        audit,
         guests,
+        certificates,
         events,
         signatures,
         cache,

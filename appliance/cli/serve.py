@@ -16,6 +16,7 @@ from appliance.composition import serve
 from appliance.config import Settings, load
 from appliance.console.logs import adopt_library_lines, configure
 from appliance.console.metrics import MetricsAddressTaken
+from appliance.identity.files import IdentityUnusable
 from appliance.ksn_assembly import KsnUnusable
 from appliance.rpc.server import CannotListen
 from appliance.rpc.tickets import SocketInUse
@@ -51,6 +52,7 @@ _CANNOT_SERVE = (
     CannotListen,
     MetricsAddressTaken,
     KsnUnusable,
+    IdentityUnusable,
 )
 
 

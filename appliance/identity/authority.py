@@ -172,8 +172,7 @@ def names_of(pem: bytes) -> list[str]:
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, *_BAD_EXTENSIONS) as error:
         raise ValueError(f"the certificate's names cannot be read: {error}") from error
-    addresses = found.value.get_values_for_type(x509.IPAddress)
-    return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
+    return [str(name.value) for name in found.value if isinstance(name, x509.DNSName | x509.IPAddress)]
 
 
 def ends_of(pem: bytes) -> float:

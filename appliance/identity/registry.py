@@ -29,10 +29,23 @@ MAX_PEM_BYTES = 16 * 1024
 
 _REVOKED = "this certificate was revoked: ask whoever runs the SVM for a token, and enrol anew"
 _REMOVED = "this guest was removed from the SVM's register: ask whoever runs it for a token, and enrol anew"
+_CLONED = "this certificate counts no more; each machine has to enrol anew, with a token of its own"
 _ANEW = "this guest enrolled anew: show its newer certificate"
 _EXPIRED = "this certificate has ended: show a newer one, or enrol anew"
 
-_KINDS = ("token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "refused")
+_KINDS = (
+    "token",
+    "enrolled",
+    "renewed",
+    "issued",
+    "revoked",
+    "removed",
+    "cloned",
+    "refused",
+    "other_machine",
+)
+
+_TELL_SECONDS = 600.0
 
 Done = TypeVar("Done")
 
@@ -41,8 +54,8 @@ Done = TypeVar("Done")
 class IdentityChange:
     """Something that changed in the register, for those who note it. guest: its UUID, "" where it is of none.
 
-    kind: "token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "refused". actor: the
-    administrator, "" for none. text: a sentence's worth of words.
+    kind: "token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "other_machine". actor:
+    the administrator, "" for none. text: a sentence's worth of words.
     """
 
     kind: str
@@ -56,7 +69,8 @@ class Registry:
     """Who is who.
 
     on_ended: told the name of a caller (for a guest its UUID) some of whose certificates count no more, and a
-    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were.
+    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were, and
+    how many tokens were refused.
     """
 
     def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
@@ -72,6 +86,7 @@ class Registry:
         self._shown: defaultdict[str, dict[bytes, float]] = defaultdict(
             dict
         )  # by name: certificate -> its end
+        self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
 
@@ -122,7 +137,7 @@ class Registry:
         except StateError as error:
             raise NotAdmitted("the SVM cannot write its register now: come back later") from error
         except OtherMachine as error:
-            self._tell(IdentityChange("refused", guest=self.caller(pem).name, text=str(error)))
+            self._other_machine(pem, error)
             raise
         if follows:
             self._shown.pop(self.caller(pem).name, None)
@@ -161,7 +176,7 @@ class Registry:
         try:
             return await self._change(self._issuer.renew, sha256_of(pem), asked, then=told)
         except OtherMachine as error:
-            self._tell(IdentityChange("refused", guest=self.caller(pem).name, text=str(error)))
+            self._other_machine(pem, error)
             raise
 
     async def issue(self, holder: Caller, csr: bytes, author: Caller) -> Issued:
@@ -171,7 +186,7 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
             self._tell(IdentityChange("issued", author.name, "", holder.tenant, text))
 
-        return await self._change(self._issuer.issue, holder, csr, then=told)
+        return await self._change(self._issuer.issue, holder, csr, author, then=told)
 
     async def revoke_guest(self, uuid: str, by: By) -> int:
         """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
@@ -191,8 +206,8 @@ class Registry:
 
         await self._change(self._ender.remove_guest, uuid, by, then=told)
 
-    async def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
-        """End one certificate, and its holder's calls. Raises IdentityRefused, StateError."""
+    async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
+        """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
 
         def told(certificate: Certificate) -> None:
             holder = named_by(certificate.holder)
@@ -201,13 +216,14 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.name, guest, holder.tenant, text))
 
-        return await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+        ended = await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+        return ended, named_by(ended.holder)
 
     async def cloned(self, guest: Guest, why: str) -> None:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
 
         def told(_counted: int) -> None:
-            self._ended(guest.id, why)
+            self._ended(guest.id, f"{why}: {_CLONED}")
             self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
 
         await self._change(self._ender.cloned, guest.id, why, then=told)
@@ -255,8 +271,17 @@ class Registry:
         for listener in self.on_ended:
             listener(name, why)
 
-    def _tell(self, change: IdentityChange) -> None:
-        self.counts[change.kind] += 1
+    def _other_machine(self, pem: bytes, error: OtherMachine) -> None:
+        """Count it, and tell of it once in a while: a copy comes back as often as it likes."""
+        guest, now = self.guest(pem), self._clock()
+        self.counts["other_machine"] += 1
+        if not 0 <= now - self._told.get(guest.id, -_TELL_SECONDS) < _TELL_SECONDS:
+            self._told[guest.id] = now
+            self._tell(IdentityChange("other_machine", "", guest.id, guest.tenant, str(error)), counted=True)
+
+    def _tell(self, change: IdentityChange, counted: bool = False) -> None:
+        if not counted:
+            self.counts[change.kind] += 1
         for listener in self.on_changed:
             listener(change)
 

@@ -16,6 +16,8 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2,
     exposure_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
     scans_pb2,
     scans_pb2_grpc,
 )
@@ -71,6 +73,7 @@ class AdminClient:
         self._events = events_pb2_grpc.EventsAdministrationStub(self._channel)
         self._exposure = exposure_pb2_grpc.ExposureAdministrationStub(self._channel)
         self._scans = scans_pb2_grpc.ScansAdministrationStub(self._channel)
+        self._identity = identity_pb2_grpc.IdentityAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -87,22 +90,24 @@ class AdminClient:
         """What the SVM is doing."""
         return self._call(self._stub.GetStatus, admin_pb2.GetStatusRequest())
 
-    def verdict(self, digest: bytes) -> admin_pb2.GetVerdictReply:
-        """What is known of a digest."""
-        return self._call(self._stub.GetVerdict, admin_pb2.GetVerdictRequest(sha256=digest))
+    def verdict(self, digest: bytes, tenant: str = "") -> admin_pb2.GetVerdictReply:
+        """What is known of a digest, to a tenant's guests or to all."""
+        request = admin_pb2.GetVerdictRequest(sha256=digest, tenant=tenant)
+        return self._call(self._stub.GetVerdict, request)
 
     def set_override(self, request: admin_pb2.SetOverrideRequest) -> admin_pb2.Override:
         """Allow or block a digest; durable on return."""
         return self._call(self._stub.SetOverride, request).override
 
-    def clear(self, digest: bytes, reason: str) -> bool:
-        """End an override and forget a verdict; whether there was one."""
-        request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason)
+    def clear(self, digest: bytes, reason: str, tenant: str = "") -> bool:
+        """End an override and forget a verdict, a tenant's or those for all; whether there was one."""
+        request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason, tenant=tenant)
         return self._call(self._stub.ClearVerdict, request).cleared
 
-    def audit(self, limit: int) -> admin_pb2.ListAuditReply:
-        """What administrators changed, the newest first."""
-        return self._call(self._stub.ListAudit, admin_pb2.ListAuditRequest(limit=limit))
+    def audit(self, limit: int, tenant: str = "") -> admin_pb2.ListAuditReply:
+        """What administrators changed, the newest first. tenant: "" for all that may be seen."""
+        request = admin_pb2.ListAuditRequest(limit=limit, tenant=tenant)
+        return self._call(self._stub.ListAudit, request)
 
     def signatures(self) -> admin_pb2.ListSignaturesReply:
         """The signature sources in use."""
@@ -153,6 +158,39 @@ class AdminClient:
     def cancel_scans(self, request: scans_pb2.CancelScansRequest) -> int:
         """Call scans off; how many were open."""
         return self._call(self._scans.CancelScans, request, self._network_seconds).cancelled
+
+    def create_token(self, request: identity_pb2.CreateTokenRequest) -> identity_pb2.CreateTokenReply:
+        """Make a token for an enrolment; durable on return, and told this once."""
+        return self._call(self._identity.CreateToken, request)
+
+    def enrolled_guest(self, guest: str) -> identity_pb2.GetGuestReply:
+        """Who a guest is."""
+        return self._call(self._identity.GetGuest, identity_pb2.GetGuestRequest(guest=guest))
+
+    def revoke_guest(self, guest: str, reason: str) -> int:
+        """End a guest's certificates; how many counted. Durable and in force on return."""
+        request = identity_pb2.RevokeGuestRequest(guest=guest, reason=reason)
+        return self._call(self._identity.RevokeGuest, request).certificates
+
+    def remove_guest(self, guest: str, reason: str) -> None:
+        """End a guest's certificates, and forget it; durable and in force on return."""
+        self._call(self._identity.RemoveGuest, identity_pb2.RemoveGuestRequest(guest=guest, reason=reason))
+
+    def issue_certificate(
+        self, request: identity_pb2.IssueCertificateRequest
+    ) -> identity_pb2.IssueCertificateReply:
+        """Have a certificate made for an administrator; durable and in force on return."""
+        return self._call(self._identity.IssueCertificate, request)
+
+    def certificates(self, limit: int, guests: bool) -> identity_pb2.ListCertificatesReply:
+        """Which certificates are known."""
+        request = identity_pb2.ListCertificatesRequest(limit=limit, guests=guests)
+        return self._call(self._identity.ListCertificates, request)
+
+    def revoke_certificate(self, sha256: bytes, reason: str) -> identity_pb2.Certificate:
+        """End a certificate, by the beginning of its SHA-256; durable and in force on return."""
+        request = identity_pb2.RevokeCertificateRequest(sha256=sha256, reason=reason)
+        return self._call(self._identity.RevokeCertificate, request).certificate
 
     def policies(self) -> admin_pb2.ListPoliciesReply:
         """Every tenant's policy, by name."""

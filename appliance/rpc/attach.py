@@ -10,6 +10,7 @@ from appliance.domain.event import Event
 from appliance.domain.guest import Guest
 from appliance.protection import Protection
 from appliance.rpc import wire
+from appliance.rpc.admission import ANYBODY, Admission
 from appliance.rpc.calls import (
     Breach,
     Refused,
@@ -59,6 +60,7 @@ class Around:
     terms: Terms
     events: Keeping
     scans: ScanDesk = NOBODY_SCANS
+    admission: Admission = ANYBODY
 
 
 async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
@@ -66,7 +68,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     sessions, terms = around.sessions, around.terms
     if sessions.stopping:
         raise Stopping(_STOPPING)
-    session = await _welcome(context, guest, sessions)
+    session = await _welcome(context, guest, around)
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_Listener(context, session, around).run())
     voice = _Voice(context, terms.limits.reader_stall_seconds)
@@ -95,14 +97,15 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         await wind_up(voice.writing, listener, speaker)
 
 
-async def _welcome(context: Context, guest: Guest, sessions: Sessions) -> Session:
+async def _welcome(context: Context, guest: Guest, around: Around) -> Session:
     """Open the session that a Hello asks for."""
-    name = session_name(context)
+    name, sessions = session_name(context), around.sessions
     try:
         async with sessions.greets(guest, name):
             message = await _read(context, _HELLO_SECONDS)
         if message is None or message.WhichOneof("message") != "hello":
             raise Breach("the first message of Attach is a Hello")
+        await around.admission.greeted(context, guest, message.hello)
         is_daemon = message.hello.program == guest_pb2.GUEST_PROGRAM_DAEMON
         return sessions.attach(guest, _labels(message.hello), name, is_daemon)
     except TooManyGuests as error:
@@ -125,6 +128,7 @@ class _Listener:
         try:
             while (message := await _read(self._context, seconds)) is not None:
                 kind = message.WhichOneof("message")
+                await self._around.admission.spoke(self._session)
                 if kind == "events":
                     await self._take(message.events)
                 elif kind == "scan":

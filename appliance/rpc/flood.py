@@ -41,12 +41,15 @@ class Flood:
 class Turns:
     """How often each of many guests may ask for something; what is refused costs no turn.
 
-    Remembers who asked within the last second, and of more guests than `most` the latest.
+    Remembers who asked within the last `seconds`, and of more guests than `most` the latest.
     """
 
-    def __init__(self, per_second: int, clock: Callable[[], float], most: int = 4096) -> None:
-        """per_second: of one guest. clock: monotonic seconds."""
-        self._gap = 1.0 / per_second
+    def __init__(
+        self, times: int, clock: Callable[[], float], most: int = 4096, seconds: float = 1.0
+    ) -> None:
+        """times: of one guest, within `seconds`. clock: monotonic seconds."""
+        self._gap = seconds / times
+        self._depth = seconds
         self._clock = clock
         self._most = most
         self._due: OrderedDict[str, float] = OrderedDict()  # by guest, who asked last at the end
@@ -54,9 +57,9 @@ class Turns:
     def takes(self, guest_id: str) -> bool:
         """Whether it is the guest's turn, which is taken then."""
         now = self._clock()
-        while self._due and next(iter(self._due.values())) <= now - 1.0:
+        while self._due and next(iter(self._due.values())) <= now - self._depth:
             self._due.popitem(last=False)
-        before = max(self._due.pop(guest_id, now - 1.0), now - 1.0)
+        before = max(self._due.pop(guest_id, now - self._depth), now - self._depth)
         due = before + self._gap
         taken = due < now + self._gap / 2  # half a turn, since sums of fractions are not exact
         self._due[guest_id] = due if taken else before

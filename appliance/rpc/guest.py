@@ -11,6 +11,7 @@ from lightagent.v1 import guest_pb2
 from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.protection import Protection
+from appliance.rpc.admission import ANYBODY, Admission
 from appliance.rpc.attach import Around, serve_attach
 from appliance.rpc.calls import Refused, attach_call, ends_as_said, parser, session_call
 from appliance.rpc.check import CheckCall
@@ -44,7 +45,7 @@ class GuestService:
 
     callers: says who a connection is. participation: how KSN is used for a guest's tenant now.
     clock: monotonic seconds. check_url: what is known of a web address. events: keeps what guests say
-    happened. scans: has orders for guests, and slots.
+    happened. scans: has orders for guests, and slots. admission: says who may attach.
 
     Not derived from the generated servicer, whose types know streams as iterators only: the calls
     here read and write by hand, since replies come when they are known.
@@ -60,6 +61,7 @@ class GuestService:
     check_url: CheckUrl = nobody_knows
     events: Keeping = NOBODY_KEEPS
     scans: ScanDesk = NOBODY_SCANS
+    admission: Admission = ANYBODY
     _ksn_turns: Turns = field(init=False)
     _urls: UrlQuestions = field(init=False)
 
@@ -93,7 +95,9 @@ class GuestService:
     async def Attach(self, _requests: AsyncIterator[guest_pb2.AttachRequest], context: Context) -> None:
         """See guest.proto."""
         async with attach_call(context, self.callers, self.sessions) as guest:
-            around = Around(self.sessions, self.protection, self.terms, self.events, self.scans)
+            around = Around(
+                self.sessions, self.protection, self.terms, self.events, self.scans, self.admission
+            )
             await serve_attach(context, guest, around)
 
     async def Check(self, _requests: AsyncIterator[guest_pb2.CheckRequest], context: Context) -> None:

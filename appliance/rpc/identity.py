@@ -102,11 +102,11 @@ class ByCertificate:
 
     def caller(self, context: Context) -> Caller:
         """Whom the certificate names."""
-        return self._register.caller(_certificate(context))
+        return self._register.caller(certificate_of(context))
 
     def guest(self, context: Context) -> Guest:
         """The guest that the certificate names."""
-        return self._register.guest(_certificate(context))
+        return self._register.guest(certificate_of(context))
 
 
 class ByAddress:
@@ -136,7 +136,7 @@ class Nobody:
         return Guest(self.caller(context).name)
 
 
-def _certificate(context: Context) -> bytes:
+def certificate_of(context: Context) -> bytes:
     """The caller's certificate, PEM. Raises NotAdmitted."""
     proved = context.auth_context()
     version, certificate = list(proved.get("ssl_tls_version", ())), list(proved.get("x509_pem_cert", ()))

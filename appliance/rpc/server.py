@@ -18,7 +18,6 @@ _SLACK_BYTES = 64 * 1024
 # fast, and a guest has dozens of calls. On one host no line is so long that more would be under way.
 _WINDOW_BYTES = 64 * 1024
 _OPTIONS = (
-    ("grpc.max_receive_message_length", wire.MAX_MESSAGE_BYTES + _SLACK_BYTES),
     ("grpc.max_metadata_size", 8192),
     ("grpc.so_reuseport", 0),  # two SVMs on one port would each see half of the guests
     ("grpc.http2.bdp_probe", 0),
@@ -60,6 +59,7 @@ class ServerBounds:
     connections: int = 1024
     idle_seconds: float = 60.0
     handshake_seconds: float = 10.0
+    message_bytes: int = wire.MAX_MESSAGE_BYTES + _SLACK_BYTES
 
 
 class Server:
@@ -85,6 +85,7 @@ class Server:
             interceptors=(self.gate,),
             options=(
                 *_OPTIONS,
+                ("grpc.max_receive_message_length", bounds.message_bytes),
                 ("grpc.max_concurrent_streams", bounds.streams),
                 ("grpc.max_allowed_incoming_connections", bounds.connections),
                 ("grpc.max_connection_idle_ms", int(bounds.idle_seconds * 1000)),

@@ -87,6 +87,12 @@ class Session:
         self.takes_nothing = True
         self.end()
 
+    def make_way(self) -> None:
+        """End, since another takes its place."""
+        self.replaced = True
+        self.news.set()
+        self.end()
+
     def end(self) -> None:
         """Cut the guest's calls."""
         self.ended = True
@@ -136,6 +142,15 @@ class Sessions:
             sorted(sessions.values(), key=lambda session: not session.is_daemon)
             for sessions in self._by_guest.values()
         ]
+
+    def of_guest(self, guest_id: str) -> list[Session]:
+        """A guest's sessions, the oldest first."""
+        return list(self._by_guest.get(guest_id, {}).values())
+
+    def replace_all(self, guest_id: str) -> None:
+        """Have a guest's sessions make way, as for one that takes the place of each."""
+        for session in self.of_guest(guest_id):
+            session.make_way()
 
     def of(self, guest: Guest, name: str = "") -> Session | None:
         """The guest's session of this name, None where that has no open Attach."""
@@ -214,9 +229,7 @@ class Sessions:
             going = [next(iter(others.values()))]
         session.share = next(iter(others.values())).share
         for before in going:
-            before.replaced = True
-            before.news.set()
-            before.end()
+            before.make_way()
             del others[before.name]
 
     def detach(self, session: Session) -> None:

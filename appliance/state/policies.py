@@ -12,6 +12,7 @@ xxh3_64 of the rest.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ from appliance.domain.policy import (
     SettingsChange,
     is_tenant,
 )
+from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 from appliance.state.tenants import TenantTable
 
@@ -74,6 +76,7 @@ class PolicyStore:
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
         self._tenants = TenantTable(environment)
+        self._audit = Audit(environment)
 
     def policies(self) -> list[Policy]:
         """Every policy, by name. Raises StateDamaged."""
@@ -109,6 +112,7 @@ class PolicyStore:
             policy = Policy(tenant, scope, True, mode, {decided.type: consent}, documents)
             self._set(txn, policy, actor)
             self._keep(txn, policy)
+            self._note(txn, None, policy, actor)
         return policy
 
     def change(self, tenant: str, change: PolicyChange, actor: str) -> Policy:
@@ -130,6 +134,7 @@ class PolicyStore:
             if policy != replace(old, decided=decided):
                 self._set(txn, policy, actor)
             self._keep(txn, policy)
+            self._note(txn, old, policy, actor)
         return policy
 
     def history(self, tenant: str | None, limit: int) -> list[HistoryEntry]:
@@ -145,21 +150,28 @@ class PolicyStore:
                     found.append(_entry(int.from_bytes(key, "big"), fields))
         return found
 
-    def texts(self, beginning: str) -> list[str]:
+    def texts(self, beginning: str, tenant: str = "") -> list[str]:
         """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
 
-        beginning: hexadecimal digits in small letters.
+        beginning: hexadecimal digits in small letters. tenant: who has to have decided on them, "" for any.
         """
         found: list[str] = []
+        decided_on = self._decided_on(tenant) if tenant else None
         whole = beginning[: len(beginning) // 2 * 2]  # bytes, by which the table can be searched
         with self._environment.reading() as txn:
             cursor = txn.cursor(db=self._texts_db)
             for key, data in cursor.iternext() if cursor.set_range(bytes.fromhex(whole)) else ():
                 if len(found) == 2 or not bytes(key).hex().startswith(whole):
                     break
-                if bytes(key).hex().startswith(beginning):
+                theirs = decided_on is None or bytes(key).hex() in decided_on
+                if theirs and bytes(key).hex().startswith(beginning):
                     found.append(self._text(bytes(key), data))
         return found
+
+    def _decided_on(self, tenant: str) -> set[str]:
+        """The SHA-256 of each text that a tenant has decided on, in hexadecimal."""
+        entries = self.history(tenant, sys.maxsize)
+        return {entry.sha256 for entry in entries if isinstance(entry, Consent)}
 
     def _text(self, digest: bytes, data: bytes | memoryview) -> str:
         text = str(unpacked(data, self._environment.path)["text"])
@@ -204,6 +216,20 @@ class PolicyStore:
         now = {"active": policy.active, "mode": policy.mode, "documents": policy.documents}
         self._append(txn, {**fields, **now})
 
+    def _note(self, txn: lmdb.Transaction, before: Policy | None, after: Policy, actor: str) -> None:
+        """Enter the change into the audit."""
+        subject = f"tenant {after.tenant}"
+        entry = AuditEntry(
+            self._clock(),
+            actor,
+            "policy",
+            tenant=after.tenant,
+            subject=subject,
+            before=_words(before),
+            after=_words(after),
+        )
+        self._audit.append(txn, entry)
+
     def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
         cursor = txn.cursor(db=self._decisions_db)
         number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
@@ -239,3 +265,16 @@ def _consent(number: int, fields: dict[str, Any]) -> Consent:
         fields["version"],
         fields["sha256"],
     )
+
+
+def _words(policy: Policy | None) -> str:
+    """A policy in words, "" for none."""
+    if policy is None:
+        return ""
+    said = [
+        f"{type_} KSN: {consent.decision}, version {consent.version}"
+        for type_, consent in sorted(policy.decided.items())
+    ]
+    active = "active" if policy.active else "not active"
+    documents = "documents may be handed over" if policy.documents else "no documents"
+    return ", ".join([active, f"{policy.mode.name.lower()} mode", documents, *said])

@@ -1,8 +1,9 @@
 """Scans that administrators ordered, and how they ended; on the disk before a call returns.
 
-    scans  id (16 bytes) -> JSON {guest, paths, actor, ordered_at, due_at; when over: ended_at, state, counts,
-           text}
+    scans  id (16 bytes) -> JSON {guest, tenant, paths, actor, ordered_at, due_at; when over: ended_at, state,
+           counts, text}
 
+Where there is no tenant, an earlier version has written it, which knew one alone.
 What changes something waits for the disk and may be called from a thread, one call at a time. Every value
 ends with an xxh3_64 of the rest. A path need not be UTF-8: what is not stands in it as surrogates.
 """
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from appliance.domain.scan import ScanCounts, ScanOrder, ScanState
+from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 
 
@@ -21,6 +23,7 @@ class ScanOrderStore:
     def __init__(self, environment: StateEnvironment) -> None:
         self._environment = environment
         self._scans_db = environment.table(b"scans")
+        self._audit = Audit(environment)
 
     def all(self) -> list[ScanOrder]:
         """Every order. Raises StateDamaged."""
@@ -30,13 +33,20 @@ class ScanOrderStore:
                 self._order(bytes(key), bytes(value), paths) for key, value in txn.cursor(db=self._scans_db)
             ]
 
-    def write(self, orders: Sequence[ScanOrder], drop: Iterable[bytes] = ()) -> None:
-        """Keep orders, new ones or as they are now, and forget others, by id. Raises StateError."""
+    def write(
+        self, orders: Sequence[ScanOrder], drop: Iterable[bytes] = (), entries: Iterable[AuditEntry] = ()
+    ) -> None:
+        """Keep orders, new ones or as they are now, and forget others, by id. Raises StateError.
+
+        entries: what stands in the audit for it.
+        """
         with self._environment.changing, self._environment.writing() as txn:
             for scan in drop:
                 txn.delete(scan, db=self._scans_db)
             for order in orders:
                 txn.put(order.id, packed(_fields(order)), db=self._scans_db)
+            for entry in entries:
+                self._audit.append(txn, entry)
 
     def _order(
         self, key: bytes, value: bytes, paths: dict[tuple[bytes, ...], tuple[bytes, ...]]
@@ -54,6 +64,7 @@ class ScanOrderStore:
 def _fields(order: ScanOrder) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "guest": order.guest,
+        "tenant": order.tenant,
         "paths": [path.decode(errors="surrogateescape") for path in order.paths],
         "actor": order.actor,
         "ordered_at": order.ordered_at,

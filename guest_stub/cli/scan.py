@@ -15,6 +15,7 @@ from guest_stub.cli.patience import Patience
 from guest_stub.cli.setup import Setup
 from guest_stub.console import Console, printable
 from guest_stub.decisions import Decisions
+from guest_stub.excludes import Excludes
 from guest_stub.expecting import expected, name_of
 from guest_stub.keeping import Keeper
 from guest_stub.line import Line
@@ -22,6 +23,7 @@ from guest_stub.manners import idle
 from guest_stub.on_demand import Equipment, Manner, Scan
 from guest_stub.progress import Progress
 from guest_stub.report import Ending, JsonReport, Report, TextReport
+from guest_stub.secret import secret_globs
 from guest_stub.svm_link.link import SvmUnreachable
 from guest_stub.svm_link.values import SCAN_BYTES, ScanState
 from guest_stub.turn import ScanListener, Turn, kept
@@ -211,9 +213,11 @@ def _say_links(roots: tuple[str, ...], console: Console) -> None:
 
 
 def _selection(options: Namespace, setup: Setup, roots: tuple[str, ...], line: Line) -> Selection:
+    keys = secret_globs(setup.store.directory)
+    secret = Excludes(keys)
     return Selection(
-        roots=roots,
-        exclude=(*setup.settings.exclude, *options.exclude),
+        roots=tuple(root for root in roots if not secret.covers(os.path.realpath(root))),
+        exclude=(*setup.settings.exclude, *options.exclude, *keys),
         one_file_system=options.one_file_system,
         max_size=options.max_size,
         sparse_limit=line.current.policy.max_file_bytes,

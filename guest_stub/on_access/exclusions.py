@@ -1,4 +1,4 @@
-"""What is let through unasked, because the settings say so.
+"""What is let through unasked, because the settings say so, or because it is a key of the stub's own.
 
 A path says something only where everybody sees the same under it. Whoever has a mount namespace of his own,
 which any user may make, sees what he likes at any path: so nothing is excluded that was opened, or runs, by
@@ -13,6 +13,7 @@ from guest_stub.excludes import Excludes
 from guest_stub.mounts import mount_of
 from guest_stub.on_access.answering import path_of
 from guest_stub.on_access.coverage import MOUNTINFO, Mount, parse_mounts
+from guest_stub.secret import Secret
 
 _NAMESPACE = "ns/mnt"
 
@@ -20,8 +21,18 @@ _NAMESPACE = "ns/mnt"
 class Exclusions:
     """Files by globs, as in excludes.Excludes, and processes by the path of their program."""
 
-    def __init__(self, globs: Sequence[str], programs: Sequence[str], proc: Path = Path("/proc")) -> None:
-        """programs: absolute paths; one that is a link, or below one, is what that leads to now."""
+    def __init__(
+        self,
+        globs: Sequence[str],
+        programs: Sequence[str],
+        proc: Path = Path("/proc"),
+        secret: Secret | None = None,
+    ) -> None:
+        """programs: absolute paths; one that is a link, or below one, is what that leads to now.
+
+        secret: what is left alone whatever the settings say.
+        """
+        self._secret = secret
         self._globs = Excludes(globs)
         # The kernel tells where a program really is: /bin may be a link.
         self._programs = frozenset((*programs, *map(os.path.realpath, programs)))
@@ -41,6 +52,8 @@ class Exclusions:
 
     def left_alone(self, fd: int) -> bool:
         """Whether an open file is nobody's business, whoever does what with it."""
+        if self._secret is not None and self._secret.holds(fd):
+            return True
         return bool(self._globs) and self.is_ours(fd) and self._globs.covers(path_of(fd))
 
     def is_ours(self, fd: int) -> bool:

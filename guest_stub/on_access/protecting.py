@@ -45,6 +45,7 @@ from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.pages import trim
 from guest_stub.remediation.quarantine import Quarantine
+from guest_stub.secret import Secret
 from guest_stub.sought import Sought
 from guest_stub.standing import StandingLine
 from guest_stub.svm_link.values import Purpose, ScanSlot, ScanTask
@@ -91,7 +92,9 @@ class Protection:
         self._forgetting: set[bytes] = set()  # revoked, and on record until the keeper has caught up
         self._forgets = False
         self._ended = False
-        self.exclusions = Exclusions(settings.exclude, settings.exclude_programs)
+        self.exclusions = Exclusions(
+            settings.exclude, settings.exclude_programs, secret=Secret(journal.directory)
+        )
         self.keeper = Keeper(decisions)
         self.passing = Passing(self._asking)
         self._untold = Passing(self._telling, OPEN)

@@ -14,6 +14,7 @@ from lightagent.v1 import verdict_pb2
 
 from guest_stub.identity.kept import Identity
 from guest_stub.identity.store import IdentityStore
+from tests.support.apart import ROOT
 from tests.support.contents import EICAR
 from tests.support.enrolment_side_server import TOKEN, TlsSideServer, enrolled, tls_serving
 from tests.support.guest_side_server import Behaviour, Received
@@ -65,6 +66,16 @@ async def test_a_daemon_enrols_protects_and_is_cut_off(tmp_path: Path) -> None:
             await until(lambda: len(side.hellos) == 2, "it is back as another guest, without a restart")
 
 
+async def test_a_daemon_that_is_not_enrolled_says_so_and_waits_for_it(tmp_path: Path) -> None:
+    """It protects as without an SVM; enrolled, it finds its way without a restart."""
+    async with tls_serving(judging()) as side, protected(tmp_path, side.target) as machine:
+        await machine.says("this guest is not enrolled, which every way over TCP needs")
+        assert (
+            await guest_stub("enrol", *side.words, "--token", TOKEN, "--state", tmp_path / "stub")
+        ).code == 0
+        await machine.says("the SVM answers")
+
+
 async def test_a_certificate_is_renewed_while_files_are_opened(tmp_path: Path) -> None:
     """No open is let through unasked meanwhile; the daemon itself loads nothing for it."""
     async with tls_serving(judging()) as side:
@@ -112,6 +123,34 @@ async def test_the_program_that_renews_is_looked_at_like_any_other(tmp_path: Pat
         ) as machine:
             await machine.says("certificate of this guest was renewed")
             await until(lambda: any(len(upload.data) > 4096 for upload in side.uploads), "it was looked at")
+
+
+async def test_no_key_is_ever_sent(tmp_path: Path) -> None:
+    """Also where the state lies on what is protected: whoever opens it by whichever name, or scans it."""
+    (tmp_path / "stub").mkdir(mode=0o700)
+    inside = (
+        f'mkdir -m 700 "$1/stub" && cp -a "{tmp_path}/stub/." "$1/stub" && '
+        f'mount --bind "$1/stub" "{tmp_path}/stub"'
+    )
+    async with tls_serving(judging()) as side:
+        due(side, IdentityStore(tmp_path / "stub"))
+        async with protected(tmp_path, side.target, settings=LATE, prepare=inside) as machine:
+            await machine.says("certificate of this guest was renewed")
+            await until(lambda: len(side.register.shown) == 2, "the new one is shown")
+            own, other = tmp_path / "stub/identity/identity.json", machine.top / "stub/identity/identity.json"
+            for file in (own, other):
+                assert "PRIVATE KEY" in (await machine.run("cat", file)).out
+            await machine.run("ln", other, machine.top / "linked")
+            assert "PRIVATE KEY" in (await machine.run("cat", machine.top / "linked")).out
+            scanned = await machine.run(
+                "env", f"--chdir={ROOT}", sys.executable, "-m", "guest_stub", "scan", "--all",
+                "--state", tmp_path / "stub", "--svm", side.target, tmp_path / "stub", own,
+            )  # fmt: skip
+            assert f"{tmp_path}/stub/identity: DIRECTORY LEFT OUT: excluded" in scanned.out, scanned
+            await machine.write("seen", b"PRIVATE")
+            await machine.run("cat", machine.top / "seen")
+            await until(lambda: any(b"PRIVATE" in upload.data for upload in side.uploads), "others are sent")
+    assert not any(b"PRIVATE KEY" in upload.data for upload in side.uploads)
 
 
 async def test_a_renewal_that_is_refused_is_said_and_protection_goes_on(tmp_path: Path) -> None:

@@ -41,11 +41,13 @@ class SvmProcess:
         return self.process.wait(DEADLINE)
 
 
-def write_config(directory: Path, extra: str = "", hashlists: Path | None = None, listen: str = "") -> Path:
+def write_config(
+    directory: Path, extra: str = "", hashlists: Path | None = None, listen: str = "", doors: str = ""
+) -> Path:
     """A configuration with everything under `directory`, and few engines.
 
     hashlists: a directory of hash lists to load. extra: more of the configuration's text. listen: where,
-    instead of a unix socket in the directory.
+    instead of a unix socket in the directory. doors: more of its table [server].
     """
     config = directory / "svm.toml"
     config.write_text(
@@ -55,6 +57,7 @@ listen = "{listen or f"unix:{directory}/svm.sock"}"
 admin = "{directory}/admin.sock"
 state_dir = "{directory}/state"
 stop_grace_seconds = 10
+{doors}
 
 [scanning]
 workers = 1
@@ -81,13 +84,14 @@ def svm_process(
     listen: str = "",
     within: Sequence[str] = (),
     program: Sequence[str] = ("appliance",),
+    doors: str = "",
 ) -> Iterator[SvmProcess]:
     """A serving SVM; killed at the end if it still runs. See write_config for the rest.
 
     within: a command that prepares the place for it and then becomes the command that follows. program: the
     module that is run, and words before those of `svm`.
     """
-    config = write_config(directory, extra, hashlists, listen)
+    config = write_config(directory, extra, hashlists, listen, doors)
     environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
     command = [*within, sys.executable, "-m", *program, "serve", "--config", str(config)]
     with (directory / "log").open("a") as log:

@@ -62,6 +62,7 @@ class CreateTokenReply(_message.Message):
     EXPIRES_FIELD_NUMBER: _builtins.int
     AUTHORITY_SHA256_FIELD_NUMBER: _builtins.int
     ENROLMENT_FIELD_NUMBER: _builtins.int
+    GUESTS_FIELD_NUMBER: _builtins.int
     NEW_TENANT_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     tenant: _builtins.str
@@ -72,6 +73,8 @@ class CreateTokenReply(_message.Message):
     """Where guests enrol, HOST:PORT. HOST is "" where that was not told to the SVM, and all "" where no guest can enrol,
     since server.enrolment is not set.
     """
+    guests: _builtins.str
+    """Where guests come in by TCP, as `enrolment`; "" where they do not, by server.listen."""
     new_tenant: _builtins.bool
     """No guest of that tenant was known before, nor a token for one."""
     @_builtins.property
@@ -85,11 +88,12 @@ class CreateTokenReply(_message.Message):
         expires: _timestamp_pb2.Timestamp | None = ...,
         authority_sha256: _builtins.bytes = ...,
         enrolment: _builtins.str = ...,
+        guests: _builtins.str = ...,
         new_tenant: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_sha256", b"authority_sha256", "enrolment", b"enrolment", "expires", b"expires", "new_tenant", b"new_tenant", "tenant", b"tenant", "token", b"token", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_sha256", b"authority_sha256", "enrolment", b"enrolment", "expires", b"expires", "guests", b"guests", "new_tenant", b"new_tenant", "tenant", b"tenant", "token", b"token", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,8 +16,9 @@ from appliance.composition import build
 from appliance.config import Settings
 from appliance.config_doors import AdministratorSettings
 from appliance.control import SvmControl
-from appliance.doors import serve_administrators
+from appliance.doors import serve_administrators, serve_by_certificate
 from appliance.ksn_control import PolicyControl
+from appliance.rpc.server import CannotListen
 from tests.support.svm import DEADLINE, settings_in
 
 
@@ -65,3 +66,19 @@ async def test_who_is_named_may_administer_and_nobody_else() -> None:
             assert len(await ticket_for(companion, 65533, 1)) == 33
             assert len(await ticket_for(companion, 65531, 65532)) == 33
             assert b"user 65531 is no administrator" in await ticket_for(companion, 65531, 65531)
+
+
+@pytest.mark.parametrize("door", ["enrolment", "admin_listen"])
+async def test_doors_for_certificates_are_not_opened_without_an_authority(tmp_path: Path, door: str) -> None:
+    """The SVM does not start, and says what is to be done."""
+    settings = settings_in(tmp_path)
+    there = "127.0.0.1:1"
+    enrolment = replace(settings.server, enrolment=there)
+    server = enrolment if door == "enrolment" else replace(settings.server, admin_listen=there)
+    settings = replace(settings, server=server)
+    settings.server.state_dir.mkdir(parents=True)
+    async with AsyncExitStack() as stack:
+        parts = await build(settings, stack)
+        control = SvmControl(parts, "0", False, time.time)
+        with pytest.raises(CannotListen, match=rf"server\.{door} is set.*svm init"):
+            await serve_by_certificate(settings, parts, control, PolicyControl(parts.ksn), stack)

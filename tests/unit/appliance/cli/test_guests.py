@@ -34,20 +34,26 @@ def test_guests_are_listed(side: ExposureSide) -> None:
     assert guests(side, "list", "--json").json == []
     side.exposure.known = [
         GuestSeen("ip-1", True, "vm\x1b", WHEN, WHEN, 1234),
-        GuestSeen("ip-2", False, "", WHEN, WHEN, 0),
+        GuestSeen("ip-2", False, "", 0, 0, 0, "acme", "revoked", WHEN),
     ]
-    ran = guests(side, "list")
+    ran, at = guests(side, "list"), "2030-03-17 17:46:40 UTC"
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[1:] == [
-        "ip-1   yes       vm?           1,234  2030-03-17 17:46:40 UTC  2030-03-17 17:46:40 UTC",
-        "ip-2   no        -                 0  2030-03-17 17:46:40 UTC  2030-03-17 17:46:40 UTC",
+        f"ip-1   yes       vm?           1,234  -       -            {'-':<23}  {at}  {at}",
+        f"ip-2   no        -                 0  acme    revoked      {at}  {'-':<23}  -",
     ]
+    away = guests(side, "list", "--json").json[1]
+    assert (away["tenant"], away["certificate"], away["first"]) == ("acme", "revoked", None)
+    assert away["certificate_ends"] == "2030-03-17T17:46:40Z"
     assert guests(side, "list", "--json", "--limit", 1).json == [
         {
             "guest": "ip-1",
             "attached": True,
             "host_name": "vm\x1b",
             "files": 1234,
+            "tenant": None,
+            "certificate": None,
+            "certificate_ends": None,
             "first": "2030-03-17T17:46:40Z",
             "last": "2030-03-17T17:46:40Z",
         }

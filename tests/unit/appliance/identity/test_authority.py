@@ -63,7 +63,7 @@ def test_a_server_has_the_name_that_clients_know_and_its_addresses() -> None:
     issued = an_authority().issue(
         new_key().public_key(), SVM, NOW, 800, ["10.0.0.1", "h.example", "10.0.0.1", "::1"]
     )
-    assert names_of(pem_of(issued.der)) == ["svm.kvm-light-agent", "h.example", "10.0.0.1", "::1"]
+    assert names_of(pem_of(issued.der)) == ["svm.kvm-light-agent", "10.0.0.1", "h.example", "::1"]
     assert ends_of(pem_of(issued.der)) == issued.record.ends_at
     certificate = x509.load_der_x509_certificate(issued.der)
     uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value

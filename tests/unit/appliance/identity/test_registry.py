@@ -141,7 +141,7 @@ async def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path) -> None:
 
 
 async def test_a_guest_attaches_on_its_own_machine_only(tmp_path: Path) -> None:
-    """Another is turned away, and that is an event; the certificate goes on to count where it was."""
+    """Another is turned away, an event at first; the certificate goes on to count where it was."""
     with office(tmp_path) as desk:
         told, guest = Told(desk), desk.enrolled()
         assert await soon(desk.registry.attached(shown(guest), MACHINE)) is False
@@ -151,7 +151,14 @@ async def test_a_guest_attaches_on_its_own_machine_only(tmp_path: Path) -> None:
         ):
             with pytest.raises(NotAdmitted, match="another machine"):
                 await soon(attempt)
-        assert [(change.kind, change.guest) for change in told.changes] == [("refused", guest.guest.uuid)] * 2
+        assert [(change.kind, change.guest) for change in told.changes] == [
+            ("other_machine", guest.guest.uuid)
+        ]
+        assert desk.registry.counts["other_machine"] == 2
+        desk.now += 600
+        with pytest.raises(NotAdmitted, match="another machine"):
+            await soon(desk.registry.attached(shown(guest), OTHER_MACHINE))
+        assert (len(told.changes), desk.registry.counts["other_machine"]) == (2, 3)
         assert await soon(desk.registry.attached(shown(guest), MACHINE)) is False
         assert told.ended == []
 

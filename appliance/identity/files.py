@@ -1,0 +1,289 @@
+"""Where the SVM's identity lies: STATE_DIR/identity, for nobody's eyes but the SVM's, and how it begins.
+
+    ca.pem ca.key                        the authority; chain.pem: those above it, where it was given
+    server.pem server.key                what the SVM shows; server.pem has the authority, and those above,
+    behind administrator.pem administrator.key  the first administrator's: to be moved to where he works
+
+`svm init` makes all of it in a directory beside, and moves that there in one step: nobody finds half of it.
+What is there is never written over, but for a server certificate that is to be renewed, which is replaced in
+one step.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import Certificate
+from appliance.identity.authority import (
+    SERVER_NAME,
+    SLACK_SECONDS,
+    Authority,
+    AuthorityUnusable,
+    Life,
+    ends_of,
+    names_of,
+    pem_of,
+)
+from appliance.identity.keys import key_pem, new_key
+from appliance.identity.names import named_by
+
+DIRECTORY = "identity"
+FIRST_ADMINISTRATOR = "administrator"
+AUTHORITY_DAYS = 3650
+MAX_FILE_BYTES = 256 * 1024
+
+_BEING_MADE = ".identity-"
+_FILES = ("ca.pem", "ca.key", "server.pem", "server.key")
+
+
+class IdentityUnusable(Exception):
+    """The SVM's identity cannot be used or made; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SvmIdentity:
+    """What an SVM is known by. server: PEM, its certificate and those above; key: PEM."""
+
+    authority: Authority
+    server: bytes
+    key: bytes
+
+    @property
+    def server_ends_at(self) -> float:
+        """When the server's certificate ends, in seconds since the epoch."""
+        return ends_of(self.server)
+
+    @property
+    def addresses(self) -> list[str]:
+        """What `svm init` was told that the SVM can be reached by."""
+        return [name for name in names_of(self.server) if name != SERVER_NAME]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `svm init` is to make. name: the SVM's. addresses: DNS names and IP addresses of it.
+
+    administrator: the name of the first one; None for the usual name, and for none once there is an
+    authority. authority: one that is given, with its key as PEM; None for one
+    that is made. days: how long the server's and the administrator's certificates count.
+    """
+
+    name: str
+    addresses: Sequence[str]
+    administrator: str | None = None
+    authority: tuple[Authority, bytes] | None = None
+    days: tuple[int, int] = (825, 365)
+
+
+def load(state_dir: Path) -> SvmIdentity | None:
+    """Read the identity of an SVM; None where `svm init` has made none. Raises IdentityUnusable."""
+    directory = state_dir / DIRECTORY
+    if not directory.is_dir():
+        return None
+    ca, ca_key, server, key = (read_private(directory / name) for name in _FILES)
+    chain = directory / "chain.pem"
+    try:
+        authority = Authority.load(ca, ca_key, read_private(chain) if chain.exists() else b"")
+        _check_pair(server, key)
+    except (AuthorityUnusable, ValueError) as error:
+        raise IdentityUnusable(f"{directory}: {error}") from error
+    return SvmIdentity(authority, server, key)
+
+
+def first_administrator(state_dir: Path, authority: Authority) -> Certificate | None:
+    """What is to be known of the certificate that `svm init` made for an administrator; None without one.
+
+    Raises IdentityUnusable where it is not one of this authority.
+    """
+    path = state_dir / DIRECTORY / "administrator.pem"
+    if not path.exists():
+        return None
+    try:
+        certificate = x509.load_pem_x509_certificates(read_private(path))[0]
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pem))
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = found.get_values_for_type(x509.UniformResourceIdentifier)
+        named_by(uri)
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        raise IdentityUnusable(
+            f"{path} is no certificate of this SVM's authority: move it away, `svm init` makes another"
+        ) from error
+    begins = certificate.not_valid_before_utc.timestamp() + SLACK_SECONDS
+    sha256 = certificate.fingerprint(hashes.SHA256())
+    ends = certificate.not_valid_after_utc.timestamp()
+    return Certificate(sha256, f"{certificate.serial_number:x}", uri, begins, ends)
+
+
+def make(state_dir: Path, wanted: Wanted, now: float) -> list[str]:
+    """Make what is not there yet; the names of the files that were made. Raises IdentityUnusable, BadName.
+
+    now: seconds since the epoch.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory = state_dir / DIRECTORY
+    with _alone(state_dir):
+        if not directory.is_dir():
+            _make_all(directory, wanted, now)
+            return sorted(path.name for path in directory.iterdir())
+        if wanted.authority is not None:
+            raise IdentityUnusable(
+                f"{directory} has an authority already: move it away to begin with another, with which every "
+                "guest and administrator has to enrol anew"
+            )
+        return _make_missing(directory, wanted, now)
+
+
+def renew_server(state_dir: Path, wanted: Wanted, now: float) -> None:
+    """Replace the server's certificate by a newer one of the same key. Raises IdentityUnusable.
+
+    Its addresses stay, those that are wanted are added.
+    """
+    directory = state_dir / DIRECTORY
+    with _alone(state_dir):
+        identity = load(state_dir)
+        if identity is None:
+            raise IdentityUnusable(f"{directory} is not there: `svm init` makes it")
+        key = serialization.load_pem_private_key(identity.key, None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        addresses = [*identity.addresses, *wanted.addresses]
+        holder = Caller(wanted.name, Role.SVM)
+        issued = identity.authority.issue(key.public_key(), holder, now, wanted.days[0], addresses)
+        _put(directory / "server.pem", pem_of(issued.der) + identity.authority.chain_pem)
+
+
+def read_private(path: Path) -> bytes:
+    """Return a file that only its owner may read. Raises IdentityUnusable."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise IdentityUnusable(f"{path} can be read by others than its owner: `chmod 600 {path}`")
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise IdentityUnusable(
+            f"{path} cannot be read ({error.strerror}): restore it from a backup, or see whose it is"
+        ) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise IdentityUnusable(f"{path} has more than {MAX_FILE_BYTES} bytes: it is something else")
+    return content
+
+
+def _make_all(directory: Path, wanted: Wanted, now: float) -> None:
+    making = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=directory.parent))
+    try:
+        _give(making, directory.parent)
+        if wanted.authority is None:
+            life = Life(int(now) - SLACK_SECONDS, int(now) + AUTHORITY_DAYS * 86400)
+            authority, key = Authority.make(wanted.name, life)
+            secret = key_pem(key)
+        else:
+            authority, secret = wanted.authority
+        _put(making / "ca.key", secret)
+        _put(making / "ca.pem", authority.pem)
+        if len(authority.chain) > 1:
+            _put(making / "chain.pem", authority.chain_pem.removeprefix(authority.pem))
+        _make_server(making, authority, wanted, now)
+        _make_administrator(making, authority, wanted, now)
+        _sync(making)
+        making.rename(directory)
+        _sync(directory.parent)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _make_missing(directory: Path, wanted: Wanted, now: float) -> list[str]:
+    before = {path.name for path in directory.iterdir()}
+    chain = read_private(directory / "chain.pem") if "chain.pem" in before else b""
+    try:
+        authority = Authority.load(
+            read_private(directory / "ca.pem"), read_private(directory / "ca.key"), chain
+        )
+    except AuthorityUnusable as error:
+        raise IdentityUnusable(f"{directory}: {error}") from error
+    if "server.pem" not in before:
+        _make_server(directory, authority, wanted, now)
+    if "administrator.pem" not in before and wanted.administrator is not None:
+        _make_administrator(directory, authority, wanted, now)
+    _sync(directory)
+    return sorted({path.name for path in directory.iterdir()} - before)
+
+
+def _make_server(directory: Path, authority: Authority, wanted: Wanted, now: float) -> None:
+    key, holder = new_key(), Caller(wanted.name, Role.SVM)
+    issued = authority.issue(key.public_key(), holder, now, wanted.days[0], wanted.addresses)
+    _put(directory / "server.key", key_pem(key))
+    _put(directory / "server.pem", pem_of(issued.der) + authority.chain_pem)  # last: with it, both are there
+
+
+def _make_administrator(directory: Path, authority: Authority, wanted: Wanted, now: float) -> None:
+    key, holder = new_key(), Caller(wanted.administrator or FIRST_ADMINISTRATOR, Role.PROVIDER)
+    issued = authority.issue(key.public_key(), holder, now, wanted.days[1])
+    _put(directory / "administrator.key", key_pem(key))
+    _put(directory / "administrator.pem", pem_of(issued.der))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Have a file of these bytes there, in one step, and on the disk."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_BEING_MADE, delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            _give(Path(file.name), path.parent)
+            os.fsync(file.fileno())
+            os.rename(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def _give(made: Path, directory: Path) -> None:
+    """Give what root makes to whom the directory belongs: the SVM may run as another user."""
+    owner = directory.stat()
+    if os.geteuid() == 0:
+        os.chown(made, owner.st_uid, owner.st_gid)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Hold off others that make an identity here; what one left that was killed is taken away."""
+    fd = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise IdentityUnusable(f"another svm init works in {state_dir}: wait for it") from error
+        for left in (*state_dir.glob(f"{_BEING_MADE}*"), *(state_dir / DIRECTORY).glob(f"{_BEING_MADE}*")):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
+    finally:
+        os.close(fd)
+
+
+def _check_pair(certificate: bytes, key: bytes) -> None:
+    """Raise ValueError where the server's certificate and its key do not belong together."""
+    shown = x509.load_pem_x509_certificates(certificate)[0].public_key()
+    try:
+        own = serialization.load_pem_private_key(key, None).public_key()
+    except TypeError as error:
+        raise ValueError("server.key is encrypted: give one that is not") from error
+    if shown != own or not isinstance(own, ec.EllipticCurvePublicKey):
+        raise ValueError("server.key is not the key of server.pem: move both away, `svm init` makes others")

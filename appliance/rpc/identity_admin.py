@@ -1,0 +1,218 @@
+"""The IdentityAdministration service: tokens, guests that enrolled, certificates, for administrators.
+
+Who administers one tenant sees and touches that tenant's. The register itself holds that for what is changed;
+here it is held for what is shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from lightagent.v1 import identity_pb2, identity_pb2_grpc
+
+from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import MAX_REASON_BYTES, Certificate, EnrolledGuest
+from appliance.domain.policy import DEFAULT_TENANT
+from appliance.identity.ending import By
+from appliance.identity.issuing import (
+    LEAST_TOKEN_SECONDS,
+    MOST_TOKEN_SECONDS,
+    USUAL_TOKEN_SECONDS,
+    IdentityRefused,
+)
+from appliance.identity.keys import BadCsr
+from appliance.identity.names import BadName
+from appliance.identity.registry import Registry
+from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit
+from appliance.state.environment import StateError
+
+DEFAULT_CERTIFICATES, MAX_CERTIFICATES = 1000, 16_384
+BEGINNING_BYTES = 4  # of a SHA-256, that name a certificate
+
+_ISSUED = (Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR, Role.HOST_AGENT)
+_NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the SVM anew"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityView:
+    """What the service is about. registry: None where `svm init` was not run.
+
+    enrolment, guests: HOST:PORT for guests; see CreateTokenReply. attached: whether a guest is.
+    """
+
+    registry: Registry | None
+    enrolment: str
+    guests: str
+    attached: Callable[[str], bool]
+    clock: Callable[[], float]
+
+
+class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServicer):
+    """Serves administrators beside AdministrationService."""
+
+    def __init__(self, view: IdentityView, caller: CallerOf) -> None:
+        """caller: who calls; ends the call itself where nobody vouches."""
+        self.caller = caller
+        self._view = view
+
+    @answered
+    async def CreateToken(
+        self, request: identity_pb2.CreateTokenRequest, caller: Caller
+    ) -> identity_pb2.CreateTokenReply:
+        """Make a token."""
+        tenant = request.tenant or caller.tenant or DEFAULT_TENANT
+        if not caller.sees(tenant):
+            raise ControlRefused(f"you administer tenant {caller.tenant} and no other: name that, or none")
+        seconds = request.ttl.seconds if request.HasField("ttl") else USUAL_TOKEN_SECONDS
+        if not LEAST_TOKEN_SECONDS <= seconds <= MOST_TOKEN_SECONDS:
+            raise BadRequest(f"ttl is {seconds} s: give {LEAST_TOKEN_SECONDS} to {MOST_TOKEN_SECONDS}")
+        registry = self._registry()
+        with _Refusals():
+            made = await registry.token(tenant, request.uuid, seconds, caller)
+        return identity_pb2.CreateTokenReply(
+            token=made.text,
+            tenant=tenant,
+            uuid=request.uuid,
+            expires=_timestamp(made.token.expires_at),
+            authority_sha256=registry.authority.sha256,
+            enrolment=self._view.enrolment,
+            guests=self._view.guests,
+            new_tenant=made.new_tenant,
+        )
+
+    @answered
+    async def GetGuest(
+        self, request: identity_pb2.GetGuestRequest, caller: Caller
+    ) -> identity_pb2.GetGuestReply:
+        """Answer who a guest is."""
+        with _Refusals():
+            found = self._registry().known(request.guest)
+        if found is None or not caller.sees(found[0].tenant):
+            raise ControlRefused(f"no guest {request.guest[:80]} is enrolled: see `svm guests list`")
+        guest, certificates = found
+        current = next((each for each in certificates if each.sha256 == guest.current), None)
+        return identity_pb2.GetGuestReply(
+            guest=self._guest(guest, current),
+            certificates=[self._certificate(each, _holder(guest)) for each in certificates],
+        )
+
+    @answered
+    async def RevokeGuest(
+        self, request: identity_pb2.RevokeGuestRequest, caller: Caller
+    ) -> identity_pb2.RevokeGuestReply:
+        """End a guest's certificates."""
+        by = By(caller, _reason(request.reason))
+        with _Refusals():
+            ended = await self._registry().revoke_guest(request.guest, by)
+        return identity_pb2.RevokeGuestReply(certificates=ended)
+
+    @answered
+    async def RemoveGuest(
+        self, request: identity_pb2.RemoveGuestRequest, caller: Caller
+    ) -> identity_pb2.RemoveGuestReply:
+        """Forget a guest."""
+        by = By(caller, _reason(request.reason))
+        with _Refusals():
+            await self._registry().remove_guest(request.guest, by)
+        return identity_pb2.RemoveGuestReply()
+
+    @answered
+    async def IssueCertificate(
+        self, request: identity_pb2.IssueCertificateRequest, caller: Caller
+    ) -> identity_pb2.IssueCertificateReply:
+        """Make an administrator's certificate."""
+        if request.role not in _ISSUED:
+            raise BadRequest(f"role is {request.role[:80]!r}: give one of {', '.join(_ISSUED)}")
+        holder, registry = Caller(request.name, Role(request.role), request.tenant), self._registry()
+        with _Refusals():
+            issued = await registry.issue(holder, request.csr, caller)
+        return identity_pb2.IssueCertificateReply(
+            certificate=issued.der, chain=registry.authority.chain, ends=_timestamp(issued.record.ends_at)
+        )
+
+    @answered
+    async def ListCertificates(
+        self, request: identity_pb2.ListCertificatesRequest, caller: Caller
+    ) -> identity_pb2.ListCertificatesReply:
+        """Answer which certificates there are."""
+        limit = checked_limit(request.limit, DEFAULT_CERTIFICATES, MAX_CERTIFICATES)
+        with _Refusals():
+            known = self._registry().certificates()
+        seen = [
+            self._certificate(certificate, holder)
+            for certificate, holder in known
+            if caller.sees(holder.tenant) and (request.guests or holder.role is not Role.GUEST)
+        ]
+        return identity_pb2.ListCertificatesReply(certificates=seen[:limit])
+
+    @answered
+    async def RevokeCertificate(
+        self, request: identity_pb2.RevokeCertificateRequest, caller: Caller
+    ) -> identity_pb2.RevokeCertificateReply:
+        """End one certificate."""
+        if not BEGINNING_BYTES <= len(request.sha256) <= 32:
+            raise BadRequest(f"sha256 has {len(request.sha256)} bytes: give {BEGINNING_BYTES} to 32")
+        by, registry = By(caller, _reason(request.reason)), self._registry()
+        with _Refusals():
+            ended, holder = await registry.revoke_certificate(request.sha256, by)
+        return identity_pb2.RevokeCertificateReply(certificate=self._certificate(ended, holder))
+
+    def _registry(self) -> Registry:
+        if self._view.registry is None:
+            raise ControlRefused(_NO_AUTHORITY)
+        return self._view.registry
+
+    def _guest(self, guest: EnrolledGuest, current: Certificate | None) -> identity_pb2.EnrolledGuest:
+        return identity_pb2.EnrolledGuest(
+            guest=guest.uuid,
+            tenant=guest.tenant,
+            host_name=guest.host_name,
+            enrolled=_timestamp(guest.enrolled_at),
+            machine=guest.machine,
+            attached=self._view.attached(guest.uuid),
+            state="expired" if current is None else current.state(self._view.clock()),
+        )
+
+    def _certificate(self, certificate: Certificate, holder: Caller) -> identity_pb2.Certificate:
+        ended = certificate.ended is not None
+        return identity_pb2.Certificate(
+            sha256=certificate.sha256,
+            serial=certificate.serial,
+            role=holder.role,
+            name=holder.name,
+            tenant=holder.tenant,
+            issued=_timestamp(certificate.issued_at),
+            ends=_timestamp(certificate.ends_at),
+            state=certificate.state(self._view.clock()),
+            ended=_timestamp(certificate.ended_at) if ended else None,
+            ended_by=certificate.ended_by,
+            reason=certificate.reason,
+        )
+
+
+class _Refusals:
+    """What the register raises, as administrators' calls have it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, BadName | BadCsr):
+            raise BadRequest(str(error)) from error
+        if isinstance(error, IdentityRefused | StateError):
+            raise ControlRefused(str(error)) from error
+
+
+def _holder(guest: EnrolledGuest) -> Caller:
+    return Caller(guest.uuid, Role.GUEST, guest.tenant)
+
+
+def _reason(text: str) -> str:
+    reason = text.strip()
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise BadRequest(f"reason has {len(reason.encode())} bytes: give at most {MAX_REASON_BYTES}")
+    return reason
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    return Timestamp(seconds=int(seconds))

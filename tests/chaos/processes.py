@@ -1,0 +1,122 @@
+"""What a program holds of the machine, and what is left of it: by /proc."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.book import Broken
+
+Condition = Callable[[], bool]
+
+_WORKER = b"appliance.scanning.worker"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Descriptors of a process by what they are. files: of any other kind, of which some come and go."""
+
+    memfds: int
+    sockets: int
+    pipes: int
+    files: int
+
+    def fits(self, usual: "Held") -> bool:
+        """Whether it is no more than usual, but for a connection and a few files that come and go."""
+        return (
+            self.memfds <= usual.memfds
+            and self.sockets <= usual.sockets + 1
+            and self.pipes <= usual.pipes
+            and self.files <= usual.files + 4
+        )
+
+
+def held(pid: int) -> Held:
+    """What a process holds now."""
+    kinds = [_target(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    memfds = sum(kind.startswith("/memfd:") for kind in kinds)
+    sockets = sum(kind.startswith("socket:") for kind in kinds)
+    pipes = sum(kind.startswith("pipe:") for kind in kinds)
+    return Held(memfds, sockets, pipes, sum(map(bool, kinds)) - memfds - sockets - pipes)
+
+
+def below(pid: int) -> list[int]:
+    """All descendants of a process that live, zombies left out."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(path.parent.name))
+    found, more = list[int](), [pid]
+    while more:
+        more = [child for parent in more for child in children.get(parent, [])]
+        found += more
+    return found
+
+
+def workers(pid: int) -> list[int]:
+    """The processes of an SVM in which content is scanned, without those that only wrap them."""
+    parents = set[int]()
+    found = []
+    for child in below(pid):
+        with suppress(OSError):
+            stat = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            command = Path(f"/proc/{child}/cmdline").read_bytes()
+            if _WORKER in command:
+                found.append(child)
+                parents.add(int(stat[1]))
+    return [child for child in found if child not in parents]
+
+
+async def nothing_left_of(expected: set[int], patience: float) -> None:
+    """Return when this process has no descendants but those that are expected. Raises Broken.
+
+    Orphans come to this process, so whatever an SVM has started and left behind is among them.
+    """
+    end = time.monotonic() + patience
+    while True:
+        _reap()
+        left = set(below(os.getpid())) - expected
+        if not left:
+            return
+        if time.monotonic() > end:
+            raise Broken(f"left over: {[(pid, _command(pid)) for pid in left]}")
+        await asyncio.sleep(0.01)
+
+
+def _reap() -> None:
+    """Let orphans go that have ended; processes that the harness started itself have waiters of their own."""
+    for path in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(OSError):
+            for word in (path / "children").read_text().split():
+                if int(word) in _adopted():
+                    with suppress(ChildProcessError):
+                        os.waitpid(int(word), os.WNOHANG)
+
+
+def _adopted() -> set[int]:
+    """Zombies that are children of this process and that it did not start: those of sandboxes and workers."""
+    found = set[int]()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+            if name.startswith("bwrap") and rest.split()[:2] == ["Z", str(os.getpid())]:
+                found.add(int(path.parent.name))
+    return found
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
+    return "?"
+
+
+def _target(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

@@ -1,0 +1,154 @@
+"""The IdentityAdministration service over real gRPC, asked by a client that does not keep the rules."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from lightagent.v1 import identity_pb2 as pb
+from lightagent.v1 import identity_pb2_grpc
+
+from appliance.identity.authority import pem_of
+from appliance.identity.keys import csr_for, new_key
+from tests.support.admin_side_server import Caller as Client
+from tests.support.admin_side_server import refused
+from tests.support.identities import DAY, OF_ACME, asked
+from tests.support.identity_side_server import IdentitySide, identity_side
+
+DENIED, BAD = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Iterator[IdentitySide]:
+    """A running administration side."""
+    with identity_side(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def client(side: IdentitySide) -> Iterator[Client]:
+    """Somebody who may call."""
+    somebody = Client(side, identity_pb2_grpc.IdentityAdministrationStub)
+    yield somebody
+    somebody.close()
+
+
+def test_a_token_is_made_for_an_hour_and_says_where_to_go(side: IdentitySide, client: Client) -> None:
+    """With what the SVM is known by; it enrols a guest of the tenant."""
+    made = client.call("CreateToken", pb.CreateTokenRequest(tenant="acme"))
+    assert (made.tenant, made.uuid, made.new_tenant) == ("acme", "", True)
+    assert made.expires.seconds == side.office.now + 3600
+    assert made.authority_sha256 == side.office.authority.sha256
+    assert made.enrolment == "192.0.2.1:7444"
+    assert side.office.issuer.enrol(made.token, asked()).guest.tenant == "acme"
+    assert client.call("CreateToken", pb.CreateTokenRequest()).tenant == "default"
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 59, 7 * 86400 + 1])
+def test_a_token_lives_between_a_minute_and_a_week(client: Client, seconds: int) -> None:
+    """Any other time breaks a rule of the wire."""
+    request = pb.CreateTokenRequest(ttl=Duration(seconds=seconds))
+    assert refused(client, "CreateToken", request)[0] is BAD
+
+
+def test_who_administers_one_tenant_sees_and_touches_that_tenants(side: IdentitySide, client: Client) -> None:
+    """Another's guests are to him as if they were not there; so are the certificates."""
+    own, other = (side.office.enrolled(tenant).guest.uuid for tenant in ("acme", "umbrella"))
+    side.caller = OF_ACME
+    assert client.call("CreateToken", pb.CreateTokenRequest()).tenant == "acme"
+    assert refused(client, "CreateToken", pb.CreateTokenRequest(tenant="umbrella"))[0] is DENIED
+    assert client.call("GetGuest", pb.GetGuestRequest(guest=own)).guest.tenant == "acme"
+    nobody = refused(client, "GetGuest", pb.GetGuestRequest(guest=own[:-1] + "x"))[1]
+    for name, request in (
+        ("GetGuest", pb.GetGuestRequest(guest=other)),
+        ("RevokeGuest", pb.RevokeGuestRequest(guest=other)),
+        ("RemoveGuest", pb.RemoveGuestRequest(guest=other)),
+    ):
+        status, sentence = refused(client, name, request)
+        assert (status, sentence.replace(other, "X")) == (DENIED, nobody.replace(own[:-1] + "x", "X"))
+    listed = client.call("ListCertificates", pb.ListCertificatesRequest(guests=True)).certificates
+    assert [(each.name, each.tenant) for each in listed] == [(own, "acme")]
+    assert client.call("RevokeGuest", pb.RevokeGuestRequest(guest=own)).certificates == 1
+
+
+def test_a_guest_is_shown_with_its_certificates(side: IdentitySide, client: Client) -> None:
+    """How each stands, who ended it and why."""
+    enrolled = side.office.enrolled("acme")
+    uuid = enrolled.guest.uuid
+    side.attached.add(uuid)
+    shown = client.call("GetGuest", pb.GetGuestRequest(guest=uuid))
+    assert (shown.guest.guest, shown.guest.state, shown.guest.attached) == (uuid, "good", True)
+    assert (shown.guest.host_name, shown.guest.machine) == ("vm", b"m" * 32)
+    (certificate,) = shown.certificates
+    assert (certificate.role, certificate.name, certificate.tenant) == ("guest", uuid, "acme")
+    assert certificate.ends.seconds == side.office.now + 30 * DAY
+    assert not certificate.HasField("ended")
+    client.call("RevokeGuest", pb.RevokeGuestRequest(guest=uuid, reason=" stolen "))
+    shown = client.call("GetGuest", pb.GetGuestRequest(guest=uuid))
+    assert (shown.guest.state, shown.certificates[0].state) == ("revoked", "revoked")
+    assert (shown.certificates[0].reason, shown.certificates[0].ended_by[:4]) == ("stolen", "uid-")
+    side.office.now += 100 * DAY
+    side.office.ender.age()
+    assert client.call("GetGuest", pb.GetGuestRequest(guest=uuid)).guest.state == "expired"
+    client.call("RemoveGuest", pb.RemoveGuestRequest(guest=uuid))
+    assert refused(client, "GetGuest", pb.GetGuestRequest(guest=uuid))[0] is DENIED
+
+
+def test_an_administrators_certificate_is_issued_listed_and_revoked(
+    side: IdentitySide, client: Client
+) -> None:
+    """By the beginning of its SHA-256."""
+    request = pb.IssueCertificateRequest(
+        role="tenant-admin", name="anna", tenant="acme", csr=csr_for(new_key())
+    )
+    issued = client.call("IssueCertificate", request)
+    assert side.office.registry.caller(pem_of(issued.certificate)) == OF_ACME
+    assert list(issued.chain) == side.office.authority.chain
+    side.office.enrolled()
+    (listed,) = client.call("ListCertificates", pb.ListCertificatesRequest()).certificates
+    assert (listed.role, listed.name, listed.tenant, listed.state) == ("tenant-admin", "anna", "acme", "good")
+    assert len(client.call("ListCertificates", pb.ListCertificatesRequest(guests=True)).certificates) == 2
+    assert (
+        len(client.call("ListCertificates", pb.ListCertificatesRequest(guests=True, limit=1)).certificates)
+        == 1
+    )
+    ended = client.call(
+        "RevokeCertificate", pb.RevokeCertificateRequest(sha256=listed.sha256[:4], reason="left")
+    )
+    assert (ended.certificate.state, ended.certificate.name) == ("revoked", "anna")
+
+
+CSR = csr_for(new_key())
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"),
+    [
+        ("IssueCertificate", pb.IssueCertificateRequest(role="guest", name="x", csr=b"x")),
+        ("IssueCertificate", pb.IssueCertificateRequest(role="svm", name="x", csr=b"x")),
+        ("IssueCertificate", pb.IssueCertificateRequest(role="provider", name="x", csr=b"x")),
+        ("IssueCertificate", pb.IssueCertificateRequest(role="provider", name="a/b", csr=CSR)),
+        (
+            "IssueCertificate",
+            pb.IssueCertificateRequest(role="tenant-admin", name="a", csr=CSR),
+        ),
+        ("RevokeCertificate", pb.RevokeCertificateRequest(sha256=b"abc")),
+        ("RevokeCertificate", pb.RevokeCertificateRequest(sha256=b"a" * 33)),
+        ("RevokeGuest", pb.RevokeGuestRequest(guest="x", reason="x" * 513)),
+        ("ListCertificates", pb.ListCertificatesRequest(limit=20_000)),
+    ],
+)
+def test_what_breaks_a_rule_of_the_wire_is_refused(client: Client, name: str, request_: object) -> None:
+    """Nobody gets a certificate of a role that is not issued, or of a name that is none."""
+    assert refused(client, name, request_)[0] is BAD
+
+
+def test_without_svm_init_there_is_nothing_to_administer(tmp_path: Path) -> None:
+    """And the sentence says what to do."""
+    with identity_side(tmp_path, authority=False) as side:
+        client = Client(side, identity_pb2_grpc.IdentityAdministrationStub)
+        status, sentence = refused(client, "CreateToken", pb.CreateTokenRequest())
+        client.close()
+    assert status is DENIED
+    assert "svm init" in sentence

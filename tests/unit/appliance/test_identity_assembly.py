@@ -1,0 +1,133 @@
+"""What an SVM has after svm init."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.domain.caller import Caller, Role
+from appliance.domain.event import EventKind
+from appliance.exposure_control import GuestControl
+from appliance.identity.ending import By
+from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
+from appliance.identity.registry import Registry
+from appliance.identity_assembly import told_address
+from appliance.rpc.exposure_admin import GuestSeen
+from tests.support.identities import PROVIDER, asked
+from tests.support.svm import RawGuest, Svm, running_svm, until
+
+NOW = 1_700_000_000.0
+WANTED = Wanted("one", ["192.0.2.7"], days=(825, 825))
+
+
+def registry_of(svm: Svm) -> Registry:
+    """The register, which there is."""
+    assert svm.parts.identity is not None
+    return svm.parts.identity.registry
+
+
+@asynccontextmanager
+async def with_identity(directory: Path) -> AsyncIterator[Svm]:
+    """An SVM for which svm init was run a while ago."""
+    make(directory / "state", WANTED, time.time())
+    async with running_svm(directory) as svm:
+        yield svm
+
+
+async def test_without_svm_init_there_is_no_identity(tmp_path: Path) -> None:
+    """And nobody is the worse for it on a unix socket."""
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm):
+        assert svm.parts.identity is None
+        assert [guest.certificate for guest in GuestControl(svm.parts).guests("")] == [""]
+
+
+async def test_the_first_administrator_is_in_the_register(tmp_path: Path) -> None:
+    """Without a word of his; one that was revoked stays so when the SVM starts anew."""
+    async with with_identity(tmp_path) as svm:
+        pem = (tmp_path / "state" / DIRECTORY / "administrator.pem").read_bytes()
+        assert registry_of(svm).caller(pem) == Caller("administrator", Role.PROVIDER)
+        ((certificate, _),) = registry_of(svm).certificates()
+        await registry_of(svm).revoke_certificate(certificate.sha256, By(PROVIDER, "left"))
+    async with running_svm(tmp_path) as svm:
+        ((certificate, _),) = registry_of(svm).certificates()
+        assert certificate.ended is not None
+
+
+async def test_an_identity_that_is_damaged_stops_the_start(tmp_path: Path) -> None:
+    """With what is wrong."""
+    make(tmp_path / "state", WANTED, NOW)
+    (tmp_path / "state" / DIRECTORY / "server.key").unlink()
+    with pytest.raises(IdentityUnusable, match=r"server\.key"):
+        async with running_svm(tmp_path):
+            pass
+
+
+async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path) -> None:
+    """Who did it, to whom; never the token."""
+    async with with_identity(tmp_path) as svm:
+        registry, events = registry_of(svm), svm.parts.witness.log.store
+        made = await registry.token("acme", "", 60, PROVIDER)
+        guest = (await registry.enrol(made.text, asked())).guest
+        await registry.revoke_guest(guest.uuid, By(PROVIDER, "stolen"))
+
+        def kept() -> list[tuple[str, str, str]]:
+            found = [event for _, event in events.from_number(1, 100) if event.kind is EventKind.IDENTITY]
+            return [(event.text, event.guest, event.actor) for event in found]
+
+        await until(lambda: len(kept()) == 3, "three events are kept")
+        assert kept() == [
+            ("token: for 60 s, tenant acme, which is new", "", "paula"),
+            ("enrolled: vm", guest.uuid, ""),
+            ("revoked: stolen", guest.uuid, "paula"),
+        ]
+        assert svm.parts.identity is not None
+        figures = svm.parts.identity.figures()
+        assert (figures["identity_tokens"], figures["identity_enrolled"], figures["identity_ended"]) == (
+            1,
+            1,
+            1,
+        )
+
+
+async def test_guests_that_enrolled_are_listed_with_their_certificates(tmp_path: Path) -> None:
+    """Those that were never here as well; each once."""
+    async with with_identity(tmp_path) as svm, RawGuest.connect(svm):
+        registry = registry_of(svm)
+        made = await registry.token("acme", "", 60, PROVIDER)
+        enrolled = await registry.enrol(made.text, asked(host_name="web"))
+        local, away = GuestControl(svm.parts).guests("")
+        assert (local.attached, local.certificate) == (True, "")
+        uuid, ends = enrolled.guest.uuid, int(enrolled.ends_at)
+        assert away == GuestSeen(uuid, False, "web", 0, 0, 0, "acme", "good", ends)
+
+
+async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> None:
+    """The chores look at that, twice a second."""
+    async with with_identity(tmp_path) as svm:
+        registry, ended = registry_of(svm), asyncio.Event()
+        registry.on_ended.append(lambda _name, _why: ended.set())
+        made = await registry.token("acme", "", 60, PROVIDER)
+        guest = (await registry.enrol(made.text, asked())).guest
+        registry._shown[guest.uuid][guest.current] = NOW  # shown when that was still to come
+        await asyncio.wait_for(ended.wait(), 30)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("", ""),
+        ("192.0.2.1:7444", "192.0.2.1:7444"),
+        ("0.0.0.0:7444", "192.0.2.7:7444"),
+        ("tcp:[::]:7443", "192.0.2.7:7443"),
+        ("tcp:192.0.2.1:7443", "192.0.2.1:7443"),
+        ("unix:/run/x:1", ""),
+    ],
+)
+async def test_guests_are_told_where_to_go(tmp_path: Path, setting: str, told: str) -> None:
+    """Where the SVM listens everywhere, by the first address that svm init was told."""
+    async with with_identity(tmp_path) as svm:
+        assert told_address(setting, svm.parts.identity) == told
+        assert told_address(setting, None) == ""
