@@ -16,7 +16,7 @@ import structlog
 from appliance.config import Settings
 from appliance.console.logs import Throttled
 from appliance.console.metrics import MetricsServer
-from appliance.control import Parts, SvmControl
+from appliance.control import Parts, SvmControl, tell_revoked
 from appliance.domain.guest import Guest
 from appliance.domain.verdict import Ageing, Answer
 from appliance.doors import serve_administrators, serve_by_certificate, serve_guests
@@ -37,7 +37,9 @@ from appliance.rpc.server import Server
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
+from appliance.sight import Sight
 from appliance.state.store import StateStore
+from appliance.state.tenant_names import TenantNames
 from appliance.trouble import CacheTrouble, EventsTrouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
@@ -73,7 +75,9 @@ async def serve(settings: Settings, ready: Callable[[], None] | None = None) -> 
         others = await serve_by_certificate(settings, parts, control, policies, stack)
         if settings.server.metrics:
             await stack.enter_async_context(
-                MetricsServer(settings.server.metrics, control.figures, program_version())
+                MetricsServer(
+                    settings.server.metrics, control.figures, program_version(), control.figures_by_tenant
+                )
             )
         throttled = Throttled(log)
         _tell_of_events(parts, throttled)
@@ -137,7 +141,8 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         log.warning("events begin anew", notice=events.store.notice)
     if exposure.notice:
         log.warning("exposure set aside", notice=exposure.notice)
-    witness = assemble_witness(settings, events, exposure)
+    sight = Sight(TenantNames(state.environment), store, protection)
+    witness = assemble_witness(settings, events, exposure, sight.tenants)
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
@@ -146,7 +151,9 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     identity = await assemble_identity(settings, state.environment, witness)
     if identity is not None:
         stack.push_async_callback(identity.registry.finish)
-    return Parts(store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, identity)
+    return Parts(
+        store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight, identity
+    )
 
 
 def _tell_missed() -> None:
@@ -156,9 +163,10 @@ def _tell_missed() -> None:
     )
 
 
-def _done(protection: Protection) -> Figures:
-    """What guests asked about, and in how much of that they were told of a threat, so far."""
-    return Figures(protection.counts["digests"], protection.counts["detected"])
+def _done(protection: Protection, scope: int) -> Figures:
+    """What a tenant's guests asked about, and in how much of that they were told of a threat, so far."""
+    counts = protection.counts_by_scope[scope]
+    return Figures(counts["digests"], counts["detected"])
 
 
 def _offer(submitter: Submitter, key: Key, content: SpoolFile, answer: Answer) -> None:
@@ -223,9 +231,9 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
 
     async def end_overrides() -> None:
-        for digest in parts.protection.overrides.end():
-            parts.sessions.tell_revoked(digest)
-            parts.witness.override_ended(digest)
+        for scope, digest in parts.protection.overrides.end():
+            tell_revoked(parts.sessions, digest, scope)
+            parts.witness.override_ended(scope, digest)
 
     async def tick() -> None:
         throttled.tick()

@@ -1,12 +1,14 @@
 """What an administrator asks of a running SVM: the port `Control` of rpc/admin.py, over its parts."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE
+from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
+from appliance.domain.tenants import Realm
 from appliance.identity_assembly import IdentityParts
 from appliance.ksn.web import Web
 from appliance.ksn_assembly import KsnParts
@@ -19,14 +21,13 @@ from appliance.scanning.result import SignatureSource
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import Spool
 from appliance.scans.desk import Desk
+from appliance.sight import NoSuchTenant, Sight
 from appliance.state.store import AuditEntry, StateError, StateStore
 from appliance.verdicts.store import VerdictStore
 from appliance.witness import Witness
 
 Done = TypeVar("Done")
 Asked = ParamSpec("Asked")
-
-SCOPES = (PUBLIC_SCOPE, KSN_SHARED_SCOPE, DEFAULT_TENANT_SCOPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Parts:
     web: Web
     witness: Witness
     scans: Desk
+    sight: Sight
     identity: IdentityParts | None = None  # where `svm init` was run
 
 
@@ -58,9 +60,9 @@ class SvmControl:
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
 
-    def status(self) -> StatusView:
+    def status(self, tenant: str) -> StatusView:
         """What the SVM is doing."""
-        guests = tuple(map(_guest_view, self._parts.sessions.by_guest()))
+        guests = tuple(map(_guest_view, self._sessions_of(tenant)))
         scanner = self._parts.scanner
         return StatusView(
             self._version,
@@ -71,39 +73,59 @@ class SvmControl:
             self._unsandboxed,
         )
 
-    def verdict(self, digest: bytes) -> VerdictView:
+    def generation(self) -> int:
+        """Of the signatures in use."""
+        return self._parts.scanner.generation
+
+    def _sessions_of(self, tenant: str) -> list[list[Session]]:
+        """The sessions of each guest that is a tenant's, or ("") of every guest."""
+        by_guest = self._parts.sessions.by_guest()
+        return [each for each in by_guest if tenant in ("", each[0].guest.tenant)]
+
+    def verdict(self, digest: bytes, tenant: str) -> VerdictView:
         """What is known of a digest."""
-        protection = self._parts.protection
-        override = protection.overrides.of(digest)
-        for scope in SCOPES:
-            verdict = self._parts.store.lookup(scope, [digest])[0]
-            if verdict is not None:
-                return VerdictView(verdict, scope, protection.is_current(verdict), override)
-        return VerdictView(None, PUBLIC_SCOPE, False, override)
+        parts, realm = self._parts, self._realm(tenant)
+        set_in = parts.protection.overrides.set_in
+        override, of = set_in(PUBLIC_SCOPE, digest), ""
+        if override is None and tenant:
+            override, of = set_in(realm.scope, digest), tenant
+        found = parts.sight.entries(tenant, [digest])[0]
+        if found is None:
+            return VerdictView(None, PUBLIC_SCOPE, False, override, override_of=of if override else "")
+        verdict, scope = found
+        whose, current = parts.sight.tenants.name_of(scope), parts.protection.is_current(verdict)
+        return VerdictView(verdict, scope, current, override, whose, of if override else "")
 
-    async def set_override(self, digest: bytes, override: Override) -> None:
+    async def set_override(self, digest: bytes, override: Override, tenant: str) -> None:
         """Make it durable, then put it in force, then tell the guests."""
-        await self._to_its_end(self._set_override(digest, override))
+        await self._to_its_end(self._set_override(digest, override, self._realm(tenant)))
 
-    async def _set_override(self, digest: bytes, override: Override) -> None:
+    async def _set_override(self, digest: bytes, override: Override, realm: Realm) -> None:
         async with self._changing:
-            await _written(self._parts.state.set_override, digest, override, override.author)
-            self._parts.protection.override(digest, override)
-            self._parts.sessions.tell_revoked(digest)
-            self._parts.witness.overridden(digest, override)
+            await _written(self._parts.state.set_override, digest, override, override.author, realm)
+            self._parts.protection.override(digest, override, realm)
+            tell_revoked(self._parts.sessions, digest, realm.scope)
+            self._parts.witness.overridden(digest, override, realm)
 
-    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def clear(self, digest: bytes, reason: str, actor: str, tenant: str) -> bool:
         """End the override, forget the verdicts, tell the guests."""
-        return await self._to_its_end(self._clear(digest, reason, actor))
+        return await self._to_its_end(self._clear(digest, reason, actor, self._realm(tenant)))
 
-    async def _clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def _clear(self, digest: bytes, reason: str, actor: str, realm: Realm) -> bool:
+        scopes = self._parts.sight.scopes("") if realm.is_everybody else (realm.scope,)
         async with self._changing:
-            overridden = await _written(self._parts.state.clear_override, digest, reason, actor)
-            self._parts.protection.override(digest, None)
-            forgotten = self._parts.protection.forget(digest, SCOPES)
-            self._parts.sessions.tell_revoked(digest)
-            self._parts.witness.cleared(digest, reason, actor)
+            overridden = await _written(self._parts.state.clear_override, digest, reason, actor, realm)
+            self._parts.protection.override(digest, None, realm)
+            forgotten = self._parts.protection.forget(digest, scopes)
+            tell_revoked(self._parts.sessions, digest, realm.scope)
+            self._parts.witness.cleared(digest, reason, actor, realm)
         return overridden or forgotten
+
+    def _realm(self, tenant: str) -> Realm:
+        try:
+            return self._parts.sight.realm(tenant)
+        except NoSuchTenant as error:
+            raise ControlRefused(str(error)) from error
 
     async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
         """Have a change made whole, also when who asked for it goes away meanwhile."""
@@ -122,9 +144,9 @@ class SvmControl:
         while self._changes:
             await asyncio.wait(self._changes)
 
-    def audit(self, limit: int) -> Sequence[AuditEntry]:
+    def audit(self, limit: int, tenant: str) -> Sequence[AuditEntry]:
         """The newest changes."""
-        return self._parts.state.audit(limit)
+        return self._parts.state.audit(limit, tenant)
 
     def sources(self) -> Sequence[SignatureSource]:
         """The signature sources in use."""
@@ -138,8 +160,10 @@ class SvmControl:
             raise ControlRefused(problems)
         return before, parts.scanner.generation
 
-    def figures(self) -> dict[str, float]:
-        """Every figure of the SVM, by the names that /metrics and `svm status` show."""
+    def figures(self, tenant: str = "") -> dict[str, float]:
+        """Every figure of the SVM, by the names that /metrics and `svm status` show; of a tenant its own."""
+        if tenant:
+            return self.figures_of(tenant)
         parts = self._parts
         return {
             "guests_attached": len(parts.sessions.by_guest()),
@@ -164,6 +188,30 @@ class SvmControl:
             "web_list_entries": len(parts.web.lists),
         }
 
+    def figures_of(self, tenant: str) -> dict[str, float]:
+        """What is counted of one tenant's guests, by the same names."""
+        scope = self._parts.sight.tenants.scope_of(tenant)
+        return self._counted(-1 if scope is None else scope, len(self._sessions_of(tenant)))
+
+    def figures_by_tenant(self) -> dict[str, dict[str, float]]:
+        """The same of every tenant whose guests are, or were, here since the start; by name."""
+        here = Counter(each[0].guest.scope for each in self._parts.sessions.by_guest())
+        scopes = sorted({*here, *self._parts.protection.counts_by_scope})
+        name_of = self._parts.sight.tenants.name_of
+        return {name: self._counted(scope, here[scope]) for scope in scopes if (name := name_of(scope))}
+
+    def _counted(self, scope: int, guests: int) -> dict[str, float]:
+        """The figures of a tenant, so many of whose guests are attached."""
+        protection = self._parts.protection
+        counts = protection.counts_by_scope.get(scope, Counter())
+        counted = {f"protection_{name}": float(counts[name]) for name in protection.counts}
+        return {"guests_attached": guests, **counted}
+
+
+def tell_revoked(sessions: Sessions, digest: bytes, scope: int) -> None:
+    """Have those told for whom an override counted, or counts now. scope: public for everybody."""
+    sessions.tell_revoked(digest, lambda guest: scope in (PUBLIC_SCOPE, guest.scope))
+
 
 async def _written(change: Callable[Asked, Done], *args: Asked.args, **kwargs: Asked.kwargs) -> Done:
     """Change the state in a thread, since that waits for the disk, and guests must not."""
@@ -183,4 +231,5 @@ def _guest_view(sessions: Sequence[Session]) -> GuestView:
         min(session.attached_at for session in sessions),
         sum(session.digests_asked for session in sessions),
         sum(session.bytes_uploaded for session in sessions),
+        first.guest.tenant,
     )

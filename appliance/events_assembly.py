@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 from appliance.config import Settings
+from appliance.domain.tenants import Tenants
 from appliance.events.log import EventLog, LogTerms
 from appliance.events.outbreak import OutbreakTerms
 from appliance.state.events import EventStore, EventTerms
@@ -37,8 +38,8 @@ def assemble_exposure(settings: Settings) -> Exposure:
     return Exposure(ExposureStore.open(settings.server.state_dir, terms, time.time()), time.time)
 
 
-def assemble_witness(settings: Settings, log: EventLog, exposure: Exposure) -> Witness:
+def assemble_witness(settings: Settings, log: EventLog, exposure: Exposure, tenants: Tenants) -> Witness:
     """Return what notes what happens in a log."""
     events = settings.events
     outbreak = OutbreakTerms(events.outbreak_detections, events.outbreak_minutes * 60)
-    return Witness(log, exposure, outbreak, time.monotonic)
+    return Witness(log, exposure, outbreak, time.monotonic, tenants.name_of)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from appliance.control import SCOPES, Parts
+from appliance.control import Parts
 from appliance.domain.verdict import Verdict
 from appliance.rpc.exposure_admin import GuestSeen, HeldFile, HolderView
 
@@ -17,33 +17,33 @@ class GuestControl:
         self._parts = parts
         self._exposure = parts.witness.exposure
 
-    async def holders(self, digest: bytes) -> Sequence[HolderView]:
+    async def holders(self, digest: bytes, tenant: str) -> Sequence[HolderView]:
         """Who holds a digest."""
         here = {session.guest.id for session in self._parts.sessions.all()}
-        holders = await self._exposure.holders(digest)
-        return [HolderView(each.guest, each.first, each.last, each.guest in here) for each in holders]
+        holders = await self._exposure.holders(digest, tenant)
+        return [
+            HolderView(each.guest, each.first, each.last, each.guest in here, each.tenant) for each in holders
+        ]
 
-    def guests(self) -> Sequence[GuestSeen]:
+    def guests(self, tenant: str) -> Sequence[GuestSeen]:
         """Every guest."""
         here = {session.guest.id: session for session in self._parts.sessions.all()}
         known = {guest.name: guest for guest, _ in self._exposure.guests()}
-        attached = [
-            GuestSeen(
-                name,
-                True,
-                session.labels.host_name,
-                known[name].first * _HOUR if name in known else int(session.attached_at),
-                known[name].last * _HOUR if name in known else int(session.attached_at),
-                known[name].files if name in known else 0,
-            )
-            for name, session in here.items()
-        ]
-        away = [
-            GuestSeen(name, False, "", guest.first * _HOUR, guest.last * _HOUR, guest.files)
+        seen = []
+        for name, session in here.items():
+            guest, whose, since = known.get(name), session.guest.tenant, int(session.attached_at)
+            host_name = session.labels.host_name
+            if guest is None or guest.tenant != whose:
+                seen.append(GuestSeen(name, True, host_name, since, since, 0, whose))
+            else:
+                first, last = guest.first * _HOUR, guest.last * _HOUR
+                seen.append(GuestSeen(name, True, host_name, first, last, guest.files, whose))
+        seen += [
+            GuestSeen(name, False, "", guest.first * _HOUR, guest.last * _HOUR, guest.files, guest.tenant)
             for name, guest in known.items()
             if name not in here
         ]
-        return self._with_certificates([*attached, *away])
+        return [guest for guest in self._with_certificates(seen) if tenant in ("", guest.tenant)]
 
     def _with_certificates(self, seen: Sequence[GuestSeen]) -> list[GuestSeen]:
         """The same with what the register knows of each, then those that enrolled and were never here."""
@@ -66,21 +66,14 @@ class GuestControl:
             )
         return found
 
-    def knows(self, guest: str) -> bool:
-        """Whether a guest is, or was, here."""
-        return self._exposure.knows(guest)
+    def tenant_of(self, guest: str) -> str | None:
+        """Whose guest it is."""
+        return self._exposure.tenant_of(guest)
 
-    def files(self, guest: str) -> AsyncIterator[Sequence[HeldFile]]:
+    def files(self, guest: str, tenant: str) -> AsyncIterator[Sequence[HeldFile]]:
         """What a guest holds."""
-        return self._exposure.files_of(guest)
+        return self._exposure.files_of(guest, tenant)
 
-    def words(self, digests: Sequence[bytes]) -> Sequence[Verdict | None]:
-        """What is known of digests: overrides, then the worst of all scopes, of whatever generation."""
-        worst: list[Verdict | None] = [None] * len(digests)
-        for scope in SCOPES:
-            for index, verdict in enumerate(self._parts.store.lookup(scope, digests)):
-                before = worst[index]
-                if verdict is not None and (before is None or verdict.disposition < before.disposition):
-                    worst[index] = verdict
-        overrides = self._parts.protection.overrides
-        return [overrides.answer(digest) or word for digest, word in zip(digests, worst, strict=True)]
+    def words(self, digests: Sequence[bytes], tenant: str) -> Sequence[Verdict | None]:
+        """What is known of digests: overrides, then the worst that the tenant sees, of any generation."""
+        return self._parts.sight.words(tenant, digests)

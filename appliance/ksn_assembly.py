@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appliance.config import BreakerSettings, KsnSettings, SubmitSettings
-from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
+from appliance.domain.guest import Guest
 from appliance.domain.participation import KsnState, Participation, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn.api_key import ApiKey, KeyUnusable, read_key
@@ -143,11 +143,11 @@ def assemble(
     environment: StateEnvironment,
     verdicts: Verdicts,
     page: Callable[[int, bytes, int], Page],
-    done: Callable[[], Figures] = Figures,
+    done: Callable[[int], Figures] = lambda _scope: Figures(),
 ) -> KsnParts:
     """Return the parts. Connects to nothing. Raises KsnUnusable, and StateError.
 
-    page: the verdicts of a scope, some at a time. done: what was checked and found so far for all guests.
+    page: the verdicts of a scope, some at a time. done: what was checked and found so far for a scope.
     """
     policies, ledger = PolicyStore(environment, time.time), LedgerStore(environment)
     positions = PositionStore(environment)
@@ -291,13 +291,13 @@ def _keeping(positions: PositionStore, name: str) -> Callable[[int], Awaitable[N
     return keep
 
 
-def _totals(askers: Iterable[Ksn | Later | Results], done: Callable[[], Figures]) -> Callable[[int], Figures]:
+def _totals(
+    askers: Iterable[Ksn | Later | Results], done: Callable[[int], Figures]
+) -> Callable[[int], Figures]:
     """Return what tells how much was done for a scope."""
 
     def totals(scope: int) -> Figures:
-        if scope != DEFAULT_TENANT_SCOPE:  # no guest is any other tenant's yet
-            return Figures()
-        return replace(done(), asked=sum(asker.counts["asked"] for asker in askers))
+        return replace(done(scope), asked=sum(asker.asked_by_scope[scope] for asker in askers))
 
     return totals
 

@@ -49,9 +49,10 @@ class PolicyControl:
         self._parts = parts
         self._changing = asyncio.Lock()
 
-    def policies(self) -> Sequence[PolicyView]:
-        """Every tenant's, by name."""
-        return [self._view(policy) for policy in self._parts.policies.policies()]
+    def policies(self, tenant: str) -> Sequence[PolicyView]:
+        """Every tenant's, by name, or one's."""
+        policies = self._parts.policies.policies()
+        return [self._view(policy) for policy in policies if tenant in ("", policy.tenant)]
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy, with its decision."""
@@ -80,12 +81,15 @@ class PolicyControl:
         """The newest decisions and changes."""
         return self._parts.policies.history(tenant, limit)
 
-    def statement_text(self, beginning: str) -> str | None:
-        """A text that was decided on."""
+    def statement_text(self, beginning: str, tenant: str) -> str | None:
+        """A text that was decided on; of a tenant's those, and the one in force."""
+        in_force = self._parts.participants.terms.text
         try:
-            found = self._parts.policies.texts(beginning)
+            found = self._parts.policies.texts(beginning, tenant)
         except StateError as error:
             raise ControlRefused(str(error)) from error
+        if tenant and shown_hash(in_force).startswith(beginning) and in_force not in found:
+            found.append(in_force)
         if len(found) > 1:
             raise ControlRefused(f"several texts begin with {beginning} in their SHA-256: give more digits")
         return found[0] if found else None

@@ -10,7 +10,7 @@ go out through the Waiters of the single flight.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,6 +21,7 @@ from appliance.domain.guest import KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
 from appliance.domain.participation import Reputation
+from appliance.domain.tenants import EVERYBODY, Realm
 from appliance.domain.verdict import (
     Ageing,
     Answer,
@@ -32,7 +33,7 @@ from appliance.domain.verdict import (
     merged,
     tells_of_threat,
 )
-from appliance.scanning.result import ScanResult
+from appliance.scanning.result import ScanResult, verdict_of
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
 from appliance.verdicts.judged import Judged
@@ -53,6 +54,7 @@ Key = tuple[int, bytes]  # scope and digest
 class Protection:
     """Answers digests and contents for all guests. Lives on one event loop.
 
+    counts: since the start, of all guests; counts_by_scope: the same for each tenant.
     reputation: asked before content is, where there is one. on_changed: called with a scope and a digest
     of which guests may keep an answer that does not count any more, and whether a guest may be one of them.
     on_scanned: called with a content whose scan is over and what came of it, before the content is closed;
@@ -70,6 +72,7 @@ class Protection:
         """clock: seconds since the epoch."""
         self.flights = flights
         self.counts = dict.fromkeys(_COUNTS, 0)
+        self.counts_by_scope: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.ends: Counter[str] = Counter()
         self._store = store
         self._scanner = scanner
@@ -102,18 +105,22 @@ class Protection:
 
         A cache holds few distinct records, so each is judged once. A digest of a wrong length is a MISS.
         """
-        takes_part = self._takes_part(guest.scope)
+        takes_part = self.takes_part(guest.scope)
         outcomes = self._store.judgements(guest.scope, digests, self._judgements(takes_part))
         notable: dict[int, Verdict] = {}
-        elsewhere = not self._store.is_empty(PUBLIC_SCOPE) or (takes_part and self._shares())
+        overridden = 0
+        elsewhere = not self._store.is_empty(PUBLIC_SCOPE) or (takes_part and self.shares)
         if elsewhere or _LOOK_CLOSER in outcomes:
             outcomes, notable = self._known_in_full(guest, digests, takes_part)
         if self.overrides:
-            self.counts["overridden"] += self.overrides.apply(digests, outcomes, notable)
+            overridden = self.overrides.apply(guest.scope, digests, outcomes, notable)
         misses = outcomes.count(MISS)
-        self.counts["digests"] += len(outcomes)
-        self.counts["hits"] += len(outcomes) - misses
-        self.counts["detected"] += sum(map(tells_of_threat, notable.values()))
+        detected = sum(map(tells_of_threat, notable.values())) if notable else 0
+        for counts in (self.counts, self.counts_by_scope[guest.scope]):
+            counts["digests"] += len(outcomes)
+            counts["hits"] += len(outcomes) - misses
+            counts["detected"] += detected
+            counts["overridden"] += overridden
         return Known(outcomes, misses, notable)
 
     def _known_in_full(
@@ -156,14 +163,14 @@ class Protection:
 
     def _own(self, key: Key) -> Verdict | None:
         """The cache's entry that a scope may see, of whatever generation, without overrides."""
-        takes_part = self._takes_part(key[0])
+        takes_part = self.takes_part(key[0])
         verdict = self._lookup(key[0], [key[1]], takes_part)[0]
         return None if verdict is None or (verdict.source is Source.KSN and not takes_part) else verdict
 
     def _lookup(self, scope: int, digests: Sequence[bytes], takes_part: bool) -> list[Verdict | None]:
         """Public entries win over the tenant's, and those over shared ones; but a detection of any counts."""
         verdicts = self._store.lookup(scope, digests)
-        if takes_part and self._shares():
+        if takes_part and self.shares:
             current = [verdict if self._judge(verdict, takes_part) != MISS else None for verdict in verdicts]
             shared = merged(current, self._store.lookup(KSN_SHARED_SCOPE, digests))
             verdicts = [new or old for new, old in zip(shared, verdicts, strict=True)]
@@ -174,10 +181,12 @@ class Protection:
     def _epoch(self) -> int:
         return 0 if self.reputation is None else self.reputation.epoch
 
-    def _takes_part(self, scope: int) -> bool:
+    def takes_part(self, scope: int) -> bool:
+        """Whether KSN's answers may be seen in a scope."""
         return self.reputation is not None and self.reputation.takes_part(scope)
 
-    def _shares(self) -> bool:
+    @property
+    def shares(self) -> bool:
         """Whether there may be answers that those who take part in KSN see of each other."""
         shared = self.reputation is not None and self.reputation.shared
         return shared and not self._store.is_empty(KSN_SHARED_SCOPE)
@@ -195,18 +204,19 @@ class Protection:
     def found_nothing(self, scope: int, digest: bytes) -> bool:
         """Whether no more is known of a digest in a scope than that engines found nothing."""
         own = self._own((scope, digest))
-        if own is None or own.source is not Source.ENGINE or self.overrides.answer(digest) is not None:
+        if own is None or own.source is not Source.ENGINE or self.overrides.answer(scope, digest) is not None:
             return False
         return self._judge(own, takes_part=True) == Disposition.NOT_DETECTED
 
     # -- an administrator's word ---------------------------------------------------------------
 
-    def override(self, digest: bytes, override: Override | None) -> None:
+    def override(self, digest: bytes, override: Override | None, realm: Realm = EVERYBODY) -> None:
         """Put an override in force, or (None) end it; who waits for the digest is answered at once."""
-        self.overrides.put(digest, override)
+        self.overrides.put(realm.scope, digest, override)
         if override is not None:
             for key in self.flights.keys_of(digest):
-                self._settle(key, overriding(override))
+                if realm.is_everybody or key[0] == realm.scope:
+                    self._settle(key, self.overrides.answer(*key) or overriding(override))
 
     def forget(self, digest: bytes, scopes: Sequence[int]) -> bool:
         """Drop the verdicts of a digest; whether there was one."""
@@ -248,10 +258,9 @@ class Protection:
         kept = [self._store.lookup(where, [digest])[0] for where in seen_in]
         self._store.put(scope, digest, verdict)
         self._commit_soon()
-        answer = self.overrides.answer(digest) or verdict
         for key in self.flights.keys_of(digest):
             if self._sees(key[0], scope):
-                self._settle(key, answer)
+                self._settle(key, self.overrides.answer(*key) or verdict)
         others = [old for old in kept if old is not None and old.disposition is not verdict.disposition]
         # One of other signatures answers nobody any more, but the file still lies in the guests.
         if any(is_flip(old, verdict) or self.is_current(old) for old in others):
@@ -272,18 +281,22 @@ class Protection:
     def void_digests(self, scope: int) -> set[bytes]:
         """Digests of which a guest that was away may keep an answer that counts no more."""
         changed = {digest for where, digest in self._changes if self._sees(scope, where)}
-        return self.overrides.digests() | changed
+        return self.overrides.digests(scope) | changed
 
     def _settle(self, key: Key, answer: Answer) -> None:
         """Answer all who wait, each of whom is told once."""
-        self.counts["detected"] += self.flights.settle(key, answer) * tells_of_threat(answer)
+        self._count(key[0], "detected", self.flights.settle(key, answer) * tells_of_threat(answer))
+
+    def _count(self, scope: int, what: str, more: int) -> None:
+        self.counts[what] += more
+        self.counts_by_scope[scope][what] += more
 
     def _sees(self, scope: int, where: int) -> bool:
         """Whether KSN's answers of one scope are seen in another."""
-        return scope == where or (where == KSN_SHARED_SCOPE and self._takes_part(scope))
+        return scope == where or (where == KSN_SHARED_SCOPE and self.takes_part(scope))
 
     def restore_change(self, scope: int, digest: bytes) -> None:
-        """Take over what was told as changed before a restart; public: an override."""
+        """Take over what was told as changed before a restart; public: an override of the provider's."""
         if scope == PUBLIC_SCOPE:
             self.overrides.restore(digest)
         else:
@@ -304,15 +317,15 @@ class Protection:
         if key in self._scans or not self.flights.is_open(key):
             content.close()
             return
-        self.counts["contents"] += 1
-        self.counts["content_bytes"] += content.size
+        self._count(key[0], "contents", 1)
+        self._count(key[0], "content_bytes", content.size)
         self._scans[key] = None
         self._no_scans.clear()
         self._look(key, content, name)
 
     def _look(self, key: Key, content: SpoolFile, name: bytes) -> None:
         """Give content to the engines."""
-        label = ContentLabel(key[1], content.size, name)
+        label = ContentLabel(key[1], content.size, name, key[0])
         wanted, urgent = partial(self.flights.is_open, key), self.flights.is_urgent(key)
         scan = self._scans[key] = self._scanner.scan(content.fd, label, content.owner, wanted, urgent)
         scan.add_done_callback(lambda done: self._looked(key, content, name, done.result()))
@@ -356,22 +369,7 @@ class Protection:
             before = self._own(key)
             # An older detection stands until engines have really looked again.
             return before if before is not None and before.disposition.is_detection else result.no_answer
-        now = self._clock()
-        hour = int(now // _HOUR) * _HOUR
-        if result.detections:
-            worst = result.detections[0]
-            verdict = Verdict(
-                worst.disposition,
-                Source.ENGINE,
-                result.generation,
-                hour,
-                threat=worst.threat,
-                engine=worst.engine,
-                member=worst.member,
-            )
-        else:
-            expires = hour + int(self._ageing.not_detected_seconds)
-            verdict = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, expires)
+        verdict = verdict_of(result, self._clock(), self._ageing)
         self.ends[verdict.disposition.name] += 1
         if not self._knows_better(key, verdict):
             before = self._own(key)
@@ -379,11 +377,11 @@ class Protection:
             self._commit_soon()
             if before is not None and is_flip(before, verdict):
                 self._changed(*key)
-        return self.overrides.answer(key[1]) or verdict
+        return self.overrides.answer(*key) or verdict
 
     def _knows_better(self, key: Key, verdict: Verdict) -> bool:
         """Whether KSN has answered while engines, which found nothing, were looking."""
-        if verdict.disposition is not Disposition.NOT_DETECTED or not self._takes_part(key[0]):
+        if verdict.disposition is not Disposition.NOT_DETECTED or not self.takes_part(key[0]):
             return False
         before = self._store.lookup(key[0], [key[1]])[0]
         return before is not None and before.source is Source.KSN and self.is_current(before)

@@ -56,5 +56,9 @@ async def run_scans(desk: Desk) -> None:
 
 def scans_service(desk: Desk, witness: Witness, caller: CallerOf) -> ScansAdministrationService:
     """Return the service for administrators."""
-    control = ScanControl(desk, lambda: [guest.name for guest, _ in witness.exposure.guests()], time.time)
+
+    def known() -> dict[str, str]:
+        return {guest.name: guest.tenant for guest, _ in witness.exposure.guests()}
+
+    control = ScanControl(desk, known, time.time)
     return ScansAdministrationService(control, caller)

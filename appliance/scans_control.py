@@ -1,8 +1,9 @@
 """What an administrator asks of scans: the port of rpc/scans_admin.py, over the desk and the known guests."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from appliance.domain.guest import user_of
+from appliance.domain.scan import ScanOrder
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.scans.board import Board
 from appliance.scans.desk import Desk, ScanView
@@ -13,8 +14,10 @@ from appliance.state.environment import StateError
 class ScanControl:
     """Implements ScansControl."""
 
-    def __init__(self, desk: Desk, known: Callable[[], Collection[str]], clock: Callable[[], float]) -> None:
-        """known: the guests that are, or were, here. clock: seconds since the epoch."""
+    def __init__(
+        self, desk: Desk, known: Callable[[], Mapping[str, str]], clock: Callable[[], float]
+    ) -> None:
+        """known: the guests that are, or were, here, and whose each is. clock: seconds since the epoch."""
         self._desk = desk
         self._known = known
         self._clock = clock
@@ -28,9 +31,11 @@ class ScanControl:
         """Which scans changed."""
         return self._desk.board
 
-    async def order(self, guests: Sequence[str] | None, wanted: Wanted) -> Sequence[Placed]:
+    async def order(self, guests: Sequence[str] | None, wanted: Wanted, tenant: str) -> Sequence[Placed]:
         """Have guests scanned. One on the unix socket is a process, which comes back under another name."""
-        known = dict.fromkeys([*self._desk.guests(), *self._known()])
+        here = self._desk.guests()
+        everybody = {**here, **{guest: whose for guest, whose in self._known().items() if guest not in here}}
+        known = {guest: whose for guest, whose in everybody.items() if tenant in ("", whose)}
         if guests is None:
             guests = [guest for guest in known if not self._why_not(guest)]
             if not guests:
@@ -41,7 +46,7 @@ class ScanControl:
             if why := self._why_not(guest):
                 raise ControlRefused(why)
         try:
-            return await self._desk.orders.place(guests, wanted)
+            return await self._desk.orders.place({guest: known[guest] for guest in guests}, wanted)
         except (OrderRefused, StateError) as error:
             raise ControlRefused(str(error)) from error
 
@@ -49,11 +54,12 @@ class ScanControl:
         """How scans stand."""
         return self._desk.views(scans)
 
-    async def cancel(self, scans: Sequence[bytes] | None, actor: str) -> int:
+    async def cancel(self, scans: Sequence[bytes] | None, actor: str, tenant: str) -> int:
         """Call scans off."""
+        orders = self._desk.orders
         if scans is None:
-            scans = [order.id for order in self._desk.orders.open()]
-        elif unknown := [scan for scan in scans if self._desk.orders.get(scan) is None]:
+            scans = [order.id for order in orders.open() if tenant in ("", order.tenant)]
+        elif unknown := [scan for scan in scans if not _is_of(tenant, orders.get(scan))]:
             raise ControlRefused(f"no scan {unknown[0].hex()} is kept: see `svm guests scans`")
         try:
             return await self._desk.cancel(scans, actor)
@@ -68,3 +74,8 @@ class ScanControl:
             f"{guest} is a process on the unix socket that is gone, or is no daemon: "
             "have `guest-stub run` attached there, and name that"
         )
+
+
+def _is_of(tenant: str, order: ScanOrder | None) -> bool:
+    """Whether there is an order, and it is a tenant's, or ("") anybody's."""
+    return order is not None and tenant in ("", order.tenant)

@@ -3,13 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from appliance.domain.event import MAX_GUESTS_NAMED, MAX_TEXT_BYTES, Event, EventKind
-from appliance.domain.guest import PUBLIC_SCOPE, Guest
+from appliance.domain.guest import Guest
 from appliance.domain.override import Override
 from appliance.domain.policy import Decision, Policy
 from appliance.domain.scan import ScanOrder, shown_paths, told_counts
+from appliance.domain.tenants import EVERYBODY, Realm
 from appliance.domain.verdict import Verdict
 from appliance.events.detections import Detections
 from appliance.events.log import EventLog
@@ -25,7 +27,7 @@ NAMED_SECONDS = (
     1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
 )
 
-_Revoked = tuple[bytes, str, int, float]  # digest, why, scope, and until when the guests are looked up
+_Revoked = tuple[bytes, str, Realm, float]  # digest, why, for whom, and until when the guests are looked up
 
 
 class Witness:
@@ -37,10 +39,12 @@ class Witness:
         exposure: Exposure,
         terms: OutbreakTerms,
         monotonic: Callable[[], float],
+        tenant_of: Callable[[int], str],
     ) -> None:
-        """monotonic: seconds that never go back."""
+        """monotonic: seconds that never go back. tenant_of: whose a scope is, "" where it is no tenant's."""
         self.log = log
         self.exposure = exposure
+        self._tenant_of = tenant_of
         self._monotonic = monotonic
         self._revoked: deque[_Revoked] = deque()
         self._any_revoked = asyncio.Event()
@@ -62,13 +66,14 @@ class Witness:
             await self._any_revoked.wait()
             self._any_revoked.clear()
             while self._revoked:
-                digest, text, scope, until = self._revoked.popleft()
+                digest, text, realm, until = self._revoked.popleft()
                 guests: tuple[str, ...] = ()
                 try:
                     if self._monotonic() < until:
-                        guests = tuple(holder.guest for holder in await self.exposure.holders(digest))
+                        holders = await self.exposure.holders(digest, realm.tenant)
+                        guests = tuple(holder.guest for holder in holders)
                 finally:  # also where the SVM stops meanwhile: a restart is to know of it
-                    self._note_revoked(digest, text, scope, guests)
+                    self._note_revoked(digest, text, realm, guests)
 
     async def restore(self, protection: Protection, seconds: float) -> None:
         """Have guests that were away told of what was revoked within so many seconds, before a start too."""
@@ -77,31 +82,49 @@ class Witness:
 
     def started(self, version: str) -> None:
         """The SVM serves."""
-        self._note(EventKind.SVM_START, text=f"version {version}")
+        self._note(Event(self.log.now(), EventKind.SVM_START, text=f"version {version}"))
 
     def stopping(self) -> None:
         """The SVM was told to stop."""
-        self._note(EventKind.SVM_STOP)
+        self._note(Event(self.log.now(), EventKind.SVM_STOP))
         while self._revoked:
             self._note_revoked(*self._revoked.popleft()[:3], ())
 
-    def overridden(self, digest: bytes, override: Override) -> None:
+    def overridden(self, digest: bytes, override: Override, realm: Realm) -> None:
         """An override is in force."""
         word = "allowed" if override.allow else "blocked"
-        self._note(EventKind.OVERRIDE, digest, text=f"{word}: {override.reason}", actor=override.author)
-        self._revoke(digest, f"{word} by an administrator")
-
-    def cleared(self, digest: bytes, reason: str, actor: str) -> None:
-        """An override was taken back, and the verdict forgotten."""
         self._note(
-            EventKind.OVERRIDE, digest, text=f"cleared: {reason}" if reason else "cleared", actor=actor
+            Event(
+                self.log.now(),
+                EventKind.OVERRIDE,
+                sha256=digest,
+                text=f"{word}: {override.reason}",
+                actor=override.author,
+                tenant=realm.tenant,
+            )
         )
-        self._revoke(digest, "an administrator cleared what was known")
+        self._revoke(digest, f"{word} by an administrator", realm)
 
-    def override_ended(self, digest: bytes) -> None:
-        """The time of an override is over."""
-        self._note(EventKind.OVERRIDE, digest, text="ended by its own time")
-        self._revoke(digest, "an override ended")
+    def cleared(self, digest: bytes, reason: str, actor: str, realm: Realm) -> None:
+        """An override was taken back, and the verdict forgotten."""
+        text = f"cleared: {reason}" if reason else "cleared"
+        self._note(
+            Event(
+                self.log.now(),
+                EventKind.OVERRIDE,
+                sha256=digest,
+                text=text,
+                actor=actor,
+                tenant=realm.tenant,
+            )
+        )
+        self._revoke(digest, "an administrator cleared what was known", realm)
+
+    def override_ended(self, scope: int, digest: bytes) -> None:
+        """The time of an override is over. scope: for whom it counted."""
+        realm, text = Realm(scope, self._tenant_of(scope)), "ended by its own time"
+        self._note(Event(self.log.now(), EventKind.OVERRIDE, sha256=digest, text=text, tenant=realm.tenant))
+        self._revoke(digest, "an override ended", realm)
 
     def policy_changed(self, policy: Policy, actor: str) -> None:
         """A policy is in force."""
@@ -109,52 +132,71 @@ class Witness:
         decided = "declined" if latest is None or latest.decision is Decision.DECLINE else "accepted"
         active = "active" if policy.active else "not active"
         text = f"tenant {policy.tenant}: {active}, KSN {decided}, {policy.mode.name.lower()} mode"
-        self._note(EventKind.POLICY, text=text, actor=actor)
+        self._note(Event(self.log.now(), EventKind.POLICY, text=text, actor=actor, tenant=policy.tenant))
 
     def identity_changed(self, change: IdentityChange) -> None:
         """Who is who has changed, or a guest's certificate was shown where it does not belong."""
         copied = change.kind in ("cloned", "other_machine")
         kind = EventKind.CLONE if copied else EventKind.IDENTITY
         text = change.text if copied else f"{change.kind}: {change.text}".removesuffix(": ")
-        self._note(kind, text=text, guest=change.guest, actor=change.actor)
+        self._note(
+            Event(
+                self.log.now(),
+                kind,
+                change.guest,
+                text=text,
+                actor=change.actor,
+                tenant=change.tenant,
+            )
+        )
 
     def scans_ordered(self, orders: Sequence[ScanOrder]) -> None:
         """Scans of guests were ordered, all by the same administrator and alike."""
+        by_tenant: dict[str, list[ScanOrder]] = {}
+        for order in orders:
+            by_tenant.setdefault(order.tenant, []).append(order)
+        for mine in by_tenant.values():
+            self._scans_of_tenant_ordered(mine)
+
+    def _scans_of_tenant_ordered(self, orders: Sequence[ScanOrder]) -> None:
         first = orders[0]
         text = shown_paths(first.paths)
         if first.due_at > first.ordered_at:
             text = f"{text}; to begin {datetime.fromtimestamp(first.due_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
         guests = tuple(order.guest for order in orders)
         named, one = guests[:MAX_GUESTS_NAMED], guests[0] if len(guests) == 1 else ""
-        self.log.note(
+        self._note(
             Event(
                 self.log.now(),
                 EventKind.SCAN_ORDER,
                 guest=one,
-                text=_cut(text),
+                text=text,
                 actor=first.actor,
                 count=0 if one else len(guests),
                 guests=() if one else named,
+                tenant=first.tenant,
             )
         )
 
     def scan_ended(self, order: ScanOrder) -> None:
         """A scan that was ordered is over."""
         text = f"{order.state}: {told_counts(order.counts)}{'; ' if order.text else ''}{order.text}"
-        self._note(EventKind.SCAN_END, guest=order.guest, text=text)
+        self._note(Event(self.log.now(), EventKind.SCAN_END, order.guest, text=text, tenant=order.tenant))
 
     def _generation(self, generation: int) -> None:
-        self._note(EventKind.GENERATION, text=f"{generation:016x} is in use")
+        self._note(Event(self.log.now(), EventKind.GENERATION, text=f"{generation:016x} is in use"))
 
     def _detached(self, session: Session) -> None:
-        self.exposure.detached(session.guest.id)
-        self._note(EventKind.DETACH, guest=session.guest.id)
+        guest = session.guest
+        self.exposure.detached(guest.id)
+        self._note(Event(self.log.now(), EventKind.DETACH, guest.id, tenant=guest.tenant))
 
     def _attached(self, session: Session) -> None:
-        session.share.gatherer = self.exposure.attached(session.guest.id)
+        guest = session.guest
+        session.share.gatherer = self.exposure.attached(guest.id, guest.tenant)
         labels = session.labels
         text = ", ".join(filter(None, (labels.host_name, labels.os, labels.stub_version)))
-        self._note(EventKind.ATTACH, guest=session.guest.id, text=text)
+        self._note(Event(self.log.now(), EventKind.ATTACH, guest.id, text=text, tenant=guest.tenant))
 
     def _told(self, guest: Guest, digest: bytes, verdict: Verdict) -> None:
         """A guest is told of a detection: an event where it is news."""
@@ -162,36 +204,62 @@ class Witness:
             return
         where = f", inside {verdict.member}" if verdict.member else ""
         text = f"{verdict.disposition.name.lower()}, by {verdict.engine or verdict.source.name}{where}"
-        if self._note(EventKind.DETECTION, digest, verdict.threat, guest.id, text):
+        event = Event(
+            self.log.now(),
+            EventKind.DETECTION,
+            guest.id,
+            digest,
+            verdict.threat,
+            text,
+            tenant=guest.tenant,
+        )
+        if self._note(event):
             self._detections.noted(guest.id, digest, verdict.threat)
-            self._count(verdict.threat, guest.id)
+            self._count(verdict.threat, guest.id, guest.tenant)
 
     def _kept(self, _number: int, event: Event) -> None:
         """A guest says it met one more file with a threat that this SVM has named."""
         if event.kind is EventKind.DETECTION and event.said is not None:
             threat = self._detections.reported(event.guest, event.sha256, event.said.path)
             if threat:
-                self._count(threat, event.guest)
+                self._count(threat, event.guest, event.tenant)
 
-    def _count(self, threat: str, guest_id: str) -> None:
-        guests = self._outbreaks.seen(threat, guest_id)
+    def _count(self, threat: str, guest_id: str, tenant: str) -> None:
+        """Note an outbreak among a tenant's guests, and one that is in other tenants' guests as well."""
+        guests = self._outbreaks.seen(threat, guest_id, tenant)
         if guests:
-            terms = self._outbreaks.terms
-            text = f"{terms.detections} detections of it within {terms.seconds / 60:g} minutes"
-            self._note_for(EventKind.OUTBREAK, guests, threat=threat, text=text)
+            self._note_outbreak(threat, guests, tenant)
+        everywhere = self._outbreaks.seen(threat, guest_id)
+        if len(everywhere) > self._outbreaks.spread(threat, tenant):
+            self._note_outbreak(threat, everywhere, "")
+
+    def _note_outbreak(self, threat: str, guests: tuple[str, ...], tenant: str) -> None:
+        terms = self._outbreaks.terms
+        text = f"{terms.detections} detections of it within {terms.seconds / 60:g} minutes"
+        self._note(
+            Event(
+                self.log.now(),
+                EventKind.OUTBREAK,
+                threat=threat,
+                text=text,
+                count=len(guests),
+                guests=guests[:MAX_GUESTS_NAMED],
+                tenant=tenant,
+            )
+        )
 
     def _changed(self, scope: int, digest: bytes, _concerns: Callable[[Guest], bool]) -> None:
-        self._revoke(digest, "another answer counts now", scope)
+        self._revoke(digest, "another answer counts now", Realm(scope, self._tenant_of(scope)))
 
-    def _revoke(self, digest: bytes, text: str, scope: int = PUBLIC_SCOPE) -> None:
-        """Answers about a digest do not count any more. scope: where they were seen; public: everywhere."""
+    def _revoke(self, digest: bytes, text: str, realm: Realm = EVERYBODY) -> None:
+        """Answers about a digest do not count any more. realm: for whom they did."""
         if len(self._revoked) >= MOST_REVOKED:
-            self._note_revoked(digest, text, scope, ())
+            self._note_revoked(digest, text, realm, ())
             return
-        self._revoked.append((digest, text, scope, self._monotonic() + NAMED_SECONDS))
+        self._revoked.append((digest, text, realm, self._monotonic() + NAMED_SECONDS))
         self._any_revoked.set()
 
-    def _note_revoked(self, digest: bytes, text: str, scope: int, guests: tuple[str, ...]) -> None:
+    def _note_revoked(self, digest: bytes, text: str, realm: Realm, guests: tuple[str, ...]) -> None:
         self.log.note(
             Event(
                 self.log.now(),
@@ -200,24 +268,13 @@ class Witness:
                 text=text,
                 count=len(guests),
                 guests=guests[:MAX_GUESTS_NAMED],
-                scope=scope,
+                scope=realm.scope,
+                tenant=realm.tenant,
             )
         )
 
-    def _note_for(self, kind: EventKind, guests: tuple[str, ...], threat: str = "", text: str = "") -> None:
-        named = guests[:MAX_GUESTS_NAMED]
-        self.log.note(Event(self.log.now(), kind, threat=threat, text=text, count=len(guests), guests=named))
-
-    def _note(  # each is a field of the event
-        self,
-        kind: EventKind,
-        digest: bytes = b"",
-        threat: str = "",
-        guest: str = "",
-        text: str = "",
-        actor: str = "",
-    ) -> bool:
-        return self.log.note(Event(self.log.now(), kind, guest, digest, threat, _cut(text), actor))
+    def _note(self, event: Event) -> bool:
+        return self.log.note(replace(event, text=_cut(event.text)))
 
 
 def _cut(text: str) -> str:

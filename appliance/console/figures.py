@@ -25,26 +25,6 @@ FIGURES = {
     ),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
-    # who is who, where `svm init` was run
-    "identity_enrolled": Figure("counter", "Guests that enrolled"),
-    "identity_renewed": Figure("counter", "Certificates that guests renewed"),
-    "identity_ended": Figure("counter", "Guests and certificates that administrators revoked or removed"),
-    "identity_cloned": Figure(
-        "counter", "Guests whose certificates ended because they were in two places at once"
-    ),
-    "identity_other_machine": Figure(
-        "counter", "Times that a guest's certificate was shown by another machine"
-    ),
-    "identity_tokens": Figure("counter", "Tokens that were made for enrolments"),
-    "identity_tokens_refused": Figure(
-        "counter", "Enrolments that were refused because the token did not count"
-    ),
-    "identity_enrolments_limited": Figure(
-        "counter", "Enrolments and renewals that were refused because there were too many"
-    ),
-    "identity_server_ends_seconds": Figure(
-        "gauge", "When the SVM's own certificate ends, in seconds since 1970"
-    ),
     # what was over a bound, by its setting: limits.<name>, or limits.tenant.<name>
     "guest_over_connections_per_address": Figure("counter", "Connections closed: too many of one address"),
     "guest_over_digests_per_second": Figure("counter", "Messages that waited: a guest asked too much"),
@@ -67,6 +47,26 @@ FIGURES = {
     "tenant_over_open_checks": Figure("counter", "Streams that ended: a tenant had too many requests open"),
     "tenant_over_open_digests": Figure("counter", "Digests that were not taken: a tenant had too many open"),
     "tenant_over_upload_mib_per_second": Figure("counter", "Messages that waited: a tenant sent too much"),
+    # who is who, where `svm init` was run
+    "identity_enrolled": Figure("counter", "Guests that enrolled"),
+    "identity_renewed": Figure("counter", "Certificates that guests renewed"),
+    "identity_ended": Figure("counter", "Guests and certificates that administrators revoked or removed"),
+    "identity_cloned": Figure(
+        "counter", "Guests whose certificates ended because they were in two places at once"
+    ),
+    "identity_other_machine": Figure(
+        "counter", "Times that a guest's certificate was shown by another machine"
+    ),
+    "identity_tokens": Figure("counter", "Tokens that were made for enrolments"),
+    "identity_tokens_refused": Figure(
+        "counter", "Enrolments that were refused because the token did not count"
+    ),
+    "identity_enrolments_limited": Figure(
+        "counter", "Enrolments and renewals that were refused because there were too many"
+    ),
+    "identity_server_ends_seconds": Figure(
+        "gauge", "When the SVM's own certificate ends, in seconds since 1970"
+    ),
     # answers
     "protection_digests": Figure("counter", "Digests that guests asked about"),
     "protection_hits": Figure("counter", "Digests that were answered at once"),

@@ -7,6 +7,7 @@ is meant for a loopback or a management address: whoever reaches it can read it.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +22,10 @@ MAX_REQUEST_BYTES = 8192
 REQUEST_SECONDS = 5.0
 MAX_CONNECTIONS = 16
 
+MOST_TENANTS = 256  # that have figures of their own
+
 Figures = Callable[[], dict[str, float]]
+FiguresByTenant = Callable[[], dict[str, dict[str, float]]]
 
 _UNKNOWN = Figure("gauge", "A figure that the table of figures does not have")
 
@@ -33,9 +37,10 @@ class MetricsAddressTaken(Exception):
 class _FiguresCollector(Collector):
     """Turns figures into metric families."""
 
-    def __init__(self, figures: Figures, version: str) -> None:
+    def __init__(self, figures: Figures, version: str, by_tenant: FiguresByTenant) -> None:
         self._figures = figures
         self._version = version
+        self._by_tenant = by_tenant
 
     def describe(self) -> Iterable[Metric]:
         """Nothing in advance: the registry then asks for no figures before the first scrape."""
@@ -46,19 +51,36 @@ class _FiguresCollector(Collector):
         yield InfoMetricFamily("kvmla_svm", "The running SVM", value={"version": self._version})
         for name, value in self._figures().items():
             figure = FIGURES.get(name, _UNKNOWN)
-            kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
-            yield kind(f"kvmla_{name}", figure.help, value)
+            yield _kind_of(figure)(f"kvmla_{name}", figure.help, value)
+        yield from self._tenants()
+
+    def _tenants(self) -> Iterable[Metric]:
+        """Yield one family for each name that tenants have a figure of, with a sample for each tenant."""
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for tenant, figures in islice(self._by_tenant().items(), MOST_TENANTS):
+            for name, value in figures.items():
+                if name not in families:
+                    figure = FIGURES.get(name, _UNKNOWN)
+                    help_, labels = f"{figure.help}, of one tenant", ("tenant",)
+                    families[name] = _kind_of(figure)(f"kvmla_tenant_{name}", help_, labels=labels)
+                families[name].add_metric((tenant,), value)
+        yield from families.values()
 
 
 class MetricsServer:
     """Serves the figures, and the process's memory and CPU time, for the length of an `async with`."""
 
-    def __init__(self, address: str, figures: Figures, version: str = "unknown") -> None:
-        """address: HOST:PORT as in the configuration, "127.0.0.1:9470" or "[::1]:9470"."""
+    def __init__(
+        self, address: str, figures: Figures, version: str = "unknown", by_tenant: FiguresByTenant = dict
+    ) -> None:
+        """address: HOST:PORT as in the configuration, "127.0.0.1:9470" or "[::1]:9470".
+
+        by_tenant: figures by tenant and name.
+        """
         host, _, port = address.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._registry = CollectorRegistry()
-        self._registry.register(_FiguresCollector(figures, version))
+        self._registry.register(_FiguresCollector(figures, version, by_tenant))
         ProcessCollector(registry=self._registry)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
@@ -117,6 +139,10 @@ class MetricsServer:
         if method != b"GET":
             return _response("405 Method Not Allowed", "text/plain", b"Only GET is served.\n")
         return _response("200 OK", CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry))
+
+
+def _kind_of(figure: Figure) -> type[CounterMetricFamily | GaugeMetricFamily]:
+    return CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
 
 
 def _response(status: str, kind: str, body: bytes) -> bytes:

@@ -59,7 +59,7 @@ class Event:
     guest: by its connection, "" for none. sha256: 32 bytes, or none. text: a sentence or label for people.
     actor: the administrator. count: of how many things it tells, 0 where that makes no sense.
     guests: whom it concerns, MAX_GUESTS_NAMED at the most. scope: whose cache entry a revocation is about.
-    said: None for an event of the SVM's own.
+    said: None for an event of the SVM's own. tenant: whose event it is, "" where it is no single tenant's.
     """
 
     at: float
@@ -73,3 +73,4 @@ class Event:
     guests: tuple[str, ...] = ()
     scope: int = 0
     said: Said | None = None
+    tenant: str = ""

@@ -1,4 +1,8 @@
-"""An administrator's word on a digest, which wins over every verdict."""
+"""An administrator's word on a digest, which wins over every verdict.
+
+The provider's counts for everybody; one of a tenant's own administrators for that tenant, where the provider
+has said nothing.
+"""
 
 from dataclasses import dataclass
 

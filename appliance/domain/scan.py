@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from appliance.domain.policy import DEFAULT_TENANT
+
 SCAN_BYTES = 16  # of an id
 MAX_PATHS = 64
 MAX_PATH_BYTES = 4096
@@ -59,7 +61,8 @@ class ScanOrder:
     """What an administrator ordered. Times: seconds since the epoch; ended_at: 0 while it is open.
 
     id: SCAN_BYTES bytes. guest: by its connection. paths: none for everything that the guest protects.
-    actor: the administrator. state, counts, text: of its end; while it is open they say nothing.
+    actor: the administrator. state, counts, text: of its end; while it is open they say nothing. tenant:
+    whose guest it was when it was ordered.
     """
 
     id: bytes
@@ -72,6 +75,7 @@ class ScanOrder:
     state: ScanState = ScanState.SCHEDULED
     counts: ScanCounts = field(default_factory=ScanCounts)
     text: str = ""
+    tenant: str = DEFAULT_TENANT
 
     @property
     def is_open(self) -> bool:

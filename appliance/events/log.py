@@ -105,7 +105,7 @@ class EventLog:
         if budgets is not None:
             why, first = budgets.refusal(user_of(event.guest), sizes([event]))
             if why:
-                self._refuse(event.guest, 1, why, first)
+                self._refuse(event, 1, why, first)
                 return False
         return self._put(event)
 
@@ -166,11 +166,11 @@ class EventLog:
             "events_failing": bool(self.problem),
         }
 
-    def _refuse(self, guest_id: str, count: int, why: str, first: bool) -> None:
-        """Count events of a guest that are not kept; the first refusal of a time is an event."""
+    def _refuse(self, event: Event, count: int, why: str, first: bool) -> None:
+        """Count events of a guest that are not kept, like this; the first refusal of a time is an event."""
         self.refused += count
         if first:
-            self._put(Event(self._clock(), EventKind.LOSS, guest_id, text=why))
+            self._put(Event(self._clock(), EventKind.LOSS, event.guest, text=why, tenant=event.tenant))
 
     def _put(self, event: Event) -> bool:
         if self._own >= MAX_WAITING:
@@ -201,7 +201,7 @@ class EventLog:
         for owner, size in done.spent.items():
             self._said.spend(owner, size)
         for refused in done.refused.values():
-            self._refuse(refused[0].guest, len(refused), *self._said.exceeded(user_of(refused[0].guest)))
+            self._refuse(refused[0], len(refused), *self._said.exceeded(user_of(refused[0].guest)))
         self._tell(done.kept)
         return True
 

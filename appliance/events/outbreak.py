@@ -1,4 +1,7 @@
-"""One threat in many places within a short time: said once, and once more when it has spread."""
+"""One threat in many places within a short time: said once, and once more when it has spread.
+
+Each tenant's places are counted for themselves, and all together for the provider.
+"""
 
 import math
 from collections import OrderedDict, deque
@@ -32,17 +35,19 @@ class Outbreaks:
         """clock: monotonic seconds."""
         self.terms = terms
         self._clock = clock
-        self._threats: OrderedDict[str, _Threat] = OrderedDict()
+        self._threats: OrderedDict[tuple[str, str], _Threat] = OrderedDict()
 
-    def seen(self, threat: str, guest: str) -> tuple[str, ...]:
+    def seen(self, threat: str, guest: str, tenant: str = "") -> tuple[str, ...]:
         """Count a detection; the guests it was seen in where that is an outbreak, empty where it is none yet.
+
+        tenant: whose guests are counted, "" for all.
 
         An outbreak is raised once in `seconds` for each threat, and again whenever twice as many guests have
         it: a guest that has raised one alone hides no other's.
         """
         now = self._clock()
-        found = self._threats.pop(threat, None) or _Threat()
-        self._threats[threat] = found  # at the end
+        found = self._threats.pop((tenant, threat), None) or _Threat()
+        self._threats[tenant, threat] = found  # at the end
         if len(self._threats) > MOST_THREATS:
             self._threats.popitem(last=False)
         self._enter(found, guest, now)
@@ -52,6 +57,11 @@ class Outbreaks:
             return ()
         found.raised_at, found.raised_guests = now, len(found.guests)
         return tuple(found.guests)
+
+    def spread(self, threat: str, tenant: str) -> int:
+        """In how many of a tenant's guests a threat was seen lately."""
+        found = self._threats.get((tenant, threat))
+        return 0 if found is None else len(found.guests)
 
     def _enter(self, found: _Threat, guest: str, now: float) -> None:
         """Count one more, and forget what is too long ago or too much."""

@@ -9,7 +9,7 @@ is asked by everybody from then on. The way there is tried whatever became of th
 from appliance.ksn.asker import Asker, Unknown
 from appliance.ksn.asking import Outcome
 from appliance.ksn.network import Ksn
-from appliance.ksn.reaching import STEP_SECONDS, Place, Step, reach
+from appliance.ksn.reaching import QUOTA, STEP_SECONDS, Place, Step, reach
 from appliance.ksn.reputation import Trouble
 
 # EICAR's test file, which every service knows.
@@ -34,7 +34,7 @@ async def check(ksn: Ksn, place: Place, asker: Asker) -> list[Step]:
         steps = await reach(place, lambda: ksn.participants.allows(asker))
     steps += _answered(outcome)
     steps.append(
-        Step("quota", left != 0, "no limit is set" if left is None else f"{left:,} questions left today")
+        Step(QUOTA, left != 0, "no limit is set" if left is None else f"{left:,} questions left today")
     )
     return steps
 

@@ -8,6 +8,7 @@ the oldest of whoever has most in it is dropped. All of it is lost when the SVM 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -80,6 +81,7 @@ class Later:
         clock: seconds, never going back.
         """
         self.counts = {"noted": 0, "asked": 0, "answered": 0, "dropped": 0}
+        self.asked_by_scope: Counter[int] = Counter()
         self._asking = asking
         self._participants = participants
         self._open_still = open_still
@@ -144,6 +146,7 @@ class Later:
         payer = self._take_out(key)
         self._turn_to_the_next(payer)
         self.counts["asked"] += 1
+        self.asked_by_scope[key[0]] += 1
         outcome = await self._asking.ask(asker, Subject(Call.HASH, key[1].hex()), _BUDGET)
         if isinstance(outcome, Answer):
             self.counts["answered"] += 1

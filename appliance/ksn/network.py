@@ -8,6 +8,7 @@ with the quota spent costs no more than one without KSN.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -65,6 +66,7 @@ class Ksn:
             "not_worth_asking": 0,
             "flipped": 0,
         }
+        self.asked_by_scope: Counter[int] = Counter()
         self._learned, self._flipped = verdicts.learned, verdicts.flipped
         self._found_nothing = verdicts.found_nothing
         self._clock = clock
@@ -170,6 +172,7 @@ class Ksn:
 
     async def _ask(self, asker: Asker, digest: bytes, budget: float, done: Callable[[], None]) -> None:
         self.counts["asked"] += 1
+        self.asked_by_scope[asker.scope] += 1
         try:
             outcome = await self.asking.ask(asker, Subject(Call.HASH, digest.hex()), budget)
             if isinstance(outcome, Unknown):

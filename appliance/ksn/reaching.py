@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+QUOTA: Final = "quota"  # of Step.what
 STEP_SECONDS: Final = 5.0
 ALERT_SECONDS: Final = 0.5  # a service that wants a certificate of us says so after its own handshake
 _MAX_HEAD_BYTES: Final = 16 * 1024

@@ -6,7 +6,7 @@ whoever brings the content again then has it asked about by its digest.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -47,6 +47,7 @@ class Results:
     def __init__(self, asking: Asks, participants: Participants, clock: Callable[[], float]) -> None:
         """clock: seconds, never going back."""
         self.counts = {"asked": 0, "decided": 0}
+        self.asked_by_scope: Counter[int] = Counter()
         self._asking = asking
         self._participants = participants
         self._clock = clock
@@ -85,6 +86,7 @@ class Results:
         if asker is None or asker.mode < Mode.EXTENDED:
             return True
         self.counts["asked"] += 1
+        self.asked_by_scope[one.guest.scope] += 1
         outcome = await self._asking.ask(asker, Subject(Call.RESULT, one.digest.hex()), _BUDGET)
         if isinstance(outcome, Unknown):
             again = outcome.why is not Trouble.NOT_OFFERED

@@ -37,8 +37,8 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
     "lightagent.v1.Administration": {
         "GetStatus": _ALL_ADMINISTRATORS,
         "GetVerdict": _READERS,
-        "SetOverride": _PROVIDER,  # counts for every tenant
-        "ClearVerdict": _PROVIDER,
+        "SetOverride": _WRITERS,
+        "ClearVerdict": _WRITERS,
         "ListAudit": _READERS,
         "ListSignatures": _READERS,
         "ReloadSignatures": _PROVIDER,

@@ -18,6 +18,7 @@ from appliance.rpc.admin_calls import (
     answered,
     checked_digest,
     checked_limit,
+    tenant_of,
 )
 from appliance.rpc.admin_views import (
     StatusView,
@@ -39,25 +40,34 @@ _END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where Timest
 
 
 class Control(Protocol):
-    """What the SVM does for an administrator. Every change is durable and in force when its call returns."""
+    """What the SVM does for an administrator. Every change is durable and in force when its call returns.
 
-    def status(self) -> StatusView:
-        """What the SVM is doing."""
+    tenant: whose things it is about, "" for all. One that nobody knows is ControlRefused where it matters.
+    """
 
-    def figures(self) -> dict[str, float]:
-        """Named figures, the same as in /metrics."""
+    def status(self, tenant: str) -> StatusView:
+        """What the SVM is doing, with the guests that are a tenant's."""
 
-    def verdict(self, digest: bytes) -> VerdictView:
-        """What is known of a digest of 32 bytes."""
+    def figures(self, tenant: str) -> dict[str, float]:
+        """Named figures, the same as in /metrics; of one tenant its own."""
 
-    async def set_override(self, digest: bytes, override: Override) -> None:
-        """Put an override in force and into the audit, or raise ControlRefused."""
+    def verdict(self, digest: bytes, tenant: str) -> VerdictView:
+        """What is known of a digest of 32 bytes, as the tenant's guests see it."""
 
-    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
-        """End the override and forget the verdicts of a digest; whether there were any. Or ControlRefused."""
+    async def set_override(self, digest: bytes, override: Override, tenant: str) -> None:
+        """Put an override in force and into the audit, or raise ControlRefused. "": it is for everybody."""
 
-    def audit(self, limit: int) -> Sequence[AuditEntry]:
+    async def clear(self, digest: bytes, reason: str, actor: str, tenant: str) -> bool:
+        """End the override and forget the verdicts of a digest; whether there were any. Or ControlRefused.
+
+        "" ends what counts for everybody, and forgets the verdicts of all.
+        """
+
+    def audit(self, limit: int, tenant: str) -> Sequence[AuditEntry]:
         """The newest `limit` changes, the newest first."""
+
+    def generation(self) -> int:
+        """Of the signatures in use."""
 
     def sources(self) -> Sequence[SignatureSource]:
         """The signature sources in use."""
@@ -67,7 +77,7 @@ class Control(Protocol):
 
 
 class AdministrationService(admin_pb2_grpc.AdministrationServicer):
-    """Serves administrators on a unix socket that only they may open."""
+    """Serves administrators, each what is his to see."""
 
     def __init__(
         self,
@@ -82,17 +92,18 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
 
     @answered
     async def GetStatus(
-        self, _request: admin_pb2.GetStatusRequest, _caller: Caller
+        self, _request: admin_pb2.GetStatusRequest, caller: Caller
     ) -> admin_pb2.GetStatusReply:
         """Answer what the SVM is doing."""
-        return status_reply(self._control.status(), self._control.figures())
+        return status_reply(self._control.status(caller.tenant), self._control.figures(caller.tenant))
 
     @answered
     async def GetVerdict(
-        self, request: admin_pb2.GetVerdictRequest, _caller: Caller
+        self, request: admin_pb2.GetVerdictRequest, caller: Caller
     ) -> admin_pb2.GetVerdictReply:
         """Answer what is known of a digest."""
-        return verdict_reply(self._control.verdict(checked_digest(request.sha256)))
+        digest = checked_digest(request.sha256)
+        return verdict_reply(self._control.verdict(digest, tenant_of(caller, request.tenant)), caller)
 
     @answered
     async def SetOverride(
@@ -100,14 +111,15 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.SetOverrideReply:
         """Allow or block a digest."""
         digest, now = checked_digest(request.sha256), self._clock()
+        tenant = tenant_of(caller, request.tenant)
         expires_at = 0
         if request.HasField("expires"):
             expires_at = request.expires.seconds
             if not now < expires_at <= _END_OF_TIME:
                 raise BadRequest("expires does not lie in the future: give a later time, or none for no end")
         override = Override(request.allow, _reason(request.reason, 1), caller.name, int(now), expires_at)
-        await self._control.set_override(digest, override)
-        return admin_pb2.SetOverrideReply(override=override_message(override))
+        await self._control.set_override(digest, override, tenant)
+        return admin_pb2.SetOverrideReply(override=override_message(override, tenant))
 
     @answered
     async def ClearVerdict(
@@ -115,16 +127,18 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.ClearVerdictReply:
         """Take back an override and forget the verdict."""
         digest, reason = checked_digest(request.sha256), _reason(request.reason, 0)
-        cleared = await self._control.clear(digest, reason, caller.name)
+        tenant = tenant_of(caller, request.tenant)
+        cleared = await self._control.clear(digest, reason, caller.name, tenant)
         return admin_pb2.ClearVerdictReply(cleared=cleared)
 
     @answered
     async def ListAudit(
-        self, request: admin_pb2.ListAuditRequest, _caller: Caller
+        self, request: admin_pb2.ListAuditRequest, caller: Caller
     ) -> admin_pb2.ListAuditReply:
         """Answer what administrators changed."""
         limit = checked_limit(request.limit, DEFAULT_AUDIT_ENTRIES, MAX_AUDIT_ENTRIES)
-        return admin_pb2.ListAuditReply(entries=map(audit_message, self._control.audit(limit)))
+        entries = self._control.audit(limit, tenant_of(caller, request.tenant))
+        return admin_pb2.ListAuditReply(entries=map(audit_message, entries))
 
     @answered
     async def ListSignatures(
@@ -132,7 +146,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
     ) -> admin_pb2.ListSignaturesReply:
         """Answer which sources are in use."""
         return admin_pb2.ListSignaturesReply(
-            generation=self._control.status().generation, sources=source_messages(self._control.sources())
+            generation=self._control.generation(), sources=source_messages(self._control.sources())
         )
 
     @answered

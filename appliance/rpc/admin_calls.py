@@ -1,12 +1,20 @@
-"""What an administrator's calls have in common: who calls, what is refused, and how that is said."""
+"""What an administrator's calls have in common: who calls, whose things he sees, what is refused, and how.
 
-from collections.abc import Awaitable, Callable
+One rule stands over all of them: a caller of one tenant sees and touches what is that tenant's, and what is
+another's is answered as if it did not exist.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol, TypeVar
 
 import grpc
 
 from appliance.domain.caller import Caller
 from appliance.domain.digest import DIGEST_BYTES
+from appliance.domain.policy import MAX_TENANT_BYTES, TENANT_RULE, is_tenant
+from appliance.domain.tenants import unknown_tenant
 from appliance.rpc.identity import Context
 
 CallerOf = Callable[[Context], Awaitable[Caller]]
@@ -18,6 +26,10 @@ class ControlRefused(Exception):
 
 class BadRequest(Exception):
     """The request breaks a rule of the wire. The message says which."""
+
+
+class NoPlace(Exception):
+    """As many calls of a kind are open as may be. The message says so."""
 
 
 class AdminService(Protocol):
@@ -40,15 +52,72 @@ def answered(
 
     async def call(self: Service, request: Asked, context: Context) -> Reply:
         caller = await self.caller(context)
-        try:
+        async with refusals(context):
             return await body(self, request, caller)
-        except BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except ControlRefused as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         raise AssertionError  # abort raises
 
     return call
+
+
+@asynccontextmanager
+async def refusals(context: Context) -> AsyncIterator[None]:
+    """Have a call end as the wire says where its body refuses something."""
+    try:
+        yield
+    except BadRequest as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except ControlRefused as error:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+    except NoPlace as error:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+
+
+class Places:
+    """So many calls of a kind may be open, `most`; of those that callers of one tenant have, half as many."""
+
+    def __init__(self, most: int, sentence: str) -> None:
+        """sentence: says that there are no more, with {} for how many there are."""
+        self.most = most
+        self._sentence = sentence
+        self._taken: Counter[str] = Counter()  # by tenant
+
+    @property
+    def taken(self) -> int:
+        """How many are open."""
+        return self._taken.total()
+
+    @contextmanager
+    def one(self, caller: Caller) -> Iterator[None]:
+        """Take one, for the length of a `with`. Raises NoPlace."""
+        most = max(1, self.most // 2) if caller.tenant else self.most
+        if self.taken >= self.most or self._taken[caller.tenant] >= most:
+            raise NoPlace(self._sentence.format(most))
+        self._taken[caller.tenant] += 1
+        try:
+            yield
+        finally:
+            self._taken[caller.tenant] -= 1
+            if not self._taken[caller.tenant]:
+                del self._taken[caller.tenant]
+
+
+def tenant_of(caller: Caller, named: str) -> str:
+    """Return whose things a request is about: the tenant's that it names, else the caller's own, "" for all.
+
+    Raises ControlRefused for a tenant that is not the caller's to see, whether or not there is one.
+    """
+    if not named:
+        return caller.tenant
+    if not caller.sees(checked_tenant(named)):
+        raise ControlRefused(unknown_tenant(named))
+    return named
+
+
+def checked_tenant(name: str) -> str:
+    """Return a tenant's name that is one, or raise BadRequest."""
+    if not is_tenant(name):
+        raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
+    return name
 
 
 def checked_digest(sha256: bytes) -> bytes:

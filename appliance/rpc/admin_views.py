@@ -1,12 +1,14 @@
 """What the SVM shows an administrator, as values and as messages of the wire."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import admin_pb2, verdict_pb2
 
+from appliance.domain.caller import Caller, Role
 from appliance.domain.override import Override
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.verdict import Verdict
 from appliance.rpc import wire
 from appliance.scanning.result import EngineState, SignatureSource
@@ -27,6 +29,7 @@ class GuestView:
     attached_at: float
     digests_asked: int
     bytes_uploaded: int
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,16 @@ class VerdictView:
     """All that is known of a digest.
 
     verdict: the cache's entry, of whatever generation, None where there is none. scope: whose entry
-    it is. current: made by the generation in use. override: the one in force.
+    it is, tenant: the same by name, "" where it is no single tenant's. current: made by the generation in
+    use. override: the one in force, override_of: the tenant for which it counts, "" for everybody.
     """
 
     verdict: Verdict | None
     scope: int
     current: bool
     override: Override | None
+    tenant: str = ""
+    override_of: str = ""
 
 
 def timestamp(seconds: float) -> Timestamp | None:
@@ -73,23 +79,31 @@ def status_reply(view: StatusView, figures: dict[str, float]) -> admin_pb2.GetSt
     )
 
 
-def verdict_reply(view: VerdictView) -> admin_pb2.GetVerdictReply:
-    """Return the answer to GetVerdict."""
+def verdict_reply(view: VerdictView, caller: Caller) -> admin_pb2.GetVerdictReply:
+    """Return the answer to GetVerdict.
+
+    Why the provider has said something, and who did for him, may tell of another tenant: a caller of one
+    tenant is not told.
+    """
+    override = view.override
+    if override is not None and caller.tenant and not view.override_of:
+        override = replace(override, reason="", author=Role.PROVIDER.value)
     return admin_pb2.GetVerdictReply(
         known=view.verdict is not None or view.override is not None,
         verdict=None if view.verdict is None else _stored(view.verdict, view),
-        override=None if view.override is None else override_message(view.override),
+        override=None if override is None else override_message(override, view.override_of),
     )
 
 
-def override_message(override: Override) -> admin_pb2.Override:
-    """Return an override as a message."""
+def override_message(override: Override, tenant: str) -> admin_pb2.Override:
+    """Return an override as a message. tenant: for which it counts, "" for everybody."""
     return admin_pb2.Override(
         allow=override.allow,
         reason=override.reason,
         expires=timestamp(override.expires_at),
         author=override.author,
         set=timestamp(override.set_at),
+        tenant=tenant,
     )
 
 
@@ -134,6 +148,7 @@ def audit_message(entry: AuditEntry) -> admin_pb2.AuditEntry:
         sha256=entry.digest,
         reason=entry.reason,
         expires=timestamp(entry.expires_at),
+        tenant=entry.tenant,
     )
 
 
@@ -146,6 +161,7 @@ def _stored(verdict: Verdict, view: VerdictView) -> admin_pb2.StoredVerdict:
         expires=timestamp(verdict.expires_at),
         current=view.current,
         scope=view.scope,
+        tenant=view.tenant,
     )
 
 
@@ -157,6 +173,7 @@ def _guest(guest: GuestView) -> admin_pb2.GuestStatus:
         attached=timestamp(guest.attached_at),
         digests_asked=guest.digests_asked,
         bytes_uploaded=guest.bytes_uploaded,
+        tenant=guest.tenant,
     )
 
 

@@ -6,7 +6,6 @@ who is slow; and one who takes nothing is cut.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +15,15 @@ from lightagent.v1 import events_pb2, events_pb2_grpc
 
 from appliance.domain.event import Event, EventKind
 from appliance.events.log import EventLog
-from appliance.rpc.admin_calls import BadRequest, CallerOf, checked_limit
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    CallerOf,
+    NoPlace,
+    Places,
+    checked_limit,
+    refusals,
+    tenant_of,
+)
 from appliance.rpc.identity import Context
 
 DEFAULT_EVENTS = 100
@@ -33,13 +40,16 @@ Numbered = tuple[int, Event]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events are asked for. kinds: none for all. guest: "" for all."""
+    """Which events are asked for. kinds: none for all. guest, tenant: "" for all."""
 
     kinds: frozenset[EventKind]
     guest: str
+    tenant: str = ""
 
     def __call__(self, event: Event) -> bool:
         """Whether an event is."""
+        if self.tenant not in ("", event.tenant):
+            return False
         if self.kinds and event.kind not in self.kinds:
             return False
         return not self.guest or event.guest == self.guest or self.guest in event.guests
@@ -61,7 +71,7 @@ class EventsAdministrationService:
         self._log = log
         self._caller = caller
         self._patience_seconds = patience_seconds
-        self._readers = 0
+        self.places = Places(MAX_READERS, "{} commands read events now, which is all: end one of them")
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -70,29 +80,17 @@ class EventsAdministrationService:
 
     async def ListEvents(self, request: events_pb2.ListEventsRequest, context: Context) -> None:
         """See events.proto."""
-        await self._caller(context)
-        if self._readers >= MAX_READERS:
-            sentence = f"{MAX_READERS} commands read events now, which is all: end one of them"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
-        try:
-            wanted, limit = _wanted(request), checked_limit(request.limit, DEFAULT_EVENTS, MAX_EVENTS)
-        except BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        try:
-            with self._reader():
-                await self._send(request, wanted, limit, context)
-        except TimeoutError:  # somebody else has the place by the time that this one hears of it
-            sentence = f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
-
-    @contextmanager
-    def _reader(self) -> Iterator[None]:
-        """Take one of the places of readers."""
-        self._readers += 1
-        try:
-            yield
-        finally:
-            self._readers -= 1
+        caller = await self._caller(context)
+        async with refusals(context):
+            try:
+                with self.places.one(caller):
+                    wanted = _wanted(request, tenant_of(caller, request.tenant))
+                    limit = checked_limit(request.limit, DEFAULT_EVENTS, MAX_EVENTS)
+                    await self._send(request, wanted, limit, context)
+            except TimeoutError:  # somebody else has the place by the time that this one hears of it
+                raise NoPlace(
+                    f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
+                ) from None
 
     async def _send(
         self, request: events_pb2.ListEventsRequest, wanted: Wanted, limit: int, context: Context
@@ -111,11 +109,11 @@ class EventsAdministrationService:
                     await context.write(reply)
 
 
-def _wanted(request: events_pb2.ListEventsRequest) -> Wanted:
+def _wanted(request: events_pb2.ListEventsRequest, tenant: str) -> Wanted:
     if len(request.kinds) > MAX_KINDS:
         raise BadRequest(f"{len(request.kinds)} kinds: give at most {MAX_KINDS}")
     try:
-        return Wanted(frozenset(map(EventKind, request.kinds)), request.guest)
+        return Wanted(frozenset(map(EventKind, request.kinds)), request.guest, tenant)
     except ValueError as error:
         raise BadRequest(f"{str(error)[:80]}: give {', '.join(EventKind)}") from error
 
@@ -148,6 +146,7 @@ def event_message(number: int, event: Event) -> events_pb2.Event:
         author=event.actor,
         count=event.count,
         guests=event.guests,
+        tenant=event.tenant,
         said=None
         if said is None
         else events_pb2.SaidByGuest(

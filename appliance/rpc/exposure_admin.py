@@ -1,7 +1,6 @@
 """The ExposureAdministration service: which guests hold a file, which guests there are, what one holds."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -10,8 +9,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import exposure_pb2, exposure_pb2_grpc, verdict_pb2
 
 from appliance.domain.caller import Caller
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.verdict import Verdict
-from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_digest, checked_limit
+from appliance.rpc.admin_calls import (
+    CallerOf,
+    ControlRefused,
+    Places,
+    answered,
+    checked_digest,
+    checked_limit,
+    refusals,
+    tenant_of,
+)
 from appliance.rpc.identity import Context
 
 DEFAULT_GUESTS, MAX_GUESTS = 100, 4096
@@ -30,6 +39,7 @@ class HolderView:
     first: int
     last: int
     attached: bool
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +56,28 @@ class GuestSeen:
     first: int
     last: int
     files: int
-    tenant: str = ""
+    tenant: str = DEFAULT_TENANT
     certificate: str = ""
     certificate_ends: int = 0
 
 
 class ExposureControl(Protocol):
-    """What the SVM knows of guests and what they hold."""
+    """What the SVM knows of guests and what they hold. tenant: whose guests, "" for all."""
 
-    async def holders(self, digest: bytes) -> Sequence[HolderView]:
+    async def holders(self, digest: bytes, tenant: str) -> Sequence[HolderView]:
         """Who holds a digest of 32 bytes, the guest that was seen last first."""
 
-    def guests(self) -> Sequence[GuestSeen]:
+    def guests(self, tenant: str) -> Sequence[GuestSeen]:
         """Every guest, those that are attached first, then the one that was seen last."""
 
-    def knows(self, guest: str) -> bool:
-        """Whether a guest is, or was, here."""
+    def tenant_of(self, guest: str) -> str | None:
+        """Whose guest one is that is, or was, here; None where there is none of the name."""
 
-    def files(self, guest: str) -> AsyncIterator[Sequence[HeldFile]]:
-        """What a guest holds, by digest, some at a time."""
+    def files(self, guest: str, tenant: str) -> AsyncIterator[Sequence[HeldFile]]:
+        """What a guest holds, by digest, some at a time; nothing where it is another tenant's."""
 
-    def words(self, digests: Sequence[bytes]) -> Sequence[Verdict | None]:
-        """What is known of digests, overrides before verdicts; None for nothing."""
+    def words(self, digests: Sequence[bytes], tenant: str) -> Sequence[Verdict | None]:
+        """What a tenant's guests are answered of digests, overrides before verdicts; None for nothing."""
 
 
 class ExposureAdministrationService:
@@ -80,7 +90,9 @@ class ExposureAdministrationService:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
         self._control = control
-        self._readers = 0
+        self.places = Places(
+            MAX_READERS, "{} commands list guests' files now, which is all: wait for one of them"
+        )
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -89,10 +101,11 @@ class ExposureAdministrationService:
 
     @answered
     async def GetExposure(
-        self, request: exposure_pb2.GetExposureRequest, _caller: Caller
+        self, request: exposure_pb2.GetExposureRequest, caller: Caller
     ) -> exposure_pb2.GetExposureReply:
         """Answer who holds a digest."""
-        holders = await self._control.holders(checked_digest(request.sha256))
+        tenant = tenant_of(caller, request.tenant)
+        holders = await self._control.holders(checked_digest(request.sha256), tenant)
         return exposure_pb2.GetExposureReply(
             holders=[
                 exposure_pb2.Holder(
@@ -100,6 +113,7 @@ class ExposureAdministrationService:
                     first=_timestamp(holder.first),
                     last=_timestamp(holder.last),
                     attached=holder.attached,
+                    tenant=holder.tenant,
                 )
                 for holder in holders
             ]
@@ -107,43 +121,31 @@ class ExposureAdministrationService:
 
     @answered
     async def ListGuests(
-        self, request: exposure_pb2.ListGuestsRequest, _caller: Caller
+        self, request: exposure_pb2.ListGuestsRequest, caller: Caller
     ) -> exposure_pb2.ListGuestsReply:
         """Answer which guests there are."""
         limit = checked_limit(request.limit, DEFAULT_GUESTS, MAX_GUESTS)
-        guests = list(self._control.guests())[:limit]
+        guests = list(self._control.guests(tenant_of(caller, request.tenant)))[:limit]
         return exposure_pb2.ListGuestsReply(guests=map(_guest_message, guests))
 
     async def ListGuestFiles(self, request: exposure_pb2.ListGuestFilesRequest, context: Context) -> None:
         """Send what a guest holds."""
-        await self.caller(context)
-        if self._readers >= MAX_READERS:
-            sentence = f"{MAX_READERS} commands list guests' files now, which is all: wait for one of them"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
-        if not self._control.knows(request.guest):
-            sentence = f"no guest {request.guest[:80]!r} is known: see `svm guests list`"
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, sentence)
-        try:
-            limit = checked_limit(request.limit, DEFAULT_FILES, MAX_FILES)
-        except BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        with self._reader():
-            await self._send(request, limit, context)
+        caller = await self.caller(context)
+        async with refusals(context):
+            with self.places.one(caller):
+                tenant = self._control.tenant_of(request.guest)
+                if tenant is None or not caller.sees(tenant):
+                    raise ControlRefused(f"no guest {request.guest[:80]!r} is known: see `svm guests list`")
+                limit = checked_limit(request.limit, DEFAULT_FILES, MAX_FILES)
+                await self._send(request, tenant, limit, context)
 
-    @contextmanager
-    def _reader(self) -> Iterator[None]:
-        """Take one of the places of readers."""
-        self._readers += 1
-        try:
-            yield
-        finally:
-            self._readers -= 1
-
-    async def _send(self, request: exposure_pb2.ListGuestFilesRequest, limit: int, context: Context) -> None:
-        async for held in self._control.files(request.guest):
+    async def _send(
+        self, request: exposure_pb2.ListGuestFilesRequest, tenant: str, limit: int, context: Context
+    ) -> None:
+        async for held in self._control.files(request.guest, tenant):
             for start in range(0, len(held), _FILES_OF_MESSAGE):
                 some = held[start : start + _FILES_OF_MESSAGE]
-                words = self._control.words([digest for digest, _, _ in some])
+                words = self._control.words([digest for digest, _, _ in some], tenant)
                 files = [
                     _file_message(file, word)
                     for file, word in zip(some, words, strict=True)

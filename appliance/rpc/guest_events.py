@@ -100,6 +100,7 @@ def _event(said: guest_pb2.GuestEvent, guest: Guest, now: float) -> Event:
             wire.label(said.process, MAX_LABEL_BYTES),
             wire.label(said.action, MAX_LABEL_BYTES),
         ),
+        tenant=guest.tenant,
     )
 
 

@@ -5,25 +5,26 @@ and whether a tenant may have what it asks for, is KsnControl's affair.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
 from appliance.domain.caller import Caller
 from appliance.domain.digest import BEGINNING_RULE, is_beginning
-from appliance.domain.policy import (
-    DEFAULT_TENANT,
-    MAX_TENANT_BYTES,
-    TENANT_RULE,
-    Decision,
-    HistoryEntry,
-    Mode,
-    is_tenant,
-)
+from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode
 from appliance.feeds.web_address import BadUrl
-from appliance.ksn.reaching import Step
+from appliance.ksn.reaching import QUOTA, Step
 from appliance.ksn.weburl import WebResource, parse_url
-from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_digest, checked_limit
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    CallerOf,
+    answered,
+    checked_digest,
+    checked_limit,
+    checked_tenant,
+    tenant_of,
+)
 from appliance.rpc.check_url import MAX_URL_BYTES
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
@@ -55,8 +56,8 @@ class KsnControl(Protocol):
     and those under way are cancelled. What cannot be done as things are raises ControlRefused.
     """
 
-    def policies(self) -> Sequence[PolicyView]:
-        """Every tenant's, by name."""
+    def policies(self, tenant: str) -> Sequence[PolicyView]:
+        """Every tenant's, by name, or one's. tenant: "" for all."""
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy. Refused where there is one, or the decision is not about the text in force.
@@ -70,8 +71,11 @@ class KsnControl(Protocol):
     def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
         """The newest `limit` decisions and changes of settings, the newest first. tenant: None for all."""
 
-    def statement_text(self, beginning: str) -> str | None:
-        """A text that was decided on, by the first digits of its SHA-256. Refused where several begin so."""
+    def statement_text(self, beginning: str, tenant: str) -> str | None:
+        """A text that was decided on, by the first digits of its SHA-256. Refused where several begin so.
+
+        tenant: whose decisions count, beside the text in force; "" for everybody's.
+        """
 
     def ksn_status(self, tenant: str) -> KsnStatusView:
         """How KSN is used for a tenant, which need not have a policy."""
@@ -96,17 +100,18 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
 
     @answered
     async def ListPolicies(
-        self, _request: admin_pb2.ListPoliciesRequest, _caller: Caller
+        self, _request: admin_pb2.ListPoliciesRequest, caller: Caller
     ) -> admin_pb2.ListPoliciesReply:
-        """Answer every tenant's policy."""
-        return admin_pb2.ListPoliciesReply(policies=map(policy_message, self._control.policies()))
+        """Answer every policy that the caller sees."""
+        policies = self._control.policies(caller.tenant)
+        return admin_pb2.ListPoliciesReply(policies=map(policy_message, policies))
 
     @answered
     async def CreatePolicy(
         self, request: admin_pb2.CreatePolicyRequest, caller: Caller
     ) -> admin_pb2.PolicyReply:
         """Begin a policy."""
-        tenant = _tenant(request.tenant)
+        tenant = checked_tenant(tenant_of(caller, request.tenant))
         if not request.HasField("decision"):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
         mode = _mode(request.mode) if request.mode else None
@@ -119,7 +124,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         self, request: admin_pb2.ChangePolicyRequest, caller: Caller
     ) -> admin_pb2.PolicyReply:
         """Change a policy."""
-        tenant = _tenant(request.tenant)
+        tenant = checked_tenant(tenant_of(caller, request.tenant))
         change = PolicyChange(
             active=request.active if request.HasField("active") else None,
             mode=_mode(request.mode) if request.HasField("mode") else None,
@@ -133,49 +138,46 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
 
     @answered
     async def ListHistory(
-        self, request: admin_pb2.ListHistoryRequest, _caller: Caller
+        self, request: admin_pb2.ListHistoryRequest, caller: Caller
     ) -> admin_pb2.ListHistoryReply:
         """Answer what was decided and set."""
-        tenant = _tenant(request.tenant) if request.tenant else None
+        tenant = tenant_of(caller, request.tenant) or None
         limit = checked_limit(request.limit, DEFAULT_HISTORY, MAX_HISTORY)
         return admin_pb2.ListHistoryReply(entries=map(history_message, self._control.history(tenant, limit)))
 
     @answered
     async def GetStatementText(
-        self, request: admin_pb2.GetStatementTextRequest, _caller: Caller
+        self, request: admin_pb2.GetStatementTextRequest, caller: Caller
     ) -> admin_pb2.GetStatementTextReply:
         """Answer a text that was decided on."""
-        return text_reply(self._control.statement_text(_beginning(request.sha256)))
+        return text_reply(self._control.statement_text(_beginning(request.sha256), caller.tenant))
 
     @answered
     async def GetKsnStatus(
-        self, request: admin_pb2.GetKsnStatusRequest, _caller: Caller
+        self, request: admin_pb2.GetKsnStatusRequest, caller: Caller
     ) -> admin_pb2.GetKsnStatusReply:
         """Answer whether and how KSN is used."""
-        return ksn_status_reply(self._control.ksn_status(_tenant(request.tenant or DEFAULT_TENANT)))
+        view = self._control.ksn_status(tenant_of(caller, request.tenant) or DEFAULT_TENANT)
+        # How much of the quota all of them have used is not one tenant's to know.
+        return ksn_status_reply(replace(view, quota_left=None) if caller.tenant else view)
 
     @answered
-    async def CheckKsn(self, request: admin_pb2.CheckKsnRequest, _caller: Caller) -> admin_pb2.CheckKsnReply:
+    async def CheckKsn(self, request: admin_pb2.CheckKsnRequest, caller: Caller) -> admin_pb2.CheckKsnReply:
         """Try the service."""
-        checks = await self._control.check_ksn(_tenant(request.tenant))
+        checks = await self._control.check_ksn(checked_tenant(tenant_of(caller, request.tenant)))
+        if caller.tenant:
+            checks = [replace(step, said="") if step.what == QUOTA else step for step in checks]
         return admin_pb2.CheckKsnReply(checks=map(check_message, checks))
 
     @answered
-    async def LookUp(self, request: admin_pb2.LookUpRequest, _caller: Caller) -> admin_pb2.LookUpReply:
+    async def LookUp(self, request: admin_pb2.LookUpRequest, caller: Caller) -> admin_pb2.LookUpReply:
         """Ask KSN about a digest or a URL."""
-        tenant = _tenant(request.tenant)
+        tenant = checked_tenant(tenant_of(caller, request.tenant))
         if request.sha256 and request.url:
             raise BadRequest("sha256 and url are both set: give exactly one of them")
         if request.url:
             return look_up_reply(await self._control.look_up_url(tenant, _web_resource(request.url)))
         return look_up_reply(await self._control.look_up(tenant, checked_digest(request.sha256)))
-
-
-def _tenant(name: str) -> str:
-    """Return a tenant's name that is one."""
-    if not is_tenant(name):
-        raise BadRequest(f"tenant is {name[:MAX_TENANT_BYTES]!r}: {TENANT_RULE}")
-    return name
 
 
 def _beginning(sha256: str) -> str:

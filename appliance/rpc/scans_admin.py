@@ -6,7 +6,6 @@ who is slow.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -16,7 +15,16 @@ from lightagent.v1 import scans_pb2, scans_pb2_grpc
 
 from appliance.domain.caller import Caller
 from appliance.domain.scan import MAX_PATH_BYTES, MAX_PATHS, MAX_PATHS_BYTES, SCAN_BYTES
-from appliance.rpc.admin_calls import BadRequest, CallerOf, answered, checked_limit
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    CallerOf,
+    NoPlace,
+    Places,
+    answered,
+    checked_limit,
+    refusals,
+    tenant_of,
+)
 from appliance.rpc.identity import Context
 from appliance.scans.board import Board
 from appliance.scans.desk import ScanView
@@ -35,7 +43,7 @@ _END_OF_TIME = 253_402_300_799  # the last second of the year 9999, where Timest
 
 
 class ScansControl(Protocol):
-    """What the SVM does about scans for an administrator."""
+    """What the SVM does about scans for an administrator. tenant: whose guests, "" for all."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -44,13 +52,13 @@ class ScansControl(Protocol):
     def board(self) -> Board:
         """Which scans changed."""
 
-    async def order(self, guests: Sequence[str] | None, wanted: Wanted) -> Sequence[Placed]:
+    async def order(self, guests: Sequence[str] | None, wanted: Wanted, tenant: str) -> Sequence[Placed]:
         """Have guests scanned, None: all; what came of it for each. Raises ControlRefused."""
 
     def views(self, scans: Sequence[bytes] | None) -> Sequence[ScanView]:
         """How scans stand, the oldest first; these, of which some may be gone, or (None) all."""
 
-    async def cancel(self, scans: Sequence[bytes] | None, actor: str) -> int:
+    async def cancel(self, scans: Sequence[bytes] | None, actor: str, tenant: str) -> int:
         """Call scans off, None: all that are open; how many were. Raises ControlRefused."""
 
 
@@ -60,12 +68,17 @@ class _Asked:
 
     scans: frozenset[bytes]
     guest: str
+    tenant: str
     open: bool
+
+    def sees(self, view: ScanView) -> bool:
+        """Whether a scan is of one whose scans are asked for."""
+        return self.tenant in ("", view.order.tenant)
 
     def __call__(self, view: ScanView) -> bool:
         """Whether a scan is."""
         order = view.order
-        if self.scans and order.id not in self.scans:
+        if not self.sees(view) or (self.scans and order.id not in self.scans):
             return False
         return (not self.guest or order.guest == self.guest) and (order.is_open or not self.open)
 
@@ -86,7 +99,7 @@ class ScansAdministrationService:
         self.caller = caller
         self._control = control
         self._patience_seconds = patience_seconds
-        self._readers = 0
+        self.places = Places(MAX_READERS, "{} commands look at scans now, which is all: end one of them")
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -105,7 +118,8 @@ class ScansAdministrationService:
         if not now - LATE_SECONDS <= due <= _END_OF_TIME:
             raise BadRequest("the time lies in the past: give a later one, or none to begin now")
         wanted = Wanted(_checked_paths(request.paths), caller.name, max(now, due))
-        placed = await self._control.order(None if request.all else list(request.guests), wanted)
+        guests, tenant = None if request.all else list(request.guests), tenant_of(caller, request.tenant)
+        placed = await self._control.order(guests, wanted, tenant)
         return scans_pb2.OrderScansReply(scans=map(_placed_message, placed))
 
     @answered
@@ -116,34 +130,23 @@ class ScansAdministrationService:
         if not request.scans and not request.all:
             raise BadRequest("no scan is named: name some, or ask for all")
         scans = None if request.all else _checked_ids(request.scans)
-        return scans_pb2.CancelScansReply(cancelled=await self._control.cancel(scans, caller.name))
+        cancelled = await self._control.cancel(scans, caller.name, tenant_of(caller, request.tenant))
+        return scans_pb2.CancelScansReply(cancelled=cancelled)
 
     async def ListScans(self, request: scans_pb2.ListScansRequest, context: Context) -> None:
         """See scans.proto."""
-        await self.caller(context)
-        if self._readers >= MAX_READERS:
-            sentence = f"{MAX_READERS} commands look at scans now, which is all: end one of them"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
-        try:
-            asked = _Asked(frozenset(_checked_ids(request.scans)), request.guest, request.open)
-            limit = checked_limit(request.limit, MAX_SCANS, MAX_SCANS)
-        except BadRequest as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        try:
-            with self._reader():
-                await self._send(asked, limit, request.follow, context)
-        except TimeoutError:
-            sentence = f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
-
-    @contextmanager
-    def _reader(self) -> Iterator[None]:
-        """Take one of the places of readers."""
-        self._readers += 1
-        try:
-            yield
-        finally:
-            self._readers -= 1
+        caller = await self.caller(context)
+        async with refusals(context):
+            try:
+                with self.places.one(caller):
+                    scans, tenant = frozenset(_checked_ids(request.scans)), tenant_of(caller, request.tenant)
+                    asked = _Asked(scans, request.guest, tenant, request.open)
+                    limit = checked_limit(request.limit, MAX_SCANS, MAX_SCANS)
+                    await self._send(asked, limit, request.follow, context)
+            except TimeoutError:
+                raise NoPlace(
+                    f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
+                ) from None
 
     async def _send(self, asked: _Asked, limit: int, follow: bool, context: Context) -> None:
         """Send what is asked for; raises TimeoutError where the reader takes nothing."""
@@ -157,7 +160,8 @@ class ScansAdministrationService:
                 async with asyncio.timeout(self._patience_seconds):
                     await context.write(reply)
             left -= {view.order.id for view in views if not view.order.is_open}
-            left -= {scan for scan in left if not control.views([scan])}  # forgotten meanwhile
+            # Forgotten meanwhile, or another tenant's.
+            left -= {scan for scan in left if not any(map(asked.sees, control.views([scan])))}
             if not follow or (asked.scans and not left):
                 return
             await control.board.changed(version)
@@ -230,6 +234,7 @@ def scan_message(view: ScanView) -> scans_pb2.OrderedScan:
         unanswered=counts.unanswered,
         expected_files=counts.expected,
         text=view.text,
+        tenant=order.tenant,
     )
 
 

@@ -58,8 +58,8 @@ class ServerBounds:
     streams: int = 16
     connections: int = 1024
     idle_seconds: float = 60.0
-    message_bytes: int = wire.MAX_MESSAGE_BYTES + _SLACK_BYTES
     handshake_seconds: float = 10.0
+    message_bytes: int = wire.MAX_MESSAGE_BYTES + _SLACK_BYTES
 
 
 class Server:

@@ -82,15 +82,15 @@ class Session:
         for reader in list(self.readers):
             reader.cancel()
 
+    def cut_off(self) -> None:
+        """End the session of a guest that does not take what it is told."""
+        self.takes_nothing = True
+        self.end()
+
     def make_way(self) -> None:
         """End, since another takes its place."""
         self.replaced = True
         self.news.set()
-        self.end()
-
-    def cut_off(self) -> None:
-        """End the session of a guest that does not take what it is told."""
-        self.takes_nothing = True
         self.end()
 
     def end(self) -> None:

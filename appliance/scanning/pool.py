@@ -182,7 +182,7 @@ class Pool:
         else:
             _log.warning("a worker died while it looked at %s: %s", job.label.sha256.hex(), words)
             job.crashes += 1
-            held = self._blame.add(job.label.sha256, Unanswered.ENGINE_ERROR)
+            held = self._blame.add(job.label.key, Unanswered.ENGINE_ERROR)
             if held or job.crashes >= BREAKS_BEFORE_HOLD:
                 _unanswered(job, Unanswered.ENGINE_ERROR, f"workers died while they looked at it: {words}")
         self._take_back(member)
@@ -252,7 +252,7 @@ class Pool:
 
     def _is_settled(self, job: Job) -> bool:
         """Whether a job needs no worker: it ends here."""
-        held = self._blame.held(job.label.sha256)
+        held = self._blame.held(job.label.key)
         if held is not None:
             _unanswered(job, held.why, held.reason)
         elif job.wanted is not None and not job.wanted():
@@ -314,7 +314,7 @@ class Pool:
             )
         else:
             _log.warning("a worker was ended: %s took it over %g s", job.label.sha256.hex(), self._timeout)
-            self._blame.add(job.label.sha256, Unanswered.TIMED_OUT)
+            self._blame.add(job.label.key, Unanswered.TIMED_OUT)
             _unanswered(
                 job,
                 Unanswered.TIMED_OUT,

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from appliance.domain.verdict import Detection, NoAnswer
+from appliance.domain.outcome import Disposition, Source
+from appliance.domain.verdict import Ageing, Detection, NoAnswer, Verdict
+
+_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,21 @@ class EngineState:
     ready: bool
     problem: str = ""
     signatures: int = 0
+
+
+def verdict_of(result: ScanResult, now: float, ageing: Ageing) -> Verdict:
+    """Return what is kept of a result that is an answer. now: seconds since the epoch."""
+    hour = int(now // _HOUR) * _HOUR
+    if not result.detections:
+        ends = hour + int(ageing.not_detected_seconds)
+        return Verdict(Disposition.NOT_DETECTED, Source.ENGINE, result.generation, hour, ends)
+    worst = result.detections[0]
+    return Verdict(
+        worst.disposition,
+        Source.ENGINE,
+        result.generation,
+        hour,
+        threat=worst.threat,
+        engine=worst.engine,
+        member=worst.member,
+    )

@@ -7,7 +7,7 @@ slot. All that guests say is their word: nothing but what administrators see, an
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -140,7 +140,7 @@ class Desk:
         place = self._places[session] = self._by_number[self._numbers] = _Place(self._numbers, session)
         if session.is_daemon:
             self._daemons[session.guest.id] = place
-            for order in self.orders.open_of(session.guest.id):
+            for order in self._open_of(session.guest):
                 self.board.touch(order.id)
                 self._tell_task(order)
 
@@ -154,7 +154,7 @@ class Desk:
             self.slots.leave(place.claim(scan))
         if self._daemons.get(session.guest.id) is place:
             del self._daemons[session.guest.id]
-            for order in self.orders.open_of(session.guest.id):
+            for order in self._open_of(session.guest):
                 self.board.touch(order.id)
         self._settle_soon()
 
@@ -162,9 +162,9 @@ class Desk:
         """Whether what protects a guest is attached."""
         return guest in self._daemons
 
-    def guests(self) -> Collection[str]:
-        """The guests that are attached."""
-        return dict.fromkeys(session.guest.id for session in self._places)
+    def guests(self) -> Mapping[str, str]:
+        """The guests that are attached, and whose each is."""
+        return {session.guest.id: session.guest.tenant for session in self._places}
 
     async def said(self, session: Participant, report: ScanReport) -> None:
         """Take what a guest says of a scan. Raises TooManyScans."""
@@ -173,7 +173,7 @@ class Desk:
             return
         order = self.orders.get(report.id)
         daemon = self._daemons.get(session.guest.id) is place
-        if order is not None and order.guest == session.guest.id and daemon:
+        if order is not None and _is_of(session.guest, order) and daemon:
             await self._said_of_order(place, order, report)
         elif report.state.is_end:
             place.own.discard(report.id)
@@ -234,7 +234,7 @@ class Desk:
             return ScanView(order, order.state, order.counts, order.text)
         report = self._reports.get(order.id)
         counts, text = (ScanCounts(), "") if report is None else (report.counts, report.text)
-        place = self._daemons.get(order.guest)
+        place = self._daemon_of(order)
         if not self._is_due(order):
             state = ScanState.SCHEDULED
         elif place is None:
@@ -300,7 +300,7 @@ class Desk:
 
     def _is_begun(self, order: ScanOrder) -> bool:
         """Whether its guest is at it, or at one before it: a daemon does one after the other."""
-        place = self._daemons.get(order.guest)
+        place = self._daemon_of(order)
         return place is not None and bool(place.ordered)
 
     async def age(self) -> None:
@@ -324,6 +324,14 @@ class Desk:
 
     # -- the rest ------------------------------------------------------------------------------
 
+    def _daemon_of(self, order: ScanOrder) -> _Place | None:
+        """Where what protects an order's guest is attached, if it is, and is that tenant's still."""
+        place = self._daemons.get(order.guest)
+        return place if place is not None and _is_of(place.session.guest, order) else None
+
+    def _open_of(self, guest: Guest) -> list[ScanOrder]:
+        return [order for order in self.orders.open_of(guest.id) if _is_of(guest, order)]
+
     def _is_due(self, order: ScanOrder) -> bool:
         return order.due_at <= self._clocks.now()
 
@@ -341,7 +349,7 @@ class Desk:
         self._due.discard(order.id)
         self._ends.pop(order.id, None)
         self.board.touch(order.id)
-        place = self._daemons.get(order.guest)
+        place = self._daemon_of(order)
         if place is None:
             return
         place.ordered.discard(order.id)
@@ -350,7 +358,7 @@ class Desk:
             self._tell_cancelled(place, order.id)
 
     def _tell_task(self, order: ScanOrder) -> None:
-        place = self._daemons.get(order.guest)
+        place = self._daemon_of(order)
         if place is not None and self._is_due(order):
             place.session.scan_news.tasks[order.id] = order.paths
             place.session.news.set()
@@ -384,3 +392,8 @@ class Desk:
             self._tell_slot(claim, granted=False)
         for claim in given:
             self._tell_slot(claim, granted=True)
+
+
+def _is_of(guest: Guest, order: ScanOrder) -> bool:
+    """Whether an order is a guest's, and not of a tenant that had one of the name before."""
+    return order.guest == guest.id and order.tenant == guest.tenant

@@ -106,17 +106,17 @@ class Orders:
         """Every order that is not over."""
         return [order for orders in self._open.values() for order in orders.values()]
 
-    async def place(self, guests: Sequence[str], wanted: Wanted) -> list[Placed]:
-        """Order a scan of each guest; one that has the same open already keeps that one.
+    async def place(self, guests: Mapping[str, str], wanted: Wanted) -> list[Placed]:
+        """Order a scan of each guest; one that has the same open already keeps it. guests: whose each is.
 
         The same is one of the same paths; of two times the earlier counts then. Raises OrderRefused where
         there are too many orders, and StateError where they could not be written: nothing is ordered then.
         """
         return await self._to_its_end(self._place(guests, wanted))
 
-    async def _place(self, guests: Sequence[str], wanted: Wanted) -> list[Placed]:
+    async def _place(self, guests: Mapping[str, str], wanted: Wanted) -> list[Placed]:
         async with self._changing:
-            placed = [self._placed(guest, wanted) for guest in dict.fromkeys(guests)]
+            placed = [self._placed(guest, tenant, wanted) for guest, tenant in guests.items()]
             changed = [
                 each.order for each in placed if each.order and self._orders.get(each.order.id) != each.order
             ]
@@ -183,8 +183,8 @@ class Orders:
         if not task.cancelled():
             task.exception()  # nobody may be left to be told
 
-    def _placed(self, guest: str, wanted: Wanted) -> Placed:
-        mine = self.open_of(guest)
+    def _placed(self, guest: str, tenant: str, wanted: Wanted) -> Placed:
+        mine = [order for order in self.open_of(guest) if order.tenant == tenant]
         for order in mine:
             if order.paths == wanted.paths:
                 return Placed(guest, replace(order, due_at=min(order.due_at, wanted.due_at)), already=True)
@@ -192,8 +192,8 @@ class Orders:
             why = f"{MOST_OPEN_OF_GUEST} scans of it are open, which is all: wait for one, or cancel one"
             return Placed(guest, None, why=why)
         now = int(self._clock())
-        order = ScanOrder(self._draw(SCAN_BYTES), guest, wanted.paths, wanted.actor, now, wanted.due_at)
-        return Placed(guest, order)
+        about = (guest, wanted.paths, wanted.actor, now, wanted.due_at)
+        return Placed(guest, ScanOrder(self._draw(SCAN_BYTES), *about, tenant=tenant))
 
     def _aged(self) -> list[bytes]:
         since = self._clock() - self._keep_seconds

@@ -7,6 +7,7 @@ from typing import Any
 import xxhash
 
 from appliance.domain.event import Event, EventKind, Said
+from appliance.domain.policy import DEFAULT_TENANT
 
 _SUM_BYTES = 8
 _DEFAULTS = {each.name: each.default for each in fields(Event)}
@@ -18,8 +19,12 @@ class DamagedEvent(ValueError):
 
 
 def encode(event: Event) -> bytes:
-    """Return the record. What has its usual value is left out."""
+    """Return the record. What has its usual value is left out, and so is the tenant of most guests."""
     said = {name: getattr(event, name) for name in _DEFAULTS if getattr(event, name) != _DEFAULTS[name]}
+    if event.tenant == _tenant_of(event.guest):
+        said.pop("tenant", None)
+    elif not event.tenant:
+        said["tenant"] = ""
     if event.sha256:
         said["sha256"] = event.sha256.hex()
     if event.said is not None:
@@ -37,6 +42,7 @@ def decode(record: bytes) -> Event:
         said = json.loads(data)
         return Event(
             **{
+                "tenant": _tenant_of(said.get("guest", "")),
                 **said,
                 "kind": EventKind(said["kind"]),
                 "sha256": bytes.fromhex(said.get("sha256", "")),
@@ -46,6 +52,11 @@ def decode(record: bytes) -> Event:
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedEvent(f"a field has no meaning: {error}") from error
+
+
+def _tenant_of(guest: str) -> str:
+    """Whose an event is that says nothing of it, as those of earlier versions do not."""
+    return DEFAULT_TENANT if guest else ""
 
 
 def _of_guest(said: Said) -> dict[str, Any]:

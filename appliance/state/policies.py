@@ -12,6 +12,7 @@ xxh3_64 of the rest.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,21 +146,28 @@ class PolicyStore:
                     found.append(_entry(int.from_bytes(key, "big"), fields))
         return found
 
-    def texts(self, beginning: str) -> list[str]:
+    def texts(self, beginning: str, tenant: str = "") -> list[str]:
         """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
 
-        beginning: hexadecimal digits in small letters.
+        beginning: hexadecimal digits in small letters. tenant: who has to have decided on them, "" for any.
         """
         found: list[str] = []
+        decided_on = self._decided_on(tenant) if tenant else None
         whole = beginning[: len(beginning) // 2 * 2]  # bytes, by which the table can be searched
         with self._environment.reading() as txn:
             cursor = txn.cursor(db=self._texts_db)
             for key, data in cursor.iternext() if cursor.set_range(bytes.fromhex(whole)) else ():
                 if len(found) == 2 or not bytes(key).hex().startswith(whole):
                     break
-                if bytes(key).hex().startswith(beginning):
+                theirs = decided_on is None or bytes(key).hex() in decided_on
+                if theirs and bytes(key).hex().startswith(beginning):
                     found.append(self._text(bytes(key), data))
         return found
+
+    def _decided_on(self, tenant: str) -> set[str]:
+        """The SHA-256 of each text that a tenant has decided on, in hexadecimal."""
+        entries = self.history(tenant, sys.maxsize)
+        return {entry.sha256 for entry in entries if isinstance(entry, Consent)}
 
     def _text(self, digest: bytes, data: bytes | memoryview) -> str:
         text = str(unpacked(data, self._environment.path)["text"])

@@ -1,8 +1,9 @@
 """Scans that administrators ordered, and how they ended; on the disk before a call returns.
 
-    scans  id (16 bytes) -> JSON {guest, paths, actor, ordered_at, due_at; when over: ended_at, state, counts,
-           text}
+    scans  id (16 bytes) -> JSON {guest, tenant, paths, actor, ordered_at, due_at; when over: ended_at, state,
+           counts, text}
 
+Where there is no tenant, an earlier version has written it, which knew one alone.
 What changes something waits for the disk and may be called from a thread, one call at a time. Every value
 ends with an xxh3_64 of the rest. A path need not be UTF-8: what is not stands in it as surrogates.
 """
@@ -54,6 +55,7 @@ class ScanOrderStore:
 def _fields(order: ScanOrder) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "guest": order.guest,
+        "tenant": order.tenant,
         "paths": [path.decode(errors="surrogateescape") for path in order.paths],
         "actor": order.actor,
         "ordered_at": order.ordered_at,

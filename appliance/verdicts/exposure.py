@@ -18,6 +18,7 @@ from typing import TypeVar
 import lmdb
 
 from appliance.domain.digest import DIGEST_BYTES
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.verdicts.exposure_record import Holding
 from appliance.verdicts.exposure_store import ExposureStore
 from appliance.verdicts.known_guests import KnownGuest
@@ -34,6 +35,7 @@ SYNC_SECONDS = 60.0
 _HOUR = 3600
 _log = logging.getLogger(__name__)
 _Done = TypeVar("_Done")
+_Taken = tuple[str, str, bytearray]  # guest, tenant, digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,17 @@ class Holder:
     guest: str
     first: int
     last: int
+    tenant: str = DEFAULT_TENANT
 
 
 class Gatherer:
     """What one attached guest asks about, until it is written down."""
 
-    __slots__ = ("_filled", "_is_filled", "digests", "dropped")
+    __slots__ = ("_filled", "_is_filled", "digests", "dropped", "tenant")
 
-    def __init__(self, filled: Callable[[], None]) -> None:
-        """filled: called when there is so much that it should go on."""
+    def __init__(self, filled: Callable[[], None], tenant: str = DEFAULT_TENANT) -> None:
+        """filled: called when there is so much that it should go on. tenant: whose guest it is."""
+        self.tenant = tenant
         self.digests = bytearray()
         self.dropped = 0
         self._filled = filled
@@ -85,21 +89,21 @@ class Exposure:
         self._clock = clock
         self._dropped = 0
         self._attached: dict[str, Gatherer] = {}
-        self._left: list[tuple[str, bytearray]] = []  # of guests that went since it was written last
+        self._left: list[_Taken] = []  # of guests that went since it was written last
         self._filled = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "exposure")
 
-    def attached(self, name: str) -> Gatherer:
-        """A guest is here; what takes in the digests that it asks about."""
+    def attached(self, name: str, tenant: str = DEFAULT_TENANT) -> Gatherer:
+        """A tenant's guest is here; what takes in the digests that it asks about."""
         self.detached(name)  # where it came anew
-        gatherer = self._attached[name] = Gatherer(self._filled.set)
+        gatherer = self._attached[name] = Gatherer(self._filled.set, tenant)
         return gatherer
 
     def detached(self, name: str) -> None:
         """It went."""
         gatherer = self._attached.pop(name, None)
         if gatherer is not None:
-            self._left.append((name, gatherer.take()))
+            self._left.append((name, gatherer.tenant, gatherer.take()))
             self._dropped += gatherer.dropped
 
     async def run(self) -> None:
@@ -109,7 +113,7 @@ class Exposure:
         short = more = False
         while True:
             taken = self._taken()
-            asked = any(digests for _, digests in taken)
+            asked = any(digests for _, _, digests in taken)
             pause = SLICE_SECONDS * (REST_ASKED if asked else REST_IDLE)
             await self._do(partial(self._spill, taken), None)
             if time.monotonic() >= merge_at:
@@ -124,32 +128,40 @@ class Exposure:
                 await self._do(self._store.sync, None)
             await self._rested(pause if more or short else GATHER_SECONDS)
 
-    async def holders(self, digest: bytes) -> list[Holder]:
-        """Who holds a digest, the guest that was seen last first; what was asked this moment among it."""
+    async def holders(self, digest: bytes, tenant: str = "") -> list[Holder]:
+        """Who holds a digest, the guest that was seen last first; what was asked this moment among it.
+
+        tenant: whose guests are looked for, "" for all.
+        """
         nobody: list[tuple[KnownGuest, Holding]] = []
         found = await self._do(partial(self._holders, self._taken(), digest), nobody)
         best: dict[str, Holder] = {}
         for guest, holding in found:
+            if tenant not in ("", guest.tenant):
+                continue
             before = best.get(guest.name, Holder("", holding.first * _HOUR, 0))
             first = min(holding.first * _HOUR, before.first)
-            best[guest.name] = Holder(guest.name, first, max(holding.last * _HOUR, before.last))
+            last = max(holding.last * _HOUR, before.last)
+            best[guest.name] = Holder(guest.name, first, last, guest.tenant)
         return sorted(best.values(), key=lambda holder: (-holder.last, holder.guest))
 
     def guests(self) -> list[tuple[KnownGuest, bool]]:
         """Every guest that is known, and whether it is attached; who was seen last first."""
         return [(guest, guest.name in self._attached) for guest in self._store.guests.all()]
 
-    def knows(self, name: str) -> bool:
-        """Whether a guest is, or was, here."""
-        return name in self._attached or self._store.guests.named(name) is not None
+    def tenant_of(self, name: str) -> str | None:
+        """Whose guest one is that is, or was, here; None where there is none of the name."""
+        guest = self._attached.get(name) or self._store.guests.named(name)
+        return None if guest is None else guest.tenant
 
-    async def files_of(self, name: str) -> AsyncIterator[list[tuple[bytes, int, int]]]:
+    async def files_of(self, name: str, tenant: str = "") -> AsyncIterator[list[tuple[bytes, int, int]]]:
         """Yield what a guest holds, some at a time: digest, first and last in seconds since the epoch.
 
         What was asked about just now comes within seconds, after very much at once within minutes.
+        tenant: nothing where the guest is another's, "" for whosever it is.
         """
         after = b""
-        while (guest := self._store.guests.named(name)) is not None:
+        while (guest := self._store.guests.named(name)) is not None and tenant in ("", guest.tenant):
             empty: tuple[list[tuple[bytes, Holding]], bytes] = ([], b"")
             found, after = await self._do(partial(self._store.files_of, guest, after), empty)
             if found:
@@ -183,11 +195,12 @@ class Exposure:
     def _hour(self) -> int:
         return int(self._clock() // _HOUR)
 
-    def _taken(self) -> list[tuple[str, bytearray]]:
+    def _taken(self) -> list[_Taken]:
         """Take what was gathered, of whom; also of those who asked nothing, since they are here."""
         self._filled.clear()
         taken, self._left = self._left, []
-        return [*taken, *((name, gatherer.take()) for name, gatherer in self._attached.items())]
+        here = self._attached.items()
+        return [*taken, *((name, gatherer.tenant, gatherer.take()) for name, gatherer in here)]
 
     async def _rested(self, seconds: float) -> None:
         """Wait, or less where guests ask so much meanwhile that it is to be written down before."""
@@ -224,11 +237,11 @@ class Exposure:
                 return True
         return False
 
-    def _spill(self, taken: list[tuple[str, bytearray]]) -> None:
-        hour, names = self._hour(), {name for name, _ in taken}
+    def _spill(self, taken: list[_Taken]) -> None:
+        hour, names = self._hour(), {name for name, _, _ in taken}
         sections = []
-        for name, digests in taken:
-            guest = self._store.guests.met(name, hour, names)
+        for name, tenant, digests in taken:
+            guest = self._store.guests.met(name, hour, names, tenant)
             if guest is None:
                 self._dropped += len(digests) // DIGEST_BYTES
             elif digests:
@@ -239,7 +252,7 @@ class Exposure:
         self._store.forget_guests(self._hour(), attached)
         return self._store.sweep(self._hour())
 
-    def _holders(self, taken: list[tuple[str, bytearray]], digest: bytes) -> list[tuple[KnownGuest, Holding]]:
+    def _holders(self, taken: list[_Taken], digest: bytes) -> list[tuple[KnownGuest, Holding]]:
         self._spill(taken)
         guests = self._store.guests
         named = ((guests.of_number(each.number, each.last), each) for each in self._store.holders(digest))

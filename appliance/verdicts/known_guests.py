@@ -8,10 +8,12 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.verdicts.exposure_record import MAX_NUMBER
 
 MOST_GUESTS = 4096
 MAX_NAME_BYTES = 255
+_TENANT_MARK = b"\0"  # between the name and the tenant; without it the tenant is that of most guests
 
 _FIELDS = struct.Struct("<IIII")  # since, first, last, files
 
@@ -20,7 +22,7 @@ _FIELDS = struct.Struct("<IIII")  # since, first, last, files
 class KnownGuest:
     """since: from which hour on holdings under the number are its. first, last: hours when it was attached.
 
-    files: how many digests it holds, about.
+    files: how many digests it holds, about. tenant: whose guest it is.
     """
 
     number: int
@@ -29,17 +31,24 @@ class KnownGuest:
     first: int
     last: int
     files: int = 0
+    tenant: str = DEFAULT_TENANT
 
     def record(self) -> bytes:
         """The same as bytes."""
-        return _FIELDS.pack(self.since, self.first, self.last, self.files) + self.name.encode()
+        names = self.name.encode()
+        if self.tenant != DEFAULT_TENANT or _TENANT_MARK in names:
+            names += _TENANT_MARK + self.tenant.encode()
+        return _FIELDS.pack(self.since, self.first, self.last, self.files) + names
 
 
 def read_guest(number: int, record: bytes) -> KnownGuest | None:
     """Return a guest of its record; None for one that makes no sense."""
     try:
         since, first, last, files = _FIELDS.unpack_from(record)
-        return KnownGuest(number, record[_FIELDS.size :].decode(), since, first, last, files)
+        names = record[_FIELDS.size :].decode()
+        name, mark, tenant = names.rpartition(_TENANT_MARK.decode())
+        named = (name, tenant) if mark else (names, DEFAULT_TENANT)
+        return KnownGuest(number, named[0], since, first, last, files, named[1])
     except (struct.error, UnicodeDecodeError):
         return None
 
@@ -71,16 +80,24 @@ class KnownGuests:
         guest = self._by_number.get(number)
         return guest if guest is not None and last >= guest.since else None
 
-    def met(self, name: str, hour: int, attached: set[str]) -> KnownGuest | None:
+    def met(
+        self, name: str, hour: int, attached: set[str], tenant: str = DEFAULT_TENANT
+    ) -> KnownGuest | None:
         """The guest of a name, seen in an hour, known from now on; None where there is no number for it.
 
-        attached: names of guests whose numbers are in use.
+        attached: names of guests whose numbers are in use. One that is another tenant's now begins anew: what
+        it held before is not its new tenant's to see.
         """
         guest = self._by_name.get(name)
         if guest is None:
             guest = self._new(name, hour, attached)
             if guest is None:
                 return None
+            guest.tenant = tenant
+            self.changed.add(guest.number)
+        elif guest.tenant != tenant:
+            guest.since = max(hour, guest.last, guest.since) + 1
+            guest.tenant, guest.first, guest.files = tenant, hour, 0
             self.changed.add(guest.number)
         if guest.last < hour:
             guest.last = hour

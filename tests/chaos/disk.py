@@ -37,7 +37,7 @@ def _compare_state(directory: Path, book: Book) -> None:
         audit = [
             Change(entry.digest.hex(), entry.action) for entry in reversed(state.audit(ALL)) if entry.digest
         ]
-        overrides = {digest: override.allow for digest, override in state.overrides().items()}
+        overrides = {digest: override.allow for (_, digest), override in state.overrides().items()}
         settings = [
             Change("policy documents", str(entry.documents))
             for entry in reversed(PolicyStore(environment, lambda: 0.0).history(None, ALL))

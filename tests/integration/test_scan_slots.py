@@ -72,7 +72,7 @@ async def test_a_slot_is_free_when_its_session_goes(tmp_path: Path) -> None:
 async def test_a_second_daemon_takes_over_what_is_ordered(tmp_path: Path) -> None:
     """It is told of it anew; what the first had is free."""
     async with running_svm(tmp_path, scans=ScansSettings(slots=1)) as svm, ScanGuest.connect(svm) as guest:
-        (placed,) = await svm.parts.scans.orders.place([*svm.parts.scans.guests()], EVERYTHING)
+        (placed,) = await svm.parts.scans.orders.place(svm.parts.scans.guests(), EVERYTHING)
         assert placed.order is not None
         scan = await guest.task()
         await guest.status(scan, RUNNING)
@@ -131,7 +131,7 @@ async def test_huge_numbers_and_texts_are_cut(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm, ScanGuest.connect(svm) as guest, ScanGuest.connect(svm) as other:
         desk = svm.parts.scans
         mine, _ = desk.guests()
-        await desk.orders.place([mine], EVERYTHING)
+        await desk.orders.place({mine: "default"}, EVERYTHING)
         scan = await guest.task()
         await other.status(scan, DONE, files=1)
         await other.status(scan, WAITING)

@@ -75,6 +75,6 @@ def test_confirmed_overrides_survive_and_each_has_its_audit(tmp_path: Path, seed
     state.close()
     assert audited == [kill_writers.digest(number) for number in range(len(audited))]
     assert overrides == {
-        kill_writers.digest(number): kill_writers.override(number) for number in range(len(audited))
+        (0, kill_writers.digest(number)): kill_writers.override(number) for number in range(len(audited))
     }
     assert confirmed < len(audited) <= confirmed + 2

@@ -58,30 +58,34 @@ class RememberingControl:
     refusal: str = ""
     during_reload: Callable[[], Awaitable[None]] = _nothing
 
-    def status(self) -> StatusView:
+    def status(self, _tenant: str) -> StatusView:
         """As set."""
         return self.view
 
-    def figures(self) -> dict[str, float]:
+    def figures(self, _tenant: str) -> dict[str, float]:
         """As set."""
         return self.numbers
 
-    def verdict(self, digest: bytes) -> VerdictView:
+    def generation(self) -> int:
+        """As set."""
+        return self.view.generation
+
+    def verdict(self, digest: bytes, _tenant: str) -> VerdictView:
         """As set; nobody knows what was not set."""
         return self.verdicts.get(digest, VerdictView(None, 0, False, self.overrides.get(digest)))
 
-    async def set_override(self, digest: bytes, override: Override) -> None:
+    async def set_override(self, digest: bytes, override: Override, _tenant: str) -> None:
         """Remember it."""
         self._refuse()
         self.overrides[digest] = override
 
-    async def clear(self, digest: bytes, reason: str, actor: str) -> bool:
+    async def clear(self, digest: bytes, reason: str, actor: str, _tenant: str) -> bool:
         """Remember it."""
         self._refuse()
         self.cleared.append((digest, reason, actor))
         return self.overrides.pop(digest, None) is not None
 
-    def audit(self, limit: int) -> Sequence[AuditEntry]:
+    def audit(self, limit: int, _tenant: str) -> Sequence[AuditEntry]:
         """As set."""
         return self.entries[:limit]
 

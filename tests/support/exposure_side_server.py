@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.verdict import Verdict
 from appliance.rpc.exposure_admin import ExposureAdministrationService, GuestSeen, HeldFile, HolderView
 from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
@@ -24,25 +25,25 @@ class SetExposure:
     held: dict[str, list[HeldFile]] = field(default_factory=dict)
     verdicts: dict[bytes, Verdict] = field(default_factory=dict)
 
-    async def holders(self, digest: bytes) -> Sequence[HolderView]:
+    async def holders(self, digest: bytes, _tenant: str) -> Sequence[HolderView]:
         """As set."""
         return self.held_by.get(digest, [])
 
-    def guests(self) -> Sequence[GuestSeen]:
+    def guests(self, _tenant: str) -> Sequence[GuestSeen]:
         """As set."""
         return self.known
 
-    def knows(self, guest: str) -> bool:
-        """Whether something is set."""
-        return guest in self.held
+    def tenant_of(self, guest: str) -> str | None:
+        """Everybody's is the same of whom something is set."""
+        return DEFAULT_TENANT if guest in self.held else None
 
-    async def files(self, guest: str) -> AsyncIterator[Sequence[HeldFile]]:
+    async def files(self, guest: str, _tenant: str) -> AsyncIterator[Sequence[HeldFile]]:
         """As set, in two parts."""
         half = len(self.held[guest]) // 2
         yield self.held[guest][:half]
         yield self.held[guest][half:]
 
-    def words(self, digests: Sequence[bytes]) -> Sequence[Verdict | None]:
+    def words(self, digests: Sequence[bytes], _tenant: str) -> Sequence[Verdict | None]:
         """As set."""
         return list(map(self.verdicts.get, digests))
 

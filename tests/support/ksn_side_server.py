@@ -58,7 +58,7 @@ class RememberingKsnControl:
     text: str | None = None
     refusal: str = ""
 
-    def policies(self) -> Sequence[PolicyView]:
+    def policies(self, _tenant: str) -> Sequence[PolicyView]:
         """As they were made."""
         return list(self.kept.values())
 
@@ -94,7 +94,7 @@ class RememberingKsnControl:
         self.asked.append(("history", tenant, limit))
         return [each for each in reversed(self.entries) if tenant in {None, each.tenant}][:limit]
 
-    def statement_text(self, beginning: str) -> str | None:
+    def statement_text(self, beginning: str, _tenant: str) -> str | None:
         """As set."""
         self._note("text", beginning)
         return self.text

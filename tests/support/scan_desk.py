@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.scan import ScanCounts, ScanOrder, ScanReport, ScanState
 from appliance.scans.capacity import CapacityTerms
 from appliance.scans.desk import Clocks, Desk, DeskTerms
@@ -52,7 +53,7 @@ class Office:
     async def order(self, *guests: str, due_in: int = 0, paths: tuple[bytes, ...] = ()) -> list[ScanOrder]:
         """Have guests scanned."""
         wanted = Wanted(paths, "uid-0", int(self.clock[0]) + due_in)
-        placed = await self.desk.orders.place(guests, wanted)
+        placed = await self.desk.orders.place(dict.fromkeys(guests, DEFAULT_TENANT), wanted)
         return [each.order for each in placed if each.order is not None]
 
     async def says(self, who: Program, scan: bytes, state: ScanState, **counts: int) -> None:

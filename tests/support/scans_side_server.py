@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.scan import ScanCounts, ScanReport, ScanState
 from appliance.rpc.scans_admin import ScansAdministrationService
 from appliance.scans_control import ScanControl
@@ -47,7 +48,9 @@ class ScansSide(AdminSide):
     async def _start(self) -> None:
         self._server = grpc.aio.server()
         await self._office.__aenter__()
-        control = ScanControl(self.office.desk, lambda: self.known, lambda: self.office.clock[0])
+        control = ScanControl(
+            self.office.desk, lambda: dict.fromkeys(self.known, DEFAULT_TENANT), lambda: self.office.clock[0]
+        )
         self.service = ScansAdministrationService(
             control, administrators(self._office), self._patience_seconds
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance.domain.event import Event, EventKind
+from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
 from appliance.state.backup import BackupTerms, back_up
 from appliance.state.backup_file import Manifest
@@ -49,7 +50,7 @@ def make_state(directory: Path, word: str) -> Path:
 def found_in(directory: Path) -> Found:
     """What a state directory has, opened as an SVM opens it."""
     with closing(StateStore.open(directory, lambda: NOW, 100)) as state:
-        override = state.overrides().get(DIGEST)
+        override = state.overrides().get((PUBLIC_SCOPE, DIGEST))
         ledger = LedgerStore(state.environment)
         assert ledger.verify().problem == ""
         noted = [str(entry.payload["word"]) for entry in ledger.entries()]

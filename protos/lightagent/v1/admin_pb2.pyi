@@ -78,7 +78,7 @@ class GetStatusReply(_message.Message):
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EngineStatus]: ...
     @_builtins.property
     def figures(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Named figures, the same as in /metrics."""
+        """Named figures, the same as in /metrics; to a caller of one tenant those of its own guests."""
 
     def __init__(
         self,
@@ -109,6 +109,7 @@ class GuestStatus(_message.Message):
     ATTACHED_FIELD_NUMBER: _builtins.int
     DIGESTS_ASKED_FIELD_NUMBER: _builtins.int
     BYTES_UPLOADED_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Who the caller is, by its connection."""
     host_name: _builtins.str
@@ -117,6 +118,7 @@ class GuestStatus(_message.Message):
     digests_asked: _builtins.int
     """The guest's requests so far."""
     bytes_uploaded: _builtins.int
+    tenant: _builtins.str
     @_builtins.property
     def attached(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -128,10 +130,11 @@ class GuestStatus(_message.Message):
         attached: _timestamp_pb2.Timestamp | None = ...,
         digests_asked: _builtins.int = ...,
         bytes_uploaded: _builtins.int = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "bytes_uploaded", b"bytes_uploaded", "digests_asked", b"digests_asked", "host_name", b"host_name", "id", b"id", "stub_version", b"stub_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "bytes_uploaded", b"bytes_uploaded", "digests_asked", b"digests_asked", "host_name", b"host_name", "id", b"id", "stub_version", b"stub_version", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,16 +178,20 @@ class GetVerdictRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     sha256: _builtins.bytes
     """Exactly 32 bytes."""
+    tenant: _builtins.str
+    """As this tenant's guests see it."""
     def __init__(
         self,
         *,
         sha256: _builtins.bytes = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,7 +207,9 @@ class GetVerdictReply(_message.Message):
     known: _builtins.bool
     """False: nobody knows the digest."""
     @_builtins.property
-    def verdict(self) -> Global___StoredVerdict: ...
+    def verdict(self) -> Global___StoredVerdict:
+        """Of several that are seen the worst."""
+
     @_builtins.property
     def override(self) -> Global___Override:
         """Set where an override is in force; it wins over the verdict."""
@@ -231,12 +240,15 @@ class StoredVerdict(_message.Message):
     EXPIRES_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     outcome: _verdict_pb2.Outcome.ValueType
     generation: _builtins.int
     current: _builtins.bool
     """False: made by another generation than the current one."""
     scope: _builtins.int
     """Whose entry it is: 0 is public."""
+    tenant: _builtins.str
+    """The same by name; "" where it is no single tenant's."""
     @_builtins.property
     def detail(self) -> _verdict_pb2.Detail: ...
     @_builtins.property
@@ -257,10 +269,11 @@ class StoredVerdict(_message.Message):
         expires: _timestamp_pb2.Timestamp | None = ...,
         current: _builtins.bool = ...,
         scope: _builtins.int = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "expires", b"expires", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "detail", b"detail", "expires", b"expires", "generation", b"generation", "outcome", b"outcome", "scope", b"scope", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "detail", b"detail", "expires", b"expires", "generation", b"generation", "outcome", b"outcome", "scope", b"scope", "stored", b"stored", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,12 +288,17 @@ class Override(_message.Message):
     EXPIRES_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     SET_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     allow: _builtins.bool
     """True: allow (answered CLEAN). False: block (answered MALICIOUS)."""
     reason: _builtins.str
-    """Why, in the administrator's words, 1 to 512 bytes."""
+    """Why, in the administrator's words, 1 to 512 bytes. Of one that counts for everybody a caller of one tenant is not
+    told why, and of the author that it is the provider.
+    """
     author: _builtins.str
     """Who set it, by the connection."""
+    tenant: _builtins.str
+    """For whom it counts; "": for everybody."""
     @_builtins.property
     def expires(self) -> _timestamp_pb2.Timestamp:
         """Absent: no end."""
@@ -295,10 +313,11 @@ class Override(_message.Message):
         expires: _timestamp_pb2.Timestamp | None = ...,
         author: _builtins.str = ...,
         set: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires", "set", b"set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "author", b"author", "expires", b"expires", "reason", b"reason", "set", b"set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "author", b"author", "expires", b"expires", "reason", b"reason", "set", b"set", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -312,10 +331,13 @@ class SetOverrideRequest(_message.Message):
     ALLOW_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EXPIRES_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     sha256: _builtins.bytes
     """Exactly 32 bytes."""
     allow: _builtins.bool
     reason: _builtins.str
+    tenant: _builtins.str
+    """For whom it is to count; by a caller of no tenant none is for everybody."""
     @_builtins.property
     def expires(self) -> _timestamp_pb2.Timestamp:
         """Must lie in the future; absent: no end."""
@@ -327,10 +349,11 @@ class SetOverrideRequest(_message.Message):
         allow: _builtins.bool = ...,
         reason: _builtins.str = ...,
         expires: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "expires", b"expires", "reason", b"reason", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "expires", b"expires", "reason", b"reason", "sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,19 +385,23 @@ class ClearVerdictRequest(_message.Message):
 
     SHA256_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     sha256: _builtins.bytes
     """Exactly 32 bytes."""
     reason: _builtins.str
     """Why, 0 to 512 bytes."""
+    tenant: _builtins.str
+    """By a caller of no tenant none is what counts for everybody, and the verdicts of all."""
     def __init__(
         self,
         *,
         sha256: _builtins.bytes = ...,
         reason: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,16 +432,20 @@ class ListAuditRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMIT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """1 to 1,000; 0: 100."""
+    tenant: _builtins.str
+    """Only of what counts for this tenant alone."""
     def __init__(
         self,
         *,
         limit: _builtins.int = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -452,6 +483,7 @@ class AuditEntry(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EXPIRES_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     author: _builtins.str
     """Who made it, by the connection."""
     action: _builtins.str
@@ -459,6 +491,8 @@ class AuditEntry(_message.Message):
     sha256: _builtins.bytes
     """Exactly 32 bytes."""
     reason: _builtins.str
+    tenant: _builtins.str
+    """For whom it counts; "": for everybody."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -474,10 +508,11 @@ class AuditEntry(_message.Message):
         sha256: _builtins.bytes = ...,
         reason: _builtins.str = ...,
         expires: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "author", b"author", "expires", b"expires", "reason", b"reason", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "author", b"author", "expires", b"expires", "reason", b"reason", "sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -921,7 +956,7 @@ class ListHistoryRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """"": of every tenant."""
+    """"": of every tenant that the caller sees."""
     limit: _builtins.int
     """1 to 1,000; 0: 100."""
     def __init__(
@@ -1014,7 +1049,7 @@ class GetKsnStatusRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
-    """"": the tenant of guests that nobody assigned to another."""
+    """By a caller of no tenant "" is the tenant of guests that nobody assigned to another."""
     def __init__(
         self,
         *,
@@ -1053,7 +1088,9 @@ class GetKsnStatusReply(_message.Message):
     breaker: _builtins.str
     """The circuit breaker: "closed", "open" or "half open"; "" while KSN is not enabled."""
     quota_left: _builtins.int
-    """Questions that are left of today's quota; absent: as many as one likes."""
+    """Questions that are left of today's quota, of all tenants together; absent: as many as one likes, or the caller is
+    of one tenant.
+    """
     documents_allowed: _builtins.bool
     """Whether tenants may allow that documents are handed over."""
     @_builtins.property

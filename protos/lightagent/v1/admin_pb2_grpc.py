@@ -29,6 +29,11 @@ class AdministrationStub:
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
+
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
     """
@@ -80,6 +85,11 @@ class AdministrationServicer:
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
+
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
     """
@@ -99,14 +109,15 @@ class AdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetOverride(self, request, context):
-        """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns.
+        """Allows or blocks a digest, for everybody or for one tenant, whatever engines say, until it expires. What counts for
+        everybody wins over what a tenant has set for itself. Durable when it returns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClearVerdict(self, request, context):
-        """Takes back the override and forgets the verdict of a digest. Durable when it returns.
+        """Takes back the override and forgets the verdicts of a digest, of one tenant's or of all. Durable when it returns.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +194,11 @@ def add_AdministrationServicer_to_server(servicer, server):
 class Administration:
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
+
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
@@ -437,7 +453,7 @@ class KsnAdministrationServicer:
     """
 
     def ListPolicies(self, request, context):
-        """Every tenant's policy, by name.
+        """Every policy that the caller sees, by the tenant's name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -466,6 +482,7 @@ class KsnAdministrationServicer:
 
     def GetStatementText(self, request, context):
         """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+        A caller of one tenant sees those that were decided on there, and the one in force.
         FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -30,6 +30,11 @@ class AdministrationStub:
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
+
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
     """
@@ -43,9 +48,11 @@ class AdministrationStub:
     GetVerdict: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetVerdictRequest, _admin_pb2.GetVerdictReply]
     """The verdict and the override of one digest."""
     SetOverride: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetOverrideRequest, _admin_pb2.SetOverrideReply]
-    """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns."""
+    """Allows or blocks a digest, for everybody or for one tenant, whatever engines say, until it expires. What counts for
+    everybody wins over what a tenant has set for itself. Durable when it returns.
+    """
     ClearVerdict: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ClearVerdictRequest, _admin_pb2.ClearVerdictReply]
-    """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+    """Takes back the override and forgets the verdicts of a digest, of one tenant's or of all. Durable when it returns."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditReply]
     """What administrators changed, the newest first."""
     ListSignatures: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListSignaturesRequest, _admin_pb2.ListSignaturesReply]
@@ -60,6 +67,11 @@ class AdministrationAsyncStub(AdministrationStub):
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
 
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
+
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
     """
@@ -70,9 +82,11 @@ class AdministrationAsyncStub(AdministrationStub):
     GetVerdict: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetVerdictRequest, _admin_pb2.GetVerdictReply]  # type: ignore[assignment]
     """The verdict and the override of one digest."""
     SetOverride: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetOverrideRequest, _admin_pb2.SetOverrideReply]  # type: ignore[assignment]
-    """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns."""
+    """Allows or blocks a digest, for everybody or for one tenant, whatever engines say, until it expires. What counts for
+    everybody wins over what a tenant has set for itself. Durable when it returns.
+    """
     ClearVerdict: _aio.UnaryUnaryMultiCallable[_admin_pb2.ClearVerdictRequest, _admin_pb2.ClearVerdictReply]  # type: ignore[assignment]
-    """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+    """Takes back the override and forgets the verdicts of a digest, of one tenant's or of all. Durable when it returns."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditReply]  # type: ignore[assignment]
     """What administrators changed, the newest first."""
     ListSignatures: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListSignaturesRequest, _admin_pb2.ListSignaturesReply]  # type: ignore[assignment]
@@ -85,6 +99,11 @@ class AdministrationAsyncStub(AdministrationStub):
 class AdministrationServicer(metaclass=_abc_1.ABCMeta):
     """Served on a unix socket. The caller is named by the kernel (see the metadata key
     "ticket" of Protection) and stands in the audit of every change.
+
+    A caller of one tenant sees and touches what is that tenant's, here and in the other services for administrators.
+    Where a request names a tenant, none is the caller's own, and for a caller of no tenant all of them. What is another
+    tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
+    FAILED_PRECONDITION.
 
     Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
     rule; UNAVAILABLE while the SVM stops.
@@ -112,7 +131,9 @@ class AdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.SetOverrideRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SetOverrideReply, _abc.Awaitable[_admin_pb2.SetOverrideReply]]:
-        """Allows or blocks a digest for everybody, whatever engines say, until it expires. Durable when it returns."""
+        """Allows or blocks a digest, for everybody or for one tenant, whatever engines say, until it expires. What counts for
+        everybody wins over what a tenant has set for itself. Durable when it returns.
+        """
 
     @_abc_1.abstractmethod
     def ClearVerdict(
@@ -120,7 +141,7 @@ class AdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ClearVerdictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ClearVerdictReply, _abc.Awaitable[_admin_pb2.ClearVerdictReply]]:
-        """Takes back the override and forgets the verdict of a digest. Durable when it returns."""
+        """Takes back the override and forgets the verdicts of a digest, of one tenant's or of all. Durable when it returns."""
 
     @_abc_1.abstractmethod
     def ListAudit(
@@ -160,7 +181,7 @@ class KsnAdministrationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> KsnAdministrationAsyncStub: ...
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPoliciesRequest, _admin_pb2.ListPoliciesReply]
-    """Every tenant's policy, by name."""
+    """Every policy that the caller sees, by the tenant's name."""
     CreatePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreatePolicyRequest, _admin_pb2.PolicyReply]
     """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
     ChangePolicy: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]
@@ -169,6 +190,7 @@ class KsnAdministrationStub:
     """Every decision and every change of settings that was ever made, by number, the newest first."""
     GetStatementText: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatementTextRequest, _admin_pb2.GetStatementTextReply]
     """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+    A caller of one tenant sees those that were decided on there, and the one in force.
     FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
     """
     GetKsnStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]
@@ -188,7 +210,7 @@ class KsnAdministrationAsyncStub(KsnAdministrationStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListPolicies: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPoliciesRequest, _admin_pb2.ListPoliciesReply]  # type: ignore[assignment]
-    """Every tenant's policy, by name."""
+    """Every policy that the caller sees, by the tenant's name."""
     CreatePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreatePolicyRequest, _admin_pb2.PolicyReply]  # type: ignore[assignment]
     """Begins a tenant's policy, with its decision on the Statement: without one there is no policy."""
     ChangePolicy: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangePolicyRequest, _admin_pb2.PolicyReply]  # type: ignore[assignment]
@@ -197,6 +219,7 @@ class KsnAdministrationAsyncStub(KsnAdministrationStub):
     """Every decision and every change of settings that was ever made, by number, the newest first."""
     GetStatementText: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatementTextRequest, _admin_pb2.GetStatementTextReply]  # type: ignore[assignment]
     """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+    A caller of one tenant sees those that were decided on there, and the one in force.
     FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
     """
     GetKsnStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetKsnStatusRequest, _admin_pb2.GetKsnStatusReply]  # type: ignore[assignment]
@@ -219,7 +242,7 @@ class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListPoliciesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListPoliciesReply, _abc.Awaitable[_admin_pb2.ListPoliciesReply]]:
-        """Every tenant's policy, by name."""
+        """Every policy that the caller sees, by the tenant's name."""
 
     @_abc_1.abstractmethod
     def CreatePolicy(
@@ -252,6 +275,7 @@ class KsnAdministrationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatementTextReply, _abc.Awaitable[_admin_pb2.GetStatementTextReply]]:
         """A text that somebody has decided on, as it was shown to him, with what the provider had added to the Statement then.
+        A caller of one tenant sees those that were decided on there, and the one in force.
         FAILED_PRECONDITION also where several texts have a SHA-256 that begins so.
         """
 

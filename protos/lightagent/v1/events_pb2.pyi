@@ -28,12 +28,15 @@ class ListEventsRequest(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     GUEST_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """The newest so many that match, of those that are kept. 1 to 100,000; 0: 100."""
     guest: _builtins.str
     """Only of this guest, by its connection, or which name it; "": of all."""
     follow: _builtins.bool
     """True: go on with those that come."""
+    tenant: _builtins.str
+    """Only what is this tenant's; see Administration."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Only those at this time or later; absent: from the first."""
@@ -50,10 +53,11 @@ class ListEventsRequest(_message.Message):
         kinds: _abc.Iterable[_builtins.str] | None = ...,
         guest: _builtins.str = ...,
         follow: _builtins.bool = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "guest", b"guest", "kinds", b"kinds", "limit", b"limit", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "guest", b"guest", "kinds", b"kinds", "limit", b"limit", "since", b"since", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,8 +102,9 @@ class Event(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     GUESTS_FIELD_NUMBER: _builtins.int
     SAID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Counts up over all events, from 1."""
+    """Counts up over all events, from 1, also over those that the caller does not see."""
     kind: _builtins.str
     """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "scan-order", "scan-end",
     "revocation", "svm-start", "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
@@ -114,6 +119,8 @@ class Event(_message.Message):
     """The administrator."""
     count: _builtins.int
     """Of how many things it tells."""
+    tenant: _builtins.str
+    """Whose it is; "": it tells of no single tenant, and a caller of one tenant does not see it."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """By the SVM's clock."""
@@ -140,10 +147,11 @@ class Event(_message.Message):
         count: _builtins.int = ...,
         guests: _abc.Iterable[_builtins.str] | None = ...,
         said: Global___SaidByGuest | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "said", b"said"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "author", b"author", "count", b"count", "guest", b"guest", "guests", b"guests", "kind", b"kind", "number", b"number", "said", b"said", "sha256", b"sha256", "text", b"text", "threat", b"threat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "author", b"author", "count", b"count", "guest", b"guest", "guests", b"guests", "kind", b"kind", "number", b"number", "said", b"said", "sha256", b"sha256", "tenant", b"tenant", "text", b"text", "threat", b"threat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

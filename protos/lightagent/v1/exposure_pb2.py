@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from lightagent.v1 import verdict_pb2 as lightagent_dot_v1_dot_verdict__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clightagent/v1/exposure.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blightagent/v1/verdict.proto\"$\n\x12GetExposureRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\":\n\x10GetExposureReply\x12&\n\x07holders\x18\x01 \x03(\x0b\x32\x15.lightagent.v1.Holder\"~\n\x06Holder\x12\r\n\x05guest\x18\x01 \x01(\t\x12)\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttached\x18\x04 \x01(\x08\"\"\n\x11ListGuestsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"<\n\x0fListGuestsReply\x12)\n\x06guests\x18\x01 \x03(\x0b\x32\x19.lightagent.v1.KnownGuest\"\x89\x02\n\nKnownGuest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x10\n\x08\x61ttached\x18\x02 \x01(\x08\x12\x11\n\thost_name\x18\x03 \x01(\t\x12.\n\nfirst_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66iles\x18\x06 \x01(\x04\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x08 \x01(\t\x12\x34\n\x10\x63\x65rtificate_ends\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15ListGuestFilesRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x11\n\tmalicious\x18\x02 \x01(\x08\x12\r\n\x05limit\x18\x03 \x01(\r\">\n\x13ListGuestFilesReply\x12\'\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x18.lightagent.v1.GuestFile\"\xa9\x01\n\tGuestFile\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12)\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07outcome\x18\x04 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12\x0e\n\x06threat\x18\x05 \x01(\t2\x99\x02\n\x16\x45xposureAdministration\x12Q\n\x0bGetExposure\x12!.lightagent.v1.GetExposureRequest\x1a\x1f.lightagent.v1.GetExposureReply\x12N\n\nListGuests\x12 .lightagent.v1.ListGuestsRequest\x1a\x1e.lightagent.v1.ListGuestsReply\x12\\\n\x0eListGuestFiles\x12$.lightagent.v1.ListGuestFilesRequest\x1a\".lightagent.v1.ListGuestFilesReply0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clightagent/v1/exposure.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1blightagent/v1/verdict.proto\"4\n\x12GetExposureRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06tenant\x18\x02 \x01(\t\":\n\x10GetExposureReply\x12&\n\x07holders\x18\x01 \x03(\x0b\x32\x15.lightagent.v1.Holder\"\x8e\x01\n\x06Holder\x12\r\n\x05guest\x18\x01 \x01(\t\x12)\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttached\x18\x04 \x01(\x08\x12\x0e\n\x06tenant\x18\x05 \x01(\t\"2\n\x11ListGuestsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"<\n\x0fListGuestsReply\x12)\n\x06guests\x18\x01 \x03(\x0b\x32\x19.lightagent.v1.KnownGuest\"\x89\x02\n\nKnownGuest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x10\n\x08\x61ttached\x18\x02 \x01(\x08\x12\x11\n\thost_name\x18\x03 \x01(\t\x12.\n\nfirst_seen\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x66iles\x18\x06 \x01(\x04\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x08 \x01(\t\x12\x34\n\x10\x63\x65rtificate_ends\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15ListGuestFilesRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x11\n\tmalicious\x18\x02 \x01(\x08\x12\r\n\x05limit\x18\x03 \x01(\r\">\n\x13ListGuestFilesReply\x12\'\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x18.lightagent.v1.GuestFile\"\xa9\x01\n\tGuestFile\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12)\n\x05\x66irst\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04last\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07outcome\x18\x04 \x01(\x0e\x32\x16.lightagent.v1.Outcome\x12\x0e\n\x06threat\x18\x05 \x01(\t2\x99\x02\n\x16\x45xposureAdministration\x12Q\n\x0bGetExposure\x12!.lightagent.v1.GetExposureRequest\x1a\x1f.lightagent.v1.GetExposureReply\x12N\n\nListGuests\x12 .lightagent.v1.ListGuestsRequest\x1a\x1e.lightagent.v1.ListGuestsReply\x12\\\n\x0eListGuestFiles\x12$.lightagent.v1.ListGuestFilesRequest\x1a\".lightagent.v1.ListGuestFilesReply0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.exposure_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETEXPOSUREREQUEST']._serialized_start=109
-  _globals['_GETEXPOSUREREQUEST']._serialized_end=145
-  _globals['_GETEXPOSUREREPLY']._serialized_start=147
-  _globals['_GETEXPOSUREREPLY']._serialized_end=205
-  _globals['_HOLDER']._serialized_start=207
-  _globals['_HOLDER']._serialized_end=333
-  _globals['_LISTGUESTSREQUEST']._serialized_start=335
-  _globals['_LISTGUESTSREQUEST']._serialized_end=369
-  _globals['_LISTGUESTSREPLY']._serialized_start=371
-  _globals['_LISTGUESTSREPLY']._serialized_end=431
-  _globals['_KNOWNGUEST']._serialized_start=434
-  _globals['_KNOWNGUEST']._serialized_end=699
-  _globals['_LISTGUESTFILESREQUEST']._serialized_start=701
-  _globals['_LISTGUESTFILESREQUEST']._serialized_end=773
-  _globals['_LISTGUESTFILESREPLY']._serialized_start=775
-  _globals['_LISTGUESTFILESREPLY']._serialized_end=837
-  _globals['_GUESTFILE']._serialized_start=840
-  _globals['_GUESTFILE']._serialized_end=1009
-  _globals['_EXPOSUREADMINISTRATION']._serialized_start=1012
-  _globals['_EXPOSUREADMINISTRATION']._serialized_end=1293
+  _globals['_GETEXPOSUREREQUEST']._serialized_end=161
+  _globals['_GETEXPOSUREREPLY']._serialized_start=163
+  _globals['_GETEXPOSUREREPLY']._serialized_end=221
+  _globals['_HOLDER']._serialized_start=224
+  _globals['_HOLDER']._serialized_end=366
+  _globals['_LISTGUESTSREQUEST']._serialized_start=368
+  _globals['_LISTGUESTSREQUEST']._serialized_end=418
+  _globals['_LISTGUESTSREPLY']._serialized_start=420
+  _globals['_LISTGUESTSREPLY']._serialized_end=480
+  _globals['_KNOWNGUEST']._serialized_start=483
+  _globals['_KNOWNGUEST']._serialized_end=748
+  _globals['_LISTGUESTFILESREQUEST']._serialized_start=750
+  _globals['_LISTGUESTFILESREQUEST']._serialized_end=822
+  _globals['_LISTGUESTFILESREPLY']._serialized_start=824
+  _globals['_LISTGUESTFILESREPLY']._serialized_end=886
+  _globals['_GUESTFILE']._serialized_start=889
+  _globals['_GUESTFILE']._serialized_end=1058
+  _globals['_EXPOSUREADMINISTRATION']._serialized_start=1061
+  _globals['_EXPOSUREADMINISTRATION']._serialized_end=1342
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lightagent/v1/scans.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n\x11OrderScansRequest\x12\x0e\n\x06guests\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\r\n\x05paths\x18\x03 \x03(\x0c\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x0fOrderScansReply\x12(\n\x05scans\x18\x01 \x03(\x0b\x32\x19.lightagent.v1.PlacedScan\"p\n\nPlacedScan\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0c\n\x04scan\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61lready\x18\x03 \x01(\x08\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\'\n\x03\x64ue\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x10ListScansRequest\x12\r\n\x05scans\x18\x01 \x03(\x0c\x12\r\n\x05guest\x18\x02 \x01(\t\x12\x0c\n\x04open\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\r\";\n\x0eListScansReply\x12)\n\x05scans\x18\x01 \x03(\x0b\x32\x1a.lightagent.v1.OrderedScan\"\xd8\x02\n\x0bOrderedScan\x12\x0c\n\x04scan\x18\x01 \x01(\x0c\x12\r\n\x05guest\x18\x02 \x01(\t\x12\r\n\x05paths\x18\x03 \x03(\x0c\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12+\n\x07ordered\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x64ue\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x04\x12\r\n\x05\x62ytes\x18\n \x01(\x04\x12\x11\n\tmalicious\x18\x0b \x01(\x04\x12\x12\n\nsuspicious\x18\x0c \x01(\x04\x12\x12\n\nunanswered\x18\r \x01(\x04\x12\x16\n\x0e\x65xpected_files\x18\x0e \x01(\x04\x12\x0c\n\x04text\x18\x0f \x01(\t\"0\n\x12\x43\x61ncelScansRequest\x12\r\n\x05scans\x18\x01 \x03(\x0c\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"%\n\x10\x43\x61ncelScansReply\x12\x11\n\tcancelled\x18\x01 \x01(\r2\x87\x02\n\x13ScansAdministration\x12N\n\nOrderScans\x12 .lightagent.v1.OrderScansRequest\x1a\x1e.lightagent.v1.OrderScansReply\x12M\n\tListScans\x12\x1f.lightagent.v1.ListScansRequest\x1a\x1d.lightagent.v1.ListScansReply0\x01\x12Q\n\x0b\x43\x61ncelScans\x12!.lightagent.v1.CancelScansRequest\x1a\x1f.lightagent.v1.CancelScansReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lightagent/v1/scans.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"w\n\x11OrderScansRequest\x12\x0e\n\x06guests\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\r\n\x05paths\x18\x03 \x03(\x0c\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x05 \x01(\t\";\n\x0fOrderScansReply\x12(\n\x05scans\x18\x01 \x03(\x0b\x32\x19.lightagent.v1.PlacedScan\"p\n\nPlacedScan\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0c\n\x04scan\x18\x02 \x01(\x0c\x12\x0f\n\x07\x61lready\x18\x03 \x01(\x08\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\'\n\x03\x64ue\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x10ListScansRequest\x12\r\n\x05scans\x18\x01 \x03(\x0c\x12\r\n\x05guest\x18\x02 \x01(\t\x12\x0c\n\x04open\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\r\x12\x0e\n\x06tenant\x18\x06 \x01(\t\";\n\x0eListScansReply\x12)\n\x05scans\x18\x01 \x03(\x0b\x32\x1a.lightagent.v1.OrderedScan\"\xe8\x02\n\x0bOrderedScan\x12\x0c\n\x04scan\x18\x01 \x01(\x0c\x12\r\n\x05guest\x18\x02 \x01(\t\x12\r\n\x05paths\x18\x03 \x03(\x0c\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12+\n\x07ordered\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x64ue\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x08 \x01(\t\x12\r\n\x05\x66iles\x18\t \x01(\x04\x12\r\n\x05\x62ytes\x18\n \x01(\x04\x12\x11\n\tmalicious\x18\x0b \x01(\x04\x12\x12\n\nsuspicious\x18\x0c \x01(\x04\x12\x12\n\nunanswered\x18\r \x01(\x04\x12\x16\n\x0e\x65xpected_files\x18\x0e \x01(\x04\x12\x0c\n\x04text\x18\x0f \x01(\t\x12\x0e\n\x06tenant\x18\x10 \x01(\t\"@\n\x12\x43\x61ncelScansRequest\x12\r\n\x05scans\x18\x01 \x03(\x0c\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0e\n\x06tenant\x18\x03 \x01(\t\"%\n\x10\x43\x61ncelScansReply\x12\x11\n\tcancelled\x18\x01 \x01(\r2\x87\x02\n\x13ScansAdministration\x12N\n\nOrderScans\x12 .lightagent.v1.OrderScansRequest\x1a\x1e.lightagent.v1.OrderScansReply\x12M\n\tListScans\x12\x1f.lightagent.v1.ListScansRequest\x1a\x1d.lightagent.v1.ListScansReply0\x01\x12Q\n\x0b\x43\x61ncelScans\x12!.lightagent.v1.CancelScansRequest\x1a\x1f.lightagent.v1.CancelScansReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.scans_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDERSCANSREQUEST']._serialized_start=77
-  _globals['_ORDERSCANSREQUEST']._serialized_end=180
-  _globals['_ORDERSCANSREPLY']._serialized_start=182
-  _globals['_ORDERSCANSREPLY']._serialized_end=241
-  _globals['_PLACEDSCAN']._serialized_start=243
-  _globals['_PLACEDSCAN']._serialized_end=355
-  _globals['_LISTSCANSREQUEST']._serialized_start=357
-  _globals['_LISTSCANSREQUEST']._serialized_end=450
-  _globals['_LISTSCANSREPLY']._serialized_start=452
-  _globals['_LISTSCANSREPLY']._serialized_end=511
-  _globals['_ORDEREDSCAN']._serialized_start=514
-  _globals['_ORDEREDSCAN']._serialized_end=858
-  _globals['_CANCELSCANSREQUEST']._serialized_start=860
-  _globals['_CANCELSCANSREQUEST']._serialized_end=908
-  _globals['_CANCELSCANSREPLY']._serialized_start=910
-  _globals['_CANCELSCANSREPLY']._serialized_end=947
-  _globals['_SCANSADMINISTRATION']._serialized_start=950
-  _globals['_SCANSADMINISTRATION']._serialized_end=1213
+  _globals['_ORDERSCANSREQUEST']._serialized_end=196
+  _globals['_ORDERSCANSREPLY']._serialized_start=198
+  _globals['_ORDERSCANSREPLY']._serialized_end=257
+  _globals['_PLACEDSCAN']._serialized_start=259
+  _globals['_PLACEDSCAN']._serialized_end=371
+  _globals['_LISTSCANSREQUEST']._serialized_start=373
+  _globals['_LISTSCANSREQUEST']._serialized_end=482
+  _globals['_LISTSCANSREPLY']._serialized_start=484
+  _globals['_LISTSCANSREPLY']._serialized_end=543
+  _globals['_ORDEREDSCAN']._serialized_start=546
+  _globals['_ORDEREDSCAN']._serialized_end=906
+  _globals['_CANCELSCANSREQUEST']._serialized_start=908
+  _globals['_CANCELSCANSREQUEST']._serialized_end=972
+  _globals['_CANCELSCANSREPLY']._serialized_start=974
+  _globals['_CANCELSCANSREPLY']._serialized_end=1011
+  _globals['_SCANSADMINISTRATION']._serialized_start=1014
+  _globals['_SCANSADMINISTRATION']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

@@ -27,10 +27,13 @@ class OrderScansRequest(_message.Message):
     ALL_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """Every guest that is known and can be expected to come: a process on the unix socket only while it is attached as
     a daemon.
     """
+    tenant: _builtins.str
+    """Only guests of this tenant; see Administration."""
     @_builtins.property
     def guests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By their connections; at most 4,096. None where `all` is set."""
@@ -50,10 +53,11 @@ class OrderScansRequest(_message.Message):
         all: _builtins.bool = ...,
         paths: _abc.Iterable[_builtins.bytes] | None = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "at", b"at", "guests", b"guests", "paths", b"paths"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "at", b"at", "guests", b"guests", "paths", b"paths", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -125,6 +129,7 @@ class ListScansRequest(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     guest: _builtins.str
     """Only of this guest, by its connection; "": of all."""
     open: _builtins.bool
@@ -133,6 +138,8 @@ class ListScansRequest(_message.Message):
     """True: go on with those that change, until the last is over where `scans` names some."""
     limit: _builtins.int
     """The newest so many, 1 to 16,384; 0: all."""
+    tenant: _builtins.str
+    """Only of this tenant's guests; see Administration."""
     @_builtins.property
     def scans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Only these; at most 4,096. None: all that are kept."""
@@ -145,10 +152,11 @@ class ListScansRequest(_message.Message):
         open: _builtins.bool = ...,
         follow: _builtins.bool = ...,
         limit: _builtins.int = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "guest", b"guest", "limit", b"limit", "open", b"open", "scans", b"scans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "guest", b"guest", "limit", b"limit", "open", b"open", "scans", b"scans", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,6 +203,7 @@ class OrderedScan(_message.Message):
     UNANSWERED_FIELD_NUMBER: _builtins.int
     EXPECTED_FILES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     scan: _builtins.bytes
     """16 bytes."""
     guest: _builtins.str
@@ -213,6 +222,8 @@ class OrderedScan(_message.Message):
     """0 where it is not known."""
     text: _builtins.str
     """A sentence."""
+    tenant: _builtins.str
+    """Whose guest it was when the scan was ordered."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -241,10 +252,11 @@ class OrderedScan(_message.Message):
         unanswered: _builtins.int = ...,
         expected_files: _builtins.int = ...,
         text: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due", b"due", "ended", b"ended", "ordered", b"ordered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "bytes", b"bytes", "due", b"due", "ended", b"ended", "expected_files", b"expected_files", "files", b"files", "guest", b"guest", "malicious", b"malicious", "ordered", b"ordered", "paths", b"paths", "scan", b"scan", "state", b"state", "suspicious", b"suspicious", "text", b"text", "unanswered", b"unanswered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "bytes", b"bytes", "due", b"due", "ended", b"ended", "expected_files", b"expected_files", "files", b"files", "guest", b"guest", "malicious", b"malicious", "ordered", b"ordered", "paths", b"paths", "scan", b"scan", "state", b"state", "suspicious", b"suspicious", "tenant", b"tenant", "text", b"text", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -256,8 +268,11 @@ class CancelScansRequest(_message.Message):
 
     SCANS_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     all: _builtins.bool
     """Every one that is open."""
+    tenant: _builtins.str
+    """Only of this tenant's guests; see Administration."""
     @_builtins.property
     def scans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """At most 4,096. None where `all` is set."""
@@ -267,10 +282,11 @@ class CancelScansRequest(_message.Message):
         *,
         scans: _abc.Iterable[_builtins.bytes] | None = ...,
         all: _builtins.bool = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scans", b"scans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "scans", b"scans", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

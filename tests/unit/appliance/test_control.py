@@ -28,7 +28,7 @@ def control_of(svm: Svm) -> SvmControl:
 async def test_status_names_guests_and_engines(tmp_path: Path) -> None:
     """An operator sees who is attached and whether the engines are ready."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm):
-        status = control_of(svm).status()
+        status = control_of(svm).status("")
         assert [guest.host_name for guest in status.guests] == ["raw"]
         assert [(engine.name, engine.ready) for engine in status.engines] == [("eicar", True)]
         assert status.generation == svm.parts.scanner.generation
@@ -39,10 +39,10 @@ async def test_an_override_is_durable_before_it_counts(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm:
         control, digest = control_of(svm), digest_of(EICAR)
         override = Override(True, "our test file", "uid-0", int(time.time()))
-        await control.set_override(digest, override)
-        assert svm.parts.state.overrides() == {digest: override}
-        assert control.verdict(digest).override == override
-        entry = control.audit(10)[0]
+        await control.set_override(digest, override, "")
+        assert svm.parts.state.overrides() == {(0, digest): override}
+        assert control.verdict(digest, "").override == override
+        entry = control.audit(10, "")[0]
         assert (entry.digest, entry.reason) == (digest, "our test file")
 
 
@@ -52,14 +52,14 @@ async def test_clearing_takes_back_the_override_and_the_verdict(tmp_path: Path) 
         control, digest = control_of(svm), digest_of(EICAR)
         reply = await guest.ask(digest)
         await guest.send(reply.details[0].lease, EICAR)
-        view = control.verdict(digest)
+        view = control.verdict(digest, "")
         assert view.verdict is not None
         assert view.verdict.disposition is Disposition.MALICIOUS
         assert view.current
-        await control.set_override(digest, Override(True, "why", "uid-0", 1))
-        assert await control.clear(digest, "again", "uid-0")
-        assert control.verdict(digest).verdict is None
-        assert not await control.clear(digest, "again", "uid-0")
+        await control.set_override(digest, Override(True, "why", "uid-0", 1), "")
+        assert await control.clear(digest, "again", "uid-0", "")
+        assert control.verdict(digest, "").verdict is None
+        assert not await control.clear(digest, "again", "uid-0", "")
 
 
 async def test_reload_of_the_same_content_keeps_the_generation(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ async def test_a_full_state_refuses_with_a_sentence(tmp_path: Path) -> None:
         svm.parts.state.close()
         digest = digest_of(b"x")
         with pytest.raises(ControlRefused):
-            await control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1))
-        assert svm.parts.protection.overrides.of(digest) is None
+            await control_of(svm).set_override(digest, Override(True, "why", "uid-0", 1), "")
+        assert svm.parts.protection.overrides.of(16, digest) is None
 
 
 async def test_guests_do_not_wait_for_the_disk(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ async def test_guests_do_not_wait_for_the_disk(tmp_path: Path) -> None:
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
         control, digest = control_of(svm), digest_of(b"x")
         with nobody_can_write(svm.settings.server.state_dir / FILE) as release:
-            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK))
+            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK, ""))
             reply = await guest.ask(digest)
             assert list(reply.outcomes) == [verdict_pb2.OUTCOME_CONTENT_NEEDED]
             assert not change.done()
-            assert control.verdict(digest).override is None
+            assert control.verdict(digest, "").override is None
             release()
             await asyncio.wait_for(change, DEADLINE)
-        assert control.verdict(digest).override == BLOCK
+        assert control.verdict(digest, "").override == BLOCK
         assert list((await guest.ask(digest)).outcomes) == [verdict_pb2.OUTCOME_MALICIOUS]
 
 
@@ -113,10 +113,10 @@ async def test_what_is_in_force_is_what_was_written_last(tmp_path: Path) -> None
         words = [replace(BLOCK, allow=bool(number % 2), reason=f"word {number}") for number in range(20)]
         async with asyncio.TaskGroup() as group:
             for word in words:
-                group.create_task(control.set_override(digest, word))
-        assert [entry.reason for entry in control.audit(50)] == [word.reason for word in reversed(words)]
-        assert svm.parts.state.overrides() == {digest: words[-1]}
-        assert control.verdict(digest).override == words[-1]
+                group.create_task(control.set_override(digest, word, ""))
+        assert [entry.reason for entry in control.audit(50, "")] == [word.reason for word in reversed(words)]
+        assert svm.parts.state.overrides() == {(0, digest): words[-1]}
+        assert control.verdict(digest, "").override == words[-1]
 
 
 async def test_a_change_is_made_whole_when_the_administrator_goes(tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ async def test_a_change_is_made_whole_when_the_administrator_goes(tmp_path: Path
     async with running_svm(tmp_path) as svm:
         control, digest = control_of(svm), digest_of(b"x")
         with nobody_can_write(svm.settings.server.state_dir / FILE) as release:
-            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK))
+            change = asyncio.get_running_loop().create_task(control.set_override(digest, BLOCK, ""))
             await asyncio.sleep(0)
             change.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await change
             release()
             await asyncio.wait_for(control.finish(), DEADLINE)
-        assert svm.parts.state.overrides() == {digest: BLOCK}
-        assert control.verdict(digest).override == BLOCK
+        assert svm.parts.state.overrides() == {(0, digest): BLOCK}
+        assert control.verdict(digest, "").override == BLOCK

@@ -26,17 +26,19 @@ async def test_guests_and_what_they_hold(tmp_path: Path) -> None:
                 reply = await here.ask(digest_of(content))
                 await here.send(reply.details[0].lease, content)
             (session,) = svm.parts.sessions.all()
-            holders = await control.holders(digest_of(PLAIN))
+            holders = await control.holders(digest_of(PLAIN), "")
             assert {(holder.guest, holder.attached) for holder in holders} == {
                 (gone, gone == session.guest.id),
                 (session.guest.id, True),
             }
             assert all(time.time() - 2 * 3600 < holder.last <= time.time() for holder in holders)
-            assert [holder.guest for holder in await control.holders(digest_of(EICAR))] == [session.guest.id]
-            first = control.guests()[0]
+            assert [holder.guest for holder in await control.holders(digest_of(EICAR), "")] == [
+                session.guest.id
+            ]
+            first = control.guests("")[0]
             assert (first.guest, first.attached, first.host_name) == (session.guest.id, True, "raw")
-            assert control.knows(session.guest.id)
-            assert not control.knows("nobody")
+            assert control.tenant_of(session.guest.id) == "default"
+            assert control.tenant_of("nobody") is None
 
 
 async def test_an_administrators_word_stands_before_verdicts(tmp_path: Path) -> None:
@@ -46,10 +48,10 @@ async def test_an_administrators_word_stands_before_verdicts(tmp_path: Path) -> 
         await guest.send(reply.details[0].lease, EICAR)
         control, changes = GuestControl(svm.parts), SvmControl(svm.parts, "1", False, time.time)
         digests = [digest_of(EICAR), digest_of(b"nobody knows it")]
-        found, nothing = control.words(digests)
+        found, nothing = control.words(digests, "")
         assert found is not None
         assert (found.disposition, nothing) == (Disposition.MALICIOUS, None)
-        await changes.set_override(digests[0], Override(True, "a test", "me", int(time.time())))
-        [allowed] = control.words(digests[:1])
+        await changes.set_override(digests[0], Override(True, "a test", "me", int(time.time())), "")
+        [allowed] = control.words(digests[:1], "")
         assert allowed is not None
         assert allowed.disposition is Disposition.CLEAN

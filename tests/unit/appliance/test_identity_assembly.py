@@ -41,7 +41,7 @@ async def test_without_svm_init_there_is_no_identity(tmp_path: Path) -> None:
     """And nobody is the worse for it on a unix socket."""
     async with running_svm(tmp_path) as svm, RawGuest.connect(svm):
         assert svm.parts.identity is None
-        assert [guest.certificate for guest in GuestControl(svm.parts).guests()] == [""]
+        assert [guest.certificate for guest in GuestControl(svm.parts).guests("")] == [""]
 
 
 async def test_the_first_administrator_is_in_the_register(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_guests_that_enrolled_are_listed_with_their_certificates(tmp_path:
         registry = registry_of(svm)
         made = await registry.token("acme", "", 60, PROVIDER)
         enrolled = await registry.enrol(made.text, asked(host_name="web"))
-        local, away = GuestControl(svm.parts).guests()
+        local, away = GuestControl(svm.parts).guests("")
         assert (local.attached, local.certificate) == (True, "")
         uuid, ends = enrolled.guest.uuid, int(enrolled.ends_at)
         assert away == GuestSeen(uuid, False, "web", 0, 0, 0, "acme", "good", ends)

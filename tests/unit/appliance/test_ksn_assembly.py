@@ -154,6 +154,8 @@ async def test_the_statistics_tell_of_every_question(environment: StateEnvironme
     assert made.later is not None
     assert made.results is not None
     assert made.statistics is not None
-    made.network.counts["asked"], made.later.counts["asked"], made.results.counts["asked"] = 1, 2, 4
+    for count, asker in ((1, made.network), (2, made.later), (4, made.results)):
+        asker.asked_by_scope[DEFAULT_TENANT_SCOPE] = count
     assert made.statistics._totals(DEFAULT_TENANT_SCOPE).asked == 7
+    assert made.statistics._totals(DEFAULT_TENANT_SCOPE + 1).asked == 0
     await made.network.close()

@@ -12,6 +12,7 @@ import pytest
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, KSN_SHARED_SCOPE, PUBLIC_SCOPE, Guest, Owner
 from appliance.domain.outcome import Disposition, Source, Unanswered
 from appliance.domain.override import Override
+from appliance.domain.tenants import Realm
 from appliance.domain.verdict import Answer, NoAnswer, Verdict
 from appliance.protection import MISS, Key
 from appliance.scanning.result import ScanResult
@@ -20,7 +21,7 @@ from tests.support.contents import EICAR
 from tests.support.svm import Svm, digest_of, running_svm, until
 
 GUEST = Guest("g")
-OTHER_TENANT = Guest("h", scope=DEFAULT_TENANT_SCOPE + 1)
+OTHER_TENANT = Guest("h", DEFAULT_TENANT_SCOPE + 1, "acme")
 DIGEST = digest_of(b"content")
 KEY = (DEFAULT_TENANT_SCOPE, DIGEST)
 EICAR_KEY = (DEFAULT_TENANT_SCOPE, digest_of(EICAR))
@@ -207,9 +208,9 @@ async def test_an_override_ends(tmp_path: Path) -> None:
     """After its expiry the engines' word counts again."""
     past = Override(True, "why", "me", 1, expires_at=2)
     async with running_svm(tmp_path) as svm:
-        svm.parts.protection.overrides.load({digest_of(EICAR): past})
+        svm.parts.protection.overrides.load({(0, digest_of(EICAR)): past})
         assert outcome(svm, digest_of(EICAR)) == MISS
-        assert svm.parts.protection.overrides.of(digest_of(EICAR)) is None
+        assert svm.parts.protection.overrides.of(16, digest_of(EICAR)) is None
 
 
 async def test_the_end_of_an_override_is_known_before_and_told_after(
@@ -221,7 +222,7 @@ async def test_the_end_of_an_override_is_known_before_and_told_after(
     async with running_svm(tmp_path) as svm:
         protection = svm.parts.protection
         monkeypatch.setattr(protection.overrides, "_clock", lambda: now[0])
-        protection.overrides.load({first: Override(True, "why", "me", 1, expires_at=1060)})
+        protection.overrides.load({(0, first): Override(True, "why", "me", 1, expires_at=1060)})
         protection.override(second, Override(True, "why", "me", 1, expires_at=1030))
         protection.override(DIGEST, Override(True, "why", "me", 1))
         known = protection.known(GUEST, [DIGEST, first, second])
@@ -230,12 +231,12 @@ async def test_the_end_of_an_override_is_known_before_and_told_after(
         assert protection.overrides.end() == []
         now[0] = 1030.0
         protection.override(first, Override(True, "longer", "me", 1, expires_at=1090))
-        assert protection.overrides.end() == [second]
-        assert second in protection.overrides.digests()
+        assert protection.overrides.end() == [(0, second)]
+        assert second in protection.overrides.digests(16)
         now[0] = 1060.0
         assert protection.overrides.end() == []
         now[0] = 1090.0
-        assert protection.overrides.end() == [first]
+        assert protection.overrides.end() == [(0, first)]
         assert [outcome(svm, digest) for digest in (first, second, DIGEST)] == [MISS, MISS, Disposition.CLEAN]
 
 
@@ -496,3 +497,59 @@ async def test_a_shared_detection_reaches_who_keeps_another_answer(tmp_path: Pat
         svm.parts.store.put(*KEY, found)
         protection.learned(KSN_SHARED_SCOPE, DIGEST, BAD_BY_KSN)
         assert (outcome(svm, DIGEST), told) == (Disposition.MALICIOUS, [DIGEST])
+
+
+async def test_a_tenants_override_answers_its_own_guests_alone(tmp_path: Path) -> None:
+    """Also those who wait; another tenant's guests wait on, and the provider's word wins over it."""
+    async with running_svm(tmp_path) as svm:
+        protection, allow = svm.parts.protection, Override(True, "ours", "me", 1)
+        mine, other = Asker("g"), Asker("h")
+        protection.ask(GUEST, DIGEST, mine, 1)
+        protection.ask(OTHER_TENANT, DIGEST, other, 1)
+        protection.override(DIGEST, allow, Realm(GUEST.scope, "default"))
+        (answer,) = mine.answers
+        assert isinstance(answer, Verdict)
+        assert answer.disposition is Disposition.CLEAN
+        assert other.answers == []
+        assert outcome(svm, DIGEST) == Disposition.CLEAN
+        assert outcome(svm, DIGEST, OTHER_TENANT) == MISS
+        assert protection.void_digests(OTHER_TENANT.scope) == set()
+        protection.override(DIGEST, Override(False, "all", "provider", 1))
+        assert outcome(svm, DIGEST) == outcome(svm, DIGEST, OTHER_TENANT) == Disposition.MALICIOUS
+        (answer,) = other.answers
+        assert isinstance(answer, Verdict)
+        assert answer.disposition is Disposition.MALICIOUS
+
+
+async def test_each_tenants_answers_are_counted_for_themselves(tmp_path: Path) -> None:
+    """And all of them together."""
+    async with running_svm(tmp_path) as svm:
+        await scan(svm, EICAR)
+        outcome(svm, digest_of(EICAR))
+        outcome(svm, digest_of(EICAR), OTHER_TENANT)
+        counts = svm.parts.protection.counts_by_scope
+        assert counts[GUEST.scope] == {
+            "digests": 1,
+            "hits": 1,
+            "detected": 2,
+            "overridden": 0,
+            "contents": 1,
+            "content_bytes": len(EICAR),
+        }
+        assert (counts[OTHER_TENANT.scope]["digests"], counts[OTHER_TENANT.scope]["hits"]) == (1, 0)
+        assert svm.parts.protection.counts["digests"] == 2
+
+
+async def test_what_changes_for_one_tenant_concerns_no_other(tmp_path: Path) -> None:
+    """The engines of a newer generation find what is in one tenant's file: only its guests hear of it."""
+    async with running_svm(tmp_path) as svm:
+        protection, told = svm.parts.protection, list[tuple[int, bool, bool]]()
+        before = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, protection.generation + 1, 3600)
+        svm.parts.store.put(*EICAR_KEY, before)
+        protection.on_changed.append(
+            lambda scope, _digest, concerns: told.append((scope, concerns(GUEST), concerns(OTHER_TENANT)))
+        )
+        await scan(svm, EICAR)
+        assert told == [(GUEST.scope, True, False)]
+        assert protection.void_digests(GUEST.scope) == {digest_of(EICAR)}
+        assert protection.void_digests(OTHER_TENANT.scope) == set()

@@ -18,20 +18,20 @@ WANTED = Wanted((), "me", NOON)
 async def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     """With the sentence that says why; a list that is full of open ones as well."""
     with office(tmp_path) as desk:
-        control = ScanControl(desk.desk, lambda: ["ip-1"], lambda: NOON)
-        (placed,) = await control.order(["ip-1"], WANTED)
+        control = ScanControl(desk.desk, lambda: {"ip-1": "default"}, lambda: NOON)
+        (placed,) = await control.order(["ip-1"], WANTED, "")
         assert placed.order is not None
         with patch.object(ScanOrderStore, "write", side_effect=StateError("disk full")):
             with pytest.raises(ControlRefused, match="disk full"):
-                await control.order(["ip-1"], Wanted((b"/",), "me", NOON))
+                await control.order(["ip-1"], Wanted((b"/",), "me", NOON), "")
             with pytest.raises(ControlRefused, match="disk full"):
-                await control.cancel(None, "me")
+                await control.cancel(None, "me", "")
         with (
             patch("appliance.scans.orders.MOST_ORDERS", 1),
             pytest.raises(ControlRefused, match="cancel some first"),
         ):
-            await control.order(["ip-1"], Wanted((b"/",), "me", NOON))
-        assert await control.cancel([placed.order.id], "me") == 1
+            await control.order(["ip-1"], Wanted((b"/",), "me", NOON), "")
+        assert await control.cancel([placed.order.id], "me", "") == 1
 
 
 async def test_all_are_those_that_can_be_expected(tmp_path: Path) -> None:
@@ -39,6 +39,8 @@ async def test_all_are_those_that_can_be_expected(tmp_path: Path) -> None:
     with office(tmp_path) as desk:
         for guest in (program("uid-0.pid-1"), program("uid-0.pid-2", daemon=False), program("ip-2")):
             desk.desk.attached(guest)
-        control = ScanControl(desk.desk, lambda: ["ip-1", "ip-2", "uid-0.pid-9"], lambda: NOON)
-        placed = await control.order(None, WANTED)
+        control = ScanControl(
+            desk.desk, lambda: dict.fromkeys(("ip-1", "ip-2", "uid-0.pid-9"), "default"), lambda: NOON
+        )
+        placed = await control.order(None, WANTED, "")
         assert [each.guest for each in placed] == ["uid-0.pid-1", "ip-2", "ip-1"]

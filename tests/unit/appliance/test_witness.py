@@ -97,8 +97,8 @@ async def test_an_administrators_word_is_an_event_and_a_revocation(tmp_path: Pat
     """Who, what and why; and that answers are void."""
     async with running_svm(tmp_path) as svm:
         control = SvmControl(svm.parts, "1", False, time.time)
-        await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1))
-        await control.clear(DIGEST, "fixed", "uid-0.pid-2")
+        await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1), "")
+        await control.clear(DIGEST, "fixed", "uid-0.pid-2", "")
         blocked, cleared = await arrived(svm, EventKind.OVERRIDE, 2)
         assert (blocked.text, blocked.actor, blocked.sha256) == ("blocked: bad", "uid-0.pid-1", DIGEST)
         assert (cleared.text, cleared.actor) == ("cleared: fixed", "uid-0.pid-2")
@@ -149,7 +149,7 @@ async def test_a_revocation_names_the_guests_that_hold_the_digest(tmp_path: Path
             await guest.ask(DIGEST)
             (session,) = svm.parts.sessions.all()
         control = SvmControl(svm.parts, "1", False, time.time)
-        await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1))
+        await control.set_override(DIGEST, Override(False, "bad", "uid-0.pid-1", 1), "")
         [revoked] = await arrived(svm, EventKind.REVOCATION)
         assert (revoked.guests, revoked.count) == ((session.guest.id,), 1)
 
@@ -161,7 +161,7 @@ async def test_of_many_revocations_at_once_not_all_are_looked_up(
     asked: list[bytes] = []
     async with running_svm(tmp_path) as svm:
 
-        async def holders(digest: bytes) -> list[Holder]:
+        async def holders(digest: bytes, _tenant: str) -> list[Holder]:
             asked.append(digest)
             monkeypatch.setattr(svm.parts.witness, "_monotonic", lambda: time.monotonic() + NAMED_SECONDS)
             return [Holder("guest", 0, 0)]
@@ -196,7 +196,7 @@ async def test_what_was_revoked_before_a_restart_is_told_to_who_comes_back(tmp_p
     other = digest_of(b"other")
     async with running_svm(tmp_path) as svm:
         control = SvmControl(svm.parts, "1", False, time.time)
-        await control.clear(DIGEST, "fixed", "uid-0.pid-1")
+        await control.clear(DIGEST, "fixed", "uid-0.pid-1", "")
         for told in svm.parts.protection.on_changed:
             told(DEFAULT_TENANT_SCOPE, other, lambda _guest: True)
         await arrived(svm, EventKind.REVOCATION, 2)
@@ -223,7 +223,9 @@ async def test_scans_that_are_ordered_and_end_are_events(tmp_path: Path) -> None
     async with running_svm(tmp_path) as svm:
         orders = svm.parts.scans.orders
         later = int(time.time()) + 3600
-        await orders.place([f"ip-{number}" for number in range(40)], Wanted((b"/srv",), "uid-7", later))
+        await orders.place(
+            {f"ip-{number}": "default" for number in range(40)}, Wanted((b"/srv",), "uid-7", later)
+        )
         first = orders.all()[0]
         await orders.end({first.id: End(ScanState.DONE, ScanCounts(files=5, malicious=1), "fine")})
         [ordered] = await arrived(svm, EventKind.SCAN_ORDER)

@@ -87,4 +87,16 @@ def test_guests_without_number_take_bounded_memory() -> None:
     outbreaks = Outbreaks(OutbreakTerms(), Clock())
     for number in range(MOST_GUESTS + 5):
         outbreaks.seen("Worm", f"ip-{number}")
-    assert len(outbreaks._threats["Worm"].guests) == MOST_GUESTS
+    assert len(outbreaks._threats["", "Worm"].guests) == MOST_GUESTS
+
+
+def test_each_tenants_guests_are_counted_for_themselves() -> None:
+    """Nine in one tenant and nine in another are an outbreak to nobody but who looks at all."""
+    outbreaks = Outbreaks(OutbreakTerms(), Clock())
+    raised = {"acme": 0, "other": 0, "": 0}
+    for number in range(18):
+        tenant = ("acme", "other")[number % 2]
+        for whose in (tenant, ""):
+            raised[whose] += bool(outbreaks.seen("Worm", f"{tenant}-{number}", whose))
+    assert raised == {"acme": 0, "other": 0, "": 1}
+    assert [outbreaks.spread("Worm", whose) for whose in ("acme", "other", "", "none")] == [9, 9, 18, 0]

@@ -147,7 +147,7 @@ async def test_the_table_decides_before_the_service_hears_of_a_call(tmp_path: Pa
         assert await unary(channel, STATUS) == b"ok"
         code, why = await status_of(unary(channel, OVERRIDE))
         assert code is grpc.StatusCode.PERMISSION_DENIED
-        assert why == f"auditor may not call {OVERRIDE}: that is for provider"
+        assert why == f"auditor may not call {OVERRIDE}: that is for provider, tenant-admin"
         code, why = await status_of(unary(channel, "/lightagent.v1.Other/Thing"))
         assert code is grpc.StatusCode.PERMISSION_DENIED
         assert why.endswith("that is for nobody")

@@ -2,6 +2,7 @@
 
 from lightagent.v1 import admin_pb2
 
+from appliance.domain.caller import Caller, Role
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.verdict import Verdict
@@ -21,6 +22,7 @@ from appliance.scanning.result import EngineState, SignatureSource
 from appliance.state.store import AuditEntry
 
 DIGEST = b"d" * 32
+PROVIDER = Caller("root", Role.PROVIDER)
 
 
 def test_no_time_is_no_message() -> None:
@@ -29,7 +31,7 @@ def test_no_time_is_no_message() -> None:
     message = timestamp(7.9)
     assert message is not None
     assert message.seconds == 7
-    assert not override_message(Override(True, "why", "who", 5)).HasField("expires")
+    assert not override_message(Override(True, "why", "who", 5), "").HasField("expires")
 
 
 def test_a_status_has_its_guests_engines_and_figures() -> None:
@@ -57,9 +59,9 @@ def test_a_digest_is_known_by_a_verdict_or_by_an_override() -> None:
     """Either makes it known; neither leaves the reply empty."""
     verdict = Verdict(Disposition.SUSPICIOUS, Source.ENGINE, 3, 4, 5, threat="T", engine="E", member="M")
     override = Override(False, "why", "who", 6, 7)
-    assert not verdict_reply(VerdictView(None, 0, False, None)).known
-    assert verdict_reply(VerdictView(None, 0, False, override)).known
-    reply = verdict_reply(VerdictView(verdict, 16, True, override))
+    assert not verdict_reply(VerdictView(None, 0, False, None), PROVIDER).known
+    assert verdict_reply(VerdictView(None, 0, False, override), PROVIDER).known
+    reply = verdict_reply(VerdictView(verdict, 16, True, override), PROVIDER)
     assert reply.known
     stored = reply.verdict
     assert (int(stored.outcome), stored.detail.threat, stored.detail.member) == (2, "T", "M")
@@ -97,3 +99,15 @@ def test_an_entry_of_the_audit_keeps_its_fields() -> None:
     message = audit_message(AuditEntry(5.5, "who", "block", DIGEST, "why", 9))
     assert (message.at.seconds, message.author, message.action) == (5, "who", "block")
     assert (message.sha256, message.reason, message.expires.seconds) == (DIGEST, "why", 9)
+
+
+def test_a_tenant_is_not_told_why_the_provider_has_spoken() -> None:
+    """That may be another tenant's affair: it sees what counts and until when. Of its own it sees all."""
+    override = Override(False, "seen at acme", "uid-0", 6, 7)
+    tenant = Caller("uid-7", Role.TENANT_ADMIN, "other")
+    said = verdict_reply(VerdictView(None, 0, False, override), tenant).override
+    assert (said.allow, said.expires.seconds, said.set.seconds) == (False, 7, 6)
+    assert (said.reason, said.author, said.tenant) == ("", "provider", "")
+    own = verdict_reply(VerdictView(None, 0, False, override, override_of="other"), tenant).override
+    assert (own.reason, own.author, own.tenant) == ("seen at acme", "uid-0", "other")
+    assert verdict_reply(VerdictView(None, 0, False, override), PROVIDER).override.reason == "seen at acme"

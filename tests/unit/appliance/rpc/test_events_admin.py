@@ -10,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import events_pb2, events_pb2_grpc
 
 from appliance.domain.event import Event, EventKind, Said
-from appliance.rpc import events_admin
 from tests.support.admin_side_server import DEADLINE, Caller
 from tests.support.commands import NOON
 from tests.support.events_side_server import EventsSide, events_side
@@ -112,11 +111,9 @@ def test_nobody_reads_without_a_ticket(side: EventsSide, caller: Caller) -> None
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_more_readers_than_there_may_be_are_refused(
-    side: EventsSide, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_readers_than_there_may_be_are_refused(side: EventsSide, caller: Caller) -> None:
     """And when one ends, the next may come."""
-    monkeypatch.setattr(events_admin, "MAX_READERS", 1)
+    side.service.places.most = 1
     side.keep(*some(1))
     request = events_pb2.ListEventsRequest(follow=True)
     first = caller.call("ListEvents", request)
@@ -126,7 +123,7 @@ def test_more_readers_than_there_may_be_are_refused(
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     first.cancel()
     end = time.monotonic() + DEADLINE
-    while side.service._readers:
+    while side.service.places.taken:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert len(listed(caller)) == 1
@@ -138,7 +135,7 @@ def test_a_reader_who_takes_nothing_is_cut(side: EventsSide, caller: Caller) -> 
     call = caller.call("ListEvents", events_pb2.ListEventsRequest(limit=100_000, follow=True))
     next(call)
     end = time.monotonic() + DEADLINE
-    while side.service._readers:
+    while side.service.places.taken:
         assert time.monotonic() < end
         time.sleep(0.01)
     with pytest.raises(grpc.RpcError) as caught:

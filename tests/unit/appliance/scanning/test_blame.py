@@ -3,7 +3,7 @@
 from appliance.domain.outcome import Unanswered
 from appliance.scanning.blame import MAX_DIGESTS, Blame
 
-DIGEST = bytes(32)
+DIGEST = (16, bytes(32))
 
 
 class Clock:
@@ -27,7 +27,17 @@ def test_the_second_break_holds_a_digest() -> None:
     assert held.why is Unanswered.ENGINE_ERROR
     assert "broke 2 workers" in held.reason
     assert "600 s" in held.reason
-    assert blame.held(b"x" * 32) is None
+    assert blame.held((16, b"x" * 32)) is None
+
+
+def test_each_tenants_breaks_are_counted_for_themselves() -> None:
+    """What one tenant's guests did with a content is not told to another's by how it is answered."""
+    blame = Blame(600, Clock())
+    blame.add(DIGEST, Unanswered.ENGINE_ERROR)
+    blame.add(DIGEST, Unanswered.ENGINE_ERROR)
+    assert blame.held(DIGEST) is not None
+    assert blame.held((17, DIGEST[1])) is None
+    assert not blame.add((17, DIGEST[1]), Unanswered.ENGINE_ERROR)
 
 
 def test_a_hold_ends() -> None:
@@ -59,9 +69,9 @@ def test_memory_is_bounded() -> None:
     clock = Clock()
     blame = Blame(600, clock)
     for number in range(MAX_DIGESTS + 10):
-        blame.add(number.to_bytes(32, "big"), Unanswered.ENGINE_ERROR)
+        blame.add((16, number.to_bytes(32, "big")), Unanswered.ENGINE_ERROR)
     assert len(blame) == MAX_DIGESTS
-    assert not blame.add((0).to_bytes(32, "big"), Unanswered.ENGINE_ERROR)
+    assert not blame.add((16, (0).to_bytes(32, "big")), Unanswered.ENGINE_ERROR)
     clock.now += 600
     blame.add(DIGEST, Unanswered.ENGINE_ERROR)
     assert len(blame) == 1

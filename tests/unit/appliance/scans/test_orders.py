@@ -21,7 +21,7 @@ async def test_the_same_scan_is_ordered_once(tmp_path: Path) -> None:
     with office(tmp_path) as desk:
         orders = desk.desk.orders
         (first,) = await desk.order("ip-1", due_in=3600)
-        (placed,) = await orders.place(["ip-1", "ip-1"], Wanted((), "me", NOON + 7200))
+        (placed,) = await orders.place({"ip-1": "default"}, Wanted((), "me", NOON + 7200))
         assert placed.already
         assert placed.order == first
         (sooner,) = await desk.order("ip-1", due_in=60)
@@ -40,7 +40,9 @@ async def test_a_guest_has_few_open_orders(tmp_path: Path) -> None:
     with office(tmp_path) as desk:
         for number in range(MOST_OPEN_OF_GUEST):
             await desk.order("ip-1", paths=(b"/%d" % number,))
-        full, fine = await desk.desk.orders.place(["ip-1", "ip-2"], Wanted((), "me", NOON))
+        full, fine = await desk.desk.orders.place(
+            dict.fromkeys(("ip-1", "ip-2"), "default"), Wanted((), "me", NOON)
+        )
         assert full.order is None
         assert "cancel one" in full.why
         assert fine.order is not None

@@ -48,7 +48,7 @@ def test_who_writes_meanwhile_goes_on_and_is_not_torn(tmp_path: Path) -> None:
         restore(tmp_path / f"b{number}", tmp_path / f"r{number}", "1")
         with closing(StateStore.open(tmp_path / f"r{number}", lambda: 0.0, 100_000)) as restored:
             audited = {entry.digest for entry in restored.audit(100_000)}
-            assert set(restored.overrides()) == audited
+            assert {digest for _, digest in restored.overrides()} == audited
             assert len(audited) > number  # what was said before it began is in it
 
 

@@ -7,18 +7,21 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lmdb
 import pytest
 
 from appliance.domain.override import Override
+from appliance.domain.tenants import Realm
 from appliance.state import store as state_store
+from appliance.state.environment import packed
 from appliance.state.store import FILE, StateDamaged, StateError, StateStore
 from tests.support.held_state import nobody_can_write
 
 DIGEST = b"d" * 32
+ACME, OTHER = Realm(17, "acme"), Realm(18, "other")
 BLOCK = Override(False, "ticket 4711", "uid-0.pid-1", 1000)
 
 
@@ -35,14 +38,14 @@ def test_an_override_is_there_after_a_restart(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.set_override(DIGEST, BLOCK, "uid-0")
     with opened(tmp_path) as store:
-        assert store.overrides() == {DIGEST: BLOCK}
+        assert store.overrides() == {(0, DIGEST): BLOCK}
 
 
 def test_an_override_that_has_ended_is_not_listed(tmp_path: Path) -> None:
     """Its audit stays."""
     with opened(tmp_path) as store:
         store.set_override(DIGEST, replace(BLOCK, expires_at=2000), "uid-0")
-        assert list(store.overrides()) == [DIGEST]
+        assert list(store.overrides()) == [(0, DIGEST)]
     with opened(tmp_path, now=2000.0) as store:
         assert store.overrides() == {}
         assert len(store.audit(10)) == 1
@@ -78,7 +81,7 @@ def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.
         assert len(store.audit(10)) == 3
     with opened(tmp_path, now=1500.0) as store:
         store.set_override(b"3" * 32, BLOCK, "me")
-        assert set(store.overrides()) == {b"1" * 32, b"3" * 32}
+        assert set(store.overrides()) == {(0, b"1" * 32), (0, b"3" * 32)}
 
 
 def test_the_audit_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
@@ -157,6 +160,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from appliance.domain.override import Override
+from appliance.domain.tenants import Realm
 from appliance.state.store import StateStore
 store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0, 100_000)
 for number in range(100_000):
@@ -175,7 +179,7 @@ def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
     with opened(tmp_path) as store:
         kept = store.overrides()
-        assert all(number.to_bytes(32, "big") in kept for number in confirmed)
+        assert all((0, number.to_bytes(32, "big")) in kept for number in confirmed)
         assert len(store.audit(100_000)) == len(kept)
 
 
@@ -199,13 +203,14 @@ def test_closing_waits_for_what_is_being_written(tmp_path: Path) -> None:
         change.result(30)
         closing.result(30)
     with opened(tmp_path) as again:
-        assert again.overrides() == {DIGEST: BLOCK}
+        assert again.overrides() == {(0, DIGEST): BLOCK}
 
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from appliance.domain.override import Override
+from appliance.domain.tenants import Realm
 from appliance.state.store import StateError, StateStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = StateStore.open(Path(sys.argv[1]), lambda: 1000.0, 100_000)
@@ -235,3 +240,69 @@ def test_a_disk_that_fills_up_refuses_and_later_takes_again(tmp_path: Path) -> N
     command = [sys.executable, "-c", FULL_DISK, os.fspath(tmp_path)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_tenants_override_stands_beside_the_providers(tmp_path: Path) -> None:
+    """Each is set and taken back for itself, and stands in the audit with whose it is."""
+    with opened(tmp_path) as store:
+        store.set_override(DIGEST, BLOCK, "uid-0")
+        store.set_override(DIGEST, replace(BLOCK, allow=True), "uid-7", ACME)
+        assert not store.clear_override(DIGEST, "", "uid-8", OTHER)
+    with opened(tmp_path) as store:
+        assert store.overrides() == {(0, DIGEST): BLOCK, (17, DIGEST): replace(BLOCK, allow=True)}
+        assert store.clear_override(DIGEST, "", "uid-7", ACME)
+        assert store.overrides() == {(0, DIGEST): BLOCK}
+        assert [entry.tenant for entry in store.audit(10)] == ["acme", "other", "acme", ""]
+        assert [(entry.actor, entry.action) for entry in store.audit(10, "acme")] == [
+            ("uid-7", "clear"),
+            ("uid-7", "allow"),
+        ]
+        assert [entry.actor for entry in store.audit(1, "other")] == ["uid-8"]
+        assert store.audit(10, "acm") == []
+
+
+def test_what_an_earlier_version_has_written_is_the_providers(tmp_path: Path) -> None:
+    """An override under its digest alone, and an entry of the audit that names no tenant."""
+    with opened(tmp_path) as store, store.environment.writing() as txn:
+        fields = {"at": 5.0, "actor": "me", "action": "block", "digest": DIGEST.hex(), "reason": "why"}
+        txn.put((1).to_bytes(8, "big"), packed({**fields, "expires_at": 0}), db=store._audit_db)
+        txn.put(DIGEST, packed(asdict(BLOCK)), db=store._overrides_db)
+    with opened(tmp_path) as store:
+        assert store.overrides() == {(0, DIGEST): BLOCK}
+        assert [(entry.actor, entry.tenant) for entry in store.audit(10)] == [("me", "")]
+        assert store.audit(10, "default") == []
+
+
+def test_a_tenant_cannot_fill_the_audit(tmp_path: Path) -> None:
+    """Its own oldest entries go for its newest ones when it has a tenth of all; others' stay."""
+    with opened(tmp_path, audit_entries=50) as store:
+        store.set_override(DIGEST, BLOCK, "uid-0")
+        for number in range(60):
+            store.clear_override(DIGEST, str(number), "uid-7", ACME)
+        assert [entry.reason for entry in store.audit(100, "acme")] == ["59", "58", "57", "56", "55"]
+        assert [entry.actor for entry in store.audit(100)][-1] == "uid-0"
+        assert store.audit_dropped == 55
+        for _ in range(60):
+            store.clear_override(DIGEST, "", "uid-0")
+        assert store.audit(100, "acme") == []
+        assert len(store.audit(100)) == 50
+
+
+def test_a_tenant_cannot_take_the_room_of_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a bound of its own, all tenants together have one, and the provider has his own."""
+    monkeypatch.setattr(state_store, "MAX_OVERRIDES", 3)
+    monkeypatch.setattr(state_store, "MAX_OVERRIDES_OF_TENANT", 2)
+    digests = [bytes([number]) * 32 for number in range(5)]
+    with opened(tmp_path) as store:
+        store.set_override(digests[0], BLOCK, "me", ACME)
+        store.set_override(digests[1], BLOCK, "me", ACME)
+        with pytest.raises(StateError, match="2 overrides are set"):
+            store.set_override(digests[2], BLOCK, "me", ACME)
+        store.set_override(digests[1], replace(BLOCK, allow=True), "me", ACME)
+        store.set_override(digests[2], BLOCK, "me", OTHER)
+        with pytest.raises(StateError, match="3 overrides of tenants are set"):
+            store.set_override(digests[3], BLOCK, "me", OTHER)
+        for digest in digests[:3]:
+            store.set_override(digest, BLOCK, "me")
+        with pytest.raises(StateError, match="3 overrides are set"):
+            store.set_override(digests[3], BLOCK, "me")

@@ -76,8 +76,8 @@ async def test_what_was_gathered_at_the_end_is_kept(tmp_path: Path) -> None:
         exposure.attached("ip-1").add([digest(1)])
     async with running(tmp_path) as exposure:
         assert [holder.guest for holder in await exposure.holders(digest(1))] == ["ip-1"]
-        assert exposure.knows("ip-1")
-        assert not exposure.knows("ip-2")
+        assert exposure.tenant_of("ip-1") == "default"
+        assert exposure.tenant_of("ip-2") is None
 
 
 async def test_files_of_a_guest_are_there_when_they_are_merged(
