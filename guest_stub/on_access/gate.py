@@ -148,7 +148,7 @@ class Gate:
         finally:
             del self._flights[flight.name]
             flight.held.close()
-            mark = known.reliable and not memory.doubts(judged.sha256)
+            mark = known.reliable and judged.still and not memory.doubts(judged.sha256)
             for waiting in flight.waiting:
                 try:
                     self._settle(waiting, judged, mark)
@@ -161,7 +161,8 @@ class Gate:
             return
         reply = self.policy.reply(judged.answer.outcome)
         if reply is Reply.FALL_BACK:
-            self._fall_back(waiting, judged.answer.reason or judged.answer.outcome.name)
+            outcome = judged.answer.outcome
+            self._fall_back(waiting, judged.answer.reason or outcome.name, outcome)
             return
         self._waiting.pop(waiting, None)
         try:
@@ -178,7 +179,7 @@ class Gate:
     def _out_of_time(self, waiting: Waiting) -> None:
         self._fall_back(waiting, "no verdict in time")
 
-    def _fall_back(self, waiting: Waiting, why: str) -> None:
+    def _fall_back(self, waiting: Waiting, why: str, outcome: Outcome = Outcome.TIMED_OUT) -> None:
         """Answer by the fail mode, which is never kept; but what is on record as bad stays denied."""
         on_record = self._waiting.pop(waiting, None)
         if waiting.answered:
@@ -187,7 +188,7 @@ class Gate:
             self._settle(waiting, on_record, mark=False)
             return
         path = waiting.path() if self.is_ours(waiting.event.fd) else ""
-        mode = self.policy.fallback(waiting.operation, path)
+        mode = self.policy.fallback(waiting.operation, path, outcome)
         self.counts["fell_back"] += 1
         try:
             self._use.reports.fell_back(waiting, mode, why)

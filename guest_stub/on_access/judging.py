@@ -12,7 +12,7 @@ from guest_stub.decision import FileId
 from guest_stub.hashing import HashLimits, HashResult, hash_open
 from guest_stub.on_access.recent import Recent
 from guest_stub.on_access.turns import Turns
-from guest_stub.outcome import OPEN, Outcome
+from guest_stub.outcome import DETECTIONS, OPEN, Outcome
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer, Purpose
@@ -32,11 +32,16 @@ class Links(Protocol):
 
 
 class Judged(NamedTuple):
-    """What became of a file. sha256: b"" where it could not be read. file: what it was when it was read."""
+    """What became of a file. sha256: b"" where it could not be read. file: what it was when it was read.
+
+    still: whether it kept still until it was judged. Where it did not, this counts for who waits, and
+    says nothing of the file at another time: it is not for keeping.
+    """
 
     answer: LinkAnswer
     sha256: bytes
     file: FileId
+    still: bool = True
 
 
 class HeldFile:
@@ -83,6 +88,14 @@ class _Asked(NamedTuple):
     answered: asyncio.Future[LinkAnswer]
 
 
+class _Look(NamedTuple):
+    """sha256: of the file as it is, b"" where it has to be read. before: of what the last look has read."""
+
+    file: FileId
+    sha256: bytes
+    before: bytes
+
+
 class Judge:
     """Serves one event loop. hashing: the threads that read."""
 
@@ -101,16 +114,23 @@ class Judge:
         """Return what a file is, within `seconds`. Raises nothing but cancellation.
 
         held: stays the caller's. sha256: of the file as it is, b"" where it is not known.
+
+        Who owns a file can move its times as he likes, so these decide no more than whether it is read again.
+        What was seen to be bad counts in any case; what is harmless counts where the file kept still, or was
+        the same when it was read twice.
         """
+        before = b""
         try:
             async with asyncio.timeout(seconds):
                 for _ in range(MAX_LOOKS):
-                    judged = await self._look(held, file, sha256, seconds)
-                    now = FileId.of(os.fstat(held.fd))
-                    if now == judged.file and judged.answer.outcome is not Outcome.CHANGED:
-                        return judged
-                    file, sha256 = now, b""
-                return Judged(LinkAnswer(Outcome.CHANGED, reason="changes again and again"), b"", file)
+                    judged = await self._look(held, _Look(file, sha256, before), seconds)
+                    now, outcome = FileId.of(os.fstat(held.fd)), judged.answer.outcome
+                    still = judged.still and now == judged.file
+                    same = bool(before) and judged.sha256 == before
+                    if outcome in DETECTIONS or (outcome is not Outcome.CHANGED and (still or same)):
+                        return judged._replace(still=still)
+                    file, sha256, before = now, b"", judged.sha256
+                return Judged(LinkAnswer(Outcome.CHANGED, reason="changes again and again"), b"", file, False)
         except TimeoutError:
             return Judged(LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time"), sha256, file)
         except OSError as error:
@@ -124,21 +144,27 @@ class Judge:
         except TimeoutError:
             return LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time")
 
-    async def _look(self, held: HeldFile, file: FileId, sha256: bytes, seconds: float) -> Judged:
+    async def _look(self, held: HeldFile, look: _Look, seconds: float) -> Judged:
+        file, sha256, moved = look.file, look.sha256, False
         if not sha256:
             link = self._links.current
             limits = HashLimits(USUAL_MAX_BYTES if link is None else link.policy.max_file_bytes)
             owner = os.fstat(held.fd).st_uid
             hashed = await self._turns.read(file.size, owner, lambda: held.hashed(limits))
-            file, sha256 = hashed.file or file, hashed.sha256
-            if hashed.problem is not None:
+            file, sha256, moved = hashed.file or file, hashed.sha256, bool(hashed.sha256 and hashed.problem)
+            if hashed.problem is not None and not moved:
                 return Judged(LinkAnswer(hashed.problem, reason=hashed.reason), b"", file)
         answer = None if self._recent is None else self._recent.recall(sha256)
-        if answer is None:
+        if answer is None and moved and sha256 != look.before:
+            # What was read may be of two contents: whether it is known to be bad, and no more, is asked.
+            answer = await self._ask(sha256, FileContent(0, b"", _nothing), seconds)
+            if answer.outcome not in DETECTIONS:
+                answer = LinkAnswer(Outcome.CHANGED, reason="changed while it was read")
+        elif answer is None:
             answer = await self._ask(sha256, FileContent(file.size, b"", held.dup), seconds)
             if self._recent is not None:
                 self._recent.keep(sha256, answer)
-        return Judged(answer, sha256, file)
+        return Judged(answer, sha256, file, not moved)
 
     async def _ask(self, sha256: bytes, content: FileContent, seconds: float) -> LinkAnswer:
         loop = asyncio.get_running_loop()

@@ -125,6 +125,7 @@ class Verdicts:
 
     answer: LinkAnswer = NOTHING
     sha256: bytes = DIGEST
+    still: bool = True
     go: asyncio.Event = field(default_factory=asyncio.Event)
     error: BaseException | None = None
     asked: list[tuple[FileId, bytes]] = field(default_factory=list)
@@ -146,7 +147,7 @@ class Verdicts:
             os.fstat(held.fd)  # the file is held as long as it is judged
             if self.error is not None:
                 raise self.error
-            return Judged(self.answer, self.sha256, file)
+            return Judged(self.answer, self.sha256, file, self.still)
         finally:
             self.at_once -= 1
 

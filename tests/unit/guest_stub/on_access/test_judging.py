@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,75 @@ async def test_a_digest_of_before_does_not_count_for_a_file_that_changes(
         what = await judge.judge(holding, before, digest_of(1), SECONDS)
     assert what.answer.outcome is Outcome.NOT_DETECTED
     assert what.sha256 == hashlib.sha256(b"hello!").digest()
+
+
+class Moving(HeldFile):
+    """A file whose times somebody moves whenever it was read."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.looks = 0
+
+    def hashed(self, limits: HashLimits) -> HashResult:
+        """See HeldFile."""
+        result = super().hashed(limits)
+        self.looks += 1
+        os.fchmod(self.fd, 0o600 + self.looks)
+        return result
+
+
+class MovingMeanwhile(HeldFile):
+    """A file whose times somebody moves while it is read."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.looks = 0
+
+    def hashed(self, limits: HashLimits) -> HashResult:
+        """See HeldFile."""
+        self.looks += 1
+        mode = 0o600 + self.looks
+        return super().hashed(replace(limits, throttle=lambda _: os.fchmod(self.fd, mode)))
+
+
+@pytest.mark.parametrize("kind", [Moving, MovingMeanwhile])
+async def test_what_is_bad_counts_whatever_its_times_do(
+    server: GuestSideServer, judge: Judge, file: Path, kind: type[Moving | MovingMeanwhile]
+) -> None:
+    """At the first look, known to the SVM or not; it is not for keeping."""
+    server.known = {hashlib.sha256(b"hello").digest(): Outcome.MALICIOUS}
+    with held(file, kind) as holding:
+        what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert isinstance(holding, kind)
+        assert holding.looks == 1
+    assert (what.answer.outcome, what.sha256) == (Outcome.MALICIOUS, hashlib.sha256(b"hello").digest())
+    assert not what.still
+
+
+@pytest.mark.parametrize("kind", [Moving, MovingMeanwhile])
+async def test_what_is_harmless_counts_where_it_was_the_same_twice(
+    server: GuestSideServer, judge: Judge, file: Path, kind: type[Moving | MovingMeanwhile]
+) -> None:
+    """It is read again, and shown to an SVM that does not know it; it is not for keeping."""
+    with held(file, kind) as holding:
+        what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert isinstance(holding, kind)
+        assert holding.looks == 2
+    assert (what.answer.outcome, what.sha256) == (Outcome.NOT_DETECTED, hashlib.sha256(b"hello").digest())
+    assert not what.still
+    assert b"hello" in [bytes(upload.data) for upload in server.uploads]
+
+
+async def test_what_is_on_record_as_bad_counts_when_its_times_move(
+    server: GuestSideServer, judge: Judge, file: Path
+) -> None:
+    """It was bad when it was opened, though the file is another by the time of the answer."""
+    server.known = {digest_of(1): Outcome.MALICIOUS}
+    before = identity(file)
+    with held(file) as holding:
+        os.fchmod(holding.fd, 0o600)
+        what = await judge.judge(holding, before, digest_of(1), SECONDS)
+    assert (what.answer.outcome, what.still) == (Outcome.MALICIOUS, False)
 
 
 async def test_a_file_that_never_keeps_still_is_given_up(
