@@ -26,6 +26,24 @@ while True:
 """
 
 
+# Opens files of just under 1 MiB that it changes over and over, sixty at a time, until it is ended.
+FLOODS = """
+import os, sys, threading
+def flood(path):
+    size = (1 << 20) - 100
+    while True:
+        for less in range(7):
+            os.truncate(path, size - less)
+            os.close(os.open(path, os.O_RDONLY))
+for number in range(60):
+    path = f"{sys.argv[1]}/{number}"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
+    os.chown(path, 12345, 12345)
+    threading.Thread(target=flood, args=(path,)).start()
+print("ready", flush=True)
+"""
+
+
 @pytest.fixture
 def svm(tmp_path: Path) -> Iterator[SvmProcess]:
     """A serving SVM."""
@@ -99,3 +117,22 @@ async def test_a_program_whose_times_somebody_moves_is_not_started(svm: SvmProce
                 assert "RAN" not in ran.out
                 await machine.says(f"quarantined {machine.top}/bad{number}")
             assert not path.exists()
+
+
+async def test_no_flood_of_small_files_keeps_a_large_one_waiting(svm: SvmProcess, tmp_path: Path) -> None:
+    """A malicious file of 2 MiB is denied amid them, and not let through by the fail mode."""
+    large = b"M" * (2 << 20)
+    await block(svm, large)
+    async with protected(tmp_path, svm.target, settings=settings("open_seconds = 5")) as machine:
+        await machine.says("the SVM answers")
+        await machine.run("mkdir", machine.top / "flood")
+        flood = await machine.start("python3", "-c", FLOODS, machine.top / "flood")
+        try:
+            assert flood.stdout is not None
+            assert await flood.stdout.readline() == b"ready\n"
+            for number in range(3):
+                await machine.write(f"large{number}", large)
+                assert await denied(machine, machine.top / f"large{number}")
+        finally:
+            flood.kill()
+            await flood.communicate()
