@@ -20,6 +20,7 @@
   - `moved`       looks for those that are not at their path any more
 - `searching`     looks for files whose content turned out to be malicious
   - `in_use`      which processes have them open
+- `elsewhere`     has what was reached by a foreign mount looked for, so that no excluded file is acted on
 - `acting`        does with a detected file what the policy says
 - `undoing`       restores what turns out to be clean
 - `reporting`     a line for each thing that matters

@@ -18,6 +18,7 @@ from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
+from guest_stub.on_access.elsewhere import Elsewhere
 from guest_stub.on_access.exclusions import Exclusions
 from guest_stub.on_access.fanotify import (
     CLOSE_WRITE,
@@ -108,6 +109,8 @@ class Protection:
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
+        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
+        self._mounts: MountChanges | None = None
         self._have_told()
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
@@ -154,7 +157,7 @@ class Protection:
         self.acting.prepare()
         self._reader.start()
         stack.callback(self._reader.stop)
-        mounts = MountChanges()
+        self._mounts = mounts = MountChanges()
         stack.callback(mounts.close)
         self._line.on_link.append(self._linked)
         stack.push_async_callback(self.replaying.close)
@@ -219,6 +222,7 @@ class Protection:
             **self.replaying.figures,
             "walks": self.catching_up.walks,
             **self.searching.counts,
+            **self._elsewhere.counts,
             **self.acting.counts,
             **self.undoing.counts,
             "unread": self._sorting.unread,
@@ -310,8 +314,15 @@ class Protection:
         self._untold.watch_all_again()
 
     def _detected(self, fd: int, judged: Judged) -> None:
-        if self._policy.acts_on(judged.answer.outcome):
-            self.acting.act(fd, judged)
+        if not self._policy.acts_on(judged.answer.outcome) or not self.acting.acts:
+            return
+        if self.exclusions.leaves_alone():
+            if self._mounts is not None and self._mounts.changed():
+                self._look(self._mounts)  # else a mount that is gone lends its number to another
+            if not self.exclusions.is_ours(fd):
+                self._elsewhere.detected(fd, judged)
+                return
+        self.acting.act(fd, judged)
 
     @property
     def _tells_opens(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.commands import svm_program
 from tests.support.contents import EICAR
+from tests.support.held_files import until
 from tests.support.protected import Protected, protected
 from tests.support.svm_process import SvmProcess, svm_process
 
@@ -136,3 +137,40 @@ async def test_no_flood_of_small_files_keeps_a_large_one_waiting(svm: SvmProcess
         finally:
             flood.kill()
             await flood.communicate()
+
+
+# A user in namespaces of his own, with $1 at /mnt.
+IN_HIS_OWN = ("unshare", "-Urm", "sh", "-c", 'mount --bind "$1" /mnt && eval "$2"', "sh")
+
+
+@pytest.mark.parametrize("action", ["quarantine", "delete"])
+async def test_a_user_has_no_excluded_file_destroyed_through_a_mount_of_his_own(
+    svm: SvmProcess, tmp_path: Path, action: str
+) -> None:
+    """He is denied; the file stays whole, also when it was looked for."""
+    options = settings(f'action = "{action}"', 'exclude = ["*/samples"]')
+    async with protected(tmp_path, svm.target, settings=options) as machine:
+        await machine.says("the SVM answers")
+        await machine.run("mkdir", machine.top / "samples")
+        await machine.write("samples/one", EICAR)
+        opened = await machine.run(*IN_HIS_OWN, machine.top / "samples", "cat /mnt/one")
+        assert EPERM in opened.err
+        await machine.says("it was reached by way of a mount that the stub does not have")
+        left = tmp_path / "stub" / "journal"
+        await until(lambda: not left.stat().st_size and not left.with_name("journal.replaying").exists())
+        assert machine.outside("samples/one").read_bytes() == EICAR
+        assert await machine.stop() == 0
+        assert "acted_on 0" in await machine.says("elsewhere 1")
+
+
+async def test_what_lies_where_nothing_is_excluded_is_found_and_taken(
+    svm: SvmProcess, tmp_path: Path
+) -> None:
+    """By whatever mount it was reached, as in a container."""
+    options = settings('action = "quarantine"', 'exclude = ["*/samples"]')
+    async with protected(tmp_path, svm.target, settings=options) as machine:
+        await machine.says("the SVM answers")
+        await machine.run("mkdir", machine.top / "others")
+        script = f"printf '%s' '{EICAR.decode()}' > /mnt/new"
+        await machine.run(*IN_HIS_OWN, machine.top / "others", script)
+        await machine.says(f"quarantined {machine.top}/others/new")
