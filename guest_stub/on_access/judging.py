@@ -20,6 +20,10 @@ from guest_stub.svm_link.values import Batch, FileContent, LinkAnswer, Purpose
 MAX_LOOKS = 3  # at a file that changes meanwhile
 MAX_BATCH = 256
 USUAL_MAX_BYTES = 256 << 20  # where no SVM has said how much it takes
+# Ends that say nothing of the content.
+_NO_WORD = frozenset(
+    {Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.ENGINE_ERROR, Outcome.CHANGED}
+)
 _NO_SVM = LinkAnswer(Outcome.NO_SVM, reason="no SVM answers")
 
 
@@ -29,6 +33,16 @@ class Links(Protocol):
     @property
     def current(self) -> SvmLink | None:
         """The link in use, None while there is none."""
+
+
+class Bad(Protocol):
+    """Which contents are known to be bad. `detected.Detected` is it."""
+
+    def recall(self, sha256: bytes) -> LinkAnswer | None:
+        """What an SVM said of a content that it detected."""
+
+    def heard(self, sha256: bytes, answer: LinkAnswer) -> None:
+        """What an SVM says of a content now."""
 
 
 class Judged(NamedTuple):
@@ -47,12 +61,14 @@ class Judged(NamedTuple):
 class HeldFile:
     """An open file that several threads use: none of them ever meets another file under its number.
 
-    fd: for the loop alone, which closes it.
+    fd: for the loop alone, which closes it. known: what it is as far as one knows, while an SVM is asked
+    about a content that was detected before.
     """
 
     def __init__(self, fd: int) -> None:
         """Hold a duplicate; `fd` stays the caller's. Raises OSError."""
         self.fd = os.dup(fd)
+        self.known: Judged | None = None
         self._lock = Lock()
 
     def dup(self) -> int:
@@ -81,7 +97,7 @@ class HeldFile:
                 self.fd = -1
 
 
-class _Asked(NamedTuple):
+class _Question(NamedTuple):
     sha256: bytes
     content: FileContent
     seconds: float
@@ -100,14 +116,22 @@ class Judge:
     """Serves one event loop. hashing: the threads that read."""
 
     def __init__(
-        self, links: Links, hashing: Executor, purpose: Purpose, recent: Recent | None = None
+        self,
+        links: Links,
+        hashing: Executor,
+        purpose: Purpose,
+        recent: Recent | None = None,
+        bad: Bad | None = None,
     ) -> None:
-        """purpose: why it is asked. recent: what need not be asked again; None has all asked."""
+        """purpose: why it is asked. recent: what need not be asked again; None has all asked. bad: what
+        stays detected while the SVM cannot say what it is.
+        """
         self._recent = recent
+        self._bad = bad
         self._links = links
         self._turns = Turns(hashing)
         self._purpose = purpose
-        self._gathered: list[_Asked] = []
+        self._gathered: list[_Question] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def judge(self, held: HeldFile, file: FileId, sha256: bytes, seconds: float) -> Judged:
@@ -132,7 +156,8 @@ class Judge:
                     file, sha256, before = now, b"", judged.sha256
                 return Judged(LinkAnswer(Outcome.CHANGED, reason="changes again and again"), b"", file, False)
         except TimeoutError:
-            return Judged(LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time"), sha256, file)
+            late = Judged(LinkAnswer(Outcome.TIMED_OUT, reason="no verdict in time"), sha256, file)
+            return held.known or late
         except OSError as error:
             return Judged(LinkAnswer(Outcome.UNREADABLE, reason=error.strerror or str(error)), b"", file)
 
@@ -154,21 +179,39 @@ class Judge:
             file, sha256, moved = hashed.file or file, hashed.sha256, bool(hashed.sha256 and hashed.problem)
             if hashed.problem is not None and not moved:
                 return Judged(LinkAnswer(hashed.problem, reason=hashed.reason), b"", file)
+        read = Judged(_NO_SVM, sha256, file, not moved)
         answer = None if self._recent is None else self._recent.recall(sha256)
         if answer is None and moved and sha256 != look.before:
             # What was read may be of two contents: whether it is known to be bad, and no more, is asked.
-            answer = await self._ask(sha256, FileContent(0, b"", _nothing), seconds)
+            answer = await self._asked(held, read, FileContent(0, b"", _nothing), seconds)
             if answer.outcome not in DETECTIONS:
                 answer = LinkAnswer(Outcome.CHANGED, reason="changed while it was read")
         elif answer is None:
-            answer = await self._ask(sha256, FileContent(file.size, b"", held.dup), seconds)
+            answer = await self._asked(held, read, FileContent(file.size, b"", held.dup), seconds)
             if self._recent is not None:
                 self._recent.keep(sha256, answer)
-        return Judged(answer, sha256, file, not moved)
+        return read._replace(answer=answer)
+
+    async def _asked(
+        self, held: HeldFile, judged: Judged, content: FileContent, seconds: float
+    ) -> LinkAnswer:
+        """What the SVM says; where it has no verdict, what was detected before is detected still.
+
+        judged: what was read. Whoever waits is told by `held` what is known of it meanwhile.
+        """
+        known = None if self._bad is None else self._bad.recall(judged.sha256)
+        held.known = None if known is None else judged._replace(answer=known)
+        answer = await self._ask(judged.sha256, content, seconds)
+        if known is not None and answer.outcome in _NO_WORD:
+            return known
+        held.known = None
+        if self._bad is not None:
+            self._bad.heard(judged.sha256, answer)
+        return answer
 
     async def _ask(self, sha256: bytes, content: FileContent, seconds: float) -> LinkAnswer:
         loop = asyncio.get_running_loop()
-        asked = _Asked(sha256, content, seconds, loop.create_future())
+        asked = _Question(sha256, content, seconds, loop.create_future())
         self._gathered.append(asked)
         if len(self._gathered) == 1:
             loop.call_soon(self._send)  # with all that is ready in this turn of the loop
@@ -187,7 +230,7 @@ class Judge:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _question(self, link: SvmLink, some: list[_Asked]) -> None:
+    async def _question(self, link: SvmLink, some: list[_Question]) -> None:
         try:
             budget = max(asked.seconds for asked in some)
             batch = Batch(
@@ -206,17 +249,17 @@ def _nothing() -> int:
     raise FileNotFoundError(errno.ENOENT, "its content is not here")
 
 
-def _take_first(question: Question, some: list[_Asked]) -> None:
+def _take_first(question: Question, some: list[_Question]) -> None:
     for index, asked in enumerate(some):
         if question.outcomes[index] not in OPEN:
             _resolve(asked, question.answer(index))
 
 
-def _answer_all(some: list[_Asked], answer: LinkAnswer) -> None:
+def _answer_all(some: list[_Question], answer: LinkAnswer) -> None:
     for asked in some:
         _resolve(asked, answer)
 
 
-def _resolve(asked: _Asked, answer: LinkAnswer) -> None:
+def _resolve(asked: _Question, answer: LinkAnswer) -> None:
     if not asked.answered.done():
         asked.answered.set_result(answer)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from guest_stub.console import printable
 from guest_stub.decision import FileId
 from guest_stub.decisions import Decisions
+from guest_stub.detected import Detected
 from guest_stub.journal import Journal
 from guest_stub.keeping import Keeper
 from guest_stub.mounts import file_system_of
@@ -75,7 +76,8 @@ class Protection:
         """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
         self._decisions = decisions
-        self._amiss = (decisions.notice, journal.problem)
+        self._bad = Detected(journal.directory)
+        self._amiss = (decisions.notice, journal.problem, self._bad.problem)
         self._settings = settings
         self._policy = settings.policy
         self._line = line
@@ -99,7 +101,7 @@ class Protection:
             (decisions, self.keeper), lambda: line.generation, self._reliable, self._policy.stale_grace
         )
         self._recent = Recent(lambda: line.generation, self.memory.doubts)
-        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent)
+        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent, self._bad)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
@@ -146,6 +148,7 @@ class Protection:
         stack.callback(self._hashing.shutdown, wait=False, cancel_futures=True)
         stack.push_async_callback(self._end_telling)  # when nothing more is done, and nobody waits
         stack.callback(self.reporter.close)
+        stack.callback(self._bad.close)
         stack.push_async_callback(self.keeper.close)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self.acting.close)
@@ -263,6 +266,7 @@ class Protection:
             return
         self.memory.doubt(digests)
         self._recent.forget(digests)
+        self._bad.forget(digests)
         self._watch_all_again()
         self._forgetting.update(digests)
         if not self._forgets:

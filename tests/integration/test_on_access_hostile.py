@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -174,3 +175,41 @@ async def test_what_lies_where_nothing_is_excluded_is_found_and_taken(
         script = f"printf '%s' '{EICAR.decode()}' > /mnt/new"
         await machine.run(*IN_HIS_OWN, machine.top / "others", script)
         await machine.says(f"quarantined {machine.top}/others/new")
+
+
+async def test_known_malware_is_denied_without_an_svm_whatever_is_done_with_its_file(tmp_path: Path) -> None:
+    """Its times, its name, another copy; by this run of the stub and the next."""
+    (tmp_path / "svm").mkdir()
+    target = f"unix:{tmp_path}/svm/svm.sock"
+    async with protected(tmp_path, target) as machine:
+        with svm_process(tmp_path / "svm"):
+            await machine.says("the SVM answers")
+            await machine.write("bad", EICAR)
+            assert await denied(machine, machine.top / "bad")
+        await machine.says("the SVM is gone")
+        await machine.run("chmod", "600", machine.top / "bad")
+        assert await denied(machine, machine.top / "bad")
+        await machine.run("mv", machine.top / "bad", machine.top / "moved")
+        assert await denied(machine, machine.top / "moved")
+        await machine.write("copy", EICAR)
+        assert await denied(machine, machine.top / "copy")
+        await machine.write("unknown", b"nobody can say")
+        assert not await denied(machine, machine.top / "unknown")
+        await machine.stop(signal.SIGKILL)
+    async with protected(tmp_path, target) as machine:
+        await machine.write("copy", EICAR)
+        assert await denied(machine, machine.top / "copy")
+
+
+async def test_known_malware_is_denied_while_the_svm_hangs(svm: SvmProcess, tmp_path: Path) -> None:
+    """When the time of who waits is over."""
+    async with protected(tmp_path, svm.target, settings=settings("open_seconds = 1")) as machine:
+        await machine.says("the SVM answers")
+        await machine.write("bad", EICAR)
+        assert await denied(machine, machine.top / "bad")
+        svm.process.send_signal(signal.SIGSTOP)
+        try:
+            await machine.write("copy", EICAR)
+            assert await denied(machine, machine.top / "copy")
+        finally:
+            svm.process.send_signal(signal.SIGCONT)

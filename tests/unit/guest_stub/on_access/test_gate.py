@@ -304,6 +304,19 @@ async def test_what_did_not_keep_still_is_answered_and_neither_kept_nor_marked(
     assert len(bench.judge.asked) == 2
 
 
+async def test_a_content_that_is_known_to_be_bad_is_denied_when_the_time_is_over(
+    bench: Bench, file: Path
+) -> None:
+    """The SVM is asked still; the fail mode has no say."""
+    bench.judge.go.clear()
+    bench.judge.known = BAD
+    gate = bench.gate(replace(PATIENT, budgets=dict.fromkeys(Operation, 0.01)))
+    gate.event(event_of(file))
+    assert await bench.answered(1) == [False]
+    assert (len(bench.reports.blocks), bench.reports.fallbacks) == (1, [])
+    bench.judge.go.set()
+
+
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("outcome", [Outcome.CHANGED, Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT])
 async def test_without_a_verdict_the_fail_mode_answers(bench: Bench, file: Path, outcome: Outcome) -> None:

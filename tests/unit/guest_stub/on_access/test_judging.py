@@ -15,11 +15,12 @@ import pytest
 from lightagent.v1 import verdict_pb2
 
 from guest_stub.decision import FileId
+from guest_stub.detected import Detected
 from guest_stub.hashing import HashLimits, HashResult
 from guest_stub.on_access.judging import MAX_BATCH, MAX_LOOKS, HeldFile, Judge, Judged
 from guest_stub.on_access.recent import Recent
 from guest_stub.outcome import Outcome
-from guest_stub.svm_link.values import Purpose
+from guest_stub.svm_link.values import LinkAnswer, Purpose
 from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, GuestSideServer, Received
 from tests.support.held_files import attached, digest_of, until
@@ -227,6 +228,63 @@ async def test_a_digest_of_before_does_not_count_for_a_file_that_changes(
         what = await judge.judge(holding, before, digest_of(1), SECONDS)
     assert what.answer.outcome is Outcome.NOT_DETECTED
     assert what.sha256 == hashlib.sha256(b"hello!").digest()
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Iterator[Detected]:
+    """The content of `file` is known to be bad."""
+    with closing(Detected(tmp_path)) as known:
+        known.heard(hashlib.sha256(b"hello").digest(), LinkAnswer(Outcome.MALICIOUS, threat="Eicar"))
+        yield known
+
+
+async def test_what_was_detected_stays_so_without_an_svm(
+    links: Links, threads: ThreadPoolExecutor, file: Path, bad: Detected
+) -> None:
+    """Whichever file has the content, and however its times move; another content has no verdict."""
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    for kind in (HeldFile, Moving, MovingMeanwhile):
+        with held(file, kind) as holding:
+            what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert (what.answer.outcome, what.answer.threat) == (Outcome.MALICIOUS, "Eicar")
+    with file.open("ab") as writing:
+        writing.write(b"!")
+    assert (await judged(judge, file)).answer.outcome is Outcome.NO_SVM
+
+
+async def test_whoever_waits_can_be_told_while_the_svm_is_asked(
+    server: GuestSideServer, links: Links, threads: ThreadPoolExecutor, file: Path, bad: Detected
+) -> None:
+    """An SVM that hangs: the time of who waits may be over before that of the question."""
+    server.behaviour.on_check = lambda _: []
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    with held(file) as holding:
+        asking = asyncio.get_running_loop().create_task(judge.judge(holding, identity(file), b"", 1.0))
+        await until(lambda: holding.known is not None)
+        assert holding.known is not None
+        assert holding.known.answer.outcome is Outcome.MALICIOUS
+        assert (await asking).answer.outcome is Outcome.MALICIOUS
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CLEAN, Outcome.NOT_DETECTED])
+async def test_an_svm_takes_back_what_was_detected(
+    server: GuestSideServer,
+    links: Links,
+    threads: ThreadPoolExecutor,
+    file: Path,
+    bad: Detected,
+    outcome: Outcome,
+) -> None:
+    """And what it detects is known from then on."""
+    digest = hashlib.sha256(b"hello").digest()
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    server.known = {digest: outcome}
+    with held(file) as holding:
+        assert (await judge.judge(holding, identity(file), b"", SECONDS)).answer.outcome is outcome
+        assert (bad.recall(digest), holding.known) == (None, None)
+    server.known = {digest: Outcome.MALICIOUS}
+    await judged(judge, file)
+    assert bad.recall(digest) is not None
 
 
 class Moving(HeldFile):
