@@ -82,7 +82,7 @@ class Acting:
 
     def act(self, fd: int, judged: Judged) -> None:
         """Do with an open file what the policy says, soon; the descriptor stays the caller's."""
-        if self._action in (Action.BLOCK, Action.REPORT):
+        if not self.acts:
             return
         name = judged.file.dev, judged.file.ino
         if name in self._busy:
@@ -101,6 +101,11 @@ class Acting:
         self._busy.add(name)
         # In the next turn of the loop: whoever opened the file is answered by then.
         asyncio.get_running_loop().call_soon(self._start, held, judged, facts)
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be done with files."""
+        return self._action not in (Action.BLOCK, Action.REPORT)
 
     async def room(self) -> None:
         """Return when there is room for some more: for who can wait."""
