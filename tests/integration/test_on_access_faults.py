@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.apart import ROOT, environment
 from tests.support.contents import EICAR
+from tests.support.enrolled import enrolled
 from tests.support.protected import Protected, protected
 from tests.support.relay import free_port, relay
 from tests.support.stub_program import Ended
@@ -21,15 +22,16 @@ LATE = "[on_access]\nopen_seconds = 60\n"
 
 
 @pytest.fixture
-def port() -> int:
-    """Where the SVM listens."""
-    return free_port()
+def port(tmp_path: Path) -> int:
+    """Where the SVM listens, with which this guest has enrolled."""
+    listening = free_port()
+    enrolled(tmp_path / "svm" / "state", tmp_path / "stub", f"tcp:127.0.0.1:{listening}")
+    return listening
 
 
 @pytest.fixture
 def svm(tmp_path: Path, port: int) -> Iterator[SvmProcess]:
     """A serving SVM on TCP."""
-    (tmp_path / "svm").mkdir()
     with svm_process(tmp_path / "svm", listen=f"tcp:127.0.0.1:{port}") as process:
         yield process
 
@@ -67,7 +69,6 @@ async def test_an_svm_that_stands_still(svm: SvmProcess, port: int, tmp_path: Pa
 
 async def test_an_svm_that_is_killed(tmp_path: Path, port: int) -> None:
     """What is on record counts on, the fail mode answers for the rest, another SVM is told of it."""
-    (tmp_path / "svm").mkdir()
     target = f"tcp:127.0.0.1:{port}"
     async with protected(tmp_path, target) as machine:
         await machine.write("known.com", EICAR)
@@ -206,7 +207,10 @@ async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, se
 
 async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path) -> None:
     """Whoever fills it turns nothing off; what has room again is used."""
-    full = 'mkdir "$1/../stub" && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub"'
+    full = 'mv "$1/../stub" "$1/../was" && mkdir "$1/../stub"'
+    full += (
+        ' && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub" && cp -a "$1/../was/identity" "$1/../stub"'
+    )
     full += ' && (cat /dev/zero >"$1/../stub/stuffing" 2>/dev/null; true)'
     async with protected(tmp_path, f"tcp:127.0.0.1:{port}", prepare=full) as machine:
         assert any("nothing that is decided is kept" in line for line in machine.said)

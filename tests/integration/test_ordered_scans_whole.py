@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.commands import Ran, svm_program
 from tests.support.contents import EICAR
+from tests.support.enrolled import enrolled
 from tests.support.on_access_apart import watching
 from tests.support.protected import Protected, protected
 from tests.support.relay import free_port
@@ -31,8 +33,9 @@ FILES = LARGE + 200
 @pytest.fixture
 def target(tmp_path: Path) -> str:
     """Where the SVM listens: on TCP, where a guest is the same after a restart."""
-    (tmp_path / "svm").mkdir()
-    return f"tcp:127.0.0.1:{free_port()}"
+    address = f"tcp:127.0.0.1:{free_port()}"
+    enrolled(tmp_path / "svm" / "state", tmp_path / "stub", address)
+    return address
 
 
 async def administer(svm: SvmProcess, *words: str) -> Ran:
@@ -110,6 +113,7 @@ async def test_scans_wait_for_each_others_slot(target: str, tmp_path: Path) -> N
     with svm_process(tmp_path / "svm", "[scans]\nslots = 1\n", listen=target) as svm:
         async with protected(tmp_path, target, prepare=TREE) as machine:
             await attached(machine)
+            shutil.copytree(tmp_path / "stub" / "identity", tmp_path / "own" / "identity")
             slow = ("--svm", target, "--state", tmp_path / "own", "--rate", "0.01", Path(os.__file__).parent)
             own = await start("scan", "--json", *slow)
             await slots_used(svm, 1)

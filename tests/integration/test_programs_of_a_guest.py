@@ -3,27 +3,43 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from appliance.control import Parts
+from guest_stub.identity.machine import machine
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.target import Target
 from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Program, Purpose
+from tests.support.enrolled import enrolled
 from tests.support.relay import free_port
-from tests.support.svm import Svm, digest_of, running_svm, until
+from tests.support.svm import digest_of, running_svm, until
+
+
+@dataclass(frozen=True)
+class Site:
+    """An SVM, and how the guest reaches it."""
+
+    parts: Parts
+    target: Target
 
 
 @pytest.fixture
-async def svm(tmp_path: Path) -> AsyncIterator[Svm]:
-    """An SVM that listens on TCP."""
-    async with running_svm(tmp_path, listen=f"tcp:127.0.0.1:{free_port()}") as svm:
-        yield svm
+async def svm(tmp_path: Path) -> AsyncIterator[Site]:
+    """An SVM that listens on TCP, and a guest that has enrolled."""
+    address = f"tcp:127.0.0.1:{free_port()}"
+    target = enrolled(tmp_path / "state", tmp_path / "stub", address)
+    async with running_svm(tmp_path, listen=address) as running:
+        yield Site(running.parts, target)
 
 
-async def attach(svm: Svm, name: str, program: Program = Program.OTHER) -> SvmLink:
+async def attach(svm: Site, name: str, program: Program = Program.OTHER) -> SvmLink:
     """A program of the guest."""
-    return await SvmLink.open(svm.target, HelloLabels("test", program=program, session=name * 16), 30.0)
+    labels = HelloLabels("test", program=program, session=name * 16, machine=machine())
+    return await SvmLink.open(svm.target, labels, 30.0)
 
 
 async def ask(link: SvmLink, path: Path, content: bytes) -> Outcome:
@@ -40,7 +56,7 @@ async def ask(link: SvmLink, path: Path, content: bytes) -> Outcome:
     return Outcome(question.outcomes[0])
 
 
-async def test_a_scan_leaves_the_daemon_attached(svm: Svm, tmp_path: Path) -> None:
+async def test_a_scan_leaves_the_daemon_attached(svm: Site, tmp_path: Path) -> None:
     """Both ask and send content; when the scan has ended the daemon is there as before."""
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"one")
@@ -56,7 +72,7 @@ async def test_a_scan_leaves_the_daemon_attached(svm: Svm, tmp_path: Path) -> No
         assert not daemon.lost.is_set()
 
 
-async def test_a_daemon_that_starts_again_takes_the_place_of_the_one_before(svm: Svm) -> None:
+async def test_a_daemon_that_starts_again_takes_the_place_of_the_one_before(svm: Site) -> None:
     """Whose connection may have died without a word; a scan of the same guest goes on."""
     async with await attach(svm, "a") as scan, await attach(svm, "d", Program.DAEMON) as before:
         async with await attach(svm, "e", Program.DAEMON):
