@@ -6,7 +6,8 @@
 - `serve`         svm serve
 - `check_config`  svm check-config
 - `status`        svm status
-- `verdicts`      svm verdicts show|set|clear|audit
+- `verdicts`      svm verdicts show|set|clear
+- `audit`         svm audit
 - `exposure`      svm verdicts exposure
 - `guests`        svm guests list|files
 - `events`        svm events

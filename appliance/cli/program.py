@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from appliance.cli import (
+    audit,
     backup,
     cache,
     certificates,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         check_config,
         status,
         verdicts,
+        audit,
         guests,
         certificates,
         events,
