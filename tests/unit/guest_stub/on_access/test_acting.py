@@ -174,7 +174,12 @@ async def test_so_many_may_wait_and_the_next_is_said(
     why = "2 files wait for that already, and the journal has no room for it"
     assert bench.reports.lefts == [(str(files[2]), why)]
     noted: list[Judged] = []
-    acting.later = lambda _, judged: noted.append(judged) is None
+
+    def later(_: int, judged: Judged) -> bool:
+        noted.append(judged)
+        return True
+
+    acting.later = later
     act(acting, files[2])
     assert [judged.file for judged in noted] == [identity(files[2])]
     assert bench.reports.lefts == [(str(files[2]), why)]
