@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
@@ -12,11 +13,12 @@ from guest_stub.console import printable
 from guest_stub.decision import FileId
 from guest_stub.decisions import Decisions
 from guest_stub.detected import Detected
-from guest_stub.journal import Journal
+from guest_stub.journal import Entry, Journal
 from guest_stub.keeping import Keeper
 from guest_stub.mounts import file_system_of
 from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
+from guest_stub.on_access.answering import path_of
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
 from guest_stub.on_access.elsewhere import Elsewhere
@@ -45,6 +47,7 @@ from guest_stub.on_access.turns import THREADS
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.pages import trim
+from guest_stub.records import identify
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.secret import Secret
 from guest_stub.sought import Sought
@@ -144,6 +147,7 @@ class Protection:
         self.reporter.tell = self.telling.tell
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
+        self.acting.later = self._act_later
         self.replaying.left_alone = self.exclusions.left_alone
         self.replaying.places = Places(self.roots, self._settings.exclude)
         self.keeper.tell = self.searching.note
@@ -335,6 +339,12 @@ class Protection:
                 self._elsewhere.detected(fd, judged)
                 return
         self.acting.act(fd, judged)
+
+    def _act_later(self, fd: int, judged: Judged) -> bool:
+        """See Acting."""
+        key = identify(judged.file)[0] if self._reliable(fd, judged.file.dev) else b""
+        entry = Entry(path_of(fd), time.time(), "detection", key)
+        return self.replaying.take(entry, hash((judged.file, "detection")))
 
     @property
     def _tells_opens(self) -> bool:

@@ -140,6 +140,20 @@ async def test_no_flood_of_small_files_keeps_a_large_one_waiting(svm: SvmProcess
             await flood.communicate()
 
 
+async def test_nobody_hides_a_file_behind_hundreds_of_others(svm: SvmProcess, tmp_path: Path) -> None:
+    """Of another content that has the same threat's name: it is named in the log, and taken in its turn."""
+    chaff, real = b"chaff", b"the real one"
+    for content in (chaff, real):
+        await block(svm, content)
+    async with protected(tmp_path, svm.target, settings=settings('action = "quarantine"')) as machine:
+        await machine.says("the SVM answers")
+        script = f"for i in $(seq 400); do printf chaff > $1/$i; done; printf '{real.decode()}' > $1/real"
+        await machine.run("sh", "-c", script, "sh", machine.top)
+        line = await machine.says(f"found {machine.top}/real")
+        assert hashlib.sha256(real).hexdigest() in line
+        await machine.says(f"quarantined {machine.top}/real")
+
+
 # A user in namespaces of his own, with $1 at /mnt.
 IN_HIS_OWN = ("unshare", "-Urm", "sh", "-c", 'mount --bind "$1" /mnt && eval "$2"', "sh")
 
