@@ -6,6 +6,7 @@
 - `reader`        the thread that takes events, and answers what the stub itself does
 - `sorting`       where each event goes
 - `exclusions`    what is let through unasked
+  - `apart`       whether paths of settings say anything
 - `gate`          each event that waits: answered by what is known, or after one look for all who wait
   - `answering`   exactly one answer, within the budget
   - `policy`      pure: what becomes of an event, and of a detection

@@ -19,6 +19,7 @@ from guest_stub.mounts import file_system_of
 from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
 from guest_stub.on_access.answering import path_of
+from guest_stub.on_access.apart import apart_from_others
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
 from guest_stub.on_access.elsewhere import Elsewhere
@@ -81,7 +82,7 @@ class Protection:
         decisions, journal, quarantine = store
         self._decisions = decisions
         self._bad = Detected(journal.directory)
-        self._amiss = (decisions.notice, journal.problem, self._bad.problem)
+        self._amiss = (decisions.notice, journal.problem, self._bad.problem, apart_from_others(settings))
         self._settings = settings
         self._policy = settings.policy
         self._line = line

@@ -176,6 +176,11 @@ class Reporter:
         self._throttle.line("words on files to look for", logging.ERROR, why)
         self.tell(Happening(EventKind.OVERFLOW, "not looked for", text=why))
 
+    def not_replayed(self, why: str) -> None:
+        """See replaying.Reports."""
+        self._throttle.line("words on what was let through", logging.ERROR, why)
+        self.tell(Happening(EventKind.OVERFLOW, "not looked at", text=why))
+
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""
         path, judged = printable(os.fsdecode(restored.entry.path)), restored.entry.judged

@@ -219,3 +219,29 @@ async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path
         assert (await opened(machine, "bad")).code == 1
         await machine.says("blocked ")
         assert await machine.stop() == 0
+
+
+async def test_a_disk_without_an_inode_left_when_an_svm_is_back(port: int, tmp_path: Path) -> None:
+    """It ends nothing: what was let through is looked at, and as soon as there is room more can be noted."""
+    target, stuffing = f"tcp:127.0.0.1:{port}", tmp_path / "stub/stuffing"
+    few = 'mkdir "$1/../stub" && mount -t tmpfs -o nr_inodes=40,mode=700 none "$1/../stub"'
+    (tmp_path / "svm").mkdir()
+    async with protected(tmp_path, target, prepare=few) as machine:
+        await machine.write("first.com", EICAR)
+        assert (await opened(machine, "first.com")).code == 0
+        filled = await machine.run(
+            "sh", "-c", f"mkdir {stuffing}; touch {stuffing}/$(seq -s ' {stuffing}/' 40)"
+        )
+        assert "No space left" in filled.err
+        for name, room in (("second.com", "rm -r"), ("third.com", "test ! -e")):
+            with svm_process(tmp_path / "svm", listen=target) as svm:
+                await machine.says("the SVM answers")
+                await found_and_denied(machine, name.replace("second", "first").replace("third", "second"))
+                svm.signal(signal.SIGKILL)
+                svm.wait()
+            await machine.says("the SVM is gone")
+            machine.said.clear()
+            assert (await machine.run("sh", "-c", f"{room} {stuffing}")).code == 0
+            await machine.write(name, EICAR + name.encode())
+            assert (await opened(machine, name)).code == 0
+        assert await machine.stop() == 0

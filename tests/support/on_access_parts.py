@@ -168,6 +168,7 @@ class Reports:
     looks: list[tuple[bytes, Judged]] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
         """Remember."""
@@ -196,6 +197,10 @@ class Reports:
     def missed(self, why: str) -> None:
         """Remember."""
         self.misses.append(why)
+
+    def not_replayed(self, why: str) -> None:
+        """Remember."""
+        self.words.append(why)
 
 
 @dataclass
