@@ -9,7 +9,7 @@ _NAMESPACE = "ns/mnt"
 
 
 def apart_from_others(settings: AccessSettings, proc: Path = Path("/proc")) -> str:
-    """A sentence where settings that go by paths hold for nobody outside this mount namespace; "" otherwise."""
+    """A sentence where settings that go by paths hold for nobody outside this mount namespace, or ""."""
     named = [name for name in ("exclude", "exclude_programs", "on_failure_below") if getattr(settings, name)]
     if not named:
         return ""
@@ -20,6 +20,6 @@ def apart_from_others(settings: AccessSettings, proc: Path = Path("/proc")) -> s
     if ours == theirs:
         return ""
     return (
-        f"this stub has a mount namespace of its own: {', '.join(named)} hold for nobody outside of it; start "
-        "it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in a unit of systemd"
+        f"this stub has a mount namespace of its own: {', '.join(named)} hold for nobody outside of it; "
+        "start it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in a unit of systemd"
     )
