@@ -21,5 +21,5 @@ def apart_from_others(settings: AccessSettings, proc: Path = Path("/proc")) -> s
         return ""
     return (
         f"this stub has a mount namespace of its own: {', '.join(named)} hold for nobody outside of it; "
-        "start it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in a unit of systemd"
+        "start it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in a unit"
     )
