@@ -43,7 +43,7 @@ With --json it prints one list; with --follow --json one object a line, as they 
 examples:
   svm events
   svm events --kind detection --kind outbreak --since 2d
-  svm events --guest ip-192.168.122.17 --limit 1000
+  svm events --guest 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --limit 1000
   svm events --follow --json | jq 'select(.kind == "outbreak")'
 
 {exit_codes()}"""
