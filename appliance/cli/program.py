@@ -9,6 +9,7 @@ from appliance.cli import (
     cache,
     certificates,
     check_config,
+    doctor,
     events,
     guests,
     init,
@@ -35,6 +36,7 @@ about their files, and scans each file once, however many guests hold it."""
 _EPILOG = """examples:
   svm init
   svm serve --config /etc/kvm-light-agent/svm.toml
+  svm doctor
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
   svm guests list
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         init,
         serve,
         check_config,
+        doctor,
         status,
         verdicts,
         guests,
