@@ -14,6 +14,7 @@ In the order that a question passes:
 - `console`     metrics and logs
 - `domain`      the words that all of the above use: frozen, standard library only, no I/O
 - `control`, `ksn_control`  what administrators ask, over the parts of a running SVM
+- `sight`       which entries of the cache a tenant, and its administrators, see
 - `ksn_assembly`  puts KSN together from the settings
 - `composition` wires it together; the only place that knows every part
 """

@@ -56,6 +56,7 @@ class SvmControl:
         self._parts = parts
         self._version = version
         self._unsandboxed = unsandboxed
+        self._clock = clock
         self._started_at = clock()
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
@@ -152,13 +153,23 @@ class SvmControl:
         """The signature sources in use."""
         return self._parts.scanner.sources()
 
-    async def reload(self) -> tuple[int, int]:
+    async def reload(self, actor: str) -> tuple[int, int]:
         """Read the sources anew, and what else an operator may change; the generations before and after."""
         parts, before = self._parts, self._parts.scanner.generation
         problems = await reload_all(parts.scanner, parts.web.lists, parts.ksn.key)
         if problems:
             raise ControlRefused(problems)
-        return before, parts.scanner.generation
+        after = parts.scanner.generation
+        entry = AuditEntry(
+            self._clock(),
+            actor,
+            "signatures reloaded",
+            subject="signatures",
+            before=f"generation {before:016x}",
+            after=f"generation {after:016x}",
+        )
+        await _written(parts.state.note, entry)
+        return before, after
 
     def figures(self, tenant: str = "") -> dict[str, float]:
         """Every figure of the SVM, by the names that /metrics and `svm status` show; of a tenant its own."""

@@ -35,7 +35,7 @@ from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import ByAddress, ByCertificate, ByTicket, Callers, Nobody, Vouching
+from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
@@ -53,6 +53,10 @@ _OTHER_STREAMS = (
 )
 _ENROLMENT_STREAMS = 4  # of one connection
 _ENROLMENT_CONNECTIONS = 256
+_NO_AUTHORITY = (
+    "server.{setting} is on TCP, where certificates say who calls, and the SVM has no authority that issues "
+    "them: run `svm init` first"
+)
 _TICKET_ENDED = "the companion connection was closed, and with it the ticket: fetch another, and attach anew"
 
 log = structlog.get_logger("svm")
@@ -84,20 +88,18 @@ class _AdminTickets(Listener):
 
 
 async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Server:
-    """Open the guests' door; it is closed when the stack unwinds."""
+    """Open the guests' door; it is closed when the stack unwinds.
+
+    Raises CannotListen, also where it is on TCP and `svm init` was not run.
+    """
     address, limits = Address.parse(settings.server.listen), settings.limits
     of_tickets = TicketBounds(limits.max_tickets, limits.tickets_per_user)
     tickets = _GuestTickets(parts.sessions)
     identity = None if address.path is not None else parts.identity
-    vouching: Vouching = ByAddress() if identity is None else ByCertificate(identity.registry)
     office = await _office(
         address.path, lambda path: TicketOffice(path, _GUEST_MODE, of_tickets, tickets), stack
     )
-    if office is not None:
-        vouching = ByTicket(office)
-    elif identity is None:
-        log.warning("guests are told apart by address only", listen=settings.server.listen)
-    callers = Callers(vouching)
+    callers = Callers(_vouching(office, identity))
     streams = limits.scan_streams + _OTHER_STREAMS
     bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
     credentials = None if identity is None else server_credentials(identity.server, mutual=True)
@@ -127,6 +129,15 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     return server
 
 
+def _vouching(office: TicketOffice | None, identity: IdentityParts | None) -> Vouching:
+    """What the connections of the guests' door prove."""
+    if office is not None:
+        return ByTicket(office)
+    if identity is None:
+        raise CannotListen(_NO_AUTHORITY.format(setting="listen"))
+    return ByCertificate(identity.registry)
+
+
 async def serve_by_certificate(
     settings: Settings, parts: Parts, control: SvmControl, policies: PolicyControl, stack: AsyncExitStack
 ) -> list[Server]:
@@ -138,7 +149,7 @@ async def serve_by_certificate(
     identity = parts.identity
     for setting in ("enrolment", "admin_listen"):
         if getattr(settings.server, setting) and identity is None:
-            raise CannotListen(f"server.{setting} is set, and the SVM has no authority: run `svm init` first")
+            raise CannotListen(_NO_AUTHORITY.format(setting=setting))
     if identity is not None and settings.server.enrolment:
         servers.append(await _serve_enrolment(settings, parts, identity, stack))
     if identity is not None and settings.server.admin_listen:

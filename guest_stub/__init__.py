@@ -27,6 +27,7 @@ Files as they are opened, `guest-stub run`:
 
 - `on_access`         the kernel's events, one answer to each, what comes afterwards; its own map
 - `standing`          the line to the SVM for the life of a daemon
+- `detected`          contents that are known to be bad, while nobody can be asked
 - `journal`           what was let through while nobody could say what it is
 - `outbox`            what happened and the SVM has not kept yet
   - `outbox_lines`    the bytes of it

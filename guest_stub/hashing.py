@@ -31,7 +31,8 @@ class HashResult(NamedTuple):
     """What became of a task.
 
     file: the identity of what was hashed, None where it could not be opened.
-    sha256: 32 bytes, or b"" where there is a problem.
+    sha256: 32 bytes, or b"" where there is a problem; also of a file that is CHANGED since its times or its
+    size moved while it was read: then it is of what was read, which the file may never have been as a whole.
     problem: None; CHANGED (changed while read, gone, or no regular file any more), UNREADABLE, TOO_LARGE.
     reason: a sentence for people, where there is a problem.
     """
@@ -145,7 +146,7 @@ def _hash_open(fd: int, view: memoryview, limits: HashLimits) -> HashResult:
         or after.st_ctime_ns != before.st_ctime_ns
         or after.st_size != size
     ):
-        return HashResult(file, b"", Outcome.CHANGED, "changed while it was read")
+        return HashResult(file, digest, Outcome.CHANGED, "changed while it was read")
     return HashResult(file, digest)
 
 

@@ -111,20 +111,25 @@ class Journal:
         return self._whole
 
     def replay(self) -> Generator[Entry, None, None]:
-        """Yield what was kept; it is kept until done()."""
+        """Yield what was kept; it is kept until done(). Raises OSError."""
         if not self._replayed.exists():
             if not self._file.tell():
                 return
             os.replace(self._path, self._replayed)
-            self._file.close()
-            self._file = self._path.open("ab", buffering=0)
-            self._noted.clear()
-            self._entries, self._whole = 0, True
+            self._begin_anew()
         with self._replayed.open("rb") as lines:
             while line := lines.readline(_MOST_LINE_BYTES):
                 entry = _parse(line)
                 if entry is not None:
                     yield entry
+
+    def _begin_anew(self) -> None:
+        """In a new file; where the disk has no room for one that is tried again with the next entry."""
+        self._file.close()
+        self._file, self._is_open = io.BytesIO(), False
+        self._noted.clear()
+        self._entries, self._whole = 0, True
+        self._open()
 
     def done(self) -> None:
         """Forget what was replayed. Raises OSError."""

@@ -1,6 +1,7 @@
 """The line to the SVM for the life of a daemon: opened again for as long as it takes, never in a stampede."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from random import SystemRandom
 
@@ -12,6 +13,7 @@ OPEN_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.2  # before trying again; doubles each time
 LONGEST_PAUSE_SECONDS = 30.0
 _chance = SystemRandom().random
+log = logging.getLogger("guest-stub")
 
 
 class StandingLine:
@@ -99,7 +101,7 @@ class StandingLine:
         self._there.set()
         self.generation_changed(link.generation)
         for told in self.on_link:
-            told()
+            _tell(told)
 
     async def _is_wanted_anew(self, link: SvmLink) -> bool:
         """Wait until another is wanted; False when it is lost before."""
@@ -135,28 +137,36 @@ class StandingLine:
         """See LinkListener."""
         self.generation = generation
         for listener in self._listeners:
-            listener.generation_changed(generation)
+            _tell(listener.generation_changed, generation)
 
     def revoked(self, digests: list[bytes]) -> None:
         """See LinkListener."""
         for listener in self._listeners:
-            listener.revoked(digests)
+            _tell(listener.revoked, digests)
 
     def events_kept(self, journal: bytes, up_to: int) -> None:
         """See LinkListener."""
         for listener in self._listeners:
-            listener.events_kept(journal, up_to)
+            _tell(listener.events_kept, journal, up_to)
 
     def scan_told(self, told: ScanTask | ScanSlot) -> None:
         """See LinkListener."""
         for listener in self._listeners:
-            listener.scan_told(told)
+            _tell(listener.scan_told, told)
 
     def lost(self, why: str) -> None:
         """See LinkListener."""
         self.why = why
         for listener in self._listeners:
-            listener.lost(why)
+            _tell(listener.lost, why)
+
+
+def _tell(listener: Callable[..., None], *news: object) -> None:
+    """A fault of one that is told is said, and neither the others nor the link end by it."""
+    try:
+        listener(*news)
+    except Exception:
+        log.exception("a fault of this stub, which goes on; report it, please")
 
 
 def pause_before(attempts: int, chance: Callable[[], float]) -> float:

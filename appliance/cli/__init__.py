@@ -7,7 +7,8 @@
 - `check_config`  svm check-config
 - `doctor`        svm doctor; `doctor_asking` what it asks an SVM that serves
 - `status`        svm status
-- `verdicts`      svm verdicts show|set|clear|audit
+- `verdicts`      svm verdicts show|set|clear
+- `audit`         svm audit
 - `exposure`      svm verdicts exposure
 - `guests`        svm guests list|files
 - `events`        svm events

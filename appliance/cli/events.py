@@ -17,6 +17,7 @@ from appliance.cli.console import (
     exit_codes,
     plain,
 )
+from appliance.cli.ksn_words import tenant_name
 from appliance.cli.times import iso, parse_past, shown
 from appliance.domain.event import EventKind
 from appliance.rpc.events_admin import MAX_EVENTS
@@ -42,7 +43,7 @@ With --json it prints one list; with --follow --json one object a line, as they 
 examples:
   svm events
   svm events --kind detection --kind outbreak --since 2d
-  svm events --guest ip-192.168.122.17 --limit 1000
+  svm events --guest 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --limit 1000
   svm events --follow --json | jq 'select(.kind == "outbreak")'
 
 {exit_codes()}"""
@@ -59,6 +60,7 @@ def add(commands: Any) -> None:
         "--kind", metavar="K", action="append", choices=_KINDS, help="only of this kind; repeatable"
     )
     parser.add_argument("--guest", metavar="G", default="", help="only of this guest")
+    parser.add_argument("--tenant", metavar="T", type=tenant_name, help="only of this tenant")
     parser.add_argument(
         "--limit", metavar="N", type=int, help=f"the newest N (100, with --follow {FOLLOWED}; since: all)"
     )
@@ -72,7 +74,11 @@ def _events(args: argparse.Namespace, console: Console) -> int:
         raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_EVENTS}")
     usual = MAX_EVENTS if args.since is not None else FOLLOWED if args.follow else 0
     request = events_pb2.ListEventsRequest(
-        limit=args.limit or usual, kinds=args.kind or (), guest=args.guest, follow=args.follow
+        limit=args.limit or usual,
+        kinds=args.kind or (),
+        guest=args.guest,
+        follow=args.follow,
+        tenant=args.tenant or "",
     )
     if args.since is not None:
         request.since.CopyFrom(Timestamp(seconds=max(0, parse_past(args.since, console.clock()))))
@@ -126,6 +132,7 @@ def _as_dict(event: events_pb2.Event) -> dict[str, Any]:
         "author": event.author or None,
         "count": event.count or None,
         "guests": list(event.guests),
+        "tenant": event.tenant or None,
         "said": {
             "number": said.number,
             "at": iso(said.at.seconds) if said.HasField("at") else None,

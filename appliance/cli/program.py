@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from appliance.cli import (
+    audit,
     backup,
     cache,
     certificates,
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         doctor,
         status,
         verdicts,
+        audit,
         guests,
         certificates,
         events,

@@ -46,9 +46,9 @@ started anew. With --wait --json there is an object for each guest: how its scan
 was not given one.
 
 examples:
-  svm guests scan ip-192.168.122.17 --wait
+  svm guests scan 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --wait
   svm guests scan --all --at 22:30
-  svm guests scan ip-192.168.122.17 --path /home --path /srv
+  svm guests scan 6ba7b810-9dad-11d1-80b4-00c04fd430c8 --path /home --path /srv
 
 exit codes:
   0  ordered; with --wait: nothing was found

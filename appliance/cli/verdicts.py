@@ -1,4 +1,4 @@
-"""svm verdicts show|set|clear|audit|exposure: what is known of a digest, and an administrator's word."""
+"""svm verdicts show|set|clear|exposure: what is known of a digest, and an administrator's word."""
 
 import argparse
 from typing import Any
@@ -17,16 +17,18 @@ from appliance.cli.console import (
     exit_codes,
     pairs,
     plain,
-    table,
 )
+from appliance.cli.ksn_words import tenant_name
 from appliance.cli.times import iso, parse_expiry, shown
 from appliance.domain.digest import parse_digest
 
 _DESCRIPTION = """Shows what the SVM knows of a file, and sets an administrator's word over it.
 
 A DIGEST is the SHA-256 of the file's content in hexadecimal, as `sha256sum FILE` prints it.
-An override is answered to every guest, whatever engines say, until it expires or is cleared.
-Every change is in the audit, with who made it and why."""
+An override is answered to every guest, or to those of one tenant, whatever engines say, until it
+expires or is cleared; the provider's, which is for every guest, wins. Who administers one tenant
+sees and sets what is its own.
+Every change is in the audit (`svm audit`), with who made it and why."""
 
 _SHOW_EPILOG = f"""example:
   svm verdicts show $(sha256sum < setup.exe | cut -d' ' -f1)
@@ -44,16 +46,6 @@ _CLEAR_EPILOG = f"""example:
 
 {exit_codes("there was neither an override nor a verdict")}"""
 
-_AUDIT_EPILOG = f"""The SVM keeps the newest changes, as many as state.audit_entries of its settings says.
-
-example:
-  svm verdicts audit --limit 20
-
-{exit_codes()}"""
-
-
-MAX_AUDIT_ENTRIES = 1000
-
 
 def add(commands: Any) -> None:
     """Enter the commands. commands: what argparse's add_subparsers gave."""
@@ -70,9 +62,6 @@ def add(commands: Any) -> None:
     clear.add_argument("digest", metavar="DIGEST")
     clear.add_argument("--reason", metavar="TEXT", default="", help="why, for the audit")
     clear.set_defaults(run=_clear)
-    audit = _add_verb(verbs, "audit", "what administrators changed", _AUDIT_EPILOG)
-    audit.add_argument("--limit", metavar="N", type=int, default=100, help="the newest N, at most 1000 (100)")
-    audit.set_defaults(run=_audit)
 
 
 def _add_set(verbs: Any) -> None:
@@ -90,6 +79,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str) -> argparse.Argumen
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=does, description=_DESCRIPTION, epilog=epilog
     )
+    parser.add_argument("--tenant", metavar="T", type=tenant_name, help="of this tenant alone")
     add_json_argument(parser)
     add_socket_arguments(parser)
     return parser
@@ -98,7 +88,7 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str) -> argparse.Argumen
 def _show(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
     with console.client(args) as client:
-        reply = client.verdict(digest)
+        reply = client.verdict(digest, args.tenant or "")
     if args.json:
         console.say_json(_reply_dict(digest, reply))
     else:
@@ -108,7 +98,9 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
 def _set(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
-    request = admin_pb2.SetOverrideRequest(sha256=digest, allow=args.allow, reason=_utf8(args.reason))
+    request = admin_pb2.SetOverrideRequest(
+        sha256=digest, allow=args.allow, reason=_utf8(args.reason), tenant=args.tenant or ""
+    )
     if args.expires is not None:
         request.expires.CopyFrom(Timestamp(seconds=parse_expiry(args.expires, console.clock())))
     with console.client(args) as client:
@@ -123,7 +115,7 @@ def _set(args: argparse.Namespace, console: Console) -> int:
 def _clear(args: argparse.Namespace, console: Console) -> int:
     digest = parse_digest(args.digest)
     with console.client(args) as client:
-        cleared = client.clear(digest, _utf8(args.reason))
+        cleared = client.clear(digest, _utf8(args.reason), args.tenant or "")
     if args.json:
         console.say_json({"digest": digest.hex(), "cleared": cleared})
     else:
@@ -138,31 +130,6 @@ def _utf8(text: str) -> str:
     except UnicodeEncodeError as error:
         raise CommandError("the reason is not UTF-8: give it in UTF-8, as the SVM keeps it") from error
     return text
-
-
-def _audit(args: argparse.Namespace, console: Console) -> int:
-    if not 1 <= args.limit <= MAX_AUDIT_ENTRIES:
-        raise CommandError(f"--limit is {args.limit}: give 1 to {MAX_AUDIT_ENTRIES}")
-    with console.client(args) as client:
-        entries = client.audit(args.limit).entries
-    if args.json:
-        console.say_json([_entry_dict(entry) for entry in entries])
-    elif not entries:
-        console.say("nothing was changed yet")
-    else:
-        rows = [
-            (
-                shown(entry.at.seconds),
-                entry.author,
-                entry.action,
-                entry.sha256.hex(),
-                _end(entry) or "-",
-                entry.reason,
-            )
-            for entry in entries
-        ]
-        console.say(*table(("time", "who", "did", "digest", "expires", "why"), rows))
-    return DONE
 
 
 def _reply_text(digest: bytes, reply: admin_pb2.GetVerdictReply) -> list[str]:
@@ -192,15 +159,23 @@ def _verdict_pairs(verdict: admin_pb2.StoredVerdict) -> list[tuple[str, object]]
         ("counts", "" if by_engine or verdict.current else "no: changes at KSN were missed since"),
         ("stored", f"{shown(verdict.stored.seconds)}, to the hour"),
         ("expires", shown(verdict.expires.seconds) if verdict.HasField("expires") else ""),
-        ("scope", str(verdict.scope) if verdict.scope else "public"),
+        ("scope", _scope(verdict)),
     ]
     return [(name, value) for name, value in rows if value]
 
 
+def _scope(verdict: admin_pb2.StoredVerdict) -> str:
+    if not verdict.scope:
+        return "public"
+    return f"{verdict.scope}, tenant {verdict.tenant}" if verdict.tenant else str(verdict.scope)
+
+
 def _override_text(override: admin_pb2.Override) -> str:
     word = "allowed" if override.allow else "blocked"
+    word += f" for tenant {override.tenant}" if override.tenant else ""
     end = f"until {shown(override.expires.seconds)}" if override.HasField("expires") else "without end"
-    return plain(f"{word} {end} by {override.author} on {shown(override.set.seconds)}: {override.reason}")
+    why = f": {override.reason}" if override.reason else ""
+    return plain(f"{word} {end} by {override.author} on {shown(override.set.seconds)}{why}")
 
 
 def _reply_dict(digest: bytes, reply: admin_pb2.GetVerdictReply) -> dict[str, Any]:
@@ -225,6 +200,7 @@ def _verdict_dict(verdict: admin_pb2.StoredVerdict) -> dict[str, Any]:
         "stored": iso(verdict.stored.seconds),
         "expires": _end(verdict),
         "scope": verdict.scope,
+        "tenant": verdict.tenant or None,
     }
 
 
@@ -235,21 +211,11 @@ def _override_dict(override: admin_pb2.Override) -> dict[str, Any]:
         "author": override.author,
         "set": iso(override.set.seconds),
         "expires": _end(override),
+        "tenant": override.tenant or None,
     }
 
 
-def _entry_dict(entry: admin_pb2.AuditEntry) -> dict[str, Any]:
-    return {
-        "at": iso(entry.at.seconds),
-        "author": entry.author,
-        "action": entry.action,
-        "digest": entry.sha256.hex(),
-        "reason": entry.reason,
-        "expires": _end(entry),
-    }
-
-
-def _end(message: admin_pb2.StoredVerdict | admin_pb2.Override | admin_pb2.AuditEntry) -> str | None:
+def _end(message: admin_pb2.StoredVerdict | admin_pb2.Override) -> str | None:
     """Return when it ends, None where it has no end."""
     return iso(message.expires.seconds) if message.HasField("expires") else None
 

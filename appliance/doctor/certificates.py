@@ -26,7 +26,7 @@ _REMEDIES = {
 def certificate_findings(settings: Settings, now: float) -> Iterator[Finding]:
     """Look at what `svm init` made, and at the certificate that is shown to KSN."""
     directory = settings.server.state_dir / DIRECTORY
-    if directory.is_dir():
+    if directory.is_dir() and any(directory.iterdir()):  # an empty one is none, as for the SVM
         yield from identity_findings(inspect(directory), settings.server, now)
     else:
         yield no_identity(settings.server)
@@ -56,11 +56,11 @@ def identity_findings(inspected: Inspected, server: ServerSettings, now: float) 
 def no_identity(server: ServerSettings) -> Finding:
     """What it means that `svm init` was not run."""
     needing = [name for name in ("enrolment", "admin_listen") if getattr(server, name)]
-    if needing:
-        return amiss("identity", f"server.{needing[0]} is set, and there is no authority: `svm init`")
     if server.listen.startswith("tcp:"):
-        why = "guests come over TCP unencrypted, known by their address alone"
-        return amiss("identity", f"{why}: run `svm init`, and have the guests enrol")
+        needing.insert(0, "listen")
+    if needing:
+        why = f"server.{needing[0]} is on TCP, and there is no authority whose certificates say who calls"
+        return amiss("identity", f"{why}: the SVM does not start before `svm init` was run")
     return note("identity", "none: guests come over a unix socket; `svm init` makes one for TCP")
 
 

@@ -18,6 +18,7 @@ from appliance.identity.standing import (
     followed,
     shown_guest,
 )
+from appliance.state.audit import AuditEntry
 from appliance.state.identities import IdentityStore, IdentityTables
 
 
@@ -64,7 +65,9 @@ class Ender:
             guest = self._guest(tables, uuid, by.author)
             self._drop_tokens_for(tables, uuid)
             why = CertificateState.REVOKED
-            return guest, end(tables, guest.certificates, why, self._clock(), by.author.name, by.reason)
+            ended = end(tables, guest.certificates, why, self._clock(), by.author.name, by.reason)
+            self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
+            return guest, ended
 
     def remove_guest(self, uuid: str, by: By) -> EnrolledGuest:
         """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
@@ -74,6 +77,8 @@ class Ender:
             for sha256 in guest.certificates:
                 tables.drop_certificate(sha256)
             tables.drop_guest(guest)
+            about = ("guest removed", guest.tenant, f"guest {uuid}")
+            self._note(tables, by, about, len(guest.certificates))
         return guest
 
     def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
@@ -94,6 +99,9 @@ class Ender:
             end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.name, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
+            holder = named_by(ended.holder)
+            whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
+            self._note(tables, by, ("certificate revoked", holder.tenant, whose), 1)
         return ended
 
     def cloned(self, uuid: str, why: str) -> int:
@@ -116,6 +124,21 @@ class Ender:
                 return
         with self._store.writing() as tables:
             tables.put_certificate(certificate)
+
+    def _note(self, tables: IdentityTables, by: By, about: tuple[str, str, str], ended: int) -> None:
+        """Enter a change into the audit. about: what was done, whose, to what. ended: certificates by it."""
+        action, tenant, subject = about
+        plural = "" if ended == 1 else "s"
+        entry = AuditEntry(
+            self._clock(),
+            by.author.name,
+            action,
+            reason=by.reason,
+            tenant=tenant,
+            subject=subject,
+            before=f"{ended} certificate{plural} counted",
+        )
+        tables.note(entry)
 
     def _guest(self, tables: IdentityTables, uuid: str, author: Caller) -> EnrolledGuest:
         guest = known_guest(tables, uuid)

@@ -89,7 +89,7 @@ class Wanted:
 def load(state_dir: Path) -> SvmIdentity | None:
     """Read the identity of an SVM; None where `svm init` has made none. Raises IdentityUnusable."""
     directory = state_dir / DIRECTORY
-    if not directory.is_dir():
+    if not _is_there(directory):
         return None
     ca, ca_key, server, key = (read_private(directory / name) for name in _FILES)
     chain = directory / "chain.pem"
@@ -133,7 +133,7 @@ def make(state_dir: Path, wanted: Wanted, now: float) -> list[str]:
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory = state_dir / DIRECTORY
     with _alone(state_dir):
-        if not directory.is_dir():
+        if not _is_there(directory):
             _make_all(directory, wanted, now)
             return sorted(path.name for path in directory.iterdir())
         if wanted.authority is not None:
@@ -176,6 +176,11 @@ def read_private(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise IdentityUnusable(f"{path} has more than {MAX_FILE_BYTES} bytes: it is something else")
     return content
+
+
+def _is_there(directory: Path) -> bool:
+    """Whether there is anything; a restore leaves an empty directory where a backup had no identity."""
+    return directory.is_dir() and any(directory.iterdir())
 
 
 def _make_all(directory: Path, wanted: Wanted, now: float) -> None:

@@ -6,6 +6,7 @@ for a thread.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from appliance.config_identity import IdentitySettings
@@ -25,6 +26,7 @@ from appliance.identity.standing import (
 )
 from appliance.identity.standing import digest_of as digest_of_der
 from appliance.identity.tokens import digest_of, new_text
+from appliance.state.audit import AuditEntry
 from appliance.state.identities import (
     MAX_CERTIFICATES,
     MAX_GUESTS,
@@ -104,6 +106,9 @@ class Issuer:
             new = tables.tenant(tenant) is None
             tables.settle(tenant)
             tables.put_token(token)
+            whose = f"guest {uuid}" if uuid else "a new guest"
+            after = f"counts until {_utc(token.expires_at)}"
+            tables.note(AuditEntry(now, author.name, "token", tenant=tenant, subject=whose, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -152,7 +157,7 @@ class Issuer:
             tables.put_guest(guest)
         return Enrolled(issued.der, guest, issued.record.ends_at)
 
-    def issue(self, holder: Caller, csr: bytes) -> Issued:
+    def issue(self, holder: Caller, csr: bytes, author: Caller) -> Issued:
         """Make a certificate of an administrator or a host agent. Raises BadName, BadCsr, NoRoom."""
         key = public_key_of(csr)
         issued = self.authority.issue(key, holder, self._clock(), self.terms.administrator_days)
@@ -161,6 +166,16 @@ class Issuer:
             if holder.tenant:
                 tables.settle(holder.tenant)
             tables.put_certificate(issued.record)
+            tables.note(
+                AuditEntry(
+                    self._clock(),
+                    author.name,
+                    "certificate issued",
+                    tenant=holder.tenant,
+                    subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
+                    after=f"counts until {_utc(issued.record.ends_at)}",
+                )
+            )
         return issued
 
     def _usable(self, token: Token | None) -> Token:
@@ -232,3 +247,7 @@ class Issuer:
         drop_old_certificates(tables, self._clock())
         if tables.counts()[2] >= MAX_CERTIFICATES:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
+
+
+def _utc(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

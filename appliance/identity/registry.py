@@ -186,7 +186,7 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
             self._tell(IdentityChange("issued", author.name, "", holder.tenant, text))
 
-        return await self._change(self._issuer.issue, holder, csr, then=told)
+        return await self._change(self._issuer.issue, holder, csr, author, then=told)
 
     async def revoke_guest(self, uuid: str, by: By) -> int:
         """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""

@@ -72,7 +72,7 @@ class Control(Protocol):
     def sources(self) -> Sequence[SignatureSource]:
         """The signature sources in use."""
 
-    async def reload(self) -> tuple[int, int]:
+    async def reload(self, actor: str) -> tuple[int, int]:
         """Read the sources anew; the generations before and after. Raises ControlRefused: old ones stay."""
 
 
@@ -151,10 +151,10 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
 
     @answered
     async def ReloadSignatures(
-        self, _request: admin_pb2.ReloadSignaturesRequest, _caller: Caller
+        self, _request: admin_pb2.ReloadSignaturesRequest, caller: Caller
     ) -> admin_pb2.ReloadSignaturesReply:
         """Read the sources anew."""
-        before, after = await self._control.reload()
+        before, after = await self._control.reload(caller.name)
         sources = source_messages(self._control.sources())
         return admin_pb2.ReloadSignaturesReply(generation_before=before, generation=after, sources=sources)
 

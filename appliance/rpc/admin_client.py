@@ -90,22 +90,24 @@ class AdminClient:
         """What the SVM is doing."""
         return self._call(self._stub.GetStatus, admin_pb2.GetStatusRequest())
 
-    def verdict(self, digest: bytes) -> admin_pb2.GetVerdictReply:
-        """What is known of a digest."""
-        return self._call(self._stub.GetVerdict, admin_pb2.GetVerdictRequest(sha256=digest))
+    def verdict(self, digest: bytes, tenant: str = "") -> admin_pb2.GetVerdictReply:
+        """What is known of a digest, to a tenant's guests or to all."""
+        request = admin_pb2.GetVerdictRequest(sha256=digest, tenant=tenant)
+        return self._call(self._stub.GetVerdict, request)
 
     def set_override(self, request: admin_pb2.SetOverrideRequest) -> admin_pb2.Override:
         """Allow or block a digest; durable on return."""
         return self._call(self._stub.SetOverride, request).override
 
-    def clear(self, digest: bytes, reason: str) -> bool:
-        """End an override and forget a verdict; whether there was one."""
-        request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason)
+    def clear(self, digest: bytes, reason: str, tenant: str = "") -> bool:
+        """End an override and forget a verdict, a tenant's or those for all; whether there was one."""
+        request = admin_pb2.ClearVerdictRequest(sha256=digest, reason=reason, tenant=tenant)
         return self._call(self._stub.ClearVerdict, request).cleared
 
-    def audit(self, limit: int) -> admin_pb2.ListAuditReply:
-        """What administrators changed, the newest first."""
-        return self._call(self._stub.ListAudit, admin_pb2.ListAuditRequest(limit=limit))
+    def audit(self, limit: int, tenant: str = "") -> admin_pb2.ListAuditReply:
+        """What administrators changed, the newest first. tenant: "" for all that may be seen."""
+        request = admin_pb2.ListAuditRequest(limit=limit, tenant=tenant)
+        return self._call(self._stub.ListAudit, request)
 
     def signatures(self) -> admin_pb2.ListSignaturesReply:
         """The signature sources in use."""

@@ -147,6 +147,9 @@ def audit_message(entry: AuditEntry) -> admin_pb2.AuditEntry:
         action=entry.action,
         sha256=entry.digest,
         reason=entry.reason,
+        subject=entry.subject,
+        before=entry.before,
+        after=entry.after,
         expires=timestamp(entry.expires_at),
         tenant=entry.tenant,
     )

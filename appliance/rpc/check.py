@@ -10,7 +10,7 @@ from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.outcome import Open, Unanswered
-from appliance.domain.verdict import Answer, NoAnswer, Verdict
+from appliance.domain.verdict import Answer, Known, NoAnswer, Verdict
 from appliance.protection import MISS, Protection
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, converse, tell
@@ -20,8 +20,9 @@ from appliance.rpc.sessions import Session, Sessions
 from appliance.rpc.tenants import Tenant
 from appliance.rpc.terms import Terms
 
-_MOST_SETTLED = 256  # entries of one late reply
-_AT_ONCE = 64  # digests that are opened or closed before others have their turn
+_MOST_SETTLED = 64  # entries of one late reply
+_AT_ONCE = 16  # digests that are opened or closed before others have their turn
+_LOOKED_UP_AT_ONCE = 256  # the same for looking them up, where there are others
 # Under limits.digests_per_second: what a message costs beside its digests, and a digest that is not known
 # beside one that is.
 _MESSAGE_COSTS, _UNKNOWN_COSTS = 64, 15
@@ -117,7 +118,7 @@ class CheckCall:
     async def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
         """The first reply to a request: what is known, and an open question for each digest that is not."""
         digests = self._checked_digests(request)
-        known = self._protection.known(self._session.guest, digests)
+        known = await self._known(digests)
         details = {index: wire.verdict_detail(index, verdict) for index, verdict in known.notable.items()}
         for index, verdict in known.notable.items():
             if verdict.disposition.is_detection:
@@ -137,6 +138,19 @@ class CheckCall:
             generation=self._protection.told_generation(),
             valid_for=self._keep_for(known.notable.values()) if known.notable else self._valid_for,
         )
+
+    async def _known(self, digests: list[bytes]) -> Known:
+        """What the cache says; others have their turn meanwhile, where there are any."""
+        guest = self._session.guest
+        step = _LOOKED_UP_AT_ONCE if self._sessions.company.of_guest(guest.id) else len(digests)
+        known = self._protection.known(guest, digests[:step])
+        for first in range(step, len(digests), step):
+            await asyncio.sleep(0)
+            more = self._protection.known(guest, digests[first : first + step])
+            notable = {first + index: verdict for index, verdict in more.notable.items()}
+            outcomes = known.outcomes + more.outcomes
+            known = Known(outcomes, known.misses + more.misses, known.notable | notable)
+        return known
 
     def _keep_for(self, answers: Iterable[Answer]) -> Duration:
         """How long a guest may keep the answers: not beyond the end of an override among them."""

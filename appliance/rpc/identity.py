@@ -109,21 +109,6 @@ class ByCertificate:
         return self._register.guest(certificate_of(context))
 
 
-class ByAddress:
-    """On TCP without certificates: the address, on a network that only guests of this host are on."""
-
-    def caller(self, context: Context) -> Caller:
-        """Who has the address."""
-        address = address_of(context)
-        if not address:
-            raise NotAdmitted("the connection has no address to go by")
-        return Caller(f"ip-{address}", Role.GUEST, DEFAULT_TENANT)
-
-    def guest(self, context: Context) -> Guest:
-        """The guest that has it."""
-        return Guest(self.caller(context).name)
-
-
 class Nobody:
     """Where callers prove nothing: all that is open there is open to anybody."""
 

@@ -23,6 +23,7 @@ _FAIR_AFTER_SECONDS = 5.0
 _LOOK_SECONDS = 1.0  # how often it is asked whether an upload is slow while others wait
 _PARTS_OF_A_MESSAGE = 8  # so many more count as a message more, under limits.messages_per_second
 _PART_BYTES = 16 * 1024  # that a part counts as at least, under limits.upload_mib_per_second
+_HASHED_AT_ONCE = 128 * 1024  # bytes, some tenths of a millisecond, after which others have their turn
 _PARTS_AT_ONCE = 64  # after which others have their turn
 
 
@@ -132,7 +133,7 @@ class ScanCall:
                     raise Breach(
                         f"more than {self._most_bytes} bytes of data in one message: send less at once"
                     )
-                self._write(data, chunk.xxh3)
+                await self._write(data, chunk.xxh3)
             elif kind == "abort":
                 if self._upload is None:
                     raise Breach("an abort without an open upload")
@@ -190,7 +191,7 @@ class ScanCall:
             return key, content
         return None, None
 
-    def _write(self, data: bytes, checksum: int) -> None:
+    async def _write(self, data: bytes, checksum: int) -> None:
         upload = self._upload
         if upload is None:
             raise Breach("a chunk without a header before it, or beyond the size that the header said")
@@ -203,7 +204,7 @@ class ScanCall:
             if checksum and checksum != xxhash.xxh3_64_intdigest(data):
                 raise Breach("a chunk differs from its checksum: the transport or the sender is broken")
             try:
-                upload.content.write(data)
+                await self._keep(upload.content, data)
             except SpoolBusy as error:
                 self._give_up(upload.header, NoAnswer(Unanswered.OVERLOADED, str(error)))
                 upload.content.close()
@@ -215,6 +216,16 @@ class ScanCall:
         self._session.bytes_uploaded += size
         if upload.left == 0:
             self._complete(upload)
+
+    async def _keep(self, content: SpoolFile, data: bytes) -> None:
+        """Take the next bytes of a content, which have to be hashed; others have their turn meanwhile."""
+        if len(data) <= _HASHED_AT_ONCE:
+            content.write(data)
+            return
+        view = memoryview(data)
+        for first in range(0, len(data), _HASHED_AT_ONCE):
+            content.write(view[first : first + _HASHED_AT_ONCE])
+            await asyncio.sleep(0)
 
     def _complete(self, upload: _Upload) -> None:
         """All bytes are here: compare what they are with what the header said, and have them scanned."""

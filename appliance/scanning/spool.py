@@ -341,7 +341,7 @@ class SpoolFile:
         """Who sends it."""
         return self.owner.guest_id
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises TooMuchContent over the size that was said, and SpoolBusy when the machine has no

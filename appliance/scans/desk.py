@@ -225,7 +225,7 @@ class Desk:
         for scan in scans:
             report = self._reports.get(scan)
             counts = ScanCounts() if report is None else report.counts
-            ends[scan] = End(ScanState.CANCELLED, counts, f"called off by {user_of(actor)}")
+            ends[scan] = End(ScanState.CANCELLED, counts, f"called off by {user_of(actor)}", actor)
         return len(await self.orders.end(ends))
 
     def view(self, order: ScanOrder) -> ScanView:

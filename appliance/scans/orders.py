@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState
+from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, shown_paths
+from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
 
 MOST_ORDERS: Final = 16_384  # kept, open or over
@@ -46,11 +47,12 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a scan ended."""
+    """How a scan ended. actor: the administrator who called it off, "" where it ended by itself."""
 
     state: ScanState
     counts: ScanCounts = field(default_factory=ScanCounts)
     text: str = ""
+    actor: str = ""
 
 
 class Orders:
@@ -122,7 +124,8 @@ class Orders:
             ]
             new = [order for order in changed if order.id not in self._orders]
             drop = self._to_drop(len(new))
-            await asyncio.to_thread(self._store.write, changed, drop)
+            entries = _audited("scan ordered", new, wanted.actor, self._clock())
+            await asyncio.to_thread(self._store.write, changed, drop, entries)
             self._forget(drop)
             for order in changed:
                 self._note(order)
@@ -146,8 +149,19 @@ class Orders:
                 for scan, end in ends.items()
                 if (order := self._orders.get(scan)) is not None and order.is_open
             ]
+            called_off = [order for order in ended if ends[order.id].actor]
+            entries = [
+                entry
+                for actor in dict.fromkeys(ends[order.id].actor for order in called_off)
+                for entry in _audited(
+                    "scan called off",
+                    [order for order in called_off if ends[order.id].actor == actor],
+                    actor,
+                    self._clock(),
+                )
+            ]
             if ended:
-                await asyncio.to_thread(self._store.write, ended)
+                await asyncio.to_thread(self._store.write, ended, (), entries)
             for order in ended:
                 self._note(order)
         for order in ended:
@@ -227,3 +241,27 @@ class Orders:
             del self._orders[scan]
             for told in self.on_forgotten:
                 told(scan)
+
+
+def _audited(action: str, orders: Sequence[ScanOrder], actor: str, at: float) -> list[AuditEntry]:
+    """What stands in the audit when orders are made or called off together: an entry for each tenant."""
+    by_tenant: dict[str, list[ScanOrder]] = {}
+    for order in orders:
+        by_tenant.setdefault(order.tenant, []).append(order)
+    entries = []
+    for tenant, mine in by_tenant.items():
+        whose = f"guest {mine[0].guest}" if len(mine) == 1 else f"{len(mine):,} guests"
+        words = shown_paths(mine[0].paths)
+        made = mine[0].is_open
+        entries.append(
+            AuditEntry(
+                at,
+                actor,
+                action,
+                tenant=tenant,
+                subject=whose,
+                before="" if made else words,
+                after=words if made else "",
+            )
+        )
+    return entries

@@ -1,10 +1,12 @@
 """What must not be lost: overrides, policies with every decision, and the account of what left for KSN.
 
 - `environment`  the file state.lmdb: opened once, checked before, on the disk with each commit
-- `store`        overrides and their audit
+- `store`        overrides
+- `audit`        every change by an administrator, written with it
 - `policies`     what tenants have decided, and the whole history of it
 - `tenants`      which tenants there are, and whose part of the cache is whose
 - `identities`   tokens, guests that enrolled, certificates that were issued
+- `tenant_names` which tenant has which name and which scope
 - `positions`    how far a service's changes were heard
 - `ledger`       the account of what left for KSN, chained
 """

@@ -32,6 +32,7 @@ from appliance.state.replacing import finish, give_to_owner
 FILE = "state.lmdb"
 MAP_BYTES = 8 << 30  # reserved address space, all that may ever be kept; the file grows as it needs
 MAX_TABLES = 16
+AUDIT_ENTRIES = 100_000
 
 _SUM_BYTES = 8
 
@@ -89,13 +90,18 @@ STATE = StateFile()
 
 
 class StateEnvironment:
-    """The open file. changing: held by whoever writes, and while the file is closed."""
+    """The open file. changing: held by whoever writes, and while the file is closed.
+
+    audit_entries: how many entries the audit keeps. audit_dropped: how many went since the file was opened.
+    """
 
     def __init__(self, env: lmdb.Environment, path: Path, kind: StateFile = STATE, lock: int = -1) -> None:
         """For open() and open_to_read(), which every caller uses. lock: its descriptor, -1 for a reader."""
         self.path = path
         self.kind = kind
         self.changing = threading.Lock()
+        self.audit_entries = AUDIT_ENTRIES
+        self.audit_dropped = 0
         self._env = env
         self._lock = lock
 

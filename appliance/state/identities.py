@@ -19,6 +19,7 @@ from typing import Any
 import lmdb
 
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
+from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 from appliance.state.tenants import Tenant, TenantTable
 
@@ -139,6 +140,10 @@ class IdentityTables:
         """A tenant, which is made where there is none. Raises StateError where there are too many."""
         return self._store.tenant_table.settle(self._txn, name)
 
+    def note(self, entry: AuditEntry) -> None:
+        """Enter a change into the audit."""
+        self._store.audit.append(self._txn, entry)
+
     def counts(self) -> tuple[int, int, int]:
         """How many tokens, guests and certificates there are."""
         store = self._store
@@ -158,6 +163,7 @@ class IdentityStore:
         """Raises StateError."""
         self.path = environment.path
         self.tenant_table = TenantTable(environment)
+        self.audit = Audit(environment)
         self.tokens_db = environment.table(b"tokens")
         self.guests_db = environment.table(b"guests")
         self.certificates_db = environment.table(b"certificates")

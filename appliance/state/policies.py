@@ -30,6 +30,7 @@ from appliance.domain.policy import (
     SettingsChange,
     is_tenant,
 )
+from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 from appliance.state.tenants import TenantTable
 
@@ -75,6 +76,7 @@ class PolicyStore:
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
         self._tenants = TenantTable(environment)
+        self._audit = Audit(environment)
 
     def policies(self) -> list[Policy]:
         """Every policy, by name. Raises StateDamaged."""
@@ -110,6 +112,7 @@ class PolicyStore:
             policy = Policy(tenant, scope, True, mode, {decided.type: consent}, documents)
             self._set(txn, policy, actor)
             self._keep(txn, policy)
+            self._note(txn, None, policy, actor)
         return policy
 
     def change(self, tenant: str, change: PolicyChange, actor: str) -> Policy:
@@ -131,6 +134,7 @@ class PolicyStore:
             if policy != replace(old, decided=decided):
                 self._set(txn, policy, actor)
             self._keep(txn, policy)
+            self._note(txn, old, policy, actor)
         return policy
 
     def history(self, tenant: str | None, limit: int) -> list[HistoryEntry]:
@@ -212,6 +216,20 @@ class PolicyStore:
         now = {"active": policy.active, "mode": policy.mode, "documents": policy.documents}
         self._append(txn, {**fields, **now})
 
+    def _note(self, txn: lmdb.Transaction, before: Policy | None, after: Policy, actor: str) -> None:
+        """Enter the change into the audit."""
+        subject = f"tenant {after.tenant}"
+        entry = AuditEntry(
+            self._clock(),
+            actor,
+            "policy",
+            tenant=after.tenant,
+            subject=subject,
+            before=_words(before),
+            after=_words(after),
+        )
+        self._audit.append(txn, entry)
+
     def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
         cursor = txn.cursor(db=self._decisions_db)
         number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
@@ -247,3 +265,16 @@ def _consent(number: int, fields: dict[str, Any]) -> Consent:
         fields["version"],
         fields["sha256"],
     )
+
+
+def _words(policy: Policy | None) -> str:
+    """A policy in words, "" for none."""
+    if policy is None:
+        return ""
+    said = [
+        f"{type_} KSN: {consent.decision}, version {consent.version}"
+        for type_, consent in sorted(policy.decided.items())
+    ]
+    active = "active" if policy.active else "not active"
+    documents = "documents may be handed over" if policy.documents else "no documents"
+    return ", ".join([active, f"{policy.mode.name.lower()} mode", documents, *said])

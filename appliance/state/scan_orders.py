@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from appliance.domain.scan import ScanCounts, ScanOrder, ScanState
+from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 
 
@@ -22,6 +23,7 @@ class ScanOrderStore:
     def __init__(self, environment: StateEnvironment) -> None:
         self._environment = environment
         self._scans_db = environment.table(b"scans")
+        self._audit = Audit(environment)
 
     def all(self) -> list[ScanOrder]:
         """Every order. Raises StateDamaged."""
@@ -31,13 +33,20 @@ class ScanOrderStore:
                 self._order(bytes(key), bytes(value), paths) for key, value in txn.cursor(db=self._scans_db)
             ]
 
-    def write(self, orders: Sequence[ScanOrder], drop: Iterable[bytes] = ()) -> None:
-        """Keep orders, new ones or as they are now, and forget others, by id. Raises StateError."""
+    def write(
+        self, orders: Sequence[ScanOrder], drop: Iterable[bytes] = (), entries: Iterable[AuditEntry] = ()
+    ) -> None:
+        """Keep orders, new ones or as they are now, and forget others, by id. Raises StateError.
+
+        entries: what stands in the audit for it.
+        """
         with self._environment.changing, self._environment.writing() as txn:
             for scan in drop:
                 txn.delete(scan, db=self._scans_db)
             for order in orders:
                 txn.put(order.id, packed(_fields(order)), db=self._scans_db)
+            for entry in entries:
+                self._audit.append(txn, entry)
 
     def _order(
         self, key: bytes, value: bytes, paths: dict[tuple[bytes, ...], tuple[bytes, ...]]

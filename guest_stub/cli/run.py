@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from guest_stub.cli.setup import Setup
 from guest_stub.config import ConfigError
+from guest_stub.console import printable
 from guest_stub.decisions import Decisions
 from guest_stub.forgetful import decisions_or_none
 from guest_stub.identity.renewing import Command, Renewing
@@ -31,7 +32,7 @@ from guest_stub.pages import share_one_arena
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.service import Service
 from guest_stub.standing import StandingLine
-from guest_stub.svm_link.target import host_and_port
+from guest_stub.svm_link.target import NotEnrolled, host_and_port
 from guest_stub.svm_link.values import LinkListener, Program
 
 
@@ -67,6 +68,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
         if host_and_port(setup.svm):
+            _say_unenrolled(setup, log)
             renewing = loop.create_task(Renewing(setup.identity, line, _renews(options, setup)).run())
             stack.callback(renewing.cancel)
 
@@ -110,6 +112,14 @@ def _tools(
         Findings(journal, protection.replaying.begin),
         lambda: Place(protection.roots(), exclude, (str(setup.store.directory),)),
     )
+
+
+def _say_unenrolled(setup: Setup, log: logging.Logger) -> None:
+    """Nobody is to look for a fault of the network. It protects as without an SVM until it is enrolled."""
+    try:
+        setup.identity.proof()
+    except NotEnrolled as problem:
+        log.error("%s", printable(str(problem)))
 
 
 def _renews(options: Namespace, setup: Setup) -> Command:

@@ -6,12 +6,13 @@
 - `reader`        the thread that takes events, and answers what the stub itself does
 - `sorting`       where each event goes
 - `exclusions`    what is let through unasked
+  - `apart`       whether paths of settings say anything
 - `gate`          each event that waits: answered by what is known, or after one look for all who wait
   - `answering`   exactly one answer, within the budget
   - `policy`      pure: what becomes of an event, and of a detection
   - `memory`      what was decided before, and what of it counts
   - `judging`     hashes an open file and asks the SVM
-  - `turns`       small files first, owners of files in turns
+  - `turns`       a thread for small files, one for large ones, owners in turns
   - `recent`      which contents it need not be asked about again
   - `passing`     marks, so that the kernel asks no more
 - `afterwards`    what was written, or opened where nobody waits, is looked at
@@ -20,6 +21,7 @@
   - `moved`       looks for those that are not at their path any more
 - `searching`     looks for files whose content turned out to be malicious
   - `in_use`      which processes have them open
+- `elsewhere`     has what was reached by a foreign mount looked for, so that no excluded file is acted on
 - `acting`        does with a detected file what the policy says
 - `undoing`       restores what turns out to be clean
 - `reporting`     a line for each thing that matters

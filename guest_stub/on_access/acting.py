@@ -7,6 +7,7 @@ prepare() imports what the quarantine needs, before anything is watched.
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -21,7 +22,7 @@ from guest_stub.remediation.facts import MAX_THREAT
 from guest_stub.remediation.facts import Judged as Facts
 from guest_stub.remediation.quarantine import Quarantine
 
-MOST_WAITING = 256  # files, each with a descriptor; one more is left until it is met again
+MOST_WAITING = 256  # files, each with a descriptor; one more is noted, to be met again when there is room
 EXPIRE_SECONDS = 86_400.0  # between looks for what is too old
 CLOSE_SECONDS = 5.0  # that what is under way may take; it is safe to be killed
 
@@ -46,7 +47,10 @@ class Acting:
     """
 
     def __init__(self, action: Action, quarantine: Quarantine, reports: Reports) -> None:
-        """The quarantine stays the caller's."""
+        """The quarantine stays the caller's. later: has an open file looked at again when there is room();
+        False where it cannot.
+        """
+        self.later: Callable[[int, Judged], bool] = lambda _fd, _judged: False
         self.counts = dict.fromkeys(("acted_on",), 0)
         self.executor = ThreadPoolExecutor(1, "act")  # for all that the quarantine is asked to do
         self.prepared = False
@@ -82,14 +86,16 @@ class Acting:
 
     def act(self, fd: int, judged: Judged) -> None:
         """Do with an open file what the policy says, soon; the descriptor stays the caller's."""
-        if self._action in (Action.BLOCK, Action.REPORT):
+        if not self.acts:
             return
         name = judged.file.dev, judged.file.ino
         if name in self._busy:
             return
         path = path_of(fd)
         if len(self._busy) >= MOST_WAITING:
-            self._reports.left(path, f"{MOST_WAITING} files wait for that already")
+            if not self.later(fd, judged):
+                why = f"{MOST_WAITING} files wait for that already, and the journal has no room for it"
+                self._reports.left(path, why)
             return
         try:
             held = HeldFile(fd)
@@ -101,6 +107,11 @@ class Acting:
         self._busy.add(name)
         # In the next turn of the loop: whoever opened the file is answered by then.
         asyncio.get_running_loop().call_soon(self._start, held, judged, facts)
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be done with files."""
+        return self._action not in (Action.BLOCK, Action.REPORT)
 
     async def room(self) -> None:
         """Return when there is room for some more: for who can wait."""

@@ -138,7 +138,8 @@ class Afterwards:
         if outcome in _FOR_LATER:
             self._reports.unanswered(held, judged)
             return
-        if recalled.reliable and outcome in VERDICTS - DETECTIONS and not self._memory.doubts(judged.sha256):
+        keepable = recalled.reliable and judged.still and not self._memory.doubts(judged.sha256)
+        if keepable and outcome in VERDICTS - DETECTIONS:
             self._marks.pass_over(held.fd, judged.file)
         self._reports.looked_at(held, judged)
 

@@ -127,6 +127,10 @@ class MountChanges:
         """The descriptor."""
         return self._epoll.fileno()
 
+    def changed(self) -> bool:
+        """Whether it has changed since it was read last; that is said once."""
+        return bool(self._epoll.poll(0))
+
     def read(self) -> bytes:
         """Take note of a change, and return the table."""
         self._epoll.poll(0)

@@ -56,6 +56,10 @@ class Exclusions:
             return True
         return bool(self._globs) and self.is_ours(fd) and self._globs.covers(path_of(fd))
 
+    def leaves_alone(self) -> bool:
+        """Whether any place is excluded."""
+        return bool(self._globs)
+
     def is_ours(self, fd: int) -> bool:
         """Whether a file was opened by way of a mount of this process."""
         try:

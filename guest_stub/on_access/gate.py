@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from guest_stub.decision import FileId
 from guest_stub.on_access.answering import Answers, Waiting, respond
@@ -71,6 +71,19 @@ class _Flight:
     task: "asyncio.Task[None] | None" = None
 
 
+class _Known(NamedTuple):
+    """What is known of a file that somebody waits for. on_record: of the file. held: knows of its content."""
+
+    on_record: Judged | None = None
+    held: HeldFile | None = None
+
+    @property
+    def judged(self) -> Judged | None:
+        """What it was as far as one knows."""
+        of_content = None if self.held is None else self.held.known
+        return of_content or self.on_record
+
+
 class Gate:
     """Serves one event loop."""
 
@@ -81,7 +94,7 @@ class Gate:
         self.counts = dict.fromkeys(("asked", "known", "judged", "blocked", "fell_back", "turned_away"), 0)
         self._use = equipment
         self._flights: dict[object, _Flight] = {}
-        self._waiting: dict[Waiting, Judged | None] = {}  # with what is on record of their files
+        self._waiting: dict[Waiting, _Known] = {}
 
     def event(self, event: Event) -> None:
         """Take an event that waits for an answer; whatever goes wrong, it gets one."""
@@ -114,13 +127,14 @@ class Gate:
             self._settle(waiting, recalled.judged, mark=recalled.standing is Standing.IN_FORCE)
             return
         crowded = len(self._waiting) >= MOST_WAITING
-        self._waiting[waiting] = recalled.judged
+        self._waiting[waiting] = _Known(recalled.judged)
         if crowded:
             self.counts["turned_away"] += 1
             self._fall_back(waiting, f"{MOST_WAITING} processes wait for a verdict already")
             return
         flight = self._flights.get(name) or self._begin(name, waiting.event.fd, file, recalled)
         flight.waiting.append(waiting)
+        self._waiting[waiting] = _Known(recalled.judged, flight.held)
 
     def _look_anew(self, name: object, fd: int, file: FileId, recalled: Recalled) -> None:
         """Have a file looked at that nobody waits for, if there is room and anybody to ask."""
@@ -148,7 +162,7 @@ class Gate:
         finally:
             del self._flights[flight.name]
             flight.held.close()
-            mark = known.reliable and not memory.doubts(judged.sha256)
+            mark = known.reliable and judged.still and not memory.doubts(judged.sha256)
             for waiting in flight.waiting:
                 try:
                     self._settle(waiting, judged, mark)
@@ -161,7 +175,8 @@ class Gate:
             return
         reply = self.policy.reply(judged.answer.outcome)
         if reply is Reply.FALL_BACK:
-            self._fall_back(waiting, judged.answer.reason or judged.answer.outcome.name)
+            outcome = judged.answer.outcome
+            self._fall_back(waiting, judged.answer.reason or outcome.name, outcome)
             return
         self._waiting.pop(waiting, None)
         try:
@@ -178,16 +193,16 @@ class Gate:
     def _out_of_time(self, waiting: Waiting) -> None:
         self._fall_back(waiting, "no verdict in time")
 
-    def _fall_back(self, waiting: Waiting, why: str) -> None:
-        """Answer by the fail mode, which is never kept; but what is on record as bad stays denied."""
-        on_record = self._waiting.pop(waiting, None)
+    def _fall_back(self, waiting: Waiting, why: str, outcome: Outcome = Outcome.TIMED_OUT) -> None:
+        """Answer by the fail mode, which is never kept; but what is known to be bad stays denied."""
+        known = self._waiting.pop(waiting, _Known()).judged
         if waiting.answered:
             return
-        if on_record is not None and self.policy.reply(on_record.answer.outcome) is Reply.DENY:
-            self._settle(waiting, on_record, mark=False)
+        if known is not None and self.policy.reply(known.answer.outcome) is Reply.DENY:
+            self._settle(waiting, known, mark=False)
             return
         path = waiting.path() if self.is_ours(waiting.event.fd) else ""
-        mode = self.policy.fallback(waiting.operation, path)
+        mode = self.policy.fallback(waiting.operation, path, outcome)
         self.counts["fell_back"] += 1
         try:
             self._use.reports.fell_back(waiting, mode, why)

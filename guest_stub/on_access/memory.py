@@ -118,11 +118,11 @@ class Memory:
     def keep(self, fd: int, judged: Judged, known: bytes) -> None:
         """Keep what is known of a reliable file; where a change of it might not show, no more than that it
         had this content: while somebody has it open for writing, since what he writes through a mapping may
-        move no time of it, and just after a change.
+        move no time of it, and just after a change. Of one that did not keep still nothing.
 
         known: its digest as it was recalled, of which more may be on record than an answer without a verdict.
         """
-        if not judged.sha256 or judged.sha256 in self._doubted:
+        if not (judged.sha256 and judged.still) or judged.sha256 in self._doubted:
             return
         key, stamp = identify(judged.file)
         found = FoundFile(key, stamp, "", "", judged.file.size)

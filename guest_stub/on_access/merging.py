@@ -3,8 +3,9 @@
 The first of its kind is an event, without a count. What is like it makes another event, with how many these
 are, after a second, then after two, and so on up to ten minutes, until it has not happened for ten minutes.
 There are only so many events that are like no other: beyond, all of a kind are counted together, but for the
-first of a threat, which nobody is to hide behind thousands of another: there is more room for these. So
-whoever opens a bad file ten thousand times a second, or ten thousand bad files, makes some hundred events.
+first of a threat and of a content, which nobody is to hide behind thousands of others: there is more room for
+these. So whoever opens a bad file ten thousand times a second, or ten thousand bad files, makes some hundred
+events.
 """
 
 import asyncio
@@ -17,8 +18,10 @@ from typing import Final, NamedTuple
 from guest_stub.svm_link.values import EventKind, GuestEvent
 
 BURST: Final = 200  # events of a kind that may come at once, each for itself
-NEW_BURST: Final = 1000  # first events of a threat, beside these
-MOST_THREATS: Final = 1024  # whose first event is remembered, the latest ones, for LONGEST_SECONDS
+NEW_BURST: Final = 1000  # first events of a threat, beside these, and of a content
+MOST_THREATS: Final = (
+    1024  # and as many contents, whose first event is remembered, the latest ones, for LONGEST_SECONDS
+)
 A_SECOND: Final = 0.5  # and so many more of them in each second
 MOST_ALIKE: Final = 256  # events that are remembered, since they may happen again
 FIRST_SECONDS: Final = 1.0
@@ -48,9 +51,11 @@ class Happening(NamedTuple):
         return self.kind, self.action, self.sha256, self.path
 
     @property
-    def threat_name(self) -> object:
-        """The same for all that happens with one threat."""
-        return self.kind, self.action, self.threat
+    def news(self) -> tuple[object, ...]:
+        """What may be new about it: the threat, and, as many contents share the name of one, its content."""
+        if not self.threat:
+            return ()
+        return (self.kind, self.action, self.threat), (self.kind, self.action, self.threat, self.sha256)
 
 
 @dataclass(slots=True)
@@ -91,10 +96,10 @@ class Merging:
         self._proc = proc
         self._alike: dict[object, _Alike] = {}
         self._others: dict[object, _Alike] = {}  # by kind and action: events that are like no other
-        self._threats: dict[object, float] = {}  # when their first events were, the latest last
-        self._left: dict[
-            EventKind | None, tuple[float, float]
-        ] = {}  # None: for new threats; how many more there may be, and when that was
+        # When the first events of threats, and of contents, were, the latest last.
+        self._told: tuple[dict[object, float], dict[object, float]] = ({}, {})
+        # By kind, or by which of these is new: how many more there may be, and when that was.
+        self._left: dict[EventKind | str, tuple[float, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, happening: Happening) -> None:
@@ -106,11 +111,11 @@ class Merging:
         elif self._may(happening.kind) and self._has_place(happening.name):
             event = self._event(happening)
             self._alike[happening.name] = _Alike(event, now)
-            self._note_threat(happening, now)
+            self._note_news(happening, now)
             self._keep(event)
             return
-        elif self._is_new_threat(happening, now) and self._spend(None, NEW_BURST):
-            self._note_threat(happening, now)
+        elif self._is_news(happening, now):
+            self._note_news(happening, now)
             self._keep(self._event(happening))
             return
         else:
@@ -142,7 +147,7 @@ class Merging:
         """Whether there may be one more event of a kind, which it then counts as."""
         return not self._is_crowded() and self._spend(kind, BURST)
 
-    def _spend(self, kind: EventKind | None, burst: int) -> bool:
+    def _spend(self, kind: EventKind | str, burst: int) -> bool:
         """Whether one is left of so many that may come at once; it is gone then."""
         now = self._clock()
         left, since = self._left.get(kind, (float(burst), now))
@@ -151,16 +156,20 @@ class Merging:
         self._left[kind] = (left - may, now)
         return may
 
-    def _is_new_threat(self, happening: Happening, now: float) -> bool:
-        told = self._threats.get(happening.threat_name)
-        return bool(happening.threat) and (told is None or now - told >= LONGEST_SECONDS)
+    def _is_news(self, happening: Happening, now: float) -> bool:
+        """Whether a threat, or a content, may have its first event now, which it then counts as."""
+        for name, told, what in zip(happening.news, self._told, ("threat", "content"), strict=False):
+            at = told.get(name)
+            if at is None or now - at >= LONGEST_SECONDS:
+                return self._spend(what, NEW_BURST)
+        return False
 
-    def _note_threat(self, happening: Happening, now: float) -> None:
-        if happening.threat:
-            self._threats.pop(happening.threat_name, None)
-            self._threats[happening.threat_name] = now
-            if len(self._threats) > MOST_THREATS:
-                del self._threats[next(iter(self._threats))]
+    def _note_news(self, happening: Happening, now: float) -> None:
+        for name, told in zip(happening.news, self._told, strict=False):
+            told.pop(name, None)
+            told[name] = now
+            if len(told) > MOST_THREATS:
+                del told[next(iter(told))]
 
     def _merge(self, happening: Happening, now: float) -> None:
         """Count it with all of its kind."""

@@ -64,11 +64,15 @@ class AccessPolicy:
         """How many seconds a process may wait."""
         return self.budgets[operation]
 
-    def fallback(self, operation: Operation, path: str) -> FailMode:
+    def fallback(self, operation: Operation, path: str, outcome: Outcome = Outcome.NO_SVM) -> FailMode:
         """What a process gets without a verdict; the longest of `fail_mounts` above the path counts.
 
         path: "" where it cannot be told, which anybody may bring about: then the strictest of all counts.
+        outcome: in place of a verdict. No program is started whose content changes each time that it is read:
+        whoever may write to it brings that about at will, and nobody else does.
         """
+        if outcome is Outcome.CHANGED and operation is Operation.EXEC:
+            return FailMode.DENY
         if not path:
             return FailMode.DENY if FailMode.DENY in self._modes(operation) else FailMode.ALLOW
         above = [mount for mount in self.fail_mounts if _is_below(path, mount)]

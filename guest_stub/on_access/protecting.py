@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
@@ -11,13 +12,17 @@ from contextlib import AsyncExitStack, suppress
 from guest_stub.console import printable
 from guest_stub.decision import FileId
 from guest_stub.decisions import Decisions
-from guest_stub.journal import Journal
+from guest_stub.detected import Detected
+from guest_stub.journal import Entry, Journal
 from guest_stub.keeping import Keeper
 from guest_stub.mounts import file_system_of
 from guest_stub.on_access.acting import Acting
 from guest_stub.on_access.afterwards import Afterwards
+from guest_stub.on_access.answering import path_of
+from guest_stub.on_access.apart import apart_from_others
 from guest_stub.on_access.catching_up import CatchingUp
 from guest_stub.on_access.coverage import Coverage, MountChanges, is_on_top, parse_mounts
+from guest_stub.on_access.elsewhere import Elsewhere
 from guest_stub.on_access.exclusions import Exclusions
 from guest_stub.on_access.fanotify import (
     CLOSE_WRITE,
@@ -43,6 +48,7 @@ from guest_stub.on_access.turns import THREADS
 from guest_stub.on_access.undoing import Undoing
 from guest_stub.outbox import Outbox
 from guest_stub.pages import trim
+from guest_stub.records import identify
 from guest_stub.remediation.quarantine import Quarantine
 from guest_stub.secret import Secret
 from guest_stub.sought import Sought
@@ -75,7 +81,8 @@ class Protection:
         """Nothing is watched yet; store and outbox stay the caller's. Raises FanotifyUnavailable."""
         decisions, journal, quarantine = store
         self._decisions = decisions
-        self._amiss = (decisions.notice, journal.problem)
+        self._bad = Detected(journal.directory)
+        self._amiss = (decisions.notice, journal.problem, self._bad.problem, apart_from_others(settings))
         self._settings = settings
         self._policy = settings.policy
         self._line = line
@@ -101,7 +108,7 @@ class Protection:
             (decisions, self.keeper), lambda: line.generation, self._reliable, self._policy.stale_grace
         )
         self._recent = Recent(lambda: line.generation, self.memory.doubts)
-        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent)
+        judge = Judge(line, self._hashing, Purpose.ON_ACCESS, self._recent, self._bad)
         self.reporter = Reporter()
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
@@ -111,6 +118,8 @@ class Protection:
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
+        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
+        self._mounts: MountChanges | None = None
         self._have_told()
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
@@ -119,7 +128,11 @@ class Protection:
         self.afterwards = Afterwards(judge, self.reporter, self.memory, self)
         self._sorting = Sorting(self.exclusions, self._asking, self.gate, self.afterwards)
         self.coverage = Coverage(self._watch, settings.watches, is_on_top)
-        self._reader = Reader(
+        self._reader = self._new_reader()
+
+    def _new_reader(self) -> Reader:
+        """Return what reads both groups, in a thread of its own."""
+        return Reader(
             {self._asking.fileno(): self._asking, self._telling.fileno(): self._telling},
             lambda events: self._from_thread(self._sorting.take, events),
             lambda why: self._from_thread(self._sorting.unopened, why),
@@ -135,6 +148,7 @@ class Protection:
         self.reporter.tell = self.telling.tell
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
+        self.acting.later = self._act_later
         self.replaying.left_alone = self.exclusions.left_alone
         self.replaying.places = Places(self.roots, self._settings.exclude)
         self.keeper.tell = self.searching.note
@@ -146,6 +160,7 @@ class Protection:
         stack.callback(self._hashing.shutdown, wait=False, cancel_futures=True)
         stack.push_async_callback(self._end_telling)  # when nothing more is done, and nobody waits
         stack.callback(self.reporter.close)
+        stack.callback(self._bad.close)
         stack.push_async_callback(self.keeper.close)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self.acting.close)
@@ -157,7 +172,7 @@ class Protection:
         self.acting.prepare()
         self._reader.start()
         stack.callback(self._reader.stop)
-        mounts = MountChanges()
+        self._mounts = mounts = MountChanges()
         stack.callback(mounts.close)
         self._line.on_link.append(self._linked)
         stack.push_async_callback(self.replaying.close)
@@ -222,6 +237,7 @@ class Protection:
             **self.replaying.figures,
             "walks": self.catching_up.walks,
             **self.searching.counts,
+            **self._elsewhere.counts,
             **self.acting.counts,
             **self.undoing.counts,
             "unread": self._sorting.unread,
@@ -262,6 +278,7 @@ class Protection:
             return
         self.memory.doubt(digests)
         self._recent.forget(digests)
+        self._bad.forget(digests)
         self._watch_all_again()
         self._forgetting.update(digests)
         if not self._forgets:
@@ -314,8 +331,21 @@ class Protection:
         self._untold.watch_all_again()
 
     def _detected(self, fd: int, judged: Judged) -> None:
-        if self._policy.acts_on(judged.answer.outcome):
-            self.acting.act(fd, judged)
+        if not self._policy.acts_on(judged.answer.outcome) or not self.acting.acts:
+            return
+        if self.exclusions.leaves_alone():
+            if self._mounts is not None and self._mounts.changed():
+                self._look(self._mounts)  # else a mount that is gone lends its number to another
+            if not self.exclusions.is_ours(fd):
+                self._elsewhere.detected(fd, judged)
+                return
+        self.acting.act(fd, judged)
+
+    def _act_later(self, fd: int, judged: Judged) -> bool:
+        """See Acting."""
+        key = identify(judged.file)[0] if self._reliable(fd, judged.file.dev) else b""
+        entry = Entry(path_of(fd), time.time(), "detection", key)
+        return self.replaying.take(entry, hash((judged.file, "detection")))
 
     @property
     def _tells_opens(self) -> bool:

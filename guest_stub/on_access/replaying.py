@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
+from typing import Protocol
 
 from guest_stub.decision import FileId
 from guest_stub.journal import Entry, Journal
 from guest_stub.looking import open_file
-from guest_stub.on_access.afterwards import SECONDS, Reports
+from guest_stub.on_access.afterwards import SECONDS
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.gate import Judges
-from guest_stub.on_access.judging import HeldFile
+from guest_stub.on_access.judging import HeldFile, Judged
 from guest_stub.on_access.memory import Memory
 from guest_stub.on_access.moved import moved_to
 from guest_stub.outcome import Outcome
@@ -22,6 +23,16 @@ from guest_stub.walk import Places
 
 # Ends after which the SVM is gone again, or has no room: the rest is for the next time.
 _BROKEN_OFF = frozenset({Outcome.NO_SVM, Outcome.OVERLOADED})
+
+
+class Reports(Protocol):
+    """Who is told. Called on the loop; must not raise."""
+
+    def looked_at(self, held: HeldFile, judged: Judged) -> None:
+        """A file was looked at; `held` is open until this returns."""
+
+    def not_replayed(self, why: str) -> None:
+        """What was noted cannot be looked at; it stays noted."""
 
 
 class Replaying:
@@ -43,6 +54,7 @@ class Replaying:
         self._judge = judge
         self._reports = reports
         self._memory = memory
+        self._problem = ""
         self._task: asyncio.Task[None] | None = None
 
     def note(self, waiting: Waiting) -> None:
@@ -85,6 +97,18 @@ class Replaying:
         return {**self.counts, "unnoted": self._journal.lost}
 
     async def _replay(self) -> None:
+        try:
+            await self._all()
+            self._problem = ""
+        except OSError as problem:
+            if self._problem != str(problem):  # it is tried again each minute
+                self._reports.not_replayed(
+                    f"what was let through without a verdict cannot be looked at for now ({problem}): "
+                    "see that the disk of the state directory has room and can be written"
+                )
+            self._problem = str(problem)
+
+    async def _all(self) -> None:
         while self._journal.waiting:  # also what was noted meanwhile
             gone: list[Entry] = []
             with closing(self._journal.replay()) as entries:

@@ -32,26 +32,29 @@ class Throttle:
     def __init__(self) -> None:
         """Nothing was said yet."""
         self._said: Counter[str] = Counter()
-        self._names: set[tuple[str, str]] = set()  # of this second
+        self._names: tuple[set[str], ...] = (set(), set())  # of this second, each with its kind
         self._timer: asyncio.TimerHandle | None = None
 
-    def line(self, kind: str, level: int, text: str, name: str = "") -> None:
-        """Say a line, or count it. kind: in the plural, what such lines are about. name: the first line of
-        each is said for longer, so that it is not hidden behind others.
+    def line(self, kind: str, level: int, text: str, names: tuple[str, ...] = ()) -> None:
+        """Say a line, or count it. kind: in the plural, what such lines are about. names: a threat, and a
+        content that has it; the first line of each is said for longer, so that others do not hide it.
         """
         self._said[kind] += 1
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(1.0, self.sum_up)
-        new = bool(name) and (kind, name) not in self._names and len(self._names) < NAMES_A_SECOND
-        if new:
-            self._names.add((kind, name))
+        new = False
+        for name, said in zip(names, self._names, strict=False):
+            if name and f"{kind} {name}" not in said and len(said) < NAMES_A_SECOND:
+                said.add(f"{kind} {name}")
+                new = True
         if self._said[kind] <= LINES_A_SECOND or new:
             log.log(level, "%s", text)
 
     def sum_up(self) -> None:
         """Say what was counted, and begin anew."""
         self._timer = None
-        self._names.clear()
+        for said in self._names:
+            said.clear()
         for kind, count in self._said.items():
             if count > LINES_A_SECOND:
                 log.warning("and %d more %s in the last second", count - LINES_A_SECOND, kind)
@@ -144,7 +147,7 @@ class Reporter:
         names += ", which is empty now" if done.emptied and done.other_names else ""
         reason = f": {printable(done.reason)}" if done.reason else ""
         level = logging.WARNING if done.result in _DONE else logging.ERROR
-        self._throttle.line("actions", level, f"{said}{reason}{names}{entry}", judged.answer.threat)
+        self._throttle.line("actions", level, f"{said}{reason}{names}{entry}", _names_of(judged))
         action, why = (done.result, done.reason) if done.result in _DONE else ("left", done.reason or _UNDONE)
         text = f"{why}{names}".removeprefix("; ")
         self.tell(Happening(EventKind.ACTION, action, done.path, judged.sha256, judged.answer.threat, text))
@@ -173,6 +176,11 @@ class Reporter:
         self._throttle.line("words on files to look for", logging.ERROR, why)
         self.tell(Happening(EventKind.OVERFLOW, "not looked for", text=why))
 
+    def not_replayed(self, why: str) -> None:
+        """See replaying.Reports."""
+        self._throttle.line("words on what was let through", logging.ERROR, why)
+        self.tell(Happening(EventKind.OVERFLOW, "not looked at", text=why))
+
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""
         path, judged = printable(os.fsdecode(restored.entry.path)), restored.entry.judged
@@ -196,7 +204,7 @@ class Reporter:
             logging.WARNING,
             f"{what} {called}: {printable(answer.threat)} ({answer.outcome.name.lower()}), "
             f"SHA-256 {judged.sha256.hex()}; {how}",
-            answer.threat,
+            _names_of(judged),
         )
         action = "blocked" if what == "blocked" else "allowed" if pid else "reported"
         told = Happening(EventKind.DETECTION, action, os.fsencode(path), judged.sha256, answer.threat)
@@ -206,3 +214,8 @@ class Reporter:
     def close(self) -> None:
         """Say what was counted."""
         self._throttle.close()
+
+
+def _names_of(judged: Judged) -> tuple[str, ...]:
+    """What is not to be hidden: the threat, and the content, as engines call many contents the same."""
+    return judged.answer.threat, judged.sha256.hex()

@@ -1,8 +1,10 @@
-"""Who reads next: small files before large ones, and the owners of files in turns.
+"""Who reads next: a thread for small files, a thread for large ones, and the owners of files in turns.
 
 One user who changes large files over and over else keeps all threads busy, and everybody's opens wait behind
-his until their time is over. A thread is always left for small files. Each file's owner has a turn, then the
-next one's: whose a file is, no other user can choose.
+his until their time is over. A thread is always left for small files; and while no large one is read, the
+next thread is for one, so that no flood of small ones keeps it waiting. What is left goes to small ones
+first. Of each kind each file's owner has a turn, then the next one's: whose a file is, no other user can
+choose.
 """
 
 import asyncio
@@ -56,13 +58,14 @@ class Turns:
     def _next(self) -> None:
         """Let those read for whom there is a thread."""
         while sum(self._reading.values()) < THREADS:
-            if (turn := self._first(large=False)) is not None:
-                self._reading[False] += 1
-            elif self._reading[True] < THREADS - 1 and (turn := self._first(large=True)) is not None:
-                self._reading[True] += 1
+            for large in (True, False) if not self._reading[True] else (False, True):
+                may = not large or self._reading[True] < THREADS - 1
+                if may and (turn := self._first(large=large)) is not None:
+                    self._reading[large] += 1
+                    turn.set_result(None)
+                    break
             else:
                 return
-            turn.set_result(None)
 
     def _first(self, *, large: bool) -> asyncio.Future[None] | None:
         """Who waits longest of the owner whose turn it is; that one's next turn is after all others'."""

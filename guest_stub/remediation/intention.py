@@ -8,6 +8,7 @@ from typing import Any
 
 from guest_stub.decision import FileId
 from guest_stub.remediation.directories import inode_at, rename_no_replace, split, unlinked_directory
+from guest_stub.remediation.facts import Judged
 from guest_stub.remediation.removal import MOVED, Changed, beside, dispose, remove, same_content
 from guest_stub.remediation.sealed import write_all
 
@@ -104,7 +105,7 @@ def _in_place(intention: Intention, place: tuple[int, bytes]) -> str:
         return ""
     fd = os.open(name, _OPEN, dir_fd=parent)
     try:
-        remove(fd, intention.file, beside(intention.id))
+        remove(fd, Judged(intention.file, b""), beside(intention.id))
     except Changed:
         return ""
     finally:

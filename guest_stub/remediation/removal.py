@@ -4,16 +4,20 @@ A name is a claim: between a look at it and its removal somebody may put another
 is moved into a directory that is made beside it and that nobody else can change; what arrived there is
 compared with the descriptor, and is put back if it is something else. Where the name cannot be found
 or moved, and where the file has more names (hard links), the file itself is emptied, through the descriptor.
+
+Its owner moves a file's times as he likes, and that is not to save it: a file whose times have moved is read
+again, and is left where its content is another.
 """
 
 import errno
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from guest_stub.decision import FileId
+from guest_stub.hashing import HashLimits, hash_open
 from guest_stub.remediation.attributes import APPEND_ONLY, IMMUTABLE, flags_of, set_flags
 from guest_stub.remediation.directories import (
     inode_at,
@@ -23,6 +27,7 @@ from guest_stub.remediation.directories import (
     sync_directory,
     unlinked_directory,
 )
+from guest_stub.remediation.facts import Judged
 
 MOVED = b"file"  # what is being removed, in its private directory
 MOST_NAMES = 100_000  # of one directory that are looked through for a file's name
@@ -90,31 +95,43 @@ def leads_to(path: bytes, fd: int) -> bool:
         return False
 
 
-def check_unchanged(fd: int, file: FileId) -> os.stat_result:
-    """What the file is now. Raises Changed."""
+def check_there(fd: int, judged: Judged) -> os.stat_result:
+    """What the file is now: one that has a name, and can have the content that was judged. Raises Changed."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise Changed("it is no regular file")
     if status.st_nlink == 0:
         raise Changed("it was removed by somebody else")
-    if FileId.of(status) != file:
+    if (status.st_dev, status.st_ino, status.st_size) != judged.file[:3]:
         raise Changed("it was changed since it was judged")
     return status
 
 
-def remove(fd: int, file: FileId, room: bytes) -> Removed:
+def check_unchanged(fd: int, judged: Judged) -> None:
+    """See that the file is what was judged; it is read again where its times have moved. Raises Changed."""
+    if FileId.of(check_there(fd, judged)) != judged.file and not has_content(fd, judged):
+        raise Changed("it was changed since it was judged")
+
+
+def has_content(fd: int, judged: Judged) -> bool:
+    """Read a file: whether it has the content that was judged. False where the digest is not known."""
+    return bool(judged.sha256) and hash_open(fd, HashLimits(judged.file.size)).sha256 == judged.sha256
+
+
+def remove(fd: int, judged: Judged, room: bytes) -> Removed:
     """Remove the file of this descriptor. Raises Changed, or OSError where it is left as it was.
 
-    file: its identity as it was judged. room: a name for the private directory, which nobody can guess.
+    judged: with its identity as it was judged; where the digest is b"" its times may not have moved. room: a
+    name for the private directory, which nobody can guess.
     """
-    check_unchanged(fd, file)
+    check_unchanged(fd, judged)
     flags = flags_of(fd)
     locked = flags & (IMMUTABLE | APPEND_ONLY)
     if locked:
         _unlock(fd, flags & ~locked)
-        file = file._replace(ctime_ns=os.fstat(fd).st_ctime_ns)
+        judged = replace(judged, file=judged.file._replace(ctime_ns=os.fstat(fd).st_ctime_ns))
     try:
-        return _unname(fd, file, room)
+        return _unname(fd, judged, room)
     except (OSError, Changed):
         if locked:
             with suppress(OSError):
@@ -131,19 +148,19 @@ def _unlock(fd: int, flags: int) -> None:
         ) from problem
 
 
-def _unname(fd: int, file: FileId, room: bytes) -> Removed:
+def _unname(fd: int, judged: Judged, room: bytes) -> Removed:
     why: OSError = FileNotFoundError(errno.ENOENT, "its name cannot be found")
     for _ in range(_ATTEMPTS):
-        check_unchanged(fd, file)
+        check_unchanged(fd, judged)
         try:
             directory, name = split(path_of(fd))
             with unlinked_directory(directory) as parent:
                 if _is(inode_at(name, parent), fd):
-                    return _move_and_unlink(fd, file, (parent, name), room)
+                    return _move_and_unlink(fd, judged, (parent, name), room)
         except OSError as problem:
             why = problem
     try:
-        empty(fd, file)
+        empty(fd, judged)
     except OSError as problem:
         raise why if problem.errno == why.errno else _both(why, problem) from problem
     note = f"its name is left, on an empty file: {why.strerror}"
@@ -154,12 +171,12 @@ def _both(why: OSError, problem: OSError) -> OSError:
     return OSError(why.errno, f"{why.strerror}; nor could it be emptied: {problem.strerror}")
 
 
-def _move_and_unlink(fd: int, file: FileId, place: tuple[int, bytes], room: bytes) -> Removed:
+def _move_and_unlink(fd: int, judged: Judged, place: tuple[int, bytes], room: bytes) -> Removed:
     parent, _ = place
     with private_directory(room, parent) as private:
         rename_no_replace(place, (private, MOVED))
         moved = os.stat(MOVED, dir_fd=private, follow_symlinks=False)
-        if not (_is(moved, fd) and same_content(moved, file)):
+        if not (_is(moved, fd) and (same_content(moved, judged.file) or has_content(fd, judged))):
             left = _put_back((private, MOVED), place, room)
             raise Changed(f"another file came under its name, or it was changed, while it was removed{left}")
         try:
@@ -202,9 +219,9 @@ def _put_back(moved: tuple[int, bytes], place: tuple[int, bytes], room: bytes) -
     return ""
 
 
-def empty(fd: int, file: FileId) -> None:
+def empty(fd: int, judged: Judged) -> None:
     """Take the content away under all names of the file. Raises Changed and OSError."""
-    check_unchanged(fd, file)
+    check_unchanged(fd, judged)
     _truncate(fd)
 
 
@@ -222,7 +239,7 @@ def _truncate(fd: int) -> None:
 
 
 def same_content(status: os.stat_result, file: FileId) -> bool:
-    """Whether size and times of writing are those that were judged; being moved changes the ctime."""
+    """Whether size and time of writing are those that were judged; being moved changes the ctime."""
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 

@@ -20,6 +20,7 @@ from guest_stub.remediation.removal import (
     Changed,
     Removed,
     beside,
+    check_there,
     check_unchanged,
     leads_to,
     path_of,
@@ -48,7 +49,7 @@ def read_judged(fd: int, judged: Judged, take: Callable[[memoryview], None]) -> 
 
     Only the whole of it is known to be right, so take() has to be able to throw away what it got.
     """
-    check_unchanged(fd, judged.file)
+    check_there(fd, judged)
     size, digest, view = judged.file.size, hashlib.sha256(), memoryview(bytearray(PIECE_BYTES))
     begin(fd, size)
     for position in range(0, size, PIECE_BYTES):
@@ -59,12 +60,12 @@ def read_judged(fd: int, judged: Judged, take: Callable[[memoryview], None]) -> 
         take(piece)
     if digest.digest() != judged.sha256:
         raise Changed("its content is not what was judged")
-    check_unchanged(fd, judged.file)
+    check_unchanged(fd, judged)
 
 
 def describe(fd: int, judged: Judged, now_ns: int) -> Entry:
     """The entry of a file. Raises Changed and OSError."""
-    status = check_unchanged(fd, judged.file)
+    status = check_there(fd, judged)
     where = Judged(judged.file, judged.sha256, judged.threat, judged_path(fd, judged))
     placed = leads_to(where.path, fd)
     return Entry(new_id(), now_ns, where, attributes_of(fd), status.st_nlink, handle_of(fd), placed)
@@ -85,7 +86,7 @@ def seal_and_remove(
     intent = Intention(entry.id, entry.path, entry.judged.file, sealed=True)
     try:
         _write(part, key, fd, entry)
-        removed = _remove(store, fd, intent, lambda: store.seal(entry.id))
+        removed = _remove(store, fd, (intent, entry.judged), lambda: store.seal(entry.id))
     except (OSError, Changed):
         for ending in (PART, SEALED):
             with suppress(OSError):
@@ -100,7 +101,7 @@ def delete(store: Store, fd: int, judged: Judged) -> Removed:
     """Remove the file of this descriptor for good. Raises Changed or OSError: then it is where it was."""
     read_judged(fd, judged, lambda _: None)
     intent = Intention(new_id(), judged_path(fd, judged), judged.file, sealed=False)
-    return _remove(store, fd, intent, lambda: None)
+    return _remove(store, fd, (intent, judged), lambda: None)
 
 
 def _write(part: int, key: Key, fd: int, entry: Entry) -> None:
@@ -114,15 +115,16 @@ def _write(part: int, key: Key, fd: int, entry: Entry) -> None:
     os.fsync(part)
 
 
-def _remove(store: Store, fd: int, intent: Intention, before: Callable[[], None]) -> Removed:
+def _remove(store: Store, fd: int, what: tuple[Intention, Judged], before: Callable[[], None]) -> Removed:
     """Write the removal down, call before(), remove. Raises Changed and OSError, as remove() does."""
+    intent, judged = what
     with store.locked():
         mark = store.make(intent.id, REMOVING)
     try:
         write(mark, intent)
         os.fsync(store.fd)
         before()
-        removed = remove(fd, intent.file, beside(intent.id))
+        removed = remove(fd, judged, beside(intent.id))
         with suppress(OSError):  # it is removed, whatever becomes of the note
             store.forget(intent.id, REMOVING)
         return removed

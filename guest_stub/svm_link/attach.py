@@ -41,6 +41,7 @@ from guest_stub.svm_link.wire import seconds
 _MOST_BATCH = 16384
 _MOST_CHUNK_BYTES = 768 * 1024
 _USUAL_HEARTBEAT_SECONDS = 30.0
+_HEARTBEAT_SECONDS = 1.0, 300.0  # at least and at most, whatever is asked for: beats cost this machine
 _MOST_EVENTS_BYTES = 256 * 1024
 _MOST_REVOKED = 1024  # digests of one message
 _DIGEST_BYTES = 32
@@ -164,12 +165,13 @@ def read_policy(policy: Policy) -> LinkPolicy:
         raise BadPolicy(
             f"its policy allows {policy.max_batch} digests a batch and {policy.max_chunk_bytes} bytes a chunk"
         )
+    least, most = _HEARTBEAT_SECONDS
     heartbeat = seconds(policy.heartbeat)
     return LinkPolicy(
         max_file_bytes=policy.max_file_bytes,
         max_batch=min(policy.max_batch, _MOST_BATCH),
         max_chunk_bytes=min(policy.max_chunk_bytes, _MOST_CHUNK_BYTES),
-        heartbeat_seconds=heartbeat if heartbeat > 0 else _USUAL_HEARTBEAT_SECONDS,
+        heartbeat_seconds=min(max(heartbeat, least), most) if heartbeat > 0 else _USUAL_HEARTBEAT_SECONDS,
     )
 
 

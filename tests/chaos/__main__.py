@@ -5,6 +5,7 @@ import asyncio
 import json
 import random
 import secrets
+import shutil
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 traceback.print_exception(error)
         print(f"again: python -m tests.chaos --seed {seed} --first {number} --rounds 1", file=sys.stderr)
         return 1
+    shutil.rmtree(directory)
     return 0
 
 

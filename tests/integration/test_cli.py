@@ -73,7 +73,7 @@ async def test_an_override_counts_for_guests_until_it_is_cleared(running: SvmPro
         assert (await svm(running, "verdicts", "clear", HEX, "--reason", "done")).code == 0
         assert await outcome(guest) == verdict_pb2.OUTCOME_CONTENT_NEEDED
         assert (await svm(running, "verdicts", "clear", HEX)).code == 1
-        audit = (await svm(running, "verdicts", "audit", "--json")).json
+        audit = (await svm(running, "audit", "--json")).json
     done = [(entry["action"], entry["reason"]) for entry in reversed(audit)]
     assert done[:2] == [("allow", "a test file"), ("clear", "done")]
     assert {entry["digest"] for entry in audit} == {HEX}
@@ -87,7 +87,7 @@ async def test_an_override_outlives_the_svm(running: SvmProcess, lists: Path) ->
     with svm_process(running.directory, hashlists=lists) as again:
         async with RawGuest.connect(again) as guest:
             assert await outcome(guest) == verdict_pb2.OUTCOME_MALICIOUS
-        [entry] = (await svm(again, "verdicts", "audit", "--json")).json
+        [entry] = (await svm(again, "audit", "--json")).json
         assert (entry["action"], entry["reason"]) == ("block", "because")
 
 

@@ -66,6 +66,16 @@ async def test_a_daemon_enrols_protects_and_is_cut_off(tmp_path: Path) -> None:
             await until(lambda: len(side.hellos) == 2, "it is back as another guest, without a restart")
 
 
+async def test_a_daemon_that_is_not_enrolled_says_so_and_waits_for_it(tmp_path: Path) -> None:
+    """It protects as without an SVM; enrolled, it finds its way without a restart."""
+    async with tls_serving(judging()) as side, protected(tmp_path, side.target) as machine:
+        await machine.says("this guest is not enrolled, which every way over TCP needs")
+        assert (
+            await guest_stub("enrol", *side.words, "--token", TOKEN, "--state", tmp_path / "stub")
+        ).code == 0
+        await machine.says("the SVM answers")
+
+
 async def test_a_certificate_is_renewed_while_files_are_opened(tmp_path: Path) -> None:
     """No open is let through unasked meanwhile; the daemon itself loads nothing for it."""
     async with tls_serving(judging()) as side:

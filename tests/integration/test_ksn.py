@@ -198,7 +198,7 @@ async def test_a_refused_key_is_read_again_when_the_operator_says_so(tmp_path: P
         assert "svm signatures reload" in ksn.control.ksn_status(DEFAULT_TENANT).participation.reasons[0][1]
         assert await ask(guest, DIGEST) == ASKED_FOR_CONTENT
         key.write_text("new\n")
-        await SvmControl(ksn.svm.parts, "1", unsandboxed=False, clock=time.time).reload()
+        await SvmControl(ksn.svm.parts, "1", unsandboxed=False, clock=time.time).reload("who")
         assert ksn.control.ksn_status(DEFAULT_TENANT).participation.reasons == ()
         ended = await end_of_question(guest, digest_of(b"a third"))
         assert ended.outcome == verdict_pb2.OUTCOME_MALICIOUS

@@ -11,26 +11,32 @@ import pytest
 from tests.support.apart import ROOT, environment
 from tests.support.contents import EICAR
 from tests.support.protected import Protected, protected
-from tests.support.relay import free_port, relay
+from tests.support.relay import relay
 from tests.support.stub_program import Ended
 from tests.support.svm import until
 from tests.support.svm_process import SvmProcess, svm_process
+from tests.support.tls_svm import Doors, enrolled
 
 SOON = "[on_access]\nopen_seconds = 0.5\n"
 LATE = "[on_access]\nopen_seconds = 60\n"
 
 
 @pytest.fixture
-def port() -> int:
-    """Where the SVM listens."""
-    return free_port()
+async def doors(tmp_path: Path) -> Doors:
+    """Where the SVM listens; the stubs of these tests are enrolled at it."""
+    return await enrolled(tmp_path / "svm", tmp_path / "stub", tmp_path / "other" / "stub")
 
 
 @pytest.fixture
-def svm(tmp_path: Path, port: int) -> Iterator[SvmProcess]:
+def port(doors: Doors) -> int:
+    """Where guests ask it."""
+    return doors.port
+
+
+@pytest.fixture
+def svm(doors: Doors) -> Iterator[SvmProcess]:
     """A serving SVM on TCP."""
-    (tmp_path / "svm").mkdir()
-    with svm_process(tmp_path / "svm", listen=f"tcp:127.0.0.1:{port}") as process:
+    with svm_process(doors.directory, listen=doors.listen, doors=doors.others) as process:
         yield process
 
 
@@ -65,13 +71,11 @@ async def test_an_svm_that_stands_still(svm: SvmProcess, port: int, tmp_path: Pa
         await found_and_denied(machine, "bad.com")
 
 
-async def test_an_svm_that_is_killed(tmp_path: Path, port: int) -> None:
+async def test_an_svm_that_is_killed(tmp_path: Path, doors: Doors) -> None:
     """What is on record counts on, the fail mode answers for the rest, another SVM is told of it."""
-    (tmp_path / "svm").mkdir()
-    target = f"tcp:127.0.0.1:{port}"
-    async with protected(tmp_path, target) as machine:
+    async with protected(tmp_path, doors.listen) as machine:
         await machine.write("known.com", EICAR)
-        with svm_process(tmp_path / "svm", listen=target) as svm:
+        with svm_process(doors.directory, listen=doors.listen, doors=doors.others) as svm:
             await machine.says("the SVM answers")
             await asyncio.sleep(2.1)  # what was changed just now is not kept on record
             assert (await opened(machine, "known.com")).code == 1
@@ -82,7 +86,7 @@ async def test_an_svm_that_is_killed(tmp_path: Path, port: int) -> None:
         await machine.write("new.com", EICAR + b"\n")
         await asyncio.sleep(2.1)
         assert (await opened(machine, "new.com")).code == 0
-        with svm_process(tmp_path / "svm", listen=target):
+        with svm_process(doors.directory, listen=doors.listen, doors=doors.others):
             assert f"{machine.top}/new.com" in await machine.says("new.com: Eicar")
         await machine.says("the SVM is gone")
         assert (await opened(machine, "new.com")).code == 1
@@ -97,7 +101,6 @@ async def test_a_slow_network(svm: SvmProcess, port: int, tmp_path: Path) -> Non
             network.delay = 1.0
             assert (await opened(machine, "bad.com")).code == 1
         network.delay = 0.0
-        (tmp_path / "other").mkdir()
         async with protected(tmp_path / "other", network.target, settings=SOON) as machine:
             await machine.says("the SVM answers")
             await machine.write("bad.com", EICAR + b"\n")
@@ -206,7 +209,8 @@ async def test_a_clock_that_jumps(svm: SvmProcess, port: int, tmp_path: Path, se
 
 async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path) -> None:
     """Whoever fills it turns nothing off; what has room again is used."""
-    full = 'mkdir "$1/../stub" && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub"'
+    full = 'cp -a "$1/../stub" "$1/../kept" && mount -t tmpfs -o size=1m,mode=700 none "$1/../stub"'
+    full += ' && cp -a "$1/../kept/identity" "$1/../stub"'
     full += ' && (cat /dev/zero >"$1/../stub/stuffing" 2>/dev/null; true)'
     async with protected(tmp_path, f"tcp:127.0.0.1:{port}", prepare=full) as machine:
         assert any("nothing that is decided is kept" in line for line in machine.said)
@@ -214,4 +218,30 @@ async def test_a_start_on_a_full_disk(svm: SvmProcess, port: int, tmp_path: Path
         await machine.write("bad", EICAR)
         assert (await opened(machine, "bad")).code == 1
         await machine.says("blocked ")
+        assert await machine.stop() == 0
+
+
+async def test_a_disk_without_an_inode_left_when_an_svm_is_back(port: int, tmp_path: Path) -> None:
+    """It ends nothing: what was let through is looked at, and as soon as there is room more can be noted."""
+    target, stuffing = f"tcp:127.0.0.1:{port}", tmp_path / "stub/stuffing"
+    few = 'mkdir "$1/../stub" && mount -t tmpfs -o nr_inodes=40,mode=700 none "$1/../stub"'
+    (tmp_path / "svm").mkdir()
+    async with protected(tmp_path, target, prepare=few) as machine:
+        await machine.write("first.com", EICAR)
+        assert (await opened(machine, "first.com")).code == 0
+        filled = await machine.run(
+            "sh", "-c", f"mkdir {stuffing}; touch {stuffing}/$(seq -s ' {stuffing}/' 40)"
+        )
+        assert "No space left" in filled.err
+        for name, room in (("second.com", "rm -r"), ("third.com", "test ! -e")):
+            with svm_process(tmp_path / "svm", listen=target) as svm:
+                await machine.says("the SVM answers")
+                await found_and_denied(machine, name.replace("second", "first").replace("third", "second"))
+                svm.signal(signal.SIGKILL)
+                svm.wait()
+            await machine.says("the SVM is gone")
+            machine.said.clear()
+            assert (await machine.run("sh", "-c", f"{room} {stuffing}")).code == 0
+            await machine.write(name, EICAR + name.encode())
+            assert (await opened(machine, name)).code == 0
         assert await machine.stop() == 0

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ from tests.support.commands import Ran, svm_program
 from tests.support.contents import EICAR
 from tests.support.on_access_apart import watching
 from tests.support.protected import Protected, protected
-from tests.support.relay import free_port
 from tests.support.stub_program import DEADLINE, ended, start
 from tests.support.svm_process import SvmProcess, svm_process
+from tests.support.tls_svm import Doors, enrolled
 
 pytestmark = watching
 
@@ -29,10 +31,14 @@ FILES = LARGE + 200
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> str:
+async def doors(tmp_path: Path) -> Doors:
     """Where the SVM listens: on TCP, where a guest is the same after a restart."""
-    (tmp_path / "svm").mkdir()
-    return f"tcp:127.0.0.1:{free_port()}"
+    return await enrolled(tmp_path / "svm", tmp_path / "stub")
+
+
+def serving(doors: Doors, extra: str = "") -> AbstractContextManager[SvmProcess]:
+    """It serves. extra: of its settings."""
+    return svm_process(doors.directory, extra, listen=doors.listen, doors=doors.others)
 
 
 async def administer(svm: SvmProcess, *words: str) -> Ran:
@@ -70,11 +76,11 @@ async def attached(machine: Protected) -> None:
     await machine.says("the SVM answers")
 
 
-async def test_a_scan_is_ordered_and_waited_for(target: str, tmp_path: Path) -> None:
+async def test_a_scan_is_ordered_and_waited_for(doors: Doors, tmp_path: Path) -> None:
     """What it finds is quarantined in the guest, and the command ends with clamscan's code."""
     settings = '[on_access]\naction = "quarantine"\n'
-    with svm_process(tmp_path / "svm", listen=target) as svm:
-        async with protected(tmp_path, target, settings=settings, prepare=WITH_EICAR) as machine:
+    with serving(doors) as svm:
+        async with protected(tmp_path, doors.listen, settings=settings, prepare=WITH_EICAR) as machine:
             await attached(machine)
             ran = await guests(svm, "scan", "--all", "--wait")
             assert ran.code == 1, ran.err
@@ -89,28 +95,38 @@ async def test_a_scan_is_ordered_and_waited_for(target: str, tmp_path: Path) -> 
             assert again.code == 0, again.out + again.err
 
 
-async def test_a_scan_outlives_a_killed_svm(target: str, tmp_path: Path) -> None:
+async def test_a_scan_outlives_a_killed_svm(doors: Doors, tmp_path: Path) -> None:
     """kill -9: the next one on the same state orders it again, and it goes on to its end."""
-    async with protected(tmp_path, target, prepare=TREE) as machine:
-        with svm_process(tmp_path / "svm", listen=target) as first:
+    async with protected(tmp_path, doors.listen, prepare=TREE) as machine:
+        with serving(doors) as first:
             await attached(machine)
             assert (await guests(first, "scan", "--all")).code == 0
             await the_scan(first, "running", "done")
             first.signal(signal.SIGKILL)
             first.wait()
-        with svm_process(tmp_path / "svm", listen=target) as second:
+        with serving(doors) as second:
             scan = await the_scan(second, "done")
             assert (scan["files"], scan["malicious"]) == (FILES, 0)
 
 
-async def test_scans_wait_for_each_others_slot(target: str, tmp_path: Path) -> None:
+async def test_scans_wait_for_each_others_slot(doors: Doors, tmp_path: Path) -> None:
     """Somebody's scan in the guest has the only one: what was ordered waits, and can be called off; what is
     ordered then begins when that scan is over.
     """
-    with svm_process(tmp_path / "svm", "[scans]\nslots = 1\n", listen=target) as svm:
-        async with protected(tmp_path, target, prepare=TREE) as machine:
+    with serving(doors, "[scans]\nslots = 1\n") as svm:
+        async with protected(tmp_path, doors.listen, prepare=TREE) as machine:
             await attached(machine)
-            slow = ("--svm", target, "--state", tmp_path / "own", "--rate", "0.01", Path(os.__file__).parent)
+            # The same guest, with decisions of its own.
+            await asyncio.to_thread(shutil.copytree, tmp_path / "stub/identity", tmp_path / "own/identity")
+            slow = (
+                "--svm",
+                doors.listen,
+                "--state",
+                tmp_path / "own",
+                "--rate",
+                "0.01",
+                Path(os.__file__).parent,
+            )
             own = await start("scan", "--json", *slow)
             await slots_used(svm, 1)
             assert (await guests(svm, "scan", "--all")).code == 0

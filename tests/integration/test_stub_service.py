@@ -11,7 +11,7 @@ import pytest
 from tests.support.apart import ROOT
 from tests.support.booted import Booted, booted, wait_until
 from tests.support.contents import EICAR
-from tests.support.svm_process import svm_process
+from tests.support.svm_process import SvmProcess, svm_process
 
 UNIT = "guest-stub.service"
 SHIPPED = (ROOT / "guest_stub/systemd" / UNIT).read_text()
@@ -33,20 +33,26 @@ state_dir = "{directory}/stub"
 watch = ["{directory}/top"]
 action = "quarantine"
 open_seconds = 300
+{settings}
 """
 
 
 class Machine:
     """A machine with the service on it. top: what is watched."""
 
-    def __init__(self, directory: Path, system: Booted) -> None:
+    def __init__(self, directory: Path, system: Booted, svm: SvmProcess) -> None:
         self.system = system
+        self.svm = svm
         self.top = directory / "top"
         self._said = directory / "said"
 
     def outside(self, name: str) -> Path:
         """A file there as this process can reach it."""
         return Path(f"/proc/{self.system.pid}/root{self.top}/{name}")
+
+    def has_said(self, words: str) -> bool:
+        """Whether there is a line with these words."""
+        return words in self._said.read_text()
 
     def says(self, words: str, times: int = 1) -> None:
         """Wait for so many lines with these words."""
@@ -62,15 +68,21 @@ def more() -> str:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, more: str) -> Iterator[Machine]:
+def settings() -> str:
+    """More of the settings."""
+    return ""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, more: str, settings: str) -> Iterator[Machine]:
     """It, with an SVM that answers."""
     (tmp_path / "svm").mkdir()
     config = tmp_path / "guest-stub.toml"
-    config.write_text(SETTINGS.format(directory=tmp_path))
+    config.write_text(SETTINGS.format(directory=tmp_path, settings=settings.format(directory=tmp_path)))
     here = HERE.format(python=sys.executable, config=config, directory=tmp_path, root=ROOT, more=more)
     units = {UNIT: SHIPPED, f"{UNIT}.d/here.conf": here}
-    with svm_process(tmp_path / "svm"), booted(tmp_path, units, tmp_path / "top") as system:
-        machine = Machine(tmp_path, system)
+    with svm_process(tmp_path / "svm") as svm, booted(tmp_path, units, tmp_path / "top") as system:
+        machine = Machine(tmp_path, system, svm)
         machine.says("the SVM answers")
         yield machine
 
@@ -147,3 +159,49 @@ def test_it_stops_when_it_is_told_to(machine: Machine) -> None:
     shown = machine.system.becomes(UNIT, "inactive")
     assert (shown["Result"], shown["NRestarts"]) == ("success", "0")
     machine.says("asked 0")
+
+
+BY_PATHS = """
+exclude = ["*/samples"]
+exclude_programs = ["/usr/bin/head"]
+on_failure_below = {{ "{directory}/top/strict" = "deny" }}
+"""
+
+
+@pytest.mark.parametrize("settings", [BY_PATHS])
+def test_settings_that_go_by_paths_hold_for_everybody(machine: Machine) -> None:
+    """Its unit leaves the service in the mount namespace that everybody is in."""
+    system, top = machine.system, machine.top
+    stub = system.becomes(UNIT, "active")["MainPID"]
+    ours, theirs = (system.run("readlink", f"/proc/{pid}/ns/mnt").stdout for pid in (stub, 1))
+    assert ours == theirs != ""
+    for name in ("samples", "strict"):
+        machine.outside(name).mkdir()
+    for name in ("samples/bad.com", "bad.com"):
+        machine.outside(name).write_bytes(EICAR)
+    assert system.run("cat", top / "samples/bad.com").returncode == 0
+    assert system.run("head", "-c1", top / "bad.com").returncode == 0
+    assert system.run("cat", top / "bad.com").returncode == 1
+    machine.says("quarantined ")
+    assert machine.outside("samples/bad.com").exists()
+    machine.svm.signal(signal.SIGKILL)
+    machine.says("the SVM is gone")
+    for name, code in (("strict/new", 1), ("new", 0)):
+        machine.outside(name).write_text("of which nobody can say what it is")
+        assert system.run("cat", top / name).returncode == code
+    assert not machine.has_said("mount namespace")
+
+
+@pytest.mark.parametrize(("settings", "more"), [(BY_PATHS, "ProtectKernelModules=yes")])
+def test_a_unit_under_which_such_settings_hold_for_nobody_is_said(machine: Machine) -> None:
+    """With which settings these are: a line that is added may give the service a namespace of its own."""
+    machine.says("mount namespace of its own: exclude, exclude_programs, on_failure_below hold for nobody")
+
+
+def test_it_is_back_however_often_it_is_killed(machine: Machine) -> None:
+    """As soon after the sixth time as after the first: nothing that ends it often ends it for good."""
+    for kills in range(1, 7):
+        shown = machine.system.becomes(UNIT, "active")
+        machine.system.kill(shown["MainPID"], signal.SIGKILL)
+        machine.says("protecting", times=kills + 1)
+    assert machine.system.becomes(UNIT, "active")["NRestarts"] == "6"

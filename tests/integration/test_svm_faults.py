@@ -49,7 +49,7 @@ async def asked(directory: Path, *words: str) -> Ran:
 
 async def audited(directory: Path) -> int:
     """How many changes the audit knows."""
-    return len((await asked(directory, "verdicts", "audit", "--json")).json)
+    return len((await asked(directory, "audit", "--json")).json)
 
 
 @asynccontextmanager

@@ -93,7 +93,7 @@ class RememberingControl:
         """As set."""
         return self.loaded
 
-    async def reload(self) -> tuple[int, int]:
+    async def reload(self, _actor: str) -> tuple[int, int]:
         """The generation moves on by one."""
         self._refuse()
         await self.during_reload()

@@ -104,4 +104,4 @@ def guest_keys(office: Office, **how: str) -> KeyPair:
 def administrator_keys(office: Office, holder: Caller = PROVIDER) -> KeyPair:
     """An administrator's certificate, with its key."""
     key = new_key()
-    return KeyPair(key_pem(key), pem_of(office.issuer.issue(holder, csr_for(key)).der))
+    return KeyPair(key_pem(key), pem_of(office.issuer.issue(holder, csr_for(key), PROVIDER).der))

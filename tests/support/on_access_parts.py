@@ -121,10 +121,14 @@ class Keeping:
 
 @dataclass
 class Verdicts:
-    """A gate.Judges. answer: of every file. go: no answer before it is set. error: raised instead."""
+    """A gate.Judges. answer: of every file. go: no answer before it is set. known: of its
+    content meanwhile. error: raised instead.
+    """
 
     answer: LinkAnswer = NOTHING
     sha256: bytes = DIGEST
+    still: bool = True
+    known: LinkAnswer | None = None
     go: asyncio.Event = field(default_factory=asyncio.Event)
     error: BaseException | None = None
     asked: list[tuple[FileId, bytes]] = field(default_factory=list)
@@ -141,12 +145,14 @@ class Verdicts:
         self.seconds.append(seconds)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
+        if self.known is not None:
+            held.known = Judged(self.known, self.sha256, file)
         try:
             await self.go.wait()
             os.fstat(held.fd)  # the file is held as long as it is judged
             if self.error is not None:
                 raise self.error
-            return Judged(self.answer, self.sha256, file)
+            return Judged(self.answer, self.sha256, file, self.still)
         finally:
             self.at_once -= 1
 
@@ -162,6 +168,7 @@ class Reports:
     looks: list[tuple[bytes, Judged]] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
     skips: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
     def blocked(self, waiting: Waiting, judged: Judged) -> None:
         """Remember."""
@@ -190,6 +197,10 @@ class Reports:
     def missed(self, why: str) -> None:
         """Remember."""
         self.misses.append(why)
+
+    def not_replayed(self, why: str) -> None:
+        """Remember."""
+        self.words.append(why)
 
 
 @dataclass

@@ -484,15 +484,25 @@ class AuditEntry(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EXPIRES_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     author: _builtins.str
     """Who made it, by the connection."""
     action: _builtins.str
-    """"allow", "block" or "clear"."""
+    """Of a digest "allow", "block" or "clear"; else "policy", "token", "certificate issued", "certificate revoked",
+    "guest revoked", "guest removed", "scan ordered", "scan called off", "signatures reloaded".
+    """
     sha256: _builtins.bytes
-    """Exactly 32 bytes."""
+    """Exactly 32 bytes, or none."""
     reason: _builtins.str
     tenant: _builtins.str
     """For whom it counts; "": for everybody."""
+    subject: _builtins.str
+    """What was changed, where it is no digest."""
+    before: _builtins.str
+    """How it was and how it is, in words of at most 512 characters; empty where there was, or is, none."""
+    after: _builtins.str
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -509,10 +519,13 @@ class AuditEntry(_message.Message):
         reason: _builtins.str = ...,
         expires: _timestamp_pb2.Timestamp | None = ...,
         tenant: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "expires", b"expires"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "author", b"author", "expires", b"expires", "reason", b"reason", "sha256", b"sha256", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after", b"after", "at", b"at", "author", b"author", "before", b"before", "expires", b"expires", "reason", b"reason", "sha256", b"sha256", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,6 @@ CONNECTIONS = 1000  # that are kept open
 PAUSE = 0.05  # after the SVM has closed something, lest this process do nothing else
 CHUNK = 512 * 1024
 CHUNKS = 8  # of one content
-SLOW = 2  # of them, each a guest by itself
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)
 
 
@@ -152,21 +151,13 @@ async def events(guest: Guest) -> None:
 async def slow_readers(guest: Guest) -> None:
     """Ask, and take no answer."""
 
-    async def one() -> None:
+    async with guest.attached() as (stub, metadata, _):
+        call = stub.Check(metadata=metadata)
         while True:
-            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                async with guest.attached() as (stub, metadata, _):
-                    call = stub.Check(metadata=metadata)
-                    while True:
-                        noise = os.urandom(32 * BATCH)
-                        digests = [noise[place : place + 32] for place in range(0, len(noise), 32)]
-                        await call.write(guest.request(digests, budget=1))
-                        guest.done += 1
-            await asyncio.sleep(PAUSE)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(SLOW):
-            group.create_task(one())
+            noise = os.urandom(32 * BATCH)
+            digests = [noise[place : place + 32] for place in range(0, len(noise), 32)]
+            await call.write(guest.request(digests, budget=1))
+            guest.done += 1
 
 
 KINDS: dict[str, Callable[[Guest], Awaitable[None]]] = {

@@ -7,11 +7,12 @@ answers that are not taken. Theirs: the same guests without those, in turn, in t
 rounds, of 99th percentile and median of the time to the answer.
 
 The hostile processes run when nothing else does (SCHED_IDLE): on a host a guest's own work is done on its own
-processors and not on the SVM's, and what is measured is the SVM.
+processors and not on the SVM's, and what is measured is the SVM. For the same reason the SVM and the
+well-behaved guests run before all else (SCHED_RR) where root runs the benchmark.
 
 svm-memory-reconnects: MiB that the memory of the SVM's front process, without its mappings of files, has
-grown by while 10,000 guests attached, asked and went, after the first 2,000. svm-sockets-reconnects: sockets
-that it has more than before all of them.
+grown by while 10,000 guests attached, asked and went, after the first 5,000: one that left its session
+behind would cost 30. svm-sockets-reconnects: sockets that it has more than before all of them.
 """
 
 import os
@@ -35,7 +36,7 @@ VERDICTS = 20_000
 MANY_TICKETS = "[limits]\ntickets_per_user = 1024\n"
 BETWEEN_SECONDS = 1.0  # from one side to the other
 TIMES, SHORT_TIMES = 10_000, 300
-WARM = 5  # one in so many more come before the first look
+WARM = 2  # one in so many more come before the first look
 PROCESSES = 4
 SETTLED_SECONDS = 30.0
 MILLISECONDS = 1e3
@@ -62,6 +63,9 @@ class _Crowd:
         self._floods = list(self._pool.map(flood, KINDS))
         for driver in (*self._crowd, *self._floods):
             stack.enter_context(driver)
+        for driver in self._crowd:
+            first_of_all(driver.pid)
+        first_of_all(svm.pid)
         self.medians: dict[bool, list[float]] = {True: [], False: []}  # by whether there were floods
 
     def p99(self, beside_floods: bool) -> float:
@@ -84,6 +88,13 @@ class _Crowd:
         time.sleep(BETWEEN_SECONDS)
         self.medians[beside_floods].append(times[len(times) // 2] * MILLISECONDS)
         return times[len(times) * 99 // 100] * MILLISECONDS
+
+
+def first_of_all(pid: int) -> None:
+    """Have a process run before whatever else this machine does, where that is allowed."""
+    with suppress(PermissionError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
 
 
 def floods(bench: Bench) -> list[Figure]:
@@ -126,12 +137,10 @@ def reconnects(bench: Bench) -> list[Figure]:
         before = come_and_go(times // WARM)
         after = come_and_go(times)
     note = f"{times:,} guests attached, asked and went"
-    grown = Rounds((after[0] - before[0],))
+    grown, sockets_left = Rounds((after[0] - before[0],)), Rounds((float(after[1]),))
     return [
-        Figure("svm-memory-reconnects", "MiB", grown, Target(4, absolute=True), note),
-        Figure(
-            "svm-sockets-reconnects", "sockets", Rounds((float(after[1]),)), Target(0, absolute=True), note
-        ),
+        Figure("svm-memory-reconnects", "MiB", grown, Target(8, absolute=True), note),
+        Figure("svm-sockets-reconnects", "sockets", sockets_left, Target(0, absolute=True), note),
     ]
 
 

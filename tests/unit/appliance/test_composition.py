@@ -4,18 +4,16 @@ import asyncio
 import os
 import resource
 import signal
-import socket
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import grpc
 import pytest
-from lightagent.v1 import guest_pb2_grpc
 
 from appliance.composition import build, serve
 from appliance.config_limits import Limits
 from appliance.doors import serve_guests
+from appliance.rpc.server import CannotListen
 from appliance.rpc.tickets import SocketInUse
 from tests.support.svm import RawGuest, digest_of, running_svm, settings_in
 
@@ -46,19 +44,14 @@ async def test_it_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert [name for name in os.listdir(tmp_path) if name.endswith((".sock", ".id"))] == []
 
 
-async def test_guests_on_tcp_are_told_apart_by_address(tmp_path: Path) -> None:
-    """Without a unix socket there are no tickets; the address is the name."""
+async def test_guests_on_tcp_need_certificates(tmp_path: Path) -> None:
+    """Without what issues them the SVM does not start, and says what to do."""
     settings = settings_in(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        target = f"127.0.0.1:{probe.getsockname()[1]}"
-    tcp = replace(settings, server=replace(settings.server, listen=f"tcp:{target}"))
+    tcp = replace(settings, server=replace(settings.server, listen="tcp:127.0.0.1:1"))
     async with AsyncExitStack() as stack:
         parts = await build(tcp, stack)
-        await serve_guests(tcp, parts, stack)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(target))
-        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), ())
-        await guest.say_hello()
-        assert [session.guest.id for session in parts.sessions.all()] == ["ip-127.0.0.1"]
+        with pytest.raises(CannotListen, match=r"server\.listen is on TCP.*svm init"):
+            await serve_guests(tcp, parts, stack)
 
 
 async def test_callers_over_a_users_bound_are_refused_told_and_counted(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ async def test_clearing_takes_back_the_override_and_the_verdict(tmp_path: Path) 
 async def test_reload_of_the_same_content_keeps_the_generation(tmp_path: Path) -> None:
     """The same signatures give the same generation, so no verdict is lost."""
     async with running_svm(tmp_path) as svm:
-        before, after = await control_of(svm).reload()
+        before, after = await control_of(svm).reload("who")
         assert before == after
 
 

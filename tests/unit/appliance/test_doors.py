@@ -80,5 +80,5 @@ async def test_doors_for_certificates_are_not_opened_without_an_authority(tmp_pa
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)
         control = SvmControl(parts, "0", False, time.time)
-        with pytest.raises(CannotListen, match=rf"server\.{door} is set.*svm init"):
+        with pytest.raises(CannotListen, match=rf"server\.{door} is on TCP.*svm init"):
             await serve_by_certificate(settings, parts, control, PolicyControl(parts.ksn), stack)

@@ -44,3 +44,20 @@ async def test_all_are_those_that_can_be_expected(tmp_path: Path) -> None:
         )
         placed = await control.order(None, WANTED, "")
         assert [each.guest for each in placed] == ["uid-0.pid-1", "ip-2", "ip-1"]
+
+
+async def test_a_tenant_orders_scans_of_its_own_guests(tmp_path: Path) -> None:
+    """Of others it knows neither the guests, by name or among all, nor the scans, when it calls off."""
+    with office(tmp_path) as desk:
+        control = ScanControl(desk.desk, lambda: {"ours": "acme", "theirs": "other"}, lambda: NOON)
+        (mine,) = await control.order(None, WANTED, "acme")
+        (others,) = await control.order(["theirs"], WANTED, "")
+        assert (mine.guest, mine.order and mine.order.tenant) == ("ours", "acme")
+        assert others.order is not None
+        with pytest.raises(ControlRefused, match="no guest 'theirs' is known"):
+            await control.order(["ours", "theirs"], WANTED, "acme")
+        with pytest.raises(ControlRefused, match=f"no scan {others.order.id.hex()} is kept"):
+            await control.cancel([others.order.id], "me", "acme")
+        assert await control.cancel(None, "me", "acme") == 1
+        assert others.order.is_open
+        assert await control.cancel([others.order.id], "me", "other") == 1

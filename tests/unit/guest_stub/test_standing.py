@@ -315,3 +315,29 @@ async def test_one_that_is_lost_while_another_is_opened_is_told(tmp_path: Path) 
         assert await after is None
         await until(lambda: len(listener.why) == 1)
         assert "unknown" in listener.why[0]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_fault_of_one_who_is_told_ends_neither_the_link_nor_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said, and all that comes later is told as well."""
+
+    class Faulty(Listener):
+        def generation_changed(self, generation: int) -> None:
+            raise ValueError("a generation that nobody likes")
+
+    def fail() -> None:
+        raise ValueError("I/O operation on closed file")
+
+    listener, linked = Listener(), list[bool]()
+    line = StandingLine(f"unix:{tmp_path}/svm.sock", LABELS, [Faulty(), listener])
+    line.on_link += [fail, lambda: linked.append(True)]
+    async with running(line):
+        for number in (1, 2):
+            async with serving(tmp_path / "svm.sock"):
+                await until(partial(has_link, line))
+            await until(partial(has_no_link, line))
+            assert len(linked) == len(listener.generations) == number
+    assert "nobody likes" in caplog.text
+    assert "closed file" in caplog.text

@@ -89,6 +89,7 @@ def test_a_program_gets_one_list(side: EventsSide) -> None:
         "author": None,
         "count": None,
         "guests": [],
+        "tenant": None,
         "said": {
             "number": 7,
             "at": "2030-03-17T17:45:40Z",

@@ -39,8 +39,8 @@ def test_guests_are_listed(side: ExposureSide) -> None:
     ran, at = guests(side, "list"), "2030-03-17 17:46:40 UTC"
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[1:] == [
-        f"ip-1   yes       vm?           1,234  -       -            {'-':<23}  {at}  {at}",
-        f"ip-2   no        -                 0  acme    revoked      {at}  {'-':<23}  -",
+        f"ip-1   yes       vm?           1,234  default  -            {'-':<23}  {at}  {at}",
+        f"ip-2   no        -                 0  acme     revoked      {at}  {'-':<23}  -",
     ]
     away = guests(side, "list", "--json").json[1]
     assert (away["tenant"], away["certificate"], away["first"]) == ("acme", "revoked", None)
@@ -51,7 +51,7 @@ def test_guests_are_listed(side: ExposureSide) -> None:
             "attached": True,
             "host_name": "vm\x1b",
             "files": 1234,
-            "tenant": None,
+            "tenant": "default",
             "certificate": None,
             "certificate_ends": None,
             "first": "2030-03-17T17:46:40Z",

@@ -20,7 +20,7 @@ COMMANDS = [
     ("verdicts", "show"),
     ("verdicts", "set"),
     ("verdicts", "clear"),
-    ("verdicts", "audit"),
+    ("audit",),
     ("signatures",),
     ("signatures", "list"),
     ("signatures", "reload"),
@@ -69,7 +69,7 @@ def test_every_command_has_help(command: tuple[str, ...], capsys: pytest.Capture
         (("status", "--js"), "unrecognized arguments: --js"),
         (("verdicts", "set", "a" * 64, "--reason", "x"), "one of the arguments --allow --block is required"),
         (("verdicts", "set", "a" * 64, "--allow"), "the following arguments are required: --reason"),
-        (("verdicts", "audit", "--limit", "x"), "invalid int value: 'x'"),
+        (("audit", "--limit", "x"), "invalid int value: 'x'"),
     ],
 )
 def test_a_wrong_command_line_ends_in_one_line(arguments: tuple[str, ...], said: str) -> None:

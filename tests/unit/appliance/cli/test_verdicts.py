@@ -1,4 +1,4 @@
-"""svm verdicts show|set|clear|audit, over real gRPC."""
+"""svm verdicts show|set|clear, over real gRPC."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from appliance.domain.outcome import Disposition, Source
 from appliance.domain.override import Override
 from appliance.domain.verdict import Verdict
 from appliance.rpc.admin_views import VerdictView
-from appliance.state.store import AuditEntry
 from tests.support.admin_side_server import AdminSide, admin_side
 from tests.support.commands import NOON, Ran, svm
 
@@ -93,6 +92,7 @@ def test_an_override_stands_before_the_verdict(side: AdminSide) -> None:
         "author": "uid-0.pid-9",
         "set": "2030-03-17T17:46:40Z",
         "expires": "2030-03-17T17:47:40Z",
+        "tenant": None,
     }
 
 
@@ -128,8 +128,6 @@ def test_set_allows_or_blocks_in_the_name_of_the_caller(side: AdminSide) -> None
         (("set", HEX, "--allow", "--reason", "  "), "reason has 0 bytes: give 1 to 512"),
         (("set", HEX, "--block", "--reason", "x" * 513), "reason has 513 bytes: give 1 to 512"),
         (("clear", HEX, "--reason", "x" * 513), "reason has 513 bytes: give 0 to 512"),
-        (("audit", "--limit", "1001"), "--limit is 1001: give 1 to 1000"),
-        (("audit", "--limit", "-1"), "give 1 to 1000"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(side: AdminSide, arguments: tuple[str, ...], said: str) -> None:
@@ -160,29 +158,6 @@ def test_clear_says_whether_there_was_anything(side: AdminSide) -> None:
     again = verdicts(side, "clear", HEX)
     assert (again.code, again.out) == (1, f"{HEX}: there was nothing to clear\n")
     assert verdicts(side, "clear", HEX, "--json").json == {"digest": HEX, "cleared": False}
-
-
-def test_the_audit_shows_who_did_what_and_why(side: AdminSide) -> None:
-    """The newest first, at most as many as asked for."""
-    side.control.entries = [
-        AuditEntry(int(NOON), "uid-0.pid-9", "allow", DIGEST, "ticket\n4711", int(NOON) + 60),
-        AuditEntry(int(NOON) - 60, "uid-0.pid-8", "clear", DIGEST, "", 0),
-    ]
-    lines = verdicts(side, "audit").out.splitlines()
-    assert lines[0].split() == ["time", "who", "did", "digest", "expires", "why"]
-    assert lines[1] == (
-        f"2030-03-17 17:46:40 UTC  uid-0.pid-9  allow  {HEX}  2030-03-17T17:47:40Z  ticket?4711"
-    )
-    assert lines[2].split()[-1] == "-"
-    [entry] = verdicts(side, "audit", "--limit", "1", "--json").json
-    assert (entry["author"], entry["action"], entry["digest"]) == ("uid-0.pid-9", "allow", HEX)
-
-
-def test_an_empty_audit_is_said_so(side: AdminSide) -> None:
-    """Nothing to show is no error."""
-    ran = verdicts(side, "audit")
-    assert (ran.code, ran.out) == (0, "nothing was changed yet\n")
-    assert verdicts(side, "audit", "--json").json == []
 
 
 def test_a_refusal_of_the_svm_is_passed_on(side: AdminSide) -> None:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.console.figures import FIGURES
-from appliance.console.metrics import MAX_CONNECTIONS, MetricsAddressTaken, MetricsServer
+from appliance.console.metrics import MAX_CONNECTIONS, MOST_TENANTS, MetricsAddressTaken, MetricsServer
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 DEADLINE = 30.0
@@ -49,6 +49,23 @@ async def test_figures_are_read_at_the_time_of_the_request() -> None:
     assert (digests.type, digests.samples[0].name) == ("counter", "kvmla_protection_digests_total")
     assert families["kvmla_svm_info"].samples[0].labels == {"version": "1.2.3"}
     assert families["process_resident_memory_bytes"].samples[0].value > 0
+
+
+async def test_what_is_counted_of_a_tenant_is_labelled_with_it() -> None:
+    """Beside the figures of all; of so many tenants as there may be labels."""
+    by_tenant = {f"t{number}": {"protection_digests": float(number)} for number in range(MOST_TENANTS + 5)}
+    async with MetricsServer(
+        "127.0.0.1:0", lambda: {"protection_digests": 9.0}, "1", lambda: by_tenant
+    ) as server:
+        _, body = await exchange(server, GET)
+    families = {family.name: family for family in text_string_to_metric_families(body)}
+    samples = families["kvmla_tenant_protection_digests"].samples
+    assert [(each.labels, each.value) for each in samples[:2]] == [
+        ({"tenant": "t0"}, 0.0),
+        ({"tenant": "t1"}, 1.0),
+    ]
+    assert len(samples) == MOST_TENANTS
+    assert families["kvmla_protection_digests"].samples[0].value == 9.0
 
 
 async def test_a_figure_without_an_entry_in_the_table_is_still_shown() -> None:

@@ -82,11 +82,12 @@ def test_problems_of_the_identity_are_amiss(tmp_path: Path) -> None:
 
 
 def test_what_needs_an_identity_misses_it() -> None:
-    """Doors for certificates are amiss without one, and so are guests on TCP; on a socket none is needed."""
+    """The SVM does not start with a door on TCP and without one; on a socket none is needed."""
     assert no_identity(TCP).good is False
-    assert "server.enrolment" in no_identity(TCP).said
-    assert "unencrypted" in no_identity(replace(TCP, enrolment="")).said
-    assert no_identity(replace(TCP, enrolment="")).good is False
+    assert "server.listen is on TCP" in no_identity(TCP).said
+    doors = ServerSettings(enrolment="0.0.0.0:7444")
+    assert no_identity(doors).good is False
+    assert "server.enrolment is on TCP" in no_identity(doors).said
     assert no_identity(ServerSettings()).good is None
 
 

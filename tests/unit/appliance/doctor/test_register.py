@@ -61,7 +61,7 @@ def test_administrators_are_told_of_in_time(tmp_path: Path) -> None:
         made.now = NOW + 100 * DAY
         administrator_keys(made)
         administrator_keys(made, OF_ACME)
-        made.issuer.issue(Caller("host", Role.HOST_AGENT), csr_for(new_key()))
+        made.issuer.issue(Caller("host", Role.HOST_AGENT), csr_for(new_key()), PROVIDER)
     register = read_register(tmp_path)
     assert [each.good for each in administrator_findings(register, NOW + 360 * DAY)] == [True]
     found = list(administrator_findings(register, NOW + 459 * DAY))

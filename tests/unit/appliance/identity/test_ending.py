@@ -74,7 +74,7 @@ def test_a_tenants_administrator_ends_nothing_of_another_tenants(tmp_path: Path)
     """It is to him as if it were not there."""
     with office(tmp_path) as desk:
         desk.enrolled("umbrella", UUID)
-        certificate = desk.issuer.issue(PROVIDER, csr_for(new_key())).record.sha256
+        certificate = desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record.sha256
         sentences = set()
         for uuid in (UUID, "nobody", "", "\udc80", "x" * 999):
             for ends in (desk.ender.revoke_guest, desk.ender.remove_guest):
@@ -90,7 +90,7 @@ def test_a_tenants_administrator_ends_nothing_of_another_tenants(tmp_path: Path)
 def test_a_certificate_is_revoked_by_the_beginning_of_its_sha256(tmp_path: Path) -> None:
     """Once, and by as much of it as tells it from others."""
     with office(tmp_path) as desk:
-        issued = [desk.issuer.issue(PROVIDER, csr_for(new_key())).record for _ in range(2)]
+        issued = [desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record for _ in range(2)]
         ended = desk.ender.revoke_certificate(issued[0].sha256[:8], LOST)
         assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "paula", "lost")
         assert ended.state(desk.now) is CertificateState.REVOKED

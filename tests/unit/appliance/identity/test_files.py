@@ -53,6 +53,14 @@ def test_an_identity_is_made_whole_and_for_nobodys_eyes(tmp_path: Path) -> None:
     assert (first.issued_at, first.ends_at) == (NOW, NOW + 300 * DAY)
 
 
+def test_an_empty_directory_is_no_identity(tmp_path: Path) -> None:
+    """A restore of a backup without one leaves that; svm init fills it."""
+    (tmp_path / "identity").mkdir(mode=0o700)
+    assert load(tmp_path) is None
+    assert make(tmp_path, WANTED, NOW) == ALL
+    assert load(tmp_path) is not None
+
+
 def test_made_again_it_is_the_same(tmp_path: Path) -> None:
     """Nothing is written over; only what is missing is made, an administrator by his name alone."""
     make(tmp_path, WANTED, NOW)

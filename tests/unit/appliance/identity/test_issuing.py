@@ -226,7 +226,7 @@ def test_another_machine_renews_nothing(tmp_path: Path) -> None:
 def test_only_a_guest_that_counts_renews(tmp_path: Path) -> None:
     """Not an administrator, nobody unknown, nothing that is over or was revoked."""
     with office(tmp_path) as desk:
-        administrator = desk.issuer.issue(PROVIDER, csr_for(new_key()))
+        administrator = desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER)
         revoked, over = desk.enrolled(), desk.enrolled()
         desk.ender.revoke_guest(revoked.guest.uuid, By(PROVIDER))
         desk.now += 30 * DAY
@@ -238,13 +238,13 @@ def test_only_a_guest_that_counts_renews(tmp_path: Path) -> None:
 def test_an_administrators_certificate_is_in_the_register(tmp_path: Path) -> None:
     """For a year; a name that cannot be is refused."""
     with office(tmp_path) as desk:
-        issued = desk.issuer.issue(OF_ACME, csr_for(new_key()))
+        issued = desk.issuer.issue(OF_ACME, csr_for(new_key()), PROVIDER)
         with desk.store.reading() as tables:
             assert tables.certificate(issued.record.sha256) == issued.record
             assert tables.tenant("acme") is not None
         assert issued.record.ends_at == desk.now + 365 * DAY
         with pytest.raises(BadName):
-            desk.issuer.issue(Caller("anna", Role.TENANT_ADMIN), csr_for(new_key()))
+            desk.issuer.issue(Caller("anna", Role.TENANT_ADMIN), csr_for(new_key()), PROVIDER)
 
 
 def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,4 +267,4 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(NoRoom, match="2 certificates"):
             desk.issuer.renew(digest_of(guests[0].certificate), asked())
         desk.now += 61 * DAY
-        assert desk.issuer.issue(PROVIDER, csr_for(new_key())).record.holder.endswith("paula")
+        assert desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record.holder.endswith("paula")

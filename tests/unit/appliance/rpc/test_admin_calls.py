@@ -6,7 +6,16 @@ import grpc
 import pytest
 
 from appliance.domain.caller import Caller, Role
-from appliance.rpc.admin_calls import BadRequest, ControlRefused, answered, checked_digest, checked_limit
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    ControlRefused,
+    NoPlace,
+    Places,
+    answered,
+    checked_digest,
+    checked_limit,
+    tenant_of,
+)
 
 
 class Ended(Exception):
@@ -47,6 +56,7 @@ async def test_a_body_is_told_who_calls() -> None:
     [
         (BadRequest("wrong"), grpc.StatusCode.INVALID_ARGUMENT),
         (ControlRefused("locked"), grpc.StatusCode.FAILED_PRECONDITION),
+        (NoPlace("too many"), grpc.StatusCode.RESOURCE_EXHAUSTED),
     ],
 )
 async def test_what_is_refused_ends_as_the_wire_says(error: Exception, code: grpc.StatusCode) -> None:
@@ -69,3 +79,37 @@ def test_a_limit_is_bounded_and_zero_is_the_usual() -> None:
     assert [checked_limit(limit, 7, 9) for limit in (0, 1, 9)] == [7, 1, 9]
     with pytest.raises(BadRequest, match="limit is 10: ask for at most 9 entries"):
         checked_limit(10, 7, 9)
+
+
+PROVIDER = Caller("root", Role.PROVIDER)
+ACME, OTHER = (Caller(name, Role.TENANT_ADMIN, name) for name in ("acme", "other"))
+
+
+def test_a_request_is_about_the_callers_own_tenant_unless_it_names_one() -> None:
+    """A caller of none means all; one of a tenant may name his own."""
+    assert [tenant_of(caller, "") for caller in (PROVIDER, ACME)] == ["", "acme"]
+    assert [tenant_of(caller, "acme") for caller in (PROVIDER, ACME)] == ["acme", "acme"]
+
+
+def test_another_tenant_is_not_there() -> None:
+    """The sentence is that for one that nobody has; what is no name at all breaks a rule."""
+    for name in ("other", "nobody"):
+        with pytest.raises(ControlRefused, match=rf"^no tenant '{name}' is known"):
+            tenant_of(ACME, name)
+    with pytest.raises(BadRequest, match="tenant is"):
+        tenant_of(PROVIDER, "a/b")
+
+
+def test_one_tenant_does_not_take_all_places() -> None:
+    """It has half of them; the others are for the rest, and each is free again when its call is over."""
+    places = Places(4, "{} calls are open")
+    with places.one(ACME), places.one(ACME):
+        with pytest.raises(NoPlace, match=r"^2 calls are open"), places.one(ACME):
+            pass
+        with places.one(OTHER), places.one(PROVIDER):
+            assert places.taken == 4
+            with pytest.raises(NoPlace, match=r"^4 calls are open"), places.one(PROVIDER):
+                pass
+        with places.one(OTHER):
+            pass
+    assert places.taken == 0

@@ -215,7 +215,7 @@ async def test_what_does_not_count_renews_nothing(tmp_path: Path) -> None:
     async with door(tmp_path) as here:
         guest = here.office.enrolled()
         here.office.ender.revoke_guest(guest.guest.uuid, By(PROVIDER))
-        administrator = here.office.issuer.issue(PROVIDER, CSR)
+        administrator = here.office.issuer.issue(PROVIDER, CSR, PROVIDER)
         for certificate in (shown(guest), pem_of(administrator.der), b"x"):
             here.shown = certificate
             assert (await refused(here.renew()))[0] is grpc.StatusCode.UNAUTHENTICATED

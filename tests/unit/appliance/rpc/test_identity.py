@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from appliance.config_limits import Limits
-from appliance.rpc.identity import ByAddress, Callers, Context
+from appliance.rpc.identity import Context, address_of
 from tests.support.svm import RawGuest, StreamEnded, digest_of, end_of, running_svm, until
 
 
@@ -30,13 +30,12 @@ class Connection:
         ("ipv6:%5B::1%5D:5000", "::1"),
         ("ipv6:%5Bfe80::1%25eth0%5D:5000", "fe80::1%eth0"),
         ("ipv6:[2001:db8::7]:5000", "2001:db8::7"),
+        ("unix:", ""),
     ],
 )
-async def test_a_guest_on_tcp_is_named_by_its_address(peer: str, name: str) -> None:
-    """As people write it, and as `svm guests` takes it."""
-    callers, context = Callers(ByAddress()), cast(Context, Connection(peer))
-    assert (await callers.guest(context)).id == f"ip-{name}"
-    assert callers.name(context) == f"ip-{name}"
+def test_an_address_is_read_as_people_write_it(peer: str, name: str) -> None:
+    """However gRPC does; on a unix socket there is none."""
+    assert address_of(cast(Context, Connection(peer))) == name
 
 
 @pytest.mark.parametrize("ticket", [None, "", "0" * 32, "x" * 5000, "../../etc"])

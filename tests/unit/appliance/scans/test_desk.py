@@ -6,10 +6,11 @@ from unittest.mock import patch
 
 import pytest
 
+from appliance.domain.guest import Guest
 from appliance.domain.scan import ScanState
 from appliance.scans.desk import MOST_OWN_SCANS, TooManyScans
 from appliance.state.environment import StateError
-from tests.support.scan_desk import DAY, office, program, with_slots
+from tests.support.scan_desk import DAY, Program, office, program, with_slots
 from tests.support.svm import until
 
 WAITING, RUNNING, DONE = ScanState.WAITING, ScanState.RUNNING, ScanState.DONE
@@ -225,3 +226,18 @@ async def test_many_processes_of_a_user_are_one_guest(tmp_path: Path) -> None:
         await until(lambda: desk.desk.slots.running == 2, "two have slots")
         assert other.scan_news.slots == {own(1): True}
         assert crowd[0].scan_news.slots == {own(1): True}
+
+
+async def test_an_order_of_another_tenant_is_not_told_to_who_has_the_name_now(tmp_path: Path) -> None:
+    """A guest that was moved to another tenant does not scan for the one before, nor ends its orders."""
+    with office(tmp_path) as desk:
+        (order,) = await desk.order("ip-1")
+        moved = Program(Guest("ip-1", 17, "acme"))
+        desk.desk.attached(moved)
+        assert moved.scan_news.tasks == {}
+        await desk.says(moved, order.id, ScanState.DONE)
+        assert desk.state(order) is ScanState.AWAY
+        daemon = program()
+        desk.desk.detached(moved)
+        desk.desk.attached(daemon)
+        assert list(daemon.scan_news.tasks) == [order.id]

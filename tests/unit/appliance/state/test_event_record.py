@@ -45,3 +45,13 @@ def test_one_changed_byte_is_seen() -> None:
     record[10] ^= 1
     with pytest.raises(DamagedEvent, match="checksum"):
         decode(bytes(record))
+
+
+def test_an_event_of_an_earlier_version_is_the_usual_tenants_where_a_guest_is_named() -> None:
+    """It says nothing of tenants; what names no guest is nobody's."""
+    guests = Event(5.0, EventKind.ATTACH, "ip-1", tenant="default")
+    assert b"tenant" not in encode(guests)
+    assert decode(encode(guests)) == guests
+    for tenant, guest in (("", ""), ("", "ip-1"), ("acme", ""), ("acme", "ip-1"), ("default", "")):
+        event = Event(5.0, EventKind.LOSS, guest, tenant=tenant)
+        assert decode(encode(event)) == event

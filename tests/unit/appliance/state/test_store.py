@@ -15,6 +15,7 @@ import pytest
 
 from appliance.domain.override import Override
 from appliance.domain.tenants import Realm
+from appliance.state import audit as state_audit
 from appliance.state import store as state_store
 from appliance.state.environment import packed
 from appliance.state.store import FILE, StateDamaged, StateError, StateStore
@@ -102,7 +103,7 @@ def test_a_lower_bound_of_the_audit_is_reached_step_by_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One change does not have to wait until a hundred thousand entries are gone."""
-    monkeypatch.setattr(state_store, "DROPPED_AT_ONCE", 4)
+    monkeypatch.setattr(state_audit, "DROPPED_AT_ONCE", 4)
     with opened(tmp_path) as store:
         for number in range(10):
             store.set_override(bytes([number]) * 32, BLOCK, "me")
@@ -263,10 +264,12 @@ def test_a_tenants_override_stands_beside_the_providers(tmp_path: Path) -> None:
 
 def test_what_an_earlier_version_has_written_is_the_providers(tmp_path: Path) -> None:
     """An override under its digest alone, and an entry of the audit that names no tenant."""
-    with opened(tmp_path) as store, store.environment.writing() as txn:
+    with opened(tmp_path) as store:
+        audit = store.environment.table(b"audit")
         fields = {"at": 5.0, "actor": "me", "action": "block", "digest": DIGEST.hex(), "reason": "why"}
-        txn.put((1).to_bytes(8, "big"), packed({**fields, "expires_at": 0}), db=store._audit_db)
-        txn.put(DIGEST, packed(asdict(BLOCK)), db=store._overrides_db)
+        with store.environment.writing() as txn:
+            txn.put((1).to_bytes(8, "big"), packed({**fields, "expires_at": 0}), db=audit)
+            txn.put(DIGEST, packed(asdict(BLOCK)), db=store._overrides_db)
     with opened(tmp_path) as store:
         assert store.overrides() == {(0, DIGEST): BLOCK}
         assert [(entry.actor, entry.tenant) for entry in store.audit(10)] == [("me", "")]

@@ -148,3 +148,17 @@ async def test_a_disk_that_takes_nothing_harms_nobody(
         store.full = False
         await until(lambda: not exposure.problem, "it is over")
         assert len(await exposure.holders(digest(1))) == 1
+
+
+async def test_who_holds_a_file_is_told_by_tenant(tmp_path: Path) -> None:
+    """Two tenants hold it: each hears of its own guest, and of what that holds."""
+    async with running(tmp_path) as exposure:
+        exposure.attached("ours", "acme").add([digest(1)])
+        exposure.attached("theirs", "other").add([digest(1), digest(2)])
+        assert {holder.guest for holder in await exposure.holders(digest(1))} == {"ours", "theirs"}
+        for tenant, guest in (("acme", "ours"), ("other", "theirs")):
+            (holder,) = await exposure.holders(digest(1), tenant)
+            assert (holder.guest, holder.tenant) == (guest, tenant)
+        assert await exposure.holders(digest(2), "acme") == []
+        assert [exposure.tenant_of(name) for name in ("ours", "theirs", "none")] == ["acme", "other", None]
+        assert [some async for some in exposure.files_of("theirs", "acme")] == []

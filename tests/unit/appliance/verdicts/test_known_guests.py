@@ -79,3 +79,25 @@ def test_what_is_read_is_what_was_written(name: str, number: int) -> None:
 def test_other_bytes_are_no_guest_or_one(data: bytes) -> None:
     """Nothing is raised."""
     read_guest(1, data)
+
+
+def test_a_guest_that_is_another_tenants_now_begins_anew() -> None:
+    """What it held before counts for nobody any more; across its record too."""
+    guests = KnownGuests([])
+    before = guests.met("g", 10, set(), "acme")
+    assert before is not None
+    before.files = 5
+    again = guests.met("g", 12, set(), "other")
+    assert again is not None
+    assert (again.tenant, again.files, again.since) == ("other", 0, 13)
+    assert guests.of_number(again.number, 12) is None
+    assert read_guest(again.number, again.record()) == again
+
+
+def test_a_record_of_an_earlier_version_is_of_the_usual_tenant() -> None:
+    """It has a name and nothing behind it."""
+    record = KnownGuest(7, "uid-0", 1, 2, 3).record()
+    assert record.endswith(b"uid-0")
+    guest = read_guest(7, record)
+    assert guest is not None
+    assert guest.tenant == "default"

@@ -165,13 +165,24 @@ async def test_what_is_met_again_meanwhile_is_acted_on_once(
 async def test_so_many_may_wait_and_the_next_is_said(
     bench: Bench, tmp_path: Path, held_up: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays where it is, and is acted on when it is met again."""
+    """It is noted, to be met again; where that cannot be it is said, and it is acted on when it is met."""
     monkeypatch.setattr(acting_module, "MOST_WAITING", 2)
     acting = bench.acting(Action.QUARANTINE)
     files = [bad_file(tmp_path / str(number)) for number in range(3)]
     for path in files:
         act(acting, path)
-    assert bench.reports.lefts == [(str(files[2]), "2 files wait for that already")]
+    why = "2 files wait for that already, and the journal has no room for it"
+    assert bench.reports.lefts == [(str(files[2]), why)]
+    noted: list[Judged] = []
+
+    def later(_: int, judged: Judged) -> bool:
+        noted.append(judged)
+        return True
+
+    acting.later = later
+    act(acting, files[2])
+    assert [judged.file for judged in noted] == [identity(files[2])]
+    assert bench.reports.lefts == [(str(files[2]), why)]
     held_up.set()
     await until(lambda: len(bench.reports.dones) == 2)
     act(acting, files[2])

@@ -220,6 +220,9 @@ def mounting(top: Path) -> None:
         subprocess.run(["umount", str(top / "a b")], check=True)
         assert noticed(changes)
         assert set(parse_mounts(changes.read())) == set(first)
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(top / "a b")], check=True)
+        assert [changes.changed(), changes.changed()] == [True, False]
+        subprocess.run(["umount", str(top / "a b")], check=True)
 
 
 def noticed(changes: MountChanges, seconds: float = SECONDS) -> bool:

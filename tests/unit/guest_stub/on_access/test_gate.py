@@ -289,17 +289,49 @@ async def test_no_answer_is_never_kept(bench: Bench, file: Path, outcome: Outcom
 
 
 @pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("answer", [NOTHING, BAD])
+async def test_what_did_not_keep_still_is_answered_and_neither_kept_nor_marked(
+    bench: Bench, file: Path, answer: LinkAnswer
+) -> None:
+    """Its times say nothing of its content: the next open is looked at again."""
+    bench.judge.answer, bench.judge.still = answer, False
+    gate = bench.gate(PATIENT)
+    gate.event(event_of(file))
+    assert await bench.answered(1) == [answer is NOTHING]
+    assert (bench.keeping.verdicts, bench.keeping.digests, bench.marks.tried) == ([], [], 0)
+    gate.event(event_of(file))
+    await bench.answered(2)
+    assert len(bench.judge.asked) == 2
+
+
+async def test_a_content_that_is_known_to_be_bad_is_denied_when_the_time_is_over(
+    bench: Bench, file: Path
+) -> None:
+    """The SVM is asked still; the fail mode has no say."""
+    bench.judge.go.clear()
+    bench.judge.known = BAD
+    gate = bench.gate(replace(PATIENT, budgets=dict.fromkeys(Operation, 0.01)))
+    gate.event(event_of(file))
+    assert await bench.answered(1) == [False]
+    assert (len(bench.reports.blocks), bench.reports.fallbacks) == (1, [])
+    bench.judge.go.set()
+
+
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("outcome", [Outcome.CHANGED, Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT])
 async def test_without_a_verdict_the_fail_mode_answers(bench: Bench, file: Path, outcome: Outcome) -> None:
-    """Of the operation; where no reason is given the outcome is named; the next one asks again."""
+    """Of the operation; where no reason is given the outcome is named; the next one asks again. No program is
+    started that changes whenever it is read.
+    """
     bench.judge.answer = LinkAnswer(outcome)
     bench.judge.sha256 = b""
     policy = replace(PATIENT, fail={Operation.OPEN: FailMode.DENY, Operation.EXEC: FailMode.ALLOW})
     gate = bench.gate(policy)
     gate.event(event_of(file, OPEN_PERM))
     gate.event(event_of(file, OPEN_EXEC_PERM))
-    assert await bench.answered(2) == [False, True]
-    assert bench.reports.fallbacks == [(FailMode.DENY, outcome.name), (FailMode.ALLOW, outcome.name)]
+    exec_mode = FailMode.DENY if outcome is Outcome.CHANGED else FailMode.ALLOW
+    assert await bench.answered(2) == [False, exec_mode is FailMode.ALLOW]
+    assert bench.reports.fallbacks == [(FailMode.DENY, outcome.name), (exec_mode, outcome.name)]
     assert (bench.keeping.verdicts, bench.keeping.digests, bench.marks.marked) == ([], [], [])
     gate.event(event_of(file))
     await bench.answered(3)

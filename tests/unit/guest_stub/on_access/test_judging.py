@@ -8,18 +8,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lightagent.v1 import verdict_pb2
 
 from guest_stub.decision import FileId
+from guest_stub.detected import Detected
 from guest_stub.hashing import HashLimits, HashResult
 from guest_stub.on_access.judging import MAX_BATCH, MAX_LOOKS, HeldFile, Judge, Judged
 from guest_stub.on_access.recent import Recent
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link.link import SvmLink
-from guest_stub.svm_link.values import Purpose
+from guest_stub.svm_link.values import LinkAnswer, Purpose
 from tests.support.descriptors import open_descriptors
 from tests.support.guest_side_server import Behaviour, GuestSideServer, Received
 from tests.support.held_files import attached, digest_of, until
@@ -227,6 +229,132 @@ async def test_a_digest_of_before_does_not_count_for_a_file_that_changes(
         what = await judge.judge(holding, before, digest_of(1), SECONDS)
     assert what.answer.outcome is Outcome.NOT_DETECTED
     assert what.sha256 == hashlib.sha256(b"hello!").digest()
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Iterator[Detected]:
+    """The content of `file` is known to be bad."""
+    with closing(Detected(tmp_path)) as known:
+        known.heard(hashlib.sha256(b"hello").digest(), LinkAnswer(Outcome.MALICIOUS, threat="Eicar"))
+        yield known
+
+
+async def test_what_was_detected_stays_so_without_an_svm(
+    links: Links, threads: ThreadPoolExecutor, file: Path, bad: Detected
+) -> None:
+    """Whichever file has the content, and however its times move; another content has no verdict."""
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    for kind in (HeldFile, Moving, MovingMeanwhile):
+        with held(file, kind) as holding:
+            what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert (what.answer.outcome, what.answer.threat) == (Outcome.MALICIOUS, "Eicar")
+    with file.open("ab") as writing:
+        writing.write(b"!")
+    assert (await judged(judge, file)).answer.outcome is Outcome.NO_SVM
+
+
+async def test_whoever_waits_can_be_told_while_the_svm_is_asked(
+    server: GuestSideServer, links: Links, threads: ThreadPoolExecutor, file: Path, bad: Detected
+) -> None:
+    """An SVM that hangs: the time of who waits may be over before that of the question."""
+    server.behaviour.on_check = lambda _: []
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    with held(file) as holding:
+        asking = asyncio.get_running_loop().create_task(judge.judge(holding, identity(file), b"", 1.0))
+        await until(lambda: holding.known is not None)
+        assert holding.known is not None
+        assert holding.known.answer.outcome is Outcome.MALICIOUS
+        assert (await asking).answer.outcome is Outcome.MALICIOUS
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CLEAN, Outcome.NOT_DETECTED])
+async def test_an_svm_takes_back_what_was_detected(
+    server: GuestSideServer,
+    links: Links,
+    threads: ThreadPoolExecutor,
+    file: Path,
+    bad: Detected,
+    outcome: Outcome,
+) -> None:
+    """And what it detects is known from then on."""
+    digest = hashlib.sha256(b"hello").digest()
+    judge = Judge(links, threads, Purpose.ON_ACCESS, None, bad)
+    server.known = {digest: outcome}
+    with held(file) as holding:
+        assert (await judge.judge(holding, identity(file), b"", SECONDS)).answer.outcome is outcome
+        assert (bad.recall(digest), holding.known) == (None, None)
+    server.known = {digest: Outcome.MALICIOUS}
+    await judged(judge, file)
+    assert bad.recall(digest) is not None
+
+
+class Moving(HeldFile):
+    """A file whose times somebody moves whenever it was read."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.looks = 0
+
+    def hashed(self, limits: HashLimits) -> HashResult:
+        """See HeldFile."""
+        result = super().hashed(limits)
+        self.looks += 1
+        os.fchmod(self.fd, 0o600 + self.looks)
+        return result
+
+
+class MovingMeanwhile(HeldFile):
+    """A file whose times somebody moves while it is read."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self.looks = 0
+
+    def hashed(self, limits: HashLimits) -> HashResult:
+        """See HeldFile."""
+        self.looks += 1
+        mode = 0o600 + self.looks
+        return super().hashed(replace(limits, throttle=lambda _: os.fchmod(self.fd, mode)))
+
+
+@pytest.mark.parametrize("kind", [Moving, MovingMeanwhile])
+async def test_what_is_bad_counts_whatever_its_times_do(
+    server: GuestSideServer, judge: Judge, file: Path, kind: type[Moving | MovingMeanwhile]
+) -> None:
+    """At the first look, known to the SVM or not; it is not for keeping."""
+    server.known = {hashlib.sha256(b"hello").digest(): Outcome.MALICIOUS}
+    with held(file, kind) as holding:
+        what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert isinstance(holding, kind)
+        assert holding.looks == 1
+    assert (what.answer.outcome, what.sha256) == (Outcome.MALICIOUS, hashlib.sha256(b"hello").digest())
+    assert not what.still
+
+
+@pytest.mark.parametrize("kind", [Moving, MovingMeanwhile])
+async def test_what_is_harmless_counts_where_it_was_the_same_twice(
+    server: GuestSideServer, judge: Judge, file: Path, kind: type[Moving | MovingMeanwhile]
+) -> None:
+    """It is read again, and shown to an SVM that does not know it; it is not for keeping."""
+    with held(file, kind) as holding:
+        what = await judge.judge(holding, identity(file), b"", SECONDS)
+        assert isinstance(holding, kind)
+        assert holding.looks == 2
+    assert (what.answer.outcome, what.sha256) == (Outcome.NOT_DETECTED, hashlib.sha256(b"hello").digest())
+    assert not what.still
+    assert b"hello" in [bytes(upload.data) for upload in server.uploads]
+
+
+async def test_what_is_on_record_as_bad_counts_when_its_times_move(
+    server: GuestSideServer, judge: Judge, file: Path
+) -> None:
+    """It was bad when it was opened, though the file is another by the time of the answer."""
+    server.known = {digest_of(1): Outcome.MALICIOUS}
+    before = identity(file)
+    with held(file) as holding:
+        os.fchmod(holding.fd, 0o600)
+        what = await judge.judge(holding, before, digest_of(1), SECONDS)
+    assert (what.answer.outcome, what.still) == (Outcome.MALICIOUS, False)
 
 
 async def test_a_file_that_never_keeps_still_is_given_up(

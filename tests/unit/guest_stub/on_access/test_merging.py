@@ -230,7 +230,22 @@ async def test_no_threat_is_hidden_behind_another(around: Around, crowded: bool)
     for number in range(10 * NEW_BURST):
         around.merging.take(bad(number)._replace(path=b"/x%d" % number, threat=f"T{number}"))
     assert len(around.events) <= told + NEW_BURST + 1
-    assert len(around.merging._threats) <= MOST_THREATS
+    assert all(len(told) <= MOST_THREATS for told in around.merging._told)
+
+
+async def test_no_content_is_hidden_behind_another_of_the_same_threat(around: Around) -> None:
+    """As of all that an administrator blocks; once, not without a bound, and no threat pays for it."""
+    for number in range(10 * BURST):
+        around.merging.take(bad(number))
+    told = len(around.events)
+    for number in range(10):
+        around.merging.take(bad(number + 100_000, b"r" * 32))
+    assert [event.sha256 for event in around.events[told:]] == [b"r" * 32]
+    for number in range(10 * NEW_BURST):
+        around.merging.take(bad(number, number.to_bytes(32, "big")))
+    assert len(around.events) <= told + NEW_BURST + 1
+    around.merging.take(bad(1, b"s" * 32)._replace(threat="Real"))
+    assert around.events[-1].threat == "Real"
 
 
 async def test_many_threats_are_bounded(around: Around) -> None:
@@ -239,4 +254,4 @@ async def test_many_threats_are_bounded(around: Around) -> None:
         around.merging.take(bad(number)._replace(threat=f"T{number}"))
         around.now += 3.0
     assert len(around.events) == 3000
-    assert len(around.merging._threats) == MOST_THREATS
+    assert len(around.merging._told[0]) == MOST_THREATS

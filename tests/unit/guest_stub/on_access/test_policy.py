@@ -53,6 +53,15 @@ def test_a_verdict_that_is_missing_lets_through_unless_told_otherwise() -> None:
     assert {policy.fallback(operation, "/a") for operation in Operation} == {ALLOW}
 
 
+def test_no_program_is_started_that_changes_whenever_it_is_read() -> None:
+    """Whoever may write to it could bring the fail mode about at will. An open gets it: others write to what
+    somebody reads, as to logs, for good reasons.
+    """
+    policy = AccessPolicy()
+    assert policy.fallback(Operation.EXEC, "/a", Outcome.CHANGED) is DENY
+    assert policy.fallback(Operation.OPEN, "/a", Outcome.CHANGED) is ALLOW
+
+
 def test_each_operation_has_its_budget_and_its_fail_mode() -> None:
     """They are set apart."""
     policy = AccessPolicy(

@@ -242,8 +242,10 @@ async def test_what_is_revoked_counts_no_more_until_it_is_forgotten(tmp_path: Pa
     machine.line.generation = 8
     protection._recent.keep(DIGEST, LinkAnswer(Outcome.NOT_DETECTED, 8, 100.0))
     assert protection._recent.recall(DIGEST) is not None
+    protection._bad.heard(DIGEST, LinkAnswer(Outcome.MALICIOUS, 8, 100.0))
     protection.keeper.revoked([DIGEST])
     protection.revoked([DIGEST])
+    assert protection._bad.recall(DIGEST) is None
     assert protection.memory.doubts(DIGEST)
     await until(lambda: not protection.memory.doubts(DIGEST))
     assert protection._recent.recall(DIGEST) is None

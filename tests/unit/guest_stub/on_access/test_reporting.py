@@ -388,14 +388,16 @@ async def test_who_has_a_malicious_file_open_is_a_line(caplog: pytest.LogCapture
 
 
 async def test_no_threat_is_hidden_behind_another(caplog: pytest.LogCaptureFixture) -> None:
-    """The first line of each is said; of names without an end only so many."""
+    """The first line of each, and of each content, is said; of names without an end only so many."""
     throttle = Throttle()
     for number in range(1000):
-        throttle.line("things", logging.INFO, f"chaff {number}", "chaff")
-    throttle.line("things", logging.INFO, "the real one", "real")
-    assert caplog.messages[-1] == "the real one"
-    assert len(caplog.messages) == LINES_A_SECOND + 1
+        throttle.line("things", logging.INFO, f"chaff {number}", ("chaff", "1"))
+    throttle.line("things", logging.INFO, "the real one", ("real", "2"))
+    throttle.line("things", logging.INFO, "another content", ("chaff", "3"))
+    assert caplog.messages[-2:] == ["the real one", "another content"]
+    assert len(caplog.messages) == LINES_A_SECOND + 2
     for number in range(1000):
-        throttle.line("things", logging.INFO, f"name {number}", f"{number}")
-    assert len(caplog.messages) < LINES_A_SECOND + NAMES_A_SECOND + 1
+        throttle.line("things", logging.INFO, f"name {number}", (f"{number}", "1"))
+        throttle.line("things", logging.INFO, f"content {number}", ("chaff", f"{number}"))
+    assert len(caplog.messages) < LINES_A_SECOND + 2 * NAMES_A_SECOND + 2
     throttle.close()

@@ -55,6 +55,35 @@ async def test_a_small_file_finds_a_thread_among_any_number_of_large_ones(desk: 
     await until(lambda: "small" in desk.begun)
 
 
+async def test_a_large_file_finds_a_thread_among_any_number_of_small_ones(desk: Desk) -> None:
+    """The next that is free; the others are left to small ones."""
+    for number in range(50):
+        desk.read(f"small {number}", SMALL_BYTES - 1, 1000)
+    await until(lambda: len(desk.begun) == THREADS)
+    desk.read("large", SMALL_BYTES, 0)
+    desk.read("another large one", SMALL_BYTES, 0)
+    await asyncio.sleep(0)
+    desk.go.release()
+    await until(lambda: len(desk.begun) == THREADS + 1)
+    assert desk.begun[-1] == "large"
+
+
+async def test_neither_kind_starves_the_other_where_both_come_without_end(desk: Desk) -> None:
+    """Each has a thread at the least, whoever waits; its owners take turns."""
+    for number in range(50):
+        desk.read(f"his small {number}", 10, 1000)
+        desk.read(f"his large {number}", SMALL_BYTES, 1000)
+    await until(lambda: len(desk.begun) == THREADS)
+    desk.read("my small", 10, 1001)
+    desk.read("my large", SMALL_BYTES, 1001)
+    await asyncio.sleep(0)
+    for number in range(5 * THREADS):
+        desk.go.release()
+        await until(lambda number=number: len(desk.begun) == THREADS + number + 1)  # type: ignore[misc]
+        assert 1 <= desk.turns._reading[True] <= THREADS - 1
+    assert {"my small", "my large"} <= set(desk.begun)
+
+
 async def test_owners_take_turns(desk: Desk) -> None:
     """Who has many files to be read waits for those who have few."""
     for number in range(20):

@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guest_stub.decision import FileId
 from guest_stub.remediation import removal
+from guest_stub.remediation.facts import Judged
 from guest_stub.remediation.new_file import name_inode
 from guest_stub.remediation.removal import Changed, Removed, beside, empty, leads_to, path_of, remove
-from tests.support.quarantined import BAD, bad_file, open_for_reading
+from tests.support.quarantined import BAD, bad_file, judged, open_for_reading
 
 ROOM = beside("0123456789ab")
 
@@ -20,9 +22,9 @@ ROOM = beside("0123456789ab")
 def removed(path: Path, meanwhile: Callable[[], object] = lambda: None) -> Removed:
     """Judge the file, let something happen, remove it."""
     with open_for_reading(path) as fd:
-        file = FileId.of(os.fstat(fd))
+        facts = judged(path)
         meanwhile()
-        return remove(fd, file, ROOM)
+        return remove(fd, facts, ROOM)
 
 
 def before(patch: pytest.MonkeyPatch, name: str, action: Callable[[], object]) -> None:
@@ -57,17 +59,48 @@ def test_it_is_removed_from_where_it_is_by_now(tmp_path: Path) -> None:
     ("meanwhile", "why"),
     [
         (lambda path: path.write_bytes(b"other"), "changed since"),
-        (os.utime, "changed since"),
-        (lambda path: path.rename(path.with_name("moved")), "changed since"),
+        (lambda path: path.write_bytes(bytes(len(BAD))), "changed since"),
         (lambda path: path.unlink(), "removed by somebody else"),
     ],
 )
 def test_a_file_that_changed_is_left(tmp_path: Path, meanwhile: Callable[[Path], object], why: str) -> None:
-    """Written to, touched, moved or removed: it is to be judged anew."""
+    """Written to or removed: it is to be judged anew."""
     path = bad_file(tmp_path / "file")
     with pytest.raises(Changed, match=why):
         removed(path, lambda: meanwhile(path))
-    assert [name for name in os.listdir(tmp_path) if name not in ("file", "moved")] == []
+    assert [name for name in os.listdir(tmp_path) if name != "file"] == []
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [os.utime, lambda path: path.chmod(0o600), lambda path: path.rename(path.with_name("moved"))],
+)
+def test_who_moves_no_more_than_its_times_saves_no_file(
+    tmp_path: Path, meanwhile: Callable[[Path], object]
+) -> None:
+    """It is read again, has the content that was judged, and goes."""
+    path = bad_file(tmp_path / "file")
+    assert removed(path, lambda: meanwhile(path)).unnamed
+    assert os.listdir(tmp_path) == []
+
+
+def test_nor_does_who_moves_them_at_the_last_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last look at it under its name."""
+    path = bad_file(tmp_path / "file")
+    before(monkeypatch, "rename_no_replace", lambda: os.utime(path, (1, 1)))
+    assert removed(path).unnamed
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_the_digest_is_not_known_no_time_may_have_moved(tmp_path: Path) -> None:
+    """As when a removal that was interrupted is seen through: nothing could tell that it is the same."""
+    path = bad_file(tmp_path / "file")
+    with open_for_reading(path) as fd:
+        facts = replace(judged(path), sha256=b"")
+        os.utime(path)
+        with pytest.raises(Changed):
+            remove(fd, facts, ROOM)
+    assert path.read_bytes() == BAD
 
 
 def test_another_file_under_the_name_is_never_touched(
@@ -187,17 +220,17 @@ def test_emptying_asks_once_more(tmp_path: Path) -> None:
     """A file that changed keeps its content."""
     path = bad_file(tmp_path / "file")
     with open_for_reading(path) as fd:
-        file = FileId.of(os.fstat(fd))
+        facts = judged(path)
         path.write_bytes(b"other")
         with pytest.raises(Changed):
-            empty(fd, file)
+            empty(fd, facts)
     assert path.read_bytes() == b"other"
 
 
 def test_what_is_no_file_is_left(tmp_path: Path) -> None:
     """A directory, a device."""
     with open_for_reading(tmp_path) as fd, pytest.raises(Changed, match="no regular file"):
-        remove(fd, FileId.of(os.fstat(fd)), ROOM)
+        remove(fd, Judged(FileId.of(os.fstat(fd)), b""), ROOM)
 
 
 def test_a_path_may_lead_elsewhere(tmp_path: Path) -> None:
@@ -248,7 +281,9 @@ def test_a_file_that_got_its_name_later_is_removed_by_it(tmp_path: Path) -> None
     bad_file(tmp_path / "another")
     fd = nameless(tmp_path, "restored")
     assert path_of(fd) == os.fsencode(tmp_path / "restored")
-    assert remove(fd, FileId.of(os.fstat(fd)), ROOM) == Removed(unnamed=True, emptied=False, other_names=0)
+    assert remove(fd, Judged(FileId.of(os.fstat(fd)), b""), ROOM) == Removed(
+        unnamed=True, emptied=False, other_names=0
+    )
     assert os.listdir(tmp_path) == ["another"]
     os.close(fd)
 
@@ -263,6 +298,6 @@ def test_a_name_that_is_not_found_is_left_on_an_empty_file(
     assert path_of(fd).endswith(b" (deleted)")
     monkeypatch.undo()
     (tmp_path / "made" / "file").rename(tmp_path / "moved")
-    assert remove(fd, FileId.of(os.fstat(fd)), ROOM).emptied
+    assert remove(fd, Judged(FileId.of(os.fstat(fd)), b""), ROOM).emptied
     assert (tmp_path / "moved").read_bytes() == b""
     os.close(fd)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guest_stub.reading import read_quietly
-from guest_stub.remediation import sealing
+from guest_stub.remediation import removal, sealing
 from guest_stub.remediation.bounds import TooLarge
 from guest_stub.remediation.cipher import Key
 from guest_stub.remediation.facts import Judged
@@ -75,13 +75,32 @@ def test_a_write_while_it_is_sealed_leaves_it(
 
     def read(fd: int, piece: memoryview, position: int) -> int:
         count = read_quietly(fd, piece, position)
-        os.utime(path)
+        bad_file(path, bytes(len(BAD)))
         return count
 
     monkeypatch.setattr(sealing, "read_quietly", read)
     with pytest.raises(Changed, match="changed since it was judged"):
         sealed(store, path, judged(path))
-    assert (path.read_bytes(), files(store)) == (BAD, [])
+    assert (path.read_bytes(), files(store)) == (bytes(len(BAD)), [])
+
+
+def test_who_moves_its_times_meanwhile_saves_no_file(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever it is looked at they have moved: what counts is that it has the content that was judged."""
+    path = bad_file(tmp_path / "file")
+    real, facts = removal.check_there, judged(path)
+
+    def check(fd: int, judged: Judged) -> os.stat_result:
+        os.utime(fd)
+        os.fchmod(fd, 0o600)
+        return real(fd, judged)
+
+    for module in (removal, sealing):
+        monkeypatch.setattr(module, "check_there", check)
+    sealed(store, path, facts)
+    assert not path.exists()
+    assert len(files(store)) == 1
 
 
 def test_a_file_that_shrinks_is_left(tmp_path: Path) -> None:

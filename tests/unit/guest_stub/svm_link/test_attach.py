@@ -121,12 +121,12 @@ async def test_events_for_an_svm_that_is_gone_are_not_sent(tmp_path: Path) -> No
 
 
 async def test_heartbeats_come_in_time(tmp_path: Path) -> None:
-    """An SVM that wants one every 60 ms gets them."""
+    """An SVM that wants one every second gets them."""
     behaviour = Behaviour()
-    behaviour.policy.heartbeat.FromMilliseconds(60)
+    behaviour.policy.heartbeat.FromMilliseconds(1000)
     async with attached(tmp_path, behaviour) as (link, server):
         await until(lambda: server.heartbeats >= 3)
-        assert link.policy.heartbeat_seconds == 0.06
+        assert link.policy.heartbeat_seconds == 1.0
         assert not link.lost.is_set()
 
 
@@ -152,6 +152,16 @@ def test_a_policy_is_held_to_the_stubs_own_bounds() -> None:
     """No SVM makes the stub build messages over 1 MiB, or beat without a pause."""
     policy = read_policy(guest_pb2.Policy(max_batch=1 << 31, max_chunk_bytes=1 << 31, heartbeat=Duration()))
     assert policy == LinkPolicy(0, 16384, 768 << 10, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [(Duration(nanos=1), 1.0), (Duration(seconds=45), 45.0), (Duration(seconds=1 << 37), 300.0)],
+)
+def test_no_svm_makes_the_stub_beat_without_a_pause(asked: Duration, kept: float) -> None:
+    """Nor once in a thousand years: then an SVM would be gone and nobody would notice."""
+    policy = read_policy(guest_pb2.Policy(max_batch=1, max_chunk_bytes=1, heartbeat=asked))
+    assert policy.heartbeat_seconds == kept
 
 
 @pytest.mark.parametrize(

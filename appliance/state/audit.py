@@ -1,0 +1,133 @@
+"""The audit: every change by an administrator, written in the transaction that makes it.
+
+    audit    number as u64 big endian -> JSON {at, actor, action, subject, before, after, reason, tenant;
+             of an override digest, expires_at}
+    audited  tenant, a zero byte, number as u64 big endian -> nothing: which entries of the audit are its
+
+Only so many entries are kept, and of what is one tenant's a tenth of that: each new one makes the oldest go.
+An entry without a tenant is of something that is no single tenant's. Every value but those of `audited` ends
+with an xxh3_64 of the rest.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice, takewhile
+from typing import Any
+
+import lmdb
+
+from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+
+TENANT_PART = 10  # one in so many entries of the audit may be of one tenant
+DROPPED_AT_ONCE = 100  # entries of the audit that may go with one change, when the bound was lowered
+MAX_WORDS = 512  # characters of before and after each; what is longer is cut
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change by an administrator. at, expires_at: seconds since the epoch; 0: no end.
+
+    actor: who, by the connection. action: "allow", "block", "clear", "policy", "token", ... digest: of an
+    override. tenant: whose it is, "" for everybody's. subject: of what else it is: a guest, a certificate.
+    before, after: how that was and is, in words; "" where there was, or is, none.
+    """
+
+    at: float
+    actor: str
+    action: str
+    digest: bytes = b""
+    reason: str = ""
+    expires_at: int = 0
+    tenant: str = ""
+    subject: str = ""
+    before: str = ""
+    after: str = ""
+
+
+class Audit:
+    """The tables of the audit, in the file that the stores of the state share."""
+
+    def __init__(self, environment: StateEnvironment) -> None:
+        self._environment = environment
+        self._audit_db = environment.table(b"audit")
+        self._audited_db = environment.table(b"audited")
+
+    def newest(self, limit: int, tenant: str = "") -> list[AuditEntry]:
+        """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged."""
+        with self._environment.reading() as txn:
+            if tenant:
+                numbers = self._numbers(txn, tenant, newest_first=True)
+                found = ((number, txn.get(number, db=self._audit_db)) for number in numbers)
+                return [self._entry(data) for _, data in islice(found, limit) if data is not None]
+            cursor = txn.cursor(db=self._audit_db)
+            newest = cursor.iterprev() if cursor.last() else iter(())
+            return [self._entry(data) for _number, data in islice(newest, limit)]
+
+    def append(self, txn: lmdb.Transaction, entry: AuditEntry) -> None:
+        """Enter a change, within the transaction that makes it; old entries may have to go for it."""
+        cursor = txn.cursor(db=self._audit_db)
+        number = (int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1).to_bytes(8, "big")
+        txn.put(number, packed(_fields(entry)), db=self._audit_db, append=True)
+        dropped = 0
+        if entry.tenant:
+            txn.put(_audited(entry.tenant, number), b"", db=self._audited_db)
+            dropped += self._drop_of_tenant(txn, entry.tenant)
+        over = max(0, txn.stat(db=self._audit_db)["entries"] - self._environment.audit_entries)
+        for oldest in list(islice(txn.cursor(db=self._audit_db), min(over, DROPPED_AT_ONCE))):
+            self._drop(txn, bytes(oldest[0]), self._entry(oldest[1]).tenant)
+            dropped += 1
+        self._environment.audit_dropped += dropped
+
+    def _entry(self, data: bytes | memoryview) -> AuditEntry:
+        fields = unpacked(data, self._environment.path)
+        try:
+            return AuditEntry(**{**fields, "digest": bytes.fromhex(fields.get("digest", ""))})
+        except (TypeError, ValueError) as error:
+            why = f"an entry of the audit has no meaning: {error}"
+            raise damaged(self._environment.path, why) from error
+
+    def _drop_of_tenant(self, txn: lmdb.Transaction, tenant: str) -> int:
+        """Have a tenant's oldest entries go where it has too many; how many went."""
+        mine = list(self._numbers(txn, tenant))
+        over = max(0, len(mine) - max(1, self._environment.audit_entries // TENANT_PART))
+        for number in mine[: min(over, DROPPED_AT_ONCE)]:
+            self._drop(txn, number, tenant)
+        return min(over, DROPPED_AT_ONCE)
+
+    def _drop(self, txn: lmdb.Transaction, number: bytes, tenant: str) -> None:
+        txn.delete(number, db=self._audit_db)
+        if tenant:
+            txn.delete(_audited(tenant, number), db=self._audited_db)
+
+    def _numbers(self, txn: lmdb.Transaction, tenant: str, newest_first: bool = False) -> Iterator[bytes]:
+        """The numbers of a tenant's entries, in order."""
+        first, cursor = _audited(tenant, b""), txn.cursor(db=self._audited_db)
+        if newest_first:
+            beyond = cursor.set_range(_audited(tenant, b"\xff" * 8))
+            keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
+        else:
+            keys = keys_from(cursor, cursor.set_range(first), cursor.next)
+        for key in takewhile(lambda key: key.startswith(first), keys):
+            yield key[len(first) :]
+
+
+def keys_from(cursor: Any, there: bool, move: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield the key that a cursor is at, if it is at one, and those that it comes to."""
+    while there:
+        yield bytes(cursor.key())
+        there = move()
+
+
+def _fields(entry: AuditEntry) -> dict[str, Any]:
+    """What is kept of an entry: without what is not said."""
+    fields = {
+        **asdict(entry),
+        "digest": entry.digest.hex(),
+        "before": entry.before[:MAX_WORDS],
+        "after": entry.after[:MAX_WORDS],
+    }
+    return {name: value for name, value in fields.items() if value or name in ("at", "actor", "action")}
+
+
+def _audited(tenant: str, number: bytes) -> bytes:
+    return tenant.encode() + b"\0" + number
