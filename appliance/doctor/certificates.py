@@ -26,7 +26,7 @@ _REMEDIES = {
 def certificate_findings(settings: Settings, now: float) -> Iterator[Finding]:
     """Look at what `svm init` made, and at the certificate that is shown to KSN."""
     directory = settings.server.state_dir / DIRECTORY
-    if directory.is_dir() and any(directory.iterdir()):  # an empty one is none, as for the SVM
+    if directory.is_dir() and any(directory.iterdir()):  # an empty one is none
         yield from identity_findings(inspect(directory), settings.server, now)
     else:
         yield no_identity(settings.server)
