@@ -40,6 +40,7 @@ from appliance.doctor.signatures import engine_findings, source_findings
 from appliance.doctor.stores import store_findings
 from appliance.doctor.workers import Probed, probe_as_owner
 from appliance.state.environment import STATE, StateError
+from appliance.state.events import EventTerms
 
 _DESCRIPTION = """\
 Looks at the SVM of this machine: settings, files and their rights, disk, certificates, clock, sandbox,
@@ -126,9 +127,11 @@ def _findings(args: argparse.Namespace, console: Console, settings: Settings) ->
     yield from certificate_findings(settings, now)
     yield from _clock(directory, now)
     yield from _engines(settings, heard, now, _probed(settings, config, whole=heard.status is None))
-    yield from setting_findings(settings.ksn)
+    yield from setting_findings(settings.ksn, _owner(directory).st_uid)
     if heard.ksn is not None:
         yield from ksn_findings(heard.ksn, settings.ksn)
+    elif args.online:
+        yield note("KSN", "not tried: only an SVM that serves asks it")
     if heard.status is not None:
         yield from limit_findings(heard.status.figures, span(now - heard.status.started.seconds))
     yield from door_findings(settings, serving=heard.status is not None)
@@ -147,7 +150,7 @@ def _kept(settings: Settings, heard: Heard, now: float) -> Iterator[Finding]:
         return
     try:
         register = read_register(directory)
-        clones = read_clones(directory, now - CLONES_SECONDS)
+        clones = read_clones(directory, EventTerms(settings.events.max_mib << 20), now - CLONES_SECONDS)
     except StateError as error:
         yield note("register", str(error))
         return
@@ -166,8 +169,12 @@ def _clock(directory: Path, now: float) -> Iterator[Finding]:
 
 
 def _probed(settings: Settings, config: Path | None, whole: bool) -> Probed:
-    directory = settings.server.state_dir
-    return probe_as_owner(settings, config, whole, os.stat(directory if directory.is_dir() else "/proc/self"))
+    return probe_as_owner(settings, config, whole, _owner(settings.server.state_dir))
+
+
+def _owner(directory: Path) -> os.stat_result:
+    """Whose the state directory is, which is who the SVM runs as; before there is one, who runs this."""
+    return os.stat(directory if directory.is_dir() else "/proc/self")
 
 
 def _engines(settings: Settings, heard: Heard, now: float, probed: Probed) -> Iterator[Finding]:

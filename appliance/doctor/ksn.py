@@ -30,8 +30,8 @@ def takes_part(policy: admin_pb2.TenantPolicy) -> bool:
     )
 
 
-def setting_findings(settings: KsnSettings) -> Iterator[Finding]:
-    """What the settings alone tell, whether an SVM runs or not."""
+def setting_findings(settings: KsnSettings, owner: int) -> Iterator[Finding]:
+    """What the settings alone tell, whether an SVM runs or not. owner: the user that the SVM runs as."""
     if not settings.enabled:
         yield note("KSN", "not used: ksn.enabled is false")
         return
@@ -40,11 +40,14 @@ def setting_findings(settings: KsnSettings) -> Iterator[Finding]:
         if path is None:
             continue
         try:
-            others = os.stat(path).st_mode & 0o077
+            status = os.stat(path)
         except OSError as error:
             yield amiss("KSN key", f"ksn.{setting}: {path}: {error.strerror}; put the key there")
             continue
-        if others:
+        if owner not in (0, status.st_uid):
+            whose = f"is of user {status.st_uid}, and the SVM runs as user {owner}"
+            yield amiss("KSN key", f"ksn.{setting}: {path} {whose}: `chown {owner} {path}`")
+        elif status.st_mode & 0o077:
             yield amiss("KSN key", f"ksn.{setting}: others than its owner may use {path}: `chmod 600 {path}`")
         else:
             yield ok("KSN key", f"{path} is for its owner alone")

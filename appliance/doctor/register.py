@@ -45,9 +45,9 @@ def read_register(directory: Path) -> list[Held]:
             raise StateError(f"{directory}: the register names nobody: {error}; restore a backup") from error
 
 
-def read_clones(directory: Path, since: float) -> list[Event]:
+def read_clones(directory: Path, terms: EventTerms, since: float) -> list[Event]:
     """The events of copies that were noticed from a time on, among the newest. Raises StateError."""
-    with closing(EventStore.open_to_read(directory, EventTerms())) as store:
+    with closing(EventStore.open_to_read(directory, terms)) as store:
         number, found = max(1, store.last - LOOKED_AT), list[Event]()
         while some := store.from_number(number, _AT_ONCE):
             found += [event for _, event in some if event.kind is EventKind.CLONE and event.at >= since]

@@ -1,5 +1,6 @@
 """Who takes part in KSN, and whether it is asked."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def look(said: KsnSaid) -> list[tuple[str, bool | None]]:
 
 def test_ksn_that_is_not_used_is_to_be_known() -> None:
     """And there is nothing more to say of it."""
-    assert [each.good for each in setting_findings(KsnSettings())] == [None]
+    assert [each.good for each in setting_findings(KsnSettings(), 0)] == [None]
     assert look(KsnSaid(admin_pb2.GetKsnStatusReply())) == []
 
 
@@ -34,8 +35,8 @@ def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     key = tmp_path / "ksn.key"
     settings = KsnSettings(enabled=True, api_key_file=key)
 
-    def only() -> Finding:
-        (found,) = setting_findings(settings)
+    def only(owner: int = os.getuid()) -> Finding:
+        (found,) = setting_findings(settings, owner)
         return found
 
     assert only().good is False
@@ -46,6 +47,8 @@ def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     key.chmod(0o600)
     assert only().good is True
     assert "secret" not in only().said
+    assert only(owner=os.getuid() + 1).good is False
+    assert "`chown " in only(owner=os.getuid() + 1).said
 
 
 def test_a_service_that_is_asked_is_well() -> None:

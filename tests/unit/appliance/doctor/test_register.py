@@ -79,7 +79,7 @@ def test_copies_that_were_noticed_are_told(tmp_path: Path) -> None:
             (NOW - 60, EventKind.ATTACH, OTHER),
         ):
             events.append([Entry(Event(at, kind, guest=guest))], NOW)
-    clones = read_clones(tmp_path, NOW - 7 * DAY)
+    clones = read_clones(tmp_path, EventTerms(), NOW - 7 * DAY)
     assert [event.guest for event in clones] == [UUID]
     (finding,) = clone_findings(clones, NOW)
     assert finding.good is None
