@@ -39,7 +39,7 @@ from appliance.doctor.serving import lock_holder, serving_finding
 from appliance.doctor.signatures import engine_findings, source_findings
 from appliance.doctor.stores import store_findings
 from appliance.doctor.workers import Probed, probe_as_owner
-from appliance.state.environment import STATE, StateError
+from appliance.state.environment import STATE, StateDamaged, StateError
 from appliance.state.events import EventTerms
 
 _DESCRIPTION = """\
@@ -151,7 +151,10 @@ def _kept(settings: Settings, heard: Heard, now: float) -> Iterator[Finding]:
     try:
         register = read_register(directory)
         clones = read_clones(directory, EventTerms(settings.events.max_mib << 20), now - CLONES_SECONDS)
-    except StateError as error:
+    except StateDamaged as error:
+        yield amiss("register", str(error))
+        return
+    except StateError as error:  # of an older version, which the next start brings to this one
         yield note("register", str(error))
         return
     attached = {guest.id for guest in heard.status.guests} if heard.status is not None else set()

@@ -84,6 +84,31 @@ def test_where_none_serves_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> N
     assert not (tmp_path / "state").exists()
 
 
+def test_whatever_lies_in_the_state_directory_is_a_line(tmp_path: Path) -> None:
+    """Files that are something else, in each place: each is amiss, and the rest is looked at."""
+    state = tmp_path / "state"
+    (state / "identity").mkdir(parents=True, mode=0o700)
+    state.chmod(0o700)
+    names = (
+        "state.lmdb",
+        "events.lmdb",
+        "cache.lmdb",
+        "exposure.lmdb",
+        "identity/ca.pem",
+        "identity/server.key",
+    )
+    for name in names:
+        (state / name).write_bytes(b"nothing of an SVM" * 5000)
+        (state / name).chmod(0o600)
+    ran = svm_program("doctor", "--config", write_config(tmp_path))
+    assert ran.code == 1
+    found = marks(ran)
+    for what in ("state", "events", "cache", "exposure", "identity", "register"):
+        assert found[what] == "AMISS", what
+    for what in ("files", "disk", "clock", "sandbox", "worker", "server.admin"):
+        assert found[what] == "ok", what
+
+
 def test_settings_that_cannot_be_used_are_told_each(tmp_path: Path) -> None:
     """Nothing else can be looked at: 2, and every problem on stderr."""
     config = tmp_path / "svm.toml"
