@@ -96,17 +96,6 @@ class Door:
         return Connection(machine_of(_plain(host)), (_plain(host), port))
 
 
-def _own_sockets() -> list[Place]:
-    """Every socket of this process."""
-    places = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # closed meanwhile
-            found = os.fstat(int(name))
-            if stat.S_ISSOCK(found.st_mode):
-                places.append(Place(int(name), found.st_ino))
-    return places
-
-
 @dataclass(slots=True, eq=False)
 class Connections:
     """The connections of one door.
@@ -119,7 +108,8 @@ class Connections:
     most: int
     keeps: Callable[[tuple[str, int]], bool]
     on_over: Callable[[str, int], None]
-    _known: dict[Place, Connection | None] = field(default_factory=dict)  # the oldest first
+    # By descriptor, the oldest first: which socket it was at the last look, and what that is.
+    _known: dict[int, tuple[int, Connection | None]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -139,21 +129,34 @@ class Connections:
                 self.shut_surplus()
 
     def look(self) -> None:
-        """Find out what is open now. Takes some microseconds for each socket; may be run in a thread."""
-        places = _own_sockets()
-        here = set(places)
-        known = {place: found for place, found in self._known.items() if place in here}
-        for place in places:
-            if place not in known:
-                known[place] = self.door.connection(place)
+        """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
+        known, gone = self._known.copy(), set(self._known)
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                found = os.fstat(fd)
+            except OSError:  # closed meanwhile
+                continue
+            before = known.get(fd)
+            if before is not None and before[0] == found.st_ino:
+                gone.discard(fd)
+            elif stat.S_ISSOCK(found.st_mode):
+                gone.discard(fd)
+                known.pop(fd, None)
+                known[fd] = (found.st_ino, self.door.connection(Place(fd, found.st_ino)))
+        for fd in gone:
+            del known[fd]
         self._known = known
+
+    def _held(self) -> list[tuple[Place, Connection]]:
+        """The connections that there were at the last look, the oldest first."""
+        held = self._known.items()
+        return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
 
     def shut_surplus(self) -> None:
         """Shut down what is over the bound."""
         by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
-        for place, found in self._known.items():
-            if found is not None:
-                by_who[found.who].append((place, found))
+        for place, found in self._held():
+            by_who[found.who].append((place, found))
         for who, held in by_who.items():
             surplus = len(held) - self.most
             if surplus > 0:
@@ -170,13 +173,13 @@ class Connections:
         if address is None:
             return
         self.look()
-        for place, found in self._known.items():
-            if found is not None and found.peer == address:
+        for place, found in self._held():
+            if found.peer == address:
                 self._shut(place)
 
     def __len__(self) -> int:
         """How many there were at the last look."""
-        return sum(found is not None for found in self._known.values())
+        return len(self._held())
 
     def _shut(self, place: Place) -> None:
         """Shut a connection down, unless its descriptor is another's by now."""

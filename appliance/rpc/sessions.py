@@ -51,6 +51,7 @@ class Session:
     """One attached program of a guest, for the life of its Attach stream.
 
     name: what it drew for itself, "" for none. is_daemon: whether it is what protects the guest.
+    voided: how many digests it was told that answers about them are void.
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
@@ -71,6 +72,7 @@ class Session:
     ended: bool = False
     generation_moved: bool = False
     revoked: set[bytes] = field(default_factory=set)
+    voided: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
     takes_nothing: bool = False
@@ -334,4 +336,5 @@ class Sessions:
         for session in self.all():
             if concerns(session.guest):
                 session.revoked.add(digest)
+                session.voided += 1
                 session.news.set()

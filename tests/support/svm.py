@@ -126,14 +126,16 @@ class RawGuest:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, svm: Reachable, attach: bool = True) -> AsyncIterator["RawGuest"]:
-        """A guest with a ticket of its own, attached unless told otherwise."""
+    async def connect(
+        cls, svm: Reachable, attach: bool = True, options: tuple[tuple[str, int], ...] = ()
+    ) -> AsyncIterator["RawGuest"]:
+        """A guest with a ticket of its own, attached unless told otherwise. options: of its channel."""
         path = svm.target.removeprefix("unix:")
         reader, writer = await asyncio.open_unix_connection(f"{path}.id")
         ticket = (await reader.readline()).decode().strip()
         try:
             async with grpc.aio.insecure_channel(
-                svm.target, options=(("grpc.use_local_subchannel_pool", 1),)
+                svm.target, options=(("grpc.use_local_subchannel_pool", 1), *options)
             ) as channel:
                 guest = cls(guest_pb2_grpc.ProtectionStub(channel), (("ticket", ticket),), writer, channel)
                 if attach:
