@@ -83,6 +83,8 @@ async def _run(directory: Path, seed: int, options: argparse.Namespace) -> None:
     heard = {"changes": len(book.changes), "events": sum(book.kept.values())}
     heard["orders about identity"] = sum(page.acknowledgements for page in book.pages.values())
     heard |= {"disclosures": len(book.disclosed), "answers": book.answers}
+    unanswered = sum((page.unanswered for page in book.pages.values()), Counter[str]())
+    heard |= {f"unanswered, {how}": count for how, count in unanswered.items()}
     heard_of = ", ".join(f"{count:,} {what}" for what, count in heard.items())
     seconds = time.monotonic() - began
     print(f"{sum(done.values())} rounds ({rounds}) in {seconds:.0f} s; heard: {heard_of}; all promises kept")

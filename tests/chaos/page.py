@@ -1,6 +1,7 @@
 """One tenant's page in the harness's book: its part of the register, as it was acknowledged."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,16 @@ from tests.chaos.register import Order, Register, settle
 
 @dataclass
 class Page:
-    """write: into the run's log. pending: what was asked for and not answered. acknowledgements: how many."""
+    """write: into the run's log. pending: what was asked for and not answered.
+
+    acknowledgements: how many there were. unanswered: what a kill left so, by whether it was done.
+    """
 
     write: Callable[..., None]
     register: Register = field(default_factory=Register)
     pending: Order | None = None
     acknowledgements: int = 0
+    unanswered: Counter[str] = field(default_factory=Counter)
 
     def asks(self, order: Order) -> None:
         """Note what is asked for now."""
@@ -32,7 +37,9 @@ class Page:
 
     def settle(self, there: Register) -> None:
         """Hold what is there against it; it is known from then on. Raises Broken."""
-        self.register = settle(self.register, self.pending, there, time.time())
+        before, self.register = self.register, settle(self.register, self.pending, there, time.time())
+        if self.pending is not None:
+            self.unanswered["done" if self.register != before else "not done"] += 1
         self.pending = None
 
 
