@@ -16,8 +16,8 @@ import re
 import socket
 import stat
 import struct
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -77,12 +77,15 @@ class Door:
     def connection(self, place: Place) -> Connection | None:
         """The connection that a socket is, None where it is none of this door, or gone."""
         try:
-            with socket.socket(fileno=os.dup(place.fd)) as held:
-                if os.fstat(held.fileno()).st_ino != place.inode:
-                    return None
-                return self._of(held)
-        except OSError:  # it is not connected, no socket of ours to ask about, or has been closed meanwhile
+            held = socket.socket(fileno=place.fd)
+        except OSError:  # it has been closed meanwhile
             return None
+        try:  # should the number be another socket's by now, the next look finds out
+            return self._of(held)
+        except OSError:  # it is not connected
+            return None
+        finally:
+            held.detach()
 
     def _of(self, held: socket.socket) -> Connection | None:
         if held.type != socket.SOCK_STREAM or held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -130,7 +133,8 @@ class Connections:
             began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                if self.shut_surplus():  # and whoever it was goes on with it
+                if going := self.surplus():  # and whoever it is goes on with it
+                    await asyncio.to_thread(self.shut, going)
                     pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
@@ -157,23 +161,31 @@ class Connections:
         held = self._known.items()
         return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
 
-    def shut_surplus(self) -> int:
-        """Shut down what is over the bound; how many that were."""
-        shut = 0
-        by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
-        for place, found in self._held():
-            by_who[found.who].append((place, found))
-        for who, held in by_who.items():
-            surplus = len(held) - self.most
-            if surplus > 0:
-                going = [place for place, found in held if found.peer is None or not self.keeps(found.peer)]
-                if held[0][1].peer is None:
-                    going.reverse()
-                for place in going[:surplus]:
-                    self._shut(place)
-                self.on_over(who, min(surplus, len(going)))
-                shut += min(surplus, len(going))
-        return shut
+    def surplus(self) -> list[Place]:
+        """What is over the bound, of which is told."""
+        known = self._known.items()
+        numbers = Counter(found.who for _, (_, found) in known if found is not None)
+        surplus: list[Place] = []
+        for who, number in numbers.items():
+            if number <= self.most:
+                continue
+            held = [
+                (Place(fd, inode), it.peer) for fd, (inode, it) in known if it is not None and it.who == who
+            ]
+            going = [place for place, peer in held if peer is None or not self.keeps(peer)]
+            if held[0][1] is None:
+                going.reverse()
+            going = going[: number - self.most]
+            surplus += going
+            self.on_over(who, len(going))
+        return surplus
+
+    def shut(self, places: Iterable[Place]) -> None:
+        """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
+        for place in places:
+            with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
+                if os.fstat(held.fileno()).st_ino == place.inode:
+                    held.shutdown(socket.SHUT_RDWR)
 
     def cut(self, peer: str) -> None:
         """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""
@@ -181,16 +193,8 @@ class Connections:
         if address is None:
             return
         self.look()
-        for place, found in self._held():
-            if found.peer == address:
-                self._shut(place)
+        self.shut([place for place, found in self._held() if found.peer == address])
 
     def __len__(self) -> int:
         """How many there were at the last look."""
         return len(self._held())
-
-    def _shut(self, place: Place) -> None:
-        """Shut a connection down, unless its descriptor is another's by now."""
-        with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
-            if os.fstat(held.fileno()).st_ino == place.inode:
-                held.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,9 @@ from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
 _BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
+MANY_OTHERS = (
+    10  # guests beside which one has the pace of the settings; beside fewer it has more in proportion
+)
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -270,11 +273,13 @@ class Sessions:
         """
         guest, clock = session.guest, asyncio.get_running_loop().time
         always = setting not in _BESIDE_OTHERS
-        if always or self.company.of_guest(guest.id):
+        others = self.company.others(guest.id)
+        if always or others:
             paces, name = session.share.paces, setting + kind
             if name not in paces:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
-            await self.paced(session, paces[name], cost, f"limits.{setting}")
+            share = cost if always else cost * min(1.0, others / MANY_OTHERS)
+            await self.paced(session, paces[name], share, f"limits.{setting}")
         of_tenant = getattr(self.limits.tenant, setting, 0)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
             shared = self.tenant(guest).paces

@@ -76,10 +76,10 @@ async def test_an_address_keeps_its_latest_connections() -> None:
             await seen(connections, number + 1)
         other = [await line(port, "127.0.0.2") for _ in range(2)]
         await seen(connections, 7)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [("127.0.0.1", 3)]
         await seen(connections, 4)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert len(told) == 1
         assert [await is_cut(each) for each in [*lines, *other]] == [True] * 3 + [False] * 4
         for _, writer in (*lines, *other):
@@ -95,7 +95,7 @@ async def test_a_connection_with_a_guest_on_it_stays() -> None:
         await seen(connections, 1)
         lines += [await line(port) for _ in range(2)]
         await seen(connections, 3)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [("127.0.0.1", 2)]
         assert [await is_cut(each) for each in lines] == [False, True, True]
         for _, writer in lines:
@@ -111,7 +111,7 @@ async def test_on_a_unix_socket_the_newest_of_a_user_go(tmp_path: Path) -> None:
         for number in range(3):
             lines.append(await asyncio.open_unix_connection(tmp_path / "s"))
             await seen(connections, number + 1)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [(f"uid-{os.getuid()}", 1)]
         assert [await is_cut(each) for each in lines] == [False, False, True]
         for _, writer in lines:
@@ -137,11 +137,11 @@ async def test_a_descriptor_that_is_anothers_by_now_is_left_alone() -> None:
     """Between look and cut the number may have gone to another socket."""
     ours, theirs = socket.socketpair()
     connections, _ = watching(1, 0)
-    connections._shut(Place(ours.fileno(), os.fstat(ours.fileno()).st_ino + 1))
+    connections.shut([Place(ours.fileno(), os.fstat(ours.fileno()).st_ino + 1)])
     ours.send(b"x")
     assert theirs.recv(1) == b"x"
     assert Door(port=1).connection(Place(ours.fileno(), 0)) is None
-    connections._shut(Place(ours.fileno(), os.fstat(ours.fileno()).st_ino))
+    connections.shut([Place(ours.fileno(), os.fstat(ours.fileno()).st_ino)])
     with pytest.raises(BrokenPipeError):
         ours.send(b"x")
     ours.close()
