@@ -48,7 +48,7 @@ from appliance.version import program_version
 _EXPIRE_SECONDS = 0.25  # how often leases are looked at
 _SWEEP_SECONDS = 1.0
 _TICK_SECONDS = 5.0
-_SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
+_SWEEP_RECORDS, _SWEEP_TURNS = 250, 20  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _DESCRIPTORS = 65536
 
@@ -228,7 +228,9 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         await asyncio.to_thread(parts.store.sync)
 
     async def sweep() -> None:
-        parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
+        for _ in range(_SWEEP_TURNS):  # guests are answered meanwhile
+            parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
+            await asyncio.sleep(0)
 
     async def end_overrides() -> None:
         for scope, digest in parts.protection.overrides.end():

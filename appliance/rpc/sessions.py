@@ -17,6 +17,9 @@ from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
 _BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
+MANY_OTHERS = (
+    10  # guests beside which one has the pace of the settings; beside fewer it has more in proportion
+)
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -51,6 +54,7 @@ class Session:
     """One attached program of a guest, for the life of its Attach stream.
 
     name: what it drew for itself, "" for none. is_daemon: whether it is what protects the guest.
+    voided: how many digests it was told that answers about them are void.
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
@@ -71,6 +75,7 @@ class Session:
     ended: bool = False
     generation_moved: bool = False
     revoked: set[bytes] = field(default_factory=set)
+    voided: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
     takes_nothing: bool = False
@@ -268,11 +273,13 @@ class Sessions:
         """
         guest, clock = session.guest, asyncio.get_running_loop().time
         always = setting not in _BESIDE_OTHERS
-        if always or self.company.of_guest(guest.id):
+        others = self.company.others(guest.id)
+        if always or others:
             paces, name = session.share.paces, setting + kind
             if name not in paces:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
-            await self.paced(session, paces[name], cost, f"limits.{setting}")
+            share = cost if always else cost * min(1.0, others / MANY_OTHERS)
+            await self.paced(session, paces[name], share, f"limits.{setting}")
         of_tenant = getattr(self.limits.tenant, setting, 0)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
             shared = self.tenant(guest).paces
@@ -334,4 +341,5 @@ class Sessions:
         for session in self.all():
             if concerns(session.guest):
                 session.revoked.add(digest)
+                session.voided += 1
                 session.news.set()

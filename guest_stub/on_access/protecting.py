@@ -118,9 +118,8 @@ class Protection:
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
-        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
         self._mounts: MountChanges | None = None
-        self._have_told()
+        self._have_told(journal)
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
         )
@@ -139,8 +138,9 @@ class Protection:
             lambda why: self._from_thread(self._fail, why),
         )
 
-    def _have_told(self) -> None:
+    def _have_told(self, journal: Journal) -> None:
         """Have each part be told what the reporter hears of."""
+        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
         self.reporter.let_through = self.replaying.note
         self.reporter.unknown = self.replaying.note_written
         self.reporter.on_missed = self.catching_up.missed
