@@ -35,7 +35,7 @@ from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching
+from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching, guest_process
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
@@ -74,7 +74,7 @@ class _GuestTickets(Listener):
 
     def ended(self, owner: PeerCredentials) -> None:
         if self.gate is not None:
-            self.gate.end(str(owner), _TICKET_ENDED)
+            self.gate.end(guest_process(owner), _TICKET_ENDED)
 
 
 class _AdminTickets(Listener):
@@ -156,9 +156,12 @@ async def serve_by_certificate(
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
-        server = Server(address, 0, callers, credentials=credentials)
+        bounds = ServerBounds(handshake_seconds=settings.limits.handshake_seconds)
+        server = Server(address, 0, callers, bounds, credentials)
         identity.registry.on_ended.append(server.gate.end)
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
+        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
+        await stack.enter_async_context(watched)
         servers.append(server)
     return servers
 

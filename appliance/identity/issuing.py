@@ -98,7 +98,7 @@ class Issuer:
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.name)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
@@ -108,7 +108,7 @@ class Issuer:
             tables.put_token(token)
             whose = f"guest {uuid}" if uuid else "a new guest"
             after = f"counts until {_utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.name, "token", tenant=tenant, subject=whose, after=after))
+            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -169,7 +169,7 @@ class Issuer:
             tables.note(
                 AuditEntry(
                     self._clock(),
-                    author.name,
+                    author.author,
                     "certificate issued",
                     tenant=holder.tenant,
                     subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",

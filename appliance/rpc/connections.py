@@ -1,9 +1,9 @@
 """Who holds the guests' connections, and how many: gRPC bounds them for all together only.
 
 gRPC tells nobody of a connection before a call comes on it, and one that says nothing has none. So the
-process's own sockets are looked at once a second, those that are connected to the guests' door are counted by
-who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest that went
-away (docs/decisions/0034).
+process's own sockets are looked at, once a second and more often while somebody has too many. Those that are
+connected to a door are counted by who is at their other end, and what is over the bound is shut down, which
+gRPC takes for a guest that went away (docs/decisions/0034).
 
 On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
 first, but none that a guest is attached on: so one that opens connections without end keeps out neither
@@ -24,6 +24,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 LOOK_SECONDS = 1.0
+CROWDED_SECONDS = 0.05  # while somebody has more than he may
+REST = 4  # times as long as a look has taken nothing is looked at
 _UCRED = struct.Struct("3i")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
 _MAPPED = "::ffff:"
@@ -122,11 +124,14 @@ class Connections:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _watch(self) -> None:
+        loop, pause = asyncio.get_running_loop(), LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                self.shut_surplus()
+                if self.shut_surplus():  # and whoever it was goes on with it
+                    pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
         """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
@@ -152,8 +157,9 @@ class Connections:
         held = self._known.items()
         return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
 
-    def shut_surplus(self) -> None:
-        """Shut down what is over the bound."""
+    def shut_surplus(self) -> int:
+        """Shut down what is over the bound; how many that were."""
+        shut = 0
         by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
         for place, found in self._held():
             by_who[found.who].append((place, found))
@@ -166,6 +172,8 @@ class Connections:
                 for place in going[:surplus]:
                     self._shut(place)
                 self.on_over(who, min(surplus, len(going)))
+                shut += min(surplus, len(going))
+        return shut
 
     def cut(self, peer: str) -> None:
         """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""

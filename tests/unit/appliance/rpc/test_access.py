@@ -169,10 +169,10 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
     async with door(tmp_path, Caller("one", Role.GUEST)) as (made, channel):
         first = channel.stream_stream(ATTACH, None, None)(None)
         assert await first.read() == b"ok"
-        made.who = Caller("other", Role.GUEST)
+        made.who = Caller("one", Role.GUEST, "another tenant")  # of the same name
         second = channel.stream_stream(ATTACH, None, None)(None)
         assert await second.read() == b"ok"
-        made.gate.end("one", "your certificate was revoked: enrol anew")
+        made.gate.end(Caller("one", Role.GUEST), "your certificate was revoked: enrol anew")
         code, why = await status_of(first.read())
         assert (code, why) == (
             grpc.StatusCode.UNAUTHENTICATED,

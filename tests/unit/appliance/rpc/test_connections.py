@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from lightagent.v1 import guest_pb2_grpc
 
 from appliance.config_limits import Limits
 from appliance.rpc.connections import Connections, Door, Place, machine_of, peer_of
 from appliance.rpc.identity import Callers, Nobody
 from appliance.rpc.server import Address, Server, ServerBounds
+from tests.support.enrolled_guest import enrolled_guest, with_authority
 from tests.support.relay import free_port
-from tests.support.svm import DEADLINE, RawGuest, digest_of, running_svm, until
+from tests.support.svm import DEADLINE, digest_of, running_svm, until
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -170,17 +169,16 @@ async def test_who_opens_connections_without_end_keeps_out_nobody(tmp_path: Path
     """Neither another address, nor the guest that is attached from the same; the operator is told."""
     port = free_port()
     limits = Limits(connections_per_address=4)
+    with_authority(tmp_path)
     async with running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}") as svm:
         sessions, told = svm.parts.sessions, []
         sessions.on_breach.append(lambda guest, kind, why: told.append((guest.id, kind, why)))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-            await guest.say_hello()
+        async with enrolled_guest(svm, f"127.0.0.1:{port}") as guest:
             lines = [await line(port) for _ in range(20)]
             await until(lambda: sessions.overs["guest_over_connections_per_address"] >= 17, "they are closed")
             assert sum([await is_cut(each) for each in lines]) >= 17
             assert len((await guest.ask(digest_of(b"x"))).outcomes) == 1
-            health = health_pb2_grpc.HealthStub(channel)
+            health = health_pb2_grpc.HealthStub(guest.channel)
             assert (await health.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE)).status
             for _, writer in lines:
                 writer.close()
