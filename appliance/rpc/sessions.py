@@ -118,6 +118,7 @@ class Sessions:
         self.peers: Counter[tuple[str, int]] = Counter()  # of those who are attached: host, port
         self.on_stuck: list[Callable[[str], None]] = []  # told of the peer of one that takes nothing
         self.overs = dict.fromkeys(OVER, 0)
+        self.calls = {"calls_unauthenticated": 0, "calls_denied": 0}  # that no service heard of
         self._tenants: defaultdict[int, Tenant] = defaultdict(Tenant)  # as many as the provider made
         # Guest and session, whose Attach has not said Hello yet; the oldest first.
         self.greeting: dict[tuple[str, str], asyncio.Timeout] = {}
@@ -313,6 +314,12 @@ class Sessions:
             listener(
                 session.guest, "slowed", f"it sends more than {bound}: it is made to wait, and not cut off"
             )
+
+    def call_refused(self, kind: str, who: str, sentence: str) -> None:
+        """Note that a call was ended before its service heard of it. kind: "unauthenticated" or "denied"."""
+        self.calls[f"calls_{kind}"] += 1
+        for listener in self.on_breach:
+            listener(Guest(who), kind, sentence)
 
     def no_ticket(self, caller: str, sentence: str) -> None:
         """Note that a caller got no ticket, since there are as many as there may be."""
