@@ -165,10 +165,8 @@ class Replaying:
         found = await moved_to(self.places, keys) if keys else {}
         inodes = set(map(inode_of, found))
         lost = [entry for entry in gone if not entry.key or inode_of(entry.key) not in inodes]
-        of = {entry.key: entry for entry in gone}
-        there = [
-            of.get(key, Entry("", 0.0, "search", key))._replace(path=path) for key, path in found.items()
-        ]
+        tries = {entry.key: entry.tries for entry in gone}
+        there = [entry._replace(tries=tries.get(key, 0)) for key, entry in found.items()]
         if not await self._look_at(there, lost):
             return False
         self.counts["not_found"] += len(lost)
