@@ -103,7 +103,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     streams = limits.scan_streams + _OTHER_STREAMS
     bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
     credentials = None if identity is None else server_credentials(identity.server, mutual=True)
-    server = Server(address, _GUEST_MODE, callers, bounds, credentials)
+    server = Server(address, _GUEST_MODE, callers, bounds, credentials, parts.sessions.call_refused)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -157,7 +157,7 @@ async def serve_by_certificate(
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
         bounds = ServerBounds(handshake_seconds=settings.limits.handshake_seconds)
-        server = Server(address, 0, callers, bounds, credentials)
+        server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
         identity.registry.on_ended.append(server.gate.end)
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
         watched = assemble_connections(address, settings.limits, parts.sessions).watched()
@@ -177,7 +177,7 @@ async def _serve_enrolment(
         handshake_seconds=limits.handshake_seconds,
     )
     credentials = server_credentials(identity.server, mutual=False)
-    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials, parts.sessions.call_refused)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
@@ -197,8 +197,11 @@ async def serve_administrators(
     )
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
-    server = Server(address, mode, callers)
+    server = Server(address, mode, callers, on_refused=parts.sessions.call_refused)
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
+    if ranks.are_of_others:  # who may connect then, and hold connections, is anybody
+        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
+        await stack.enter_async_context(watched)
     return server
 
 

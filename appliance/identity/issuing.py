@@ -36,7 +36,8 @@ from appliance.state.identities import (
 )
 
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
-TOKENS_OF_TENANT = 2048
+TOKENS_OF_TENANT = 512
+TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
 
 
 class IdentityRefused(Exception):
@@ -102,8 +103,10 @@ class Issuer:
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
-            self._make_room_for_tokens(tables, tenant)
             new = tables.tenant(tenant) is None
+            if new and author.role is Role.HOST_AGENT:
+                raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
+            self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
             whose = f"guest {uuid}" if uuid else "a new guest"
@@ -221,11 +224,13 @@ class Issuer:
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
 
-    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str) -> None:
-        if tables.counts()[0] >= MAX_TOKENS // 4:
+    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
+        """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
+        most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
+        if tables.counts()[0] >= TOKENS_OF_TENANT:
             drop_old_tokens(tables, self._clock())
             own = sum(token.tenant == tenant for token in tables.tokens())
-            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
+            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
                     "there are as many tokens as there may be: enrol the guests that they are for, or wait "
                     "until they are over"

@@ -98,9 +98,9 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
     """
 
     def __init__(
-        self, callers: Callers, on_refused: Callable[[str, str], None] = lambda _who, _why: None
+        self, callers: Callers, on_refused: Callable[[str, str, str], None] = lambda _kind, _who, _why: None
     ) -> None:
-        """on_refused: told who was refused, and the sentence that says why."""
+        """on_refused: told of what is counted, who was refused, and the sentence that says why."""
         self.counts = Counter(unauthenticated=0, denied=0)
         self._callers = callers
         self._on_refused = on_refused
@@ -160,7 +160,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             return self._callers.who(context)
         except NotAdmitted as error:
             self.counts["unauthenticated"] += 1
-            self._on_refused(self._callers.name(context), str(error))
+            self._on_refused("unauthenticated", self._callers.name(context), str(error))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise AssertionError from error  # abort raises
 
@@ -168,7 +168,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         self.counts["denied"] += 1
         may = ", ".join(sorted(roles)) or "nobody"
         why = f"{caller.role} may not call {method}: that is for {may}"
-        self._on_refused(caller.author, why)
+        self._on_refused("denied", caller.author, why)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
 
     @contextmanager

@@ -75,10 +75,11 @@ class Door:
     target: str
     who: Caller | None = None
     said: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(Callers(self))
+        self.gate = Gate(Callers(self), lambda *said: self.refused.append(said))
 
     def caller(self, _context: Context) -> Caller:
         """Whoever the test says."""
@@ -153,6 +154,7 @@ async def test_the_table_decides_before_the_service_hears_of_a_call(tmp_path: Pa
         assert why.endswith("that is for nobody")
         assert made.said == ["answered"]
         assert made.gate.counts == {"denied": 2, "unauthenticated": 0}
+        assert [(kind, who) for kind, who, _ in made.refused] == [("denied", "auditor a")] * 2
 
 
 async def test_for_whom_nobody_vouches_is_told_so(tmp_path: Path) -> None:
