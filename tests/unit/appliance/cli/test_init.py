@@ -47,6 +47,15 @@ def test_it_says_what_it_made_and_what_to_do_next(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (state / "identity").iterdir()} == before
 
 
+def test_an_address_that_the_certificate_lacks_is_not_passed_over(tmp_path: Path) -> None:
+    """It is said how it is added; one that is there, however it is written, is fine."""
+    init(tmp_path, "--name", "one", "--address", "fd00::1", "--address", "svm.example")
+    assert init(tmp_path, "--address", "FD00:0::1", "--address", "SVM.example").code == 0
+    ran = init(tmp_path, "--address", "10.0.0.1", "--address", "fd00::1")
+    assert (ran.code, ran.out) == (2, "")
+    assert "`svm init --renew-server --address 10.0.0.1`" in ran.err
+
+
 def test_the_servers_certificate_is_renewed(tmp_path: Path) -> None:
     """And the SVM is to be started anew."""
     assert init(tmp_path, "--renew-server").code == 2
