@@ -224,8 +224,7 @@ class Issuer:
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str) -> None:
         if tables.counts()[0] >= MAX_TOKENS // 4:
             drop_old_tokens(tables, self._clock())
-            own = sum(token.tenant == tenant for token in tables.tokens())
-            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
+            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
                 raise NoRoom(
                     "there are as many tokens as there may be: enrol the guests that they are for, or wait "
                     "until they are over"

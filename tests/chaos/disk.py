@@ -35,12 +35,14 @@ def _compare_state(directory: Path, book: Book) -> None:
     with closing(StateEnvironment.open_to_read(directory)) as environment:
         state = StateStore(environment, lambda: 0.0, ALL)
         audit = [
-            Change(entry.digest.hex(), entry.action) for entry in reversed(state.audit(ALL)) if entry.digest
+            Change(entry.digest.hex(), entry.action)
+            for entry in reversed(list(state.audit(ALL)))
+            if entry.digest
         ]
         overrides = {digest: override.allow for (_, digest), override in state.overrides().items()}
         settings = [
             Change("policy documents", str(entry.documents))
-            for entry in reversed(PolicyStore(environment, lambda: 0.0).history(None, ALL))
+            for entry in reversed(list(PolicyStore(environment, lambda: 0.0).history(None, ALL)))
             if isinstance(entry, SettingsChange)
         ]
         ledger = LedgerStore(environment)
