@@ -31,7 +31,7 @@ class TenantLimits:
 class Limits:
     """What guests may ask for. Those that are not of the whole SVM are of one guest each.
 
-    digests_per_second, upload_mib_per_second: while other guests are here.
+    digests_per_second, upload_mib_per_second: beside ten others or more, beside fewer in proportion more.
     """
 
     max_file_mib: Annotated[int, Range(1, 4096)] = 256
@@ -55,7 +55,7 @@ class Limits:
     budget_seconds: Annotated[float, Range(1, 600)] = 600.0
     heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
     messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
-    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 20_000
-    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 16
+    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 10_000
+    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 8
     events_per_second: Annotated[int, Range(1, 100_000)] = 50
     tenant: TenantLimits = field(default_factory=TenantLimits)

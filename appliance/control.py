@@ -182,6 +182,7 @@ class SvmControl:
             "guests_attached": len(parts.sessions.by_guest()),
             **{f"guest_{name}": value for name, value in parts.sessions.counts.items()},
             **parts.sessions.overs,
+            **parts.sessions.calls,
             **{f"protection_{name}": value for name, value in parts.protection.counts.items()},
             **{f"ends_{name.lower()}": value for name, value in parts.protection.ends.items()},
             **parts.scanner.figures(),

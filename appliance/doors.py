@@ -35,7 +35,7 @@ from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching
+from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching, guest_process
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
@@ -74,7 +74,7 @@ class _GuestTickets(Listener):
 
     def ended(self, owner: PeerCredentials) -> None:
         if self.gate is not None:
-            self.gate.end(str(owner), _TICKET_ENDED)
+            self.gate.end(guest_process(owner), _TICKET_ENDED)
 
 
 class _AdminTickets(Listener):
@@ -103,7 +103,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     streams = limits.scan_streams + _OTHER_STREAMS
     bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
     credentials = None if identity is None else server_credentials(identity.server, mutual=True)
-    server = Server(address, _GUEST_MODE, callers, bounds, credentials)
+    server = Server(address, _GUEST_MODE, callers, bounds, credentials, parts.sessions.call_refused)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -156,9 +156,12 @@ async def serve_by_certificate(
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
-        server = Server(address, 0, callers, credentials=credentials)
+        bounds = ServerBounds(handshake_seconds=settings.limits.handshake_seconds)
+        server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
         identity.registry.on_ended.append(server.gate.end)
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
+        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
+        await stack.enter_async_context(watched)
         servers.append(server)
     return servers
 
@@ -174,7 +177,7 @@ async def _serve_enrolment(
         handshake_seconds=limits.handshake_seconds,
     )
     credentials = server_credentials(identity.server, mutual=False)
-    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials, parts.sessions.call_refused)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
@@ -194,8 +197,11 @@ async def serve_administrators(
     )
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
-    server = Server(address, mode, callers)
+    server = Server(address, mode, callers, on_refused=parts.sessions.call_refused)
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
+    if ranks.are_of_others:  # who may connect then, and hold connections, is anybody
+        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
+        await stack.enter_async_context(watched)
     return server
 
 

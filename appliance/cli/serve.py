@@ -43,7 +43,7 @@ exit codes:
   2  the command line or the settings cannot be used"""
 
 # So many objects, which may be garbage in a circle, are looked at together: hundreds of microseconds.
-_COLLECTIONS = (2_000, 5, 200)
+_COLLECTIONS = (1_000, 5, 50)
 _SWITCH_SECONDS = 0.0005
 
 # What stops an SVM from starting and has a sentence for people.

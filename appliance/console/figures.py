@@ -25,6 +25,8 @@ FIGURES = {
     ),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
+    "calls_unauthenticated": Figure("counter", "Calls that were ended since nobody vouched for who called"),
+    "calls_denied": Figure("counter", "Calls that were ended since the caller's role may not make them"),
     # what was over a bound, by its setting: limits.<name>, or limits.tenant.<name>
     "guest_over_connections_per_address": Figure("counter", "Connections closed: too many of one address"),
     "guest_over_digests_per_second": Figure("counter", "Messages that waited: a guest asked too much"),

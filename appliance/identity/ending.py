@@ -65,7 +65,7 @@ class Ender:
             guest = self._guest(tables, uuid, by.author)
             self._drop_tokens_for(tables, uuid)
             why = CertificateState.REVOKED
-            ended = end(tables, guest.certificates, why, self._clock(), by.author.name, by.reason)
+            ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
             self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
             return guest, ended
 
@@ -96,7 +96,7 @@ class Ender:
             sha256 = found[0].sha256
             if found[0].ended is not None:
                 raise IdentityRefused(f"the certificate {sha256.hex()[:16]} is {found[0].ended} already")
-            end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.name, by.reason)
+            end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.author, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
             holder = named_by(ended.holder)
@@ -131,7 +131,7 @@ class Ender:
         plural = "" if ended == 1 else "s"
         entry = AuditEntry(
             self._clock(),
-            by.author.name,
+            by.author.author,
             action,
             reason=by.reason,
             tenant=tenant,

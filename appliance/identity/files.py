@@ -37,6 +37,7 @@ from appliance.identity.authority import (
 )
 from appliance.identity.keys import key_pem, new_key
 from appliance.identity.names import named_by
+from appliance.state.owner import as_owner
 
 DIRECTORY = "identity"
 FIRST_ADMINISTRATOR = "administrator"
@@ -130,7 +131,8 @@ def make(state_dir: Path, wanted: Wanted, now: float) -> list[str]:
 
     now: seconds since the epoch.
     """
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with as_owner(state_dir):
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory = state_dir / DIRECTORY
     with _alone(state_dir):
         if not _is_there(directory):
@@ -186,7 +188,6 @@ def _is_there(directory: Path) -> bool:
 def _make_all(directory: Path, wanted: Wanted, now: float) -> None:
     making = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=directory.parent))
     try:
-        _give(making, directory.parent)
         if wanted.authority is None:
             life = Life(int(now) - SLACK_SECONDS, int(now) + AUTHORITY_DAYS * 86400)
             authority, key = Authority.make(wanted.name, life)
@@ -244,19 +245,11 @@ def _put(path: Path, content: bytes) -> None:
         try:
             file.write(content)
             file.flush()
-            _give(Path(file.name), path.parent)
             os.fsync(file.fileno())
             os.rename(file.name, path)
         except BaseException:
             os.unlink(file.name)
             raise
-
-
-def _give(made: Path, directory: Path) -> None:
-    """Give what root makes to whom the directory belongs: the SVM may run as another user."""
-    owner = directory.stat()
-    if os.geteuid() == 0:
-        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def _sync(directory: Path) -> None:
@@ -269,7 +262,16 @@ def _sync(directory: Path) -> None:
 
 @contextmanager
 def _alone(state_dir: Path) -> Iterator[None]:
-    """Hold off others that make an identity here; what one left that was killed is taken away."""
+    """Hold off others that make an identity here; what one left that was killed is taken away.
+
+    Root is meanwhile whom the directory belongs to, and so is what it makes: the SVM may run as another user.
+    """
+    with as_owner(state_dir), _locked(state_dir):
+        yield
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
     fd = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

@@ -36,7 +36,8 @@ from appliance.state.identities import (
 )
 
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
-TOKENS_OF_TENANT = 2048
+TOKENS_OF_TENANT = 512
+TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
 
 
 class IdentityRefused(Exception):
@@ -98,17 +99,19 @@ class Issuer:
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.name)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
-            self._make_room_for_tokens(tables, tenant)
             new = tables.tenant(tenant) is None
+            if new and author.role is Role.HOST_AGENT:
+                raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
+            self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
             whose = f"guest {uuid}" if uuid else "a new guest"
             after = f"counts until {_utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.name, "token", tenant=tenant, subject=whose, after=after))
+            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -169,7 +172,7 @@ class Issuer:
             tables.note(
                 AuditEntry(
                     self._clock(),
-                    author.name,
+                    author.author,
                     "certificate issued",
                     tenant=holder.tenant,
                     subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
@@ -221,10 +224,12 @@ class Issuer:
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
 
-    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str) -> None:
-        if tables.counts()[0] >= MAX_TOKENS // 4:
+    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
+        """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
+        most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
+        if tables.counts()[0] >= TOKENS_OF_TENANT:
             drop_old_tokens(tables, self._clock())
-            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
+            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
                     "there are as many tokens as there may be: enrol the guests that they are for, or wait "
                     "until they are over"

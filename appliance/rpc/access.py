@@ -98,18 +98,18 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
     """
 
     def __init__(
-        self, callers: Callers, on_refused: Callable[[str, str], None] = lambda _who, _why: None
+        self, callers: Callers, on_refused: Callable[[str, str, str], None] = lambda _kind, _who, _why: None
     ) -> None:
-        """on_refused: told who was refused, and the sentence that says why."""
+        """on_refused: told of what is counted, who was refused, and the sentence that says why."""
         self.counts = Counter(unauthenticated=0, denied=0)
         self._callers = callers
         self._on_refused = on_refused
-        self._calls: defaultdict[str, set[_Call]] = defaultdict(set)
+        self._calls: defaultdict[Caller, set[_Call]] = defaultdict(set)
 
-    def end(self, name: str, why: str) -> None:
+    def end(self, caller: Caller, why: str) -> None:
         """End every call of a caller for whom nobody vouches any more. why: a sentence for it."""
         now = asyncio.get_running_loop().time()
-        for call in self._calls.pop(name, ()):
+        for call in self._calls.pop(caller, ()):
             call.why = why
             call.patience.reschedule(now)
 
@@ -148,7 +148,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         try:
             async with asyncio.timeout(None) as patience:
                 call = _Call(patience)
-                with self._under_way(caller.name, call):
+                with self._under_way(caller, call):
                     yield
         except TimeoutError:
             if call is None or not call.why:
@@ -160,7 +160,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             return self._callers.who(context)
         except NotAdmitted as error:
             self.counts["unauthenticated"] += 1
-            self._on_refused(self._callers.name(context), str(error))
+            self._on_refused("unauthenticated", self._callers.name(context), str(error))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise AssertionError from error  # abort raises
 
@@ -168,15 +168,15 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         self.counts["denied"] += 1
         may = ", ".join(sorted(roles)) or "nobody"
         why = f"{caller.role} may not call {method}: that is for {may}"
-        self._on_refused(caller.name, why)
+        self._on_refused("denied", caller.author, why)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
 
     @contextmanager
-    def _under_way(self, name: str, call: _Call) -> Iterator[None]:
-        self._calls[name].add(call)
+    def _under_way(self, caller: Caller, call: _Call) -> Iterator[None]:
+        self._calls[caller].add(call)
         try:
             yield
         finally:
-            self._calls[name].discard(call)
-            if not self._calls[name]:
-                del self._calls[name]
+            self._calls[caller].discard(call)
+            if not self._calls[caller]:
+                del self._calls[caller]

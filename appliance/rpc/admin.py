@@ -124,7 +124,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
             expires_at = request.expires.seconds
             if not now < expires_at <= _END_OF_TIME:
                 raise BadRequest("expires does not lie in the future: give a later time, or none for no end")
-        override = Override(request.allow, _reason(request.reason, 1), caller.name, int(now), expires_at)
+        override = Override(request.allow, _reason(request.reason, 1), caller.author, int(now), expires_at)
         await self._control.set_override(digest, override, tenant)
         return admin_pb2.SetOverrideReply(override=override_message(override, tenant))
 
@@ -135,7 +135,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         """Take back an override and forget the verdict."""
         digest, reason = checked_digest(request.sha256), _reason(request.reason, 0)
         tenant = tenant_of(caller, request.tenant)
-        cleared = await self._control.clear(digest, reason, caller.name, tenant)
+        cleared = await self._control.clear(digest, reason, caller.author, tenant)
         return admin_pb2.ClearVerdictReply(cleared=cleared)
 
     @answered
@@ -163,7 +163,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         self, _request: admin_pb2.ReloadSignaturesRequest, caller: Caller
     ) -> admin_pb2.ReloadSignaturesReply:
         """Read the sources anew."""
-        before, after = await self._control.reload(caller.name)
+        before, after = await self._control.reload(caller.author)
         sources = source_messages(self._control.sources())
         return admin_pb2.ReloadSignaturesReply(generation_before=before, generation=after, sources=sources)
 

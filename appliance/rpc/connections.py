@@ -1,9 +1,9 @@
 """Who holds the guests' connections, and how many: gRPC bounds them for all together only.
 
 gRPC tells nobody of a connection before a call comes on it, and one that says nothing has none. So the
-process's own sockets are looked at once a second, those that are connected to the guests' door are counted by
-who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest that went
-away (docs/decisions/0034).
+process's own sockets are looked at, once a second and more often while somebody has too many. Those that are
+connected to a door are counted by who is at their other end, and what is over the bound is shut down, which
+gRPC takes for a guest that went away (docs/decisions/0034).
 
 On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
 first, but none that a guest is attached on: so one that opens connections without end keeps out neither
@@ -16,14 +16,16 @@ import re
 import socket
 import stat
 import struct
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
 LOOK_SECONDS = 1.0
+CROWDED_SECONDS = 0.05  # while somebody has more than he may
+REST = 4  # times as long as a look has taken nothing is looked at
 _UCRED = struct.Struct("3i")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
 _MAPPED = "::ffff:"
@@ -75,12 +77,15 @@ class Door:
     def connection(self, place: Place) -> Connection | None:
         """The connection that a socket is, None where it is none of this door, or gone."""
         try:
-            with socket.socket(fileno=os.dup(place.fd)) as held:
-                if os.fstat(held.fileno()).st_ino != place.inode:
-                    return None
-                return self._of(held)
-        except OSError:  # it is not connected, no socket of ours to ask about, or has been closed meanwhile
+            held = socket.socket(fileno=place.fd)
+        except OSError:  # it has been closed meanwhile
             return None
+        try:  # should the number be another socket's by now, the next look finds out
+            return self._of(held)
+        except OSError:  # it is not connected
+            return None
+        finally:
+            held.detach()
 
     def _of(self, held: socket.socket) -> Connection | None:
         if held.type != socket.SOCK_STREAM or held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -122,11 +127,15 @@ class Connections:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _watch(self) -> None:
+        loop, pause = asyncio.get_running_loop(), LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                self.shut_surplus()
+                if going := self.surplus():  # and whoever it is goes on with it
+                    await asyncio.to_thread(self.shut, going)
+                    pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
         """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
@@ -152,20 +161,31 @@ class Connections:
         held = self._known.items()
         return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
 
-    def shut_surplus(self) -> None:
-        """Shut down what is over the bound."""
-        by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
-        for place, found in self._held():
-            by_who[found.who].append((place, found))
-        for who, held in by_who.items():
-            surplus = len(held) - self.most
-            if surplus > 0:
-                going = [place for place, found in held if found.peer is None or not self.keeps(found.peer)]
-                if held[0][1].peer is None:
-                    going.reverse()
-                for place in going[:surplus]:
-                    self._shut(place)
-                self.on_over(who, min(surplus, len(going)))
+    def surplus(self) -> list[Place]:
+        """What is over the bound, of which is told."""
+        known = self._known.items()
+        numbers = Counter(found.who for _, (_, found) in known if found is not None)
+        surplus: list[Place] = []
+        for who, number in numbers.items():
+            if number <= self.most:
+                continue
+            held = [
+                (Place(fd, inode), it.peer) for fd, (inode, it) in known if it is not None and it.who == who
+            ]
+            going = [place for place, peer in held if peer is None or not self.keeps(peer)]
+            if held[0][1] is None:
+                going.reverse()
+            going = going[: number - self.most]
+            surplus += going
+            self.on_over(who, len(going))
+        return surplus
+
+    def shut(self, places: Iterable[Place]) -> None:
+        """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
+        for place in places:
+            with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
+                if os.fstat(held.fileno()).st_ino == place.inode:
+                    held.shutdown(socket.SHUT_RDWR)
 
     def cut(self, peer: str) -> None:
         """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""
@@ -173,16 +193,8 @@ class Connections:
         if address is None:
             return
         self.look()
-        for place, found in self._held():
-            if found.peer == address:
-                self._shut(place)
+        self.shut([place for place, found in self._held() if found.peer == address])
 
     def __len__(self) -> int:
         """How many there were at the last look."""
         return len(self._held())
-
-    def _shut(self, place: Place) -> None:
-        """Shut a connection down, unless its descriptor is another's by now."""
-        with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
-            if os.fstat(held.fileno()).st_ino == place.inode:
-                held.shutdown(socket.SHUT_RDWR)

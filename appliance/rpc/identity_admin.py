@@ -24,7 +24,7 @@ from appliance.identity.issuing import (
 from appliance.identity.keys import BadCsr
 from appliance.identity.names import BadName
 from appliance.identity.registry import Registry
-from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit
+from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit, tenant_of
 from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
@@ -63,9 +63,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         self, request: identity_pb2.CreateTokenRequest, caller: Caller
     ) -> identity_pb2.CreateTokenReply:
         """Make a token."""
-        tenant = request.tenant or caller.tenant or DEFAULT_TENANT
-        if not caller.sees(tenant):
-            raise ControlRefused(f"you administer tenant {caller.tenant} and no other: name that, or none")
+        tenant = tenant_of(caller, request.tenant) or DEFAULT_TENANT
         seconds = request.ttl.seconds if request.HasField("ttl") else USUAL_TOKEN_SECONDS
         if not LEAST_TOKEN_SECONDS <= seconds <= MOST_TOKEN_SECONDS:
             raise BadRequest(f"ttl is {seconds} s: give {LEAST_TOKEN_SECONDS} to {MOST_TOKEN_SECONDS}")

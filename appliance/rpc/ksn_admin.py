@@ -119,7 +119,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
         mode = _mode(request.mode) if request.mode else None
         draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
-        view = await self._control.create_policy(draft, caller.name)
+        view = await self._control.create_policy(draft, caller.author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
@@ -136,7 +136,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         )
         if change == PolicyChange():
             raise BadRequest("nothing is to change: give active, mode, documents or decision")
-        view = await self._control.change_policy(tenant, change, caller.name)
+        view = await self._control.change_policy(tenant, change, caller.author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered

@@ -120,7 +120,7 @@ class ScansAdministrationService:
         due = request.at.seconds if request.HasField("at") else now
         if not now - LATE_SECONDS <= due <= _END_OF_TIME:
             raise BadRequest("the time lies in the past: give a later one, or none to begin now")
-        wanted = Wanted(_checked_paths(request.paths), caller.name, max(now, due))
+        wanted = Wanted(_checked_paths(request.paths), caller.author, max(now, due))
         guests, tenant = None if request.all else list(request.guests), tenant_of(caller, request.tenant)
         placed = await self._control.order(guests, wanted, tenant)
         return scans_pb2.OrderScansReply(scans=map(_placed_message, placed))
@@ -133,7 +133,7 @@ class ScansAdministrationService:
         if not request.scans and not request.all:
             raise BadRequest("no scan is named: name some, or ask for all")
         scans = None if request.all else _checked_ids(request.scans)
-        cancelled = await self._control.cancel(scans, caller.name, tenant_of(caller, request.tenant))
+        cancelled = await self._control.cancel(scans, caller.author, tenant_of(caller, request.tenant))
         return scans_pb2.CancelScansReply(cancelled=cancelled)
 
     async def ListScans(self, request: scans_pb2.ListScansRequest, context: Context) -> None:

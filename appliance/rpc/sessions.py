@@ -17,6 +17,9 @@ from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
 _BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
+MANY_OTHERS = (
+    10  # guests beside which one has the pace of the settings; beside fewer it has more in proportion
+)
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -115,6 +118,7 @@ class Sessions:
         self.peers: Counter[tuple[str, int]] = Counter()  # of those who are attached: host, port
         self.on_stuck: list[Callable[[str], None]] = []  # told of the peer of one that takes nothing
         self.overs = dict.fromkeys(OVER, 0)
+        self.calls = {"calls_unauthenticated": 0, "calls_denied": 0}  # that no service heard of
         self._tenants: defaultdict[int, Tenant] = defaultdict(Tenant)  # as many as the provider made
         # Guest and session, whose Attach has not said Hello yet; the oldest first.
         self.greeting: dict[tuple[str, str], asyncio.Timeout] = {}
@@ -270,11 +274,13 @@ class Sessions:
         """
         guest, clock = session.guest, asyncio.get_running_loop().time
         always = setting not in _BESIDE_OTHERS
-        if always or self.company.of_guest(guest.id):
+        others = self.company.others(guest.id)
+        if always or others:
             paces, name = session.share.paces, setting + kind
             if name not in paces:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
-            await self.paced(session, paces[name], cost, f"limits.{setting}")
+            share = cost if always else cost * min(1.0, others / MANY_OTHERS)
+            await self.paced(session, paces[name], share, f"limits.{setting}")
         of_tenant = getattr(self.limits.tenant, setting, 0)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
             shared = self.tenant(guest).paces
@@ -308,6 +314,12 @@ class Sessions:
             listener(
                 session.guest, "slowed", f"it sends more than {bound}: it is made to wait, and not cut off"
             )
+
+    def call_refused(self, kind: str, who: str, sentence: str) -> None:
+        """Note that a call was ended before its service heard of it. kind: "unauthenticated" or "denied"."""
+        self.calls[f"calls_{kind}"] += 1
+        for listener in self.on_breach:
+            listener(Guest(who), kind, sentence)
 
     def no_ticket(self, caller: str, sentence: str) -> None:
         """Note that a caller got no ticket, since there are as many as there may be."""

@@ -26,8 +26,9 @@ from lmdb import verify
 
 from appliance.lmdb_lock import take_room
 from appliance.state.of_tenant import index_all
+from appliance.state.owner import as_owner
 from appliance.state.record import REMEDY, StateDamaged, StateError, damaged, packed, unpacked
-from appliance.state.replacing import finish, give_to_owner
+from appliance.state.replacing import finish
 
 __all__ = [
     "FILE",
@@ -140,11 +141,12 @@ class StateEnvironment:
         """
         path = directory / kind.name
         try:
-            if not path.exists() or not path.stat().st_size:
-                raise StateError(f"{path} is not there yet: an SVM that serves from {directory} makes it")
+            with as_owner(directory):  # LMDB writes what is beside the file, whatever lies there
+                if not path.exists() or not path.stat().st_size:
+                    raise StateError(f"{path} is not there yet: an SVM that serves from {directory} makes it")
+                env = _opened(path, kind, readonly=True)
         except OSError as error:
             raise _unopened(path, error, "read") from error
-        env = _opened(path, kind, readonly=True)
         try:
             _check_while_written(env, path, kind, as_it_is)
             return cls(env, path, kind)
@@ -253,8 +255,7 @@ def lock_to_write(directory: Path, kind: StateFile = STATE) -> int:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(directory / kind.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        give_to_owner(lock, directory)
+        lock = os.open(directory / kind.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _unopened(directory / kind.name, error, "write") from error
     try:

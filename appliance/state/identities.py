@@ -61,6 +61,11 @@ class IdentityTables:
         fields = self._get(self._store.tokens_db, digest)
         return None if fields is None else _token(digest, fields, self._path)
 
+    def tokens(self) -> Iterator[Token]:
+        """Every token."""
+        for key, data in self._txn.cursor(db=self._store.tokens_db):
+            yield _token(bytes(key), unpacked(data, self._path), self._path)
+
     def tokens_for(self, uuid: str) -> list[bytes]:
         """The digests of the tokens that are for one guest."""
         return list(map(key_in, self._rows(EVERYBODY, Kind.TOKENS_FOR, uuid.encode() + b"\0")))
@@ -95,6 +100,11 @@ class IdentityTables:
         """A guest by its UUID."""
         fields = self._get(self._store.guests_db, uuid.encode())
         return None if fields is None else _guest(uuid, fields, self._path)
+
+    def guests(self) -> Iterator[EnrolledGuest]:
+        """Every guest, by UUID."""
+        for key, data in self._txn.cursor(db=self._store.guests_db):
+            yield _guest(bytes(key).decode(), unpacked(data, self._path), self._path)
 
     def page_of_guests(self, tenant: str, after: bytes) -> tuple[list[EnrolledGuest], bytes]:
         """Some guests of a tenant, or ("") of all, by UUID, and after what the next come; b"" for no more.
@@ -149,10 +159,10 @@ class IdentityTables:
         rows = takewhile(lambda row: time_in(row) <= before, self._rows(EVERYBODY, Kind.ENDS))
         return list(map(key_in, rows))
 
-    def certificates(self, beginning: bytes) -> Iterator[Certificate]:
+    def certificates(self, beginning: bytes = b"") -> Iterator[Certificate]:
         """Each certificate whose SHA-256 begins so."""
         cursor = self._txn.cursor(db=self._store.certificates_db)
-        if not cursor.set_range(beginning):
+        if not (cursor.set_range(beginning) if beginning else cursor.first()):
             return
         for key, data in cursor:
             if not bytes(key).startswith(beginning):

@@ -113,7 +113,7 @@ class Protection:
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
         places = Places(self.roots, settings.exclude)
-        self.catching_up = CatchingUp(places, journal.note, self.replaying.begin)
+        self.catching_up = CatchingUp(places, journal, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
@@ -148,6 +148,7 @@ class Protection:
         self.reporter.tell = self.telling.tell
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
+        self.replaying.on_missed = self.catching_up.missed
         self.acting.later = self._act_later
         self.replaying.left_alone = self.exclusions.left_alone
         self.replaying.places = Places(self.roots, self._settings.exclude)

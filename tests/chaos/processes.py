@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.book import Broken
+from tests.chaos.broken import Broken
 
 Condition = Callable[[], bool]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
+from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.guest import Guest
+from tests.support.enrolled_guest import enrolled_guest, with_authority
 from tests.support.relay import free_port, relay
 from tests.support.svm import RawGuest, digest_of, running_svm, say, until
 from tests.support.svm_process import svm_process
@@ -43,6 +44,7 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
     """Its session ends, what it asked is open no more, the operator reads why; on TCP its line is shut."""
     limits = Limits(reader_stall_seconds=1, open_digests=1024)
     port = free_port()
+    with_authority(tmp_path)
     async with (
         running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}" if tcp else "") as svm,
         AsyncExitStack() as stack,
@@ -50,11 +52,7 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
         sessions, told = svm.parts.sessions, []
         sessions.on_breach.append(lambda guest, kind, why: told.append((kind, why)))
         if tcp:
-            channel = await stack.enter_async_context(
-                grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=NARROW)
-            )
-            slow = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-            await slow.say_hello()
+            slow = await stack.enter_async_context(enrolled_guest(svm, f"127.0.0.1:{port}", NARROW))
         else:
             slow = await stack.enter_async_context(RawGuest.connect(svm, options=NARROW))
         asking = asyncio.get_running_loop().create_task(ask_and_not_listen(slow))
@@ -64,7 +62,9 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
         assert any(kind == "takesnothing" and "was taken for 1 s" in why for kind, why in told)
         assert sessions.tenant(Guest("any")).open_digests == 0
         if tcp:
-            await until(lambda: channel.get_state() is not grpc.ChannelConnectivity.READY, "its line is shut")
+            await until(
+                lambda: slow.channel.get_state() is not grpc.ChannelConnectivity.READY, "its line is shut"
+            )
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
 
@@ -73,13 +73,12 @@ async def test_a_guest_whose_network_is_cut_is_detached(tmp_path: Path) -> None:
     """After the time of two heartbeats that did not come; nothing that it asked is left."""
     port = free_port()
     limits = Limits(heartbeat_seconds=1)
+    with_authority(tmp_path)
     async with (
         running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}") as svm,
         relay(port) as network,
-        grpc.aio.insecure_channel(f"127.0.0.1:{network.port}") as channel,
+        enrolled_guest(svm, f"127.0.0.1:{network.port}") as guest,
     ):
-        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-        await guest.say_hello()
         assert len((await guest.ask(digest_of(b"x"), digest_of(b"y"))).outcomes) == 2
         assert svm.parts.protection.flights.waiting == 2
         network.cut = True

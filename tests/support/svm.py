@@ -116,6 +116,7 @@ class RawGuest:
     metadata: tuple[tuple[str, str], ...]
     ticket: Any = None  # the companion connection; None where there is none
     channel: Any = None
+    machine: bytes = b""  # its own word on Attach, where it has a certificate
     attach: Any = None
     check: Any = None
     requests: int = 0
@@ -144,10 +145,12 @@ class RawGuest:
         finally:
             writer.close()
 
-    async def say_hello(self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON) -> None:
+    async def say_hello(
+        self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON, machine: bytes = b""
+    ) -> None:
         """Attach, and read to the first generation."""
         self.attach = self.stub.Attach(metadata=self.metadata)
-        hello = guest_pb2.Hello(host_name="raw", program=program)
+        hello = guest_pb2.Hello(host_name="raw", program=program, machine=machine or self.machine)
         await self.attach.write(guest_pb2.AttachRequest(hello=hello))
         while True:
             message = await asyncio.wait_for(self.attach.read(), DEADLINE)

@@ -79,9 +79,9 @@ async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path
 
         await until(lambda: len(kept()) == 3, "three events are kept")
         assert kept() == [
-            ("token: for 60 s, tenant acme, which is new", "", "paula"),
+            ("token: for 60 s, tenant acme, which is new", "", "provider paula"),
             ("enrolled: vm", guest.uuid, ""),
-            ("revoked: stolen", guest.uuid, "paula"),
+            ("revoked: stolen", guest.uuid, "provider paula"),
         ]
         assert svm.parts.identity is not None
         figures = svm.parts.identity.figures()
@@ -111,7 +111,9 @@ async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> 
         registry.on_ended.append(lambda _name, _why: ended.set())
         made = await registry.token("acme", "", 60, PROVIDER)
         guest = (await registry.enrol(made.text, asked())).guest
-        registry._shown[guest.uuid][guest.current] = NOW  # shown when that was still to come
+        registry._shown[Caller(guest.uuid, Role.GUEST, "acme")][guest.current] = (
+            NOW  # shown when that was still to come
+        )
         await asyncio.wait_for(ended.wait(), 30)
 
 

@@ -92,7 +92,7 @@ def test_a_certificate_is_revoked_by_the_beginning_of_its_sha256(tmp_path: Path)
     with office(tmp_path) as desk:
         issued = [desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record for _ in range(2)]
         ended = desk.ender.revoke_certificate(issued[0].sha256[:8], LOST)
-        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "paula", "lost")
+        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "provider paula", "lost")
         assert ended.state(desk.now) is CertificateState.REVOKED
         with pytest.raises(IdentityRefused, match="is revoked already"):
             desk.ender.revoke_certificate(issued[0].sha256, LOST)

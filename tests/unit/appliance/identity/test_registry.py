@@ -40,8 +40,8 @@ class Told:
         desk.registry.on_ended.append(self._end)
         desk.registry.on_changed.append(self.changes.append)
 
-    def _end(self, name: str, why: str) -> None:
-        self.ended.append(name)
+    def _end(self, holder: Caller, why: str) -> None:
+        self.ended.append(holder.name)
         self.whys.append(why)
 
 
@@ -93,7 +93,9 @@ async def test_a_revoked_certificate_counts_no_more_when_the_call_returns(tmp_pa
             desk.registry.guest(shown(guest))
         assert told.ended == [guest.guest.uuid]
         assert "revoked" in told.whys[0]
-        assert told.changes == [IdentityChange("revoked", "anna", guest.guest.uuid, "acme", "stolen")]
+        assert told.changes == [
+            IdentityChange("revoked", "tenant-admin anna of acme", guest.guest.uuid, "acme", "stolen")
+        ]
         assert desk.registry.guest(shown(other)).id == other.guest.uuid
         await soon(desk.registry.remove_guest(other.guest.uuid, By(PROVIDER)))
         assert told.ended[1:] == [other.guest.uuid]

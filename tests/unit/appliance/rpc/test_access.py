@@ -75,10 +75,11 @@ class Door:
     target: str
     who: Caller | None = None
     said: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(Callers(self))
+        self.gate = Gate(Callers(self), lambda *said: self.refused.append(said))
 
     def caller(self, _context: Context) -> Caller:
         """Whoever the test says."""
@@ -153,6 +154,7 @@ async def test_the_table_decides_before_the_service_hears_of_a_call(tmp_path: Pa
         assert why.endswith("that is for nobody")
         assert made.said == ["answered"]
         assert made.gate.counts == {"denied": 2, "unauthenticated": 0}
+        assert [(kind, who) for kind, who, _ in made.refused] == [("denied", "auditor a")] * 2
 
 
 async def test_for_whom_nobody_vouches_is_told_so(tmp_path: Path) -> None:
@@ -169,10 +171,10 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
     async with door(tmp_path, Caller("one", Role.GUEST)) as (made, channel):
         first = channel.stream_stream(ATTACH, None, None)(None)
         assert await first.read() == b"ok"
-        made.who = Caller("other", Role.GUEST)
+        made.who = Caller("one", Role.GUEST, "another tenant")  # of the same name
         second = channel.stream_stream(ATTACH, None, None)(None)
         assert await second.read() == b"ok"
-        made.gate.end("one", "your certificate was revoked: enrol anew")
+        made.gate.end(Caller("one", Role.GUEST), "your certificate was revoked: enrol anew")
         code, why = await status_of(first.read())
         assert (code, why) == (
             grpc.StatusCode.UNAUTHENTICATED,

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.guest import Guest
-from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
+from appliance.rpc.sessions import MANY_OTHERS, Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.share import REMEMBERED_SECONDS, Pace
 from tests.support.svm import until
 
@@ -280,3 +280,17 @@ async def test_a_tenant_has_a_pace_beside_another() -> None:
     ]
     assert await passes(sessions, quiet, "digests_per_second", 990)
     assert sessions.overs["tenant_over_digests_per_second"] == 2
+
+
+async def test_a_guest_has_more_beside_fewer() -> None:
+    """Ten times the pace of the settings beside one other, and that itself beside ten."""
+    sessions = Sessions(99, lambda: 7.0, Limits(digests_per_second=1000))
+    one, *others = (sessions.attach(Guest(str(number)), Labels()) for number in range(MANY_OTHERS + 2))
+    sessions.company.note(others[0].guest.owner)
+    assert [await passes(sessions, one, "digests_per_second", cost) for cost in (9900, 990)] == [True, False]
+    for other in others:
+        sessions.company.note(other.guest.owner)
+    assert [await passes(sessions, others[0], "digests_per_second", cost) for cost in (990, 99)] == [
+        True,
+        False,
+    ]

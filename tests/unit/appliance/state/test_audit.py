@@ -87,11 +87,11 @@ def test_who_is_who_is_audited(tmp_path: Path) -> None:
         entries = list(Audit(desk.environment).newest(10))
     name = f"tenant-admin anna, certificate {issued.record.sha256.hex()[:16]}"
     assert [(entry.actor, entry.action, entry.subject, entry.reason) for entry in entries] == [
-        ("anna", "guest removed", f"guest {guest}", ""),
-        ("paula", "certificate revoked", name, "left"),
-        ("anna", "guest revoked", f"guest {guest}", "lost"),
-        ("paula", "certificate issued", name, ""),
-        ("anna", "token", "a new guest", ""),
+        ("tenant-admin anna of acme", "guest removed", f"guest {guest}", ""),
+        ("provider paula", "certificate revoked", name, "left"),
+        ("tenant-admin anna of acme", "guest revoked", f"guest {guest}", "lost"),
+        ("provider paula", "certificate issued", name, ""),
+        ("tenant-admin anna of acme", "token", "a new guest", ""),
     ]
     assert {entry.tenant for entry in entries} == {"acme"}
     assert "counts until 20" in entries[-1].after

@@ -45,8 +45,10 @@ def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
             tables.put_certificate(certificate)
     with opened(tmp_path) as store, store.reading() as tables:
         assert [tables.token(token.digest) for token in (TOKEN, used)] == [TOKEN, used]
-        assert tables.guest("u-1") == GUEST
+        assert list(tables.tokens()) == [TOKEN, used]
+        assert (tables.guest("u-1"), list(tables.guests())) == (GUEST, [GUEST])
         assert tables.certificate(b"\x01" * 32) == CERTIFICATE
+        assert list(tables.certificates()) == [CERTIFICATE, revoked]
         assert list(tables.certificates(b"\x02\x02")) == [revoked]
         assert list(tables.certificates(b"\x03")) == []
         assert tables.counts() == (2, 1, 2)
@@ -120,9 +122,9 @@ def test_a_record_without_a_meaning_is_damage(
 
         def all_of_it() -> None:
             with store.reading() as tables:
-                tables.token(key)
-                tables.guest(key.decode())
-                list(tables.certificates(key))
+                list(tables.tokens())
+                list(tables.guests())
+                list(tables.certificates())
 
         with environment.changing, environment.writing() as txn:
             txn.put(key, packed(fields), db=handle)
