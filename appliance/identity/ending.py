@@ -151,9 +151,8 @@ class Ender:
         return guest
 
     def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
-        for token in list(tables.tokens()):
-            if token.uuid == uuid:
-                tables.drop_token(token.digest)
+        for digest in tables.tokens_for(uuid):
+            tables.drop_token(digest)
 
 
 def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:

@@ -229,8 +229,7 @@ class Issuer:
         most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
         if tables.counts()[0] >= TOKENS_OF_TENANT:
             drop_old_tokens(tables, self._clock())
-            own = sum(token.tenant == tenant for token in tables.tokens())
-            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
+            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
                     "there are as many tokens as there may be: enrol the guests that they are for, or wait "
                     "until they are over"

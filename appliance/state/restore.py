@@ -124,7 +124,7 @@ def _try_state(gathered: Path) -> None:
     state = StateStore.open(gathered, lambda: 0.0, 1)
     with closing(state):
         state.overrides()
-        PolicyStore(state.environment, lambda: 0.0).policies()
+        list(PolicyStore(state.environment, lambda: 0.0).policies())
         ScanOrderStore(state.environment).all()
         check = LedgerStore(state.environment).verify()
     if check.problem:
