@@ -210,9 +210,14 @@ class CheckCall:
         tokens = self._tokens[request.request_id] = {_OPENING}
         self._tenant.open_checks += 1
         budget, refused = self._budget(request), False
-        for number, index in enumerate([at for at, outcome in enumerate(outcomes) if outcome == MISS], 1):
-            if number % _AT_ONCE == 0:
+        misses = [at for at, outcome in enumerate(outcomes) if outcome == MISS]
+        for number, index in enumerate(misses):
+            if number and number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if number % _AT_ONCE == 0 and len(digests) > 1:
+                self._take_known(misses[number : number + _AT_ONCE], digests, outcomes, details)
+            if outcomes[index] != MISS:
+                continue
             if self._has_too_many():
                 outcomes[index] = int(_TOO_MANY.why)
                 if not refused:  # once is enough to be understood
@@ -234,6 +239,22 @@ class CheckCall:
             budget, self._time_out, request.request_id
         )
         self._close(request.request_id, _OPENING)
+
+    def _take_known(
+        self,
+        misses: list[int],
+        digests: list[bytes],
+        outcomes: list[int],
+        details: dict[int, verdict_pb2.Detail],
+    ) -> None:
+        """Answer what became known since it was looked up: its flight is over, another would scan anew."""
+        now = self._protection.known_by_now(self._session.guest, [digests[index] for index in misses])
+        for place, index in enumerate(misses):
+            outcomes[index] = now.outcomes[place]
+            if (verdict := now.notable.get(place)) is not None:
+                details[index] = wire.verdict_detail(index, verdict)
+                if verdict.disposition.is_detection:
+                    self._protection.told(self._session.guest, digests[index], verdict)
 
     def _has_too_many(self) -> bool:
         """Whether no further digest may be opened, which is counted."""
