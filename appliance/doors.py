@@ -221,7 +221,7 @@ async def _start_administration(
         lambda guest: bool(parts.sessions.of_guest(guest)),
         time.time,
     )
-    service = IdentityAdministrationService(view, callers.caller)
+    service = IdentityAdministrationService(view, callers.caller, parts.turns)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)
     stack.push_async_callback(server.stop, 0)
     files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2)
@@ -233,13 +233,13 @@ def _add_administration(
     server: Server, callers: Callers, parts: Parts, control: SvmControl, policies: PolicyControl
 ) -> None:
     caller = callers.caller
-    service = AdministrationService(control, caller, time.time)
+    service = AdministrationService(control, caller, time.time, parts.turns)
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
-    ksn = KsnAdministrationService(policies, caller)
+    ksn = KsnAdministrationService(policies, caller, parts.turns)
     admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
     EventsAdministrationService(parts.witness.log, caller).add_to(server.grpc)
-    ExposureAdministrationService(GuestControl(parts), caller).add_to(server.grpc)
-    scans_service(parts.scans, parts.witness, caller).add_to(server.grpc)
+    ExposureAdministrationService(GuestControl(parts), caller, parts.turns).add_to(server.grpc)
+    scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
 
 
 def _ranks(settings: AdministratorSettings) -> list[Rank]:

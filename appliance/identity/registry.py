@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -234,10 +234,22 @@ class Registry:
         """Forget what was over long ago. Raises StateError."""
         await self._change(self._ender.age)
 
-    def guests(self) -> Sequence[tuple[EnrolledGuest, Certificate | None]]:
-        """Every guest that enrolled, with the certificate that it shows. Raises StateError."""
+    def guests(self, tenant: str) -> Iterator[EnrolledGuest]:
+        """The guests of a tenant that enrolled, or ("") all, by UUID, read as they are asked for.
+
+        Raises StateError.
+        """
+        return self._store.guests(tenant)
+
+    def guest_known(self, uuid: str) -> EnrolledGuest | None:
+        """A guest that enrolled. Raises StateError."""
         with self._store.reading() as tables:
-            return [(guest, tables.certificate(guest.current)) for guest in tables.guests()]
+            return known_guest(tables, uuid)
+
+    def shown_by(self, guest: EnrolledGuest) -> Certificate | None:
+        """The certificate that a guest shows. Raises StateError."""
+        with self._store.reading() as tables:
+            return tables.certificate(guest.current)
 
     def known(self, uuid: str) -> tuple[EnrolledGuest, list[Certificate]] | None:
         """A guest that enrolled, with its certificates, the newest first. Raises StateError."""
@@ -248,11 +260,13 @@ class Registry:
             found = map(tables.certificate, guest.certificates)
             return guest, [certificate for certificate in found if certificate is not None]
 
-    def certificates(self) -> list[tuple[Certificate, Caller]]:
-        """Every certificate that is known, with whom it names, the newest first. Raises StateError."""
-        with self._store.reading() as tables:
-            found = [(certificate, named_by(certificate.holder)) for certificate in tables.certificates()]
-        return sorted(found, key=lambda each: each[0].issued_at, reverse=True)
+    def certificates(self, tenant: str = "", guests: bool = True) -> Iterator[tuple[Certificate, Caller]]:
+        """The certificates of a tenant, or ("") all, with whom each names, the newest first.
+
+        They are read as they are asked for. guests: theirs too. Raises StateError.
+        """
+        for certificate in self._store.certificates(tenant, guests):
+            yield certificate, named_by(certificate.holder)
 
     async def finish(self) -> None:
         """Return when no change is under way."""

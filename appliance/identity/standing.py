@@ -111,13 +111,15 @@ def end(
 
 def drop_old_tokens(tables: IdentityTables, now: float) -> None:
     """Forget tokens that are over."""
-    for token in list(tables.tokens()):
-        if now >= token.expires_at:
-            tables.drop_token(token.digest)
+    for digest in tables.old_tokens(now):
+        token = tables.token(digest)
+        if token is not None and now >= token.expires_at:
+            tables.drop_token(digest)
 
 
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:
     """Forget certificates whose time was over long ago: what is not known counts no more than they do."""
-    for certificate in list(tables.certificates()):
-        if now >= certificate.ends_at + KEPT_SECONDS:
-            tables.drop_certificate(certificate.sha256)
+    for sha256 in tables.old_certificates(now - KEPT_SECONDS):
+        certificate = tables.certificate(sha256)
+        if certificate is not None and now >= certificate.ends_at + KEPT_SECONDS:
+            tables.drop_certificate(sha256)

@@ -6,6 +6,7 @@ here it is held for what is shown.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import identity_pb2, identity_pb2_grpc
@@ -24,6 +25,7 @@ from appliance.identity.keys import BadCsr
 from appliance.identity.names import BadName
 from appliance.identity.registry import Registry
 from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit, tenant_of
+from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
 DEFAULT_CERTIFICATES, MAX_CERTIFICATES = 1000, 16_384
@@ -50,9 +52,10 @@ class IdentityView:
 class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServicer):
     """Serves administrators beside AdministrationService."""
 
-    def __init__(self, view: IdentityView, caller: CallerOf) -> None:
+    def __init__(self, view: IdentityView, caller: CallerOf, turns: Turns | None = None) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._view = view
 
     @answered
@@ -134,14 +137,11 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
     ) -> identity_pb2.ListCertificatesReply:
         """Answer which certificates there are."""
         limit = checked_limit(request.limit, DEFAULT_CERTIFICATES, MAX_CERTIFICATES)
+        reply = identity_pb2.ListCertificatesReply()
+        known = islice(self._registry().certificates(caller.tenant, request.guests), limit)
         with _Refusals():
-            known = self._registry().certificates()
-        seen = [
-            self._certificate(certificate, holder)
-            for certificate, holder in known
-            if caller.sees(holder.tenant) and (request.guests or holder.role is not Role.GUEST)
-        ]
-        return identity_pb2.ListCertificatesReply(certificates=seen[:limit])
+            await self.turns.each(known, lambda each: reply.certificates.append(self._certificate(*each)))
+        return reply
 
     @answered
     async def RevokeCertificate(

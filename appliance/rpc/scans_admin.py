@@ -25,6 +25,7 @@ from appliance.rpc.admin_calls import (
     refusals,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
 from appliance.scans.board import Board
 from appliance.scans.desk import ScanView
@@ -94,9 +95,11 @@ class ScansAdministrationService:
         control: ScansControl,
         caller: CallerOf,
         patience_seconds: float = PATIENCE_SECONDS,
+        turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._control = control
         self._patience_seconds = patience_seconds
         self.places = Places(MAX_READERS, "{} commands look at scans now, which is all: end one of them")

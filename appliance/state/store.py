@@ -9,7 +9,7 @@ rest reads, without waiting, on the loop.
 Every value ends with an xxh3_64 of the rest. The audit is in `audit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -98,7 +98,7 @@ class StateStore:
             self._audit.append(txn, entry)
         return before is not None
 
-    def audit(self, limit: int, tenant: str = "") -> list[AuditEntry]:
+    def audit(self, limit: int, tenant: str = "") -> Iterator[AuditEntry]:
         """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged."""
         return self._audit.newest(limit, tenant)
 

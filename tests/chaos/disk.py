@@ -38,7 +38,7 @@ def compare(directory: Path, book: Book) -> None:
 def begin(directory: Path, book: Book) -> None:
     """Take what an SVM at rest has of tenant "default", whose guests were enrolled before the first round."""
     with closing(StateEnvironment.open_to_read(directory)) as environment:
-        entries = StateStore(environment, lambda: 0.0, ALL).audit(ALL)[::-1]
+        entries = list(StateStore(environment, lambda: 0.0, ALL).audit(ALL))[::-1]
         there = register_disk.read(environment, entries, [DEFAULT_TENANT])
         book.page(DEFAULT_TENANT).register = there[DEFAULT_TENANT]
 
@@ -46,13 +46,13 @@ def begin(directory: Path, book: Book) -> None:
 def _compare_state(directory: Path, book: Book) -> None:
     with closing(StateEnvironment.open_to_read(directory)) as environment:
         state = StateStore(environment, lambda: 0.0, ALL)
-        entries = state.audit(ALL)[::-1]
+        entries = list(state.audit(ALL))[::-1]
         audit = [Change(entry.digest.hex(), entry.action) for entry in entries if entry.digest]
         _compare_words(entries)
         overrides = {digest: override.allow for (_, digest), override in state.overrides().items()}
         settings = [
             Change("policy documents", str(entry.documents))
-            for entry in reversed(PolicyStore(environment, lambda: 0.0).history(None, ALL))
+            for entry in reversed(list(PolicyStore(environment, lambda: 0.0).history(None, ALL)))
             if isinstance(entry, SettingsChange)
         ]
         registers = register_disk.read(environment, entries, book.pages)

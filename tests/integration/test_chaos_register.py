@@ -90,7 +90,7 @@ class Desk:
     def look(self) -> None:
         """Hold what is there against the page."""
         environment = self.office.environment
-        entries = StateStore(environment, self.office.clock, 1000).audit(1000)[::-1]
+        entries = list(StateStore(environment, self.office.clock, 1000).audit(1000))[::-1]
         self.page.settle(register_disk.read(environment, entries, [TENANT])[TENANT])
 
     def tamper(self, change: Callable[[IdentityTables], None]) -> None:

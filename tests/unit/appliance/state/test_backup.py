@@ -11,7 +11,7 @@ import pytest
 from appliance.state import replacing
 from appliance.state.backup import back_up
 from appliance.state.backup_file import BadBackup
-from appliance.state.environment import StateEnvironment, StateError, StateFile
+from appliance.state.environment import STATE, StateEnvironment, StateError
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
 from appliance.state.restore import restore
@@ -26,7 +26,7 @@ def test_a_backup_has_all_that_must_not_be_lost_and_no_more(tmp_path: Path) -> N
     path = tmp_path / "b"
     manifest = make_backup(path, make_state(tmp_path / "s", "word"))
     assert manifest.names() == {"state.lmdb", "events.lmdb", "identity/ca.key"}
-    assert manifest.schemas == {"state.lmdb": StateFile().schema, "events.lmdb": events_file(0).schema}
+    assert manifest.schemas == {"state.lmdb": STATE.schema, "events.lmdb": events_file(0).schema}
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
     restore(path, tmp_path / "r", "1")
