@@ -20,7 +20,7 @@ ROLES = (Role.GUEST, Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR, Role.HOST_A
 CHECKSUMS = {
     "appliance/private_ksn/records.py",
     "appliance/rpc/scan.py",  # of a chunk on its way
-    "appliance/state/environment.py",
+    "appliance/state/record.py",
     "appliance/state/event_record.py",
     "appliance/verdicts/record.py",
     "guest_stub/detected.py",  # of a file of digests
