@@ -5,7 +5,7 @@ a row for `TENANT_ADMIN` means that the service shows and changes nothing of oth
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -92,16 +92,12 @@ class _Call:
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its types alone
-    """Lets a call through to its service, or ends it, before its first message is read.
-
-    counts: how many calls were ended because nobody vouched ("unauthenticated"), or by the table ("denied").
-    """
+    """Lets a call through to its service, or ends it, before its first message is read."""
 
     def __init__(
         self, callers: Callers, on_refused: Callable[[str, str, str], None] = lambda _kind, _who, _why: None
     ) -> None:
-        """on_refused: told of what is counted, who was refused, and the sentence that says why."""
-        self.counts = Counter(unauthenticated=0, denied=0)
+        """on_refused: told "unauthenticated" where nobody vouched, or "denied" by the table, who, and why."""
         self._callers = callers
         self._on_refused = on_refused
         self._calls: defaultdict[Caller, set[_Call]] = defaultdict(set)
@@ -153,19 +149,17 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         except TimeoutError:
             if call is None or not call.why:
                 raise  # the service's own
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, call.why)
+            await _abort(context, call.why)
 
     async def _caller(self, context: Context) -> Caller:
         try:
             return self._callers.who(context)
         except NotAdmitted as error:
-            self.counts["unauthenticated"] += 1
             self._on_refused("unauthenticated", self._callers.name(context), str(error))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise AssertionError from error  # abort raises
 
     async def _refuse(self, context: Context, caller: Caller, method: str, roles: frozenset[Role]) -> None:
-        self.counts["denied"] += 1
         may = ", ".join(sorted(roles)) or "nobody"
         why = f"{caller.role} may not call {method}: that is for {may}"
         self._on_refused("denied", caller.author, why)
@@ -180,3 +174,11 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             self._calls[caller].discard(call)
             if not self._calls[caller]:
                 del self._calls[caller]
+
+
+async def _abort(context: Context, why: str) -> None:
+    """End a call for whose caller nobody vouches any more, unless its service is just ending it."""
+    try:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, why)
+    except grpc.aio.UsageError:  # it was cut off in doing so, and its own status is on the way
+        raise asyncio.CancelledError from None
