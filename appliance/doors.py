@@ -25,7 +25,7 @@ from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
-from appliance.limits_assembly import assemble_connections
+from appliance.limits_assembly import assemble_connections, connections_of
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
@@ -125,7 +125,8 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         names.append(enrolment_pb2.DESCRIPTOR.services_by_name["Renewal"].full_name)
     stack.push_async_callback(server.stop, 0)
     await server.start(*names)
-    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
+    connections = assemble_connections(address, limits, parts.sessions)
+    await stack.enter_async_context(connections.watched())
     return server
 
 
@@ -160,8 +161,7 @@ async def serve_by_certificate(
         server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
         identity.registry.on_ended.append(server.gate.end)
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
-        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
-        await stack.enter_async_context(watched)
+        await _watch(address, settings, parts, stack)
         servers.append(server)
     return servers
 
@@ -181,7 +181,7 @@ async def _serve_enrolment(
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
-    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
+    await _watch(address, settings, parts, stack)
     return server
 
 
@@ -200,8 +200,7 @@ async def serve_administrators(
     server = Server(address, mode, callers, on_refused=parts.sessions.call_refused)
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
     if ranks.are_of_others:  # who may connect then, and hold connections, is anybody
-        watched = assemble_connections(address, settings.limits, parts.sessions).watched()
-        await stack.enter_async_context(watched)
+        await _watch(address, settings, parts, stack)
     return server
 
 
@@ -240,6 +239,11 @@ def _add_administration(
     EventsAdministrationService(parts.witness.log, caller).add_to(server.grpc)
     ExposureAdministrationService(GuestControl(parts), caller, parts.turns).add_to(server.grpc)
     scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
+
+
+async def _watch(address: Address, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
+    """Have nobody hold more connections of a door than he may."""
+    await stack.enter_async_context(connections_of(address, settings.limits, parts.sessions).watched())
 
 
 def _ranks(settings: AdministratorSettings) -> list[Rank]:

@@ -11,7 +11,8 @@ from appliance.cli.console import DONE, CommandError, Console, exit_codes, pairs
 from appliance.cli.times import shown
 from appliance.config import Settings, load
 from appliance.domain.caller import Caller, Role
-from appliance.identity.authority import SERVER_NAME, Authority, AuthorityUnusable, ends_of
+from appliance.domain.identity import SERVER_NAME
+from appliance.identity.authority import Authority, AuthorityUnusable, ends_of
 from appliance.identity.files import (
     DIRECTORY,
     IdentityUnusable,

@@ -6,7 +6,7 @@ from pathlib import Path
 from appliance.config import Settings
 from appliance.config_doors import ServerSettings
 from appliance.doctor.findings import Finding, amiss, ending, note, ok
-from appliance.identity.authority import SERVER_NAME
+from appliance.domain.identity import SERVER_NAME
 from appliance.identity.files import DIRECTORY
 from appliance.identity.inspection import Inspected, Seen, first_of, inspect
 

@@ -18,16 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import Certificate
-from appliance.identity.keys import new_key
+from appliance.domain.identity import SERVER_NAME, Certificate
+from appliance.identity.keys import MALFORMED, new_key
 from appliance.identity.names import uri_of
 
-SERVER_NAME = "svm.kvm-light-agent"  # by which clients know the server, wherever it is
 SLACK_SECONDS = 3600  # that a certificate begins to count before it is issued: clocks differ
 
 _LEAST_RSA_BITS = 2048
-# What cryptography raises for extensions that are there twice or say what it does not know: no ValueErrors.
-_BAD_EXTENSIONS = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _DER = serialization.Encoding.DER
 
 AuthorityKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -170,7 +167,7 @@ def names_of(pem: bytes) -> list[str]:
     try:
         extensions = x509.load_pem_x509_certificates(pem)[0].extensions
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, *_BAD_EXTENSIONS) as error:
+    except MALFORMED as error:
         raise ValueError(f"the certificate's names cannot be read: {error}") from error
     return [str(name.value) for name in found.value if isinstance(name, x509.DNSName | x509.IPAddress)]
 
@@ -245,5 +242,5 @@ def _may_issue(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
     except x509.ExtensionNotFound as missing:
         return missing.oid == x509.KeyUsage.oid
-    except (ValueError, *_BAD_EXTENSIONS):
+    except MALFORMED:
         return False

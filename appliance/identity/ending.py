@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
-from appliance.identity.issuing import IdentityRefused, utc
+from appliance.domain.times import utc
+from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import named_by
 from appliance.identity.standing import (
     check_machine,

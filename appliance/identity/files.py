@@ -24,9 +24,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import Certificate
+from appliance.domain.identity import SERVER_NAME, Certificate
 from appliance.identity.authority import (
-    SERVER_NAME,
     SLACK_SECONDS,
     Authority,
     AuthorityUnusable,
@@ -38,6 +37,7 @@ from appliance.identity.authority import (
 from appliance.identity.keys import key_pem, new_key
 from appliance.identity.names import named_by
 from appliance.state.owner import as_owner
+from appliance.state.replacing import sync_directory
 
 DIRECTORY = "identity"
 FIRST_ADMINISTRATOR = "administrator"
@@ -200,9 +200,9 @@ def _make_all(directory: Path, wanted: Wanted, now: float) -> None:
             _put(making / "chain.pem", authority.chain_pem.removeprefix(authority.pem))
         _make_server(making, authority, wanted, now)
         _make_administrator(making, authority, wanted, now)
-        _sync(making)
+        sync_directory(making)
         making.rename(directory)
-        _sync(directory.parent)
+        sync_directory(directory.parent)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -221,7 +221,7 @@ def _make_missing(directory: Path, wanted: Wanted, now: float) -> list[str]:
         _make_server(directory, authority, wanted, now)
     if "administrator.pem" not in before and wanted.administrator is not None:
         _make_administrator(directory, authority, wanted, now)
-    _sync(directory)
+    sync_directory(directory)
     return sorted({path.name for path in directory.iterdir()} - before)
 
 
@@ -260,14 +260,6 @@ def _replace(path: Path, content: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from appliance.identity.authority import SERVER_NAME, Authority, AuthorityUnusable
+from appliance.domain.identity import SERVER_NAME
+from appliance.identity.authority import Authority, AuthorityUnusable
 from appliance.identity.files import MAX_FILE_BYTES
 
 _AGAIN = "`svm init` makes another once it was moved away"

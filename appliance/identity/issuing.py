@@ -6,13 +6,13 @@ for a thread.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from uuid import uuid4
 
 from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import CertificateState, EnrolledGuest, Token
 from appliance.domain.policy import TENANT_RULE, is_tenant
+from appliance.domain.times import utc
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.keys import key_sha256, public_key_of
 from appliance.identity.names import is_uuid, named_by
@@ -151,8 +151,7 @@ class Issuer:
                 guest = followed(tables, guest, self._clock())
             elif guest.following:
                 tables.drop_certificate(guest.following)
-            holder = Caller(guest.uuid, Role.GUEST, guest.tenant)
-            issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
+            issued = self.authority.issue(key, guest.holder, self._clock(), self.terms.guest_days)
             self._make_room(tables)
             tables.put_certificate(issued.record)
             machine = guest.machine or asked.machine
@@ -251,8 +250,3 @@ class Issuer:
         drop_old_certificates(tables, self._clock())
         if tables.counts()[2] >= MAX_CERTIFICATES:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
-
-
-def utc(at: float) -> str:
-    """A time for people. at: seconds since the epoch."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

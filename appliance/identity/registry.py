@@ -160,7 +160,7 @@ class Registry:
         def told(made: Enrolled) -> None:
             guest = made.guest
             if made.ended:
-                self._ended(_holder(guest), _ANEW)
+                self._ended(guest.holder, _ANEW)
             self._tell(IdentityChange("enrolled", "", guest.uuid, guest.tenant, guest.host_name))
 
         try:
@@ -194,7 +194,7 @@ class Registry:
         """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
 
         def told(ended: tuple[EnrolledGuest, int]) -> None:
-            self._ended(_holder(ended[0]), _REVOKED)
+            self._ended(ended[0].holder, _REVOKED)
             self._tell(IdentityChange("revoked", by.author.author, uuid, ended[0].tenant, by.reason))
 
         return (await self._change(self._ender.revoke_guest, uuid, by, then=told))[1]
@@ -203,7 +203,7 @@ class Registry:
         """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
 
         def told(guest: EnrolledGuest) -> None:
-            self._ended(_holder(guest), _REMOVED)
+            self._ended(guest.holder, _REMOVED)
             self._tell(IdentityChange("removed", by.author.author, uuid, guest.tenant, by.reason))
 
         await self._change(self._ender.remove_guest, uuid, by, then=told)
@@ -341,8 +341,3 @@ def sha256_of(pem: bytes) -> bytes:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())).digest()
     except ValueError as error:
         raise NotAdmitted("the certificate is no PEM: enrol anew") from error
-
-
-def _holder(guest: EnrolledGuest) -> Caller:
-    """A guest as its certificates name it."""
-    return Caller(guest.uuid, Role.GUEST, guest.tenant)

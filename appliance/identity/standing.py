@@ -7,10 +7,10 @@ yet, and the one before, so that whoever still shows that is told what is wrong 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from appliance.domain.caller import NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.times import utc
 from appliance.identity.names import BadName, named_by
 from appliance.state.identities import IdentityTables
 
@@ -41,8 +41,7 @@ def good(certificate: Certificate | None, now: float) -> Certificate:
         raise NotAdmitted("this certificate is not in the SVM's register: enrol anew")
     state = certificate.state(now)
     if state is CertificateState.EXPIRED:
-        ended = datetime.fromtimestamp(certificate.ends_at, UTC)
-        raise NotAdmitted(f"this certificate ended on {ended:%Y-%m-%d %H:%M:%S} UTC: enrol anew")
+        raise NotAdmitted(f"this certificate ended on {utc(certificate.ends_at)}: enrol anew")
     if state is not CertificateState.GOOD:
         raise NotAdmitted(_SENTENCES[state])
     return certificate

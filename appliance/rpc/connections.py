@@ -46,12 +46,17 @@ class Connection:
     peer: tuple[str, int] | None
 
 
-def peer_of(said: str) -> tuple[str, int] | None:
-    """Host and port of a peer as gRPC names it, None for one on a unix socket."""
+def written_peer_of(said: str) -> tuple[str, int] | None:
+    """Host, as people write it, and port of a peer as gRPC names it; None for one on a unix socket."""
+    # gRPC names an IPv6 peer as a part of a URI: ipv6:%5B::1%5D:7443.
     match = _TCP_PEER.fullmatch(unquote(said))
-    if match is None:
-        return None
-    return _plain(match["host"].removeprefix("[").removesuffix("]")), int(match["port"])
+    return None if match is None else (match["host"].removeprefix("[").removesuffix("]"), int(match["port"]))
+
+
+def peer_of(said: str) -> tuple[str, int] | None:
+    """The same, with the address as the kernel has it: without a zone, and one of IPv4 as such."""
+    written = written_peer_of(said)
+    return None if written is None else (_plain(written[0]), written[1])
 
 
 def _plain(host: str) -> str:

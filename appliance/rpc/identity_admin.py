@@ -94,7 +94,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         current = next((each for each in certificates if each.sha256 == guest.current), None)
         return identity_pb2.GetGuestReply(
             guest=self._guest(guest, current),
-            certificates=[self._certificate(each, _holder(guest)) for each in certificates],
+            certificates=[self._certificate(each, guest.holder) for each in certificates],
         )
 
     @answered
@@ -199,10 +199,6 @@ class _Refusals:
             raise BadRequest(str(error)) from error
         if isinstance(error, IdentityRefused | StateError):
             raise ControlRefused(str(error)) from error
-
-
-def _holder(guest: EnrolledGuest) -> Caller:
-    return Caller(guest.uuid, Role.GUEST, guest.tenant)
 
 
 def _reason(text: str) -> str:

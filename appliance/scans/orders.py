@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, shown_paths
+from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, by_tenant, shown_paths
 from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
 
@@ -245,11 +245,8 @@ class Orders:
 
 def _audited(action: str, orders: Sequence[ScanOrder], actor: str, at: float) -> list[AuditEntry]:
     """What stands in the audit when orders are made or called off together: an entry for each tenant."""
-    by_tenant: dict[str, list[ScanOrder]] = {}
-    for order in orders:
-        by_tenant.setdefault(order.tenant, []).append(order)
     entries = []
-    for tenant, mine in by_tenant.items():
+    for tenant, mine in by_tenant(orders).items():
         whose = f"guest {mine[0].guest}" if len(mine) == 1 else f"{len(mine):,} guests"
         words = shown_paths(mine[0].paths)
         made = mine[0].is_open

@@ -75,7 +75,7 @@ class Load:
 
     async def _guest(self, identity: TlsGuest, source: random.Random) -> None:
         async with identity.connect(self.serving.address) as guest:
-            await guest.say_hello(machine=MACHINE)
+            await guest.say_hello()
             while not self.ended.is_set():
                 contents = [self._choose(source) for _ in range(source.randint(1, 5))]
                 await self._ask(guest, contents, source)
@@ -224,7 +224,7 @@ def _words(change: Change) -> list[str]:
 async def told_after(people: People, book: Book, source: random.Random) -> None:
     """Ask a fresh SVM what it knows: what was overruled is, and nothing is said that is not true."""
     async with people.guests[0].connect(people.serving.address) as guest:
-        await guest.say_hello(machine=MACHINE)
+        await guest.say_hello()
         overruled = list(book.in_force().items())[-40:]
         some = source.sample(book.recent, min(20, len(book.recent)))
         digests = [digest for digest, _ in overruled] + [content.digest for content in some]

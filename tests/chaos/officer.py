@@ -25,7 +25,6 @@ from tests.chaos import register as orders
 from tests.chaos.broken import Broken
 from tests.chaos.page import Page
 from tests.chaos.serving import Serving
-from tests.support.identities import MACHINE
 from tests.support.tls_guest import TlsGuest
 
 DEADLINE = 20.0  # seconds for an answer of an SVM that has much to do, or is dead
@@ -144,7 +143,7 @@ class Officer:
         following = self.page.register.guests[uuid].following
         self.page.asks(orders.attach(uuid))
         async with asyncio.timeout(DEADLINE), self.held[following].connect(self.serving.address) as guest:
-            await guest.say_hello(machine=MACHINE)
+            await guest.say_hello()
             self.page.acknowledged()
 
     async def _revoke(self, uuid: str) -> None:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
 
 from appliance.domain.caller import Caller, Role
-from appliance.identity.authority import SERVER_NAME, pem_of
+from appliance.domain.identity import SERVER_NAME
+from appliance.identity.authority import pem_of
 from appliance.identity.files import load
 from appliance.identity.keys import key_pem, new_key
 from tests.support.commands import Ran, svm_program

@@ -5,15 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
-from lightagent.v1 import guest_pb2_grpc
-
 from appliance.identity.authority import pem_of
 from appliance.identity.files import Wanted, make
-from appliance.identity.keys import key_pem, new_key
-from appliance.rpc.admin_line import SERVER_NAME
-from tests.support.identities import MACHINE, PROVIDER, asked
+from appliance.identity.keys import new_key
+from tests.support.identities import PROVIDER, asked
 from tests.support.svm import RawGuest, Svm
+from tests.support.tls_guest import TlsGuest
 
 
 def with_authority(directory: Path) -> None:
@@ -23,16 +20,14 @@ def with_authority(directory: Path) -> None:
 
 @asynccontextmanager
 async def enrolled_guest(
-    svm: Svm, address: str, options: Sequence[tuple[str, int]] = (), tenant: str = "default"
+    svm: Svm, address: str, options: Sequence[tuple[str, int]] = ()
 ) -> AsyncIterator[RawGuest]:
     """A guest that enrolls and attaches. address: HOST:PORT at which it reaches the guests' door."""
     assert svm.parts.identity is not None
     registry, key = svm.parts.identity.registry, new_key()
-    token = await registry.token(tenant, "", 3600, PROVIDER)
-    certificate = pem_of((await registry.enrol(token.text, asked(key=key))).certificate)
-    credentials = grpc.ssl_channel_credentials(registry.authority.pem, key_pem(key), certificate)
-    named = ("grpc.ssl_target_name_override", SERVER_NAME)
-    async with grpc.aio.secure_channel(address, credentials, options=(*options, named)) as channel:
-        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel, machine=MACHINE)
+    token = await registry.token("default", "", 3600, PROVIDER)
+    made = await registry.enrol(token.text, asked(key=key))
+    identity = TlsGuest(registry.authority.pem, key, pem_of(made.certificate), made.guest.uuid)
+    async with identity.connect(address, options=options) as guest:
         await guest.say_hello()
         yield guest

@@ -145,12 +145,10 @@ class RawGuest:
         finally:
             writer.close()
 
-    async def say_hello(
-        self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON, machine: bytes = b""
-    ) -> None:
+    async def say_hello(self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON) -> None:
         """Attach, and read to the first generation."""
         self.attach = self.stub.Attach(metadata=self.metadata)
-        hello = guest_pb2.Hello(host_name="raw", program=program, machine=machine or self.machine)
+        hello = guest_pb2.Hello(host_name="raw", program=program, machine=self.machine)
         await self.attach.write(guest_pb2.AttachRequest(hello=hello))
         while True:
             message = await asyncio.wait_for(self.attach.read(), DEADLINE)

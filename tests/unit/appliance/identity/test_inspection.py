@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.identity.authority import SERVER_NAME
+from appliance.domain.identity import SERVER_NAME
 from appliance.identity.files import Wanted, make
 from appliance.identity.inspection import first_of, inspect
 from appliance.identity.keys import key_pem, new_key
