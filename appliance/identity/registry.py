@@ -69,10 +69,10 @@ class IdentityChange:
 class Registry:
     """Who is who.
 
-    on_ended: told of a caller some of whose certificates count no more, and a
-    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were,
-    how many tokens were refused, and how many changes could not be written. problem: why the last one could
-    not, "" where it could: a guest is not told.
+    on_ended: told of a caller some of whose certificates count no more, and a sentence for it. on_changed:
+    told of each change. counts: how many changes of each kind there were, how many tokens were refused, and
+    how many changes could not be written. problem: why the last one could not, "" where it could: a guest is
+    not told.
     """
 
     def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:

@@ -155,7 +155,7 @@ class CheckCall:
 
     def _look_again(self, digests: list[bytes], outcomes: list[int]) -> None:
         """Answers were called void while these were looked up: the guest is to ask anew about those."""
-        again = self._protection.known(self._session.guest, digests).outcomes
+        again = self._protection.known_by_now(self._session.guest, digests).outcomes
         for index, (before, now) in enumerate(zip(outcomes, again, strict=True)):
             if before != now and before not in _OPEN_CODES:
                 outcomes[index] = int(_TOO_MANY.why)
