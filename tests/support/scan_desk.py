@@ -62,7 +62,7 @@ class Office:
 
     def state(self, order: ScanOrder) -> ScanState:
         """How an order stands."""
-        (view,) = self.desk.views([order.id])
+        (view,) = self.desk.views_of([order.id])
         return view.state
 
 
