@@ -40,7 +40,7 @@ from appliance.scans_assembly import PROC, assemble_scans, run_scans
 from appliance.sight import Sight
 from appliance.state.store import StateStore
 from appliance.state.tenant_names import TenantNames
-from appliance.trouble import CacheTrouble, EventsTrouble
+from appliance.trouble import Trouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
 from appliance.version import program_version
@@ -216,12 +216,19 @@ def _catch_signals(parts: Parts) -> asyncio.Event:
     return stopped
 
 
+def _identity_problem(parts: Parts) -> str:
+    return "" if parts.identity is None else parts.identity.registry.problem
+
+
 @asynccontextmanager
 async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> AsyncIterator[None]:
     """Do the recurrent work while the body runs: leases, sweeping, the way to the disk, counts of the log."""
 
-    trouble = CacheTrouble(parts.store)
-    unwritten = EventsTrouble(parts.witness.log)
+    troubles = (
+        Trouble(lambda: parts.store.problem, "cache problem", "cache is written again"),
+        Trouble(lambda: parts.witness.log.problem, "events problem", "events are written again"),
+        Trouble(lambda: _identity_problem(parts), "identity problem", "identities are written again"),
+    )
 
     async def sync() -> None:
         parts.store.flush()
@@ -239,8 +246,8 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
 
     async def tick() -> None:
         throttled.tick()
-        trouble.tell()
-        unwritten.tell()
+        for trouble in troubles:
+            trouble.tell()
         parts.state.environment.forget_dead_readers()
 
     async def expire() -> None:

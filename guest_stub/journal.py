@@ -95,9 +95,9 @@ class Journal:
         return self._file.tell() > 0 or self._missed > 0 or self._replayed.exists()
 
     @property
-    def has_room(self) -> bool:
-        """Whether there is much, for those who can wait. Any thread may ask."""
-        return self._entries < MOST_ENTRIES // 2
+    def room(self) -> int:
+        """For how many entries, of those who can wait: they leave half to others. Any thread may ask."""
+        return max(0, MOST_ENTRIES // 2 - self._entries)
 
     @property
     def was_broken_off(self) -> bool:

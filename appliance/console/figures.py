@@ -66,6 +66,9 @@ FIGURES = {
     "identity_enrolments_limited": Figure(
         "counter", "Enrolments and renewals that were refused because there were too many"
     ),
+    "identity_unwritable": Figure(
+        "counter", "Enrolments, renewals and other changes of who is who that could not be written"
+    ),
     "identity_server_ends_seconds": Figure(
         "gauge", "When the SVM's own certificate ends, in seconds since 1970"
     ),

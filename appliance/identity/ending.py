@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
-from appliance.identity.issuing import IdentityRefused
+from appliance.identity.issuing import IdentityRefused, utc
 from appliance.identity.names import named_by
 from appliance.identity.standing import (
     check_machine,
@@ -122,8 +122,12 @@ class Ender:
         with self._store.reading() as tables:
             if tables.certificate(certificate.sha256) is not None:
                 return
+        whose = named_by(certificate.holder)
+        subject = f"{whose.role} {whose.name}, certificate {certificate.sha256.hex()[:16]}"
+        entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject)
         with self._store.writing() as tables:
             tables.put_certificate(certificate)
+            tables.note(replace(entry, after=f"counts until {utc(certificate.ends_at)}"))
 
     def _note(self, tables: IdentityTables, by: By, about: tuple[str, str, str], ended: int) -> None:
         """Enter a change into the audit. about: what was done, whose, to what. ended: certificates by it."""

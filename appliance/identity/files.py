@@ -240,7 +240,17 @@ def _make_administrator(directory: Path, authority: Authority, wanted: Wanted, n
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Have a file of these bytes there, in one step, and on the disk."""
+    """Have a file of these bytes there, in one step, and on the disk. Raises IdentityUnusable."""
+    try:
+        _replace(path, content)
+    except OSError as error:
+        why = f"{path} cannot be written ({error.strerror}), and none of it was"
+        raise IdentityUnusable(
+            f"{why}: free room on its disk, or see that whom the directory belongs to may write there"
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_BEING_MADE, delete=False) as file:
         try:
             file.write(content)

@@ -110,7 +110,7 @@ class Issuer:
             tables.settle(tenant)
             tables.put_token(token)
             whose = f"guest {uuid}" if uuid else "a new guest"
-            after = f"counts until {_utc(token.expires_at)}"
+            after = f"counts until {utc(token.expires_at)}"
             tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
         return NewToken(text, token, new)
 
@@ -176,7 +176,7 @@ class Issuer:
                     "certificate issued",
                     tenant=holder.tenant,
                     subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
-                    after=f"counts until {_utc(issued.record.ends_at)}",
+                    after=f"counts until {utc(issued.record.ends_at)}",
                 )
             )
         return issued
@@ -253,5 +253,6 @@ class Issuer:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
 
 
-def _utc(at: float) -> str:
+def utc(at: float) -> str:
+    """A time for people. at: seconds since the epoch."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

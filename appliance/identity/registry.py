@@ -43,6 +43,7 @@ _KINDS = (
     "cloned",
     "refused",
     "other_machine",
+    "unwritable",
 )
 
 _TELL_SECONDS = 600.0
@@ -69,8 +70,9 @@ class Registry:
     """Who is who.
 
     on_ended: told of a caller some of whose certificates count no more, and a
-    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were, and
-    how many tokens were refused.
+    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were,
+    how many tokens were refused, and how many changes could not be written. problem: why the last one could
+    not, "" where it could: a guest is not told.
     """
 
     def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
@@ -78,6 +80,7 @@ class Registry:
         self.on_ended: list[Callable[[Caller, str], None]] = []
         self.on_changed: list[Callable[[IdentityChange], None]] = []
         self.counts = Counter(dict.fromkeys(_KINDS, 0))
+        self.problem = ""
         self._issuer = issuer
         self._ender = ender
         self._store = issuer.store
@@ -314,7 +317,13 @@ class Registry:
         self, work: Callable[..., Done], args: tuple[Any, ...], then: Callable[[Done], None]
     ) -> Done:
         async with self._changing:
-            made = await asyncio.to_thread(work, *args)
+            try:
+                made = await asyncio.to_thread(work, *args)
+            except StateError as error:
+                self.counts["unwritable"] += 1
+                self.problem = str(error)
+                raise
+            self.problem = ""
             then(made)
         return made
 

@@ -109,7 +109,8 @@ class CheckCall:
             await sessions.keep_pace(session, "messages_per_second", 1 + asked / _DIGESTS_OF_A_MESSAGE)
             sessions.company.note(session.guest.owner)
             cost, share.owed = _MESSAGE_COSTS + asked + share.owed, 0
-            await sessions.keep_pace(session, "digests_per_second", cost)
+            if sessions.company.of_guest(session.guest.id):  # alone it has no pace
+                await sessions.keep_pace(session, "digests_per_second", cost)
             async with self._writing:  # before its first reply nothing else is said of a request
                 await self._tell(await self._answer(request))
 
@@ -121,7 +122,10 @@ class CheckCall:
         digests = self._checked_digests(request)
         # Others have their turn meanwhile. What is said counts in the generation that it was begun in.
         generation, voided = self._protection.told_generation(), self._session.voided
-        known = await self._known(digests)
+        if len(digests) <= _LOOKED_UP_AT_ONCE:
+            known = self._protection.known(self._session.guest, digests)
+        else:
+            known = await self._known(digests)
         details = {index: wire.verdict_detail(index, verdict) for index, verdict in known.notable.items()}
         for index, verdict in known.notable.items():
             if verdict.disposition.is_detection:

@@ -17,9 +17,8 @@ from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
 _BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
-MANY_OTHERS = (
-    10  # guests beside which one has the pace of the settings; beside fewer it has more in proportion
-)
+_TENANT_PACES = ("digests_per_second", "upload_mib_per_second", "events_per_second")
+MANY_OTHERS = 10  # guests beside which one has the pace of the settings, beside fewer in proportion more
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -134,6 +133,7 @@ class Sessions:
         self.on_attach: list[Callable[[Session], None]] = []
         self.on_detach: list[Callable[[Session], None]] = []
         self._max_guests = max_guests
+        self._tenant_paces = {name: getattr(self.limits.tenant, name) for name in _TENANT_PACES}
         self._clock = clock
         self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session, the oldest first
         self._shares = Shares(max_guests, clock)  # of guests that went
@@ -281,7 +281,7 @@ class Sessions:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
             share = cost if always else cost * min(1.0, others / MANY_OTHERS)
             await self.paced(session, paces[name], share, f"limits.{setting}")
-        of_tenant = getattr(self.limits.tenant, setting, 0)
+        of_tenant = self._tenant_paces.get(setting)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
             shared = self.tenant(guest).paces
             if setting not in shared:

@@ -52,6 +52,11 @@ def back_up(directory: Path, path: Path, terms: BackupTerms) -> Manifest:
         with os.fdopen(fd, "w+b") as file, as_owner(directory):
             manifest = _write(directory, file, terms)
         _put_in_place(Path(name), path, terms.overwrite)
+    except OSError as error:
+        if error.filename is not None:  # a file of the state, or the place of the backup
+            raise
+        why = f"{path} cannot be written ({error.strerror or error}), and was not"
+        raise BadBackup(f"{why}: free room in {path.parent}, or name a file on another disk") from error
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()

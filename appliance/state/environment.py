@@ -163,13 +163,12 @@ class StateEnvironment:
     def copy_to(self, fd: int) -> None:
         """Write a copy of what is committed now, without its free pages, where `fd` stands.
 
-        Nobody waits for it. Raises StateError where the file cannot be read, OSError where `fd` cannot be
-        written.
+        Nobody waits for it. Raises OSError where `fd` cannot be written; the state is read from its map.
         """
         try:
             self._env.copyfd(fd, compact=True)
         except lmdb.Error as error:
-            raise StateError(f"{self.path} cannot be copied: {error}") from error
+            raise OSError(str(error).rpartition(": ")[2]) from error
 
     @property
     def lmdb(self) -> lmdb.Environment:

@@ -49,13 +49,20 @@ def restore(path: Path, directory: Path, stamp: str, overwrite: bool = False) ->
             gathered = replacing.begin(directory)
             try:
                 _gather(file, path, manifest, gathered)
-            except BaseException:
+            except BaseException as error:
                 replacing.forget_unfinished(directory)
+                if isinstance(error, OSError) and error.filename is None:
+                    raise _no_room(directory, error) from error
                 raise
             replacing.commit(directory, stamp)
             replacing.finish(directory)
     kept = directory / f"{replacing.KEPT}{stamp}"
     return Restored(manifest, kept if kept.exists() else None)
+
+
+def _no_room(directory: Path, error: OSError) -> StateError:
+    why = f"{directory} cannot be written ({error.strerror})"
+    return StateError(f"{why}: free room on its disk, or --dir names another; nothing was changed")
 
 
 @contextmanager

@@ -31,8 +31,8 @@ class Notes(Protocol):
     """Where files are noted that are to be looked at. `journal.Journal` is it."""
 
     @property
-    def has_room(self) -> bool:
-        """Whether there is room for many. Asked in the walking thread."""
+    def room(self) -> int:
+        """How many may be noted now. Asked in the walking thread."""
 
     def note(self, entry: Entry, name: int) -> object:
         """Keep an entry, unless it is kept already. name: stands for the file as it is."""
@@ -90,24 +90,30 @@ class CatchingUp:
             changed = [file for file in batch if file.size and changed_ns(file.stamp) >= since_ns]
             rest = RESTS * (time.monotonic() - began)
             if changed:
-                self._wait_for_room()
-                self._loop.call_soon_threadsafe(self._tell, changed)
+                self._hand_over(changed)
             if self._stop.wait(rest):
                 return
             began = time.monotonic()
 
-    def _wait_for_room(self) -> None:
-        """Until what was noted so far is looked at, which takes an SVM."""
-        while not self._notes.has_room and not self._stop.is_set():
-            self._loop.call_soon_threadsafe(self._noted)
-            self._stop.wait(ROOM_SECONDS)
+    def _hand_over(self, files: list[FoundFile]) -> None:
+        """Tell of files, waiting for room: until what was noted so far is looked at, which takes an SVM."""
+        while files and not self._stop.is_set():
+            if room := self._notes.room:
+                told, some, files = Event(), files[:room], files[room:]
+                self._loop.call_soon_threadsafe(self._tell, some, told)
+                while not told.wait(ROOM_SECONDS) and not self._stop.is_set():
+                    pass
+            else:
+                self._loop.call_soon_threadsafe(self._noted)
+                self._stop.wait(ROOM_SECONDS)
 
-    def _tell(self, files: Sequence[FoundFile]) -> None:
+    def _tell(self, files: Sequence[FoundFile], told: Event) -> None:
         for file in files:
             self._notes.note(
                 Entry(f"{file.directory}/{file.name}", time.time(), "write", file.key),
                 hash(file.key + file.stamp),
             )
+        told.set()
 
     async def close(self) -> None:
         """End what is under way."""

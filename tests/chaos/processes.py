@@ -44,7 +44,16 @@ def held(pid: int) -> Held:
 
 
 def below(pid: int) -> list[int]:
-    """All descendants of a process that live, zombies left out."""
+    """All descendants of a process that live, by what the kernel says of each: see _children()."""
+    found, more = list[int](), [pid]
+    while more:
+        more = [child for parent in more for child in _children(parent) if not _is_zombie(child)]
+        found += more
+    return found
+
+
+def _all_below(pid: int) -> list[int]:
+    """The same, by what all processes of the machine say: none is missed, which takes its time."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -79,8 +88,8 @@ async def nothing_left_of(expected: set[int], patience: float) -> None:
     """
     end = time.monotonic() + patience
     while True:
-        _reap()
-        left = set(below(os.getpid())) - expected
+        _reap(expected)
+        left = set(below(os.getpid())) - expected or set(_all_below(os.getpid())) - expected
         if not left:
             return
         if time.monotonic() > end:
@@ -88,25 +97,29 @@ async def nothing_left_of(expected: set[int], patience: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def _reap() -> None:
-    """Let orphans go that have ended; processes that the harness started itself have waiters of their own."""
-    for path in Path(f"/proc/{os.getpid()}/task").iterdir():
-        with suppress(OSError):
-            for word in (path / "children").read_text().split():
-                if int(word) in _adopted():
-                    with suppress(ChildProcessError):
-                        os.waitpid(int(word), os.WNOHANG)
+def _reap(expected: set[int]) -> None:
+    """Let children go that have ended: all that the harness started itself have been waited for by now."""
+    for child in set(_children(os.getpid())) - expected:
+        if _is_zombie(child):
+            with suppress(ChildProcessError):
+                os.waitpid(child, os.WNOHANG)
 
 
-def _adopted() -> set[int]:
-    """Zombies that are children of this process and that it did not start: those of sandboxes and workers."""
-    found = set[int]()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
-            if name.startswith("bwrap") and rest.split()[:2] == ["Z", str(os.getpid())]:
-                found.add(int(path.parent.name))
+def _children(pid: int) -> list[int]:
+    """The children of a process. One may be left out while another one ends (proc(5))."""
+    found = list[int]()
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
     return found
+
+
+def _is_zombie(pid: int) -> bool:
+    """Also of one that is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def _command(pid: int) -> str:

@@ -154,7 +154,7 @@ class Serving:
             assert self.process is not None
             if self.process.poll() is not None or time.monotonic() > end:
                 raise Broken(f"it did not come to be that {what}:\n{self.log}")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
 
 def ports() -> tuple[int, int, int]:

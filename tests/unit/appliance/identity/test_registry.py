@@ -13,7 +13,8 @@ from appliance.identity.ending import By
 from appliance.identity.issuing import IdentityRefused, TokenRefused
 from appliance.identity.keys import csr_for, new_key
 from appliance.identity.registry import IdentityChange, sha256_of
-from appliance.state.environment import FILE
+from appliance.state.environment import FILE, StateError
+from tests.support.full_disk import full_disk
 from tests.support.held_state import nobody_can_write
 from tests.support.identities import (
     DAY,
@@ -227,6 +228,24 @@ async def test_a_change_is_made_to_its_end_also_when_nobody_waits_for_it(tmp_pat
             let_go()
             await soon(desk.registry.finish())
         assert told.ended == [guest.guest.uuid]
+
+
+async def test_a_change_that_cannot_be_written_is_counted_and_said(tmp_path: Path) -> None:
+    """Why, to the SVM's own people; until one is written again."""
+    with office(tmp_path) as desk:
+        made = await desk.registry.token("acme", "", 60, PROVIDER)
+        assert (desk.registry.counts["unwritable"], desk.registry.problem) == (0, "")
+        with full_disk():
+            for _ in range(2):
+                with pytest.raises(StateError):
+                    await desk.registry.enrol(made.text, asked())
+        assert desk.registry.counts["unwritable"] == 2
+        assert f"{tmp_path / FILE} cannot be written" in desk.registry.problem
+        with pytest.raises(TokenRefused):
+            await desk.registry.enrol("none", asked())
+        assert desk.registry.problem
+        await desk.registry.enrol(made.text, asked())
+        assert (desk.registry.counts["unwritable"], desk.registry.problem) == (2, "")
 
 
 async def test_what_is_known_is_shown(tmp_path: Path) -> None:

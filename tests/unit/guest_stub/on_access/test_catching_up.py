@@ -21,6 +21,7 @@ from tests.support.held_files import until
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No walk is waited for."""
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PAUSES", 0.0)
 
 
 class Told:
@@ -31,13 +32,14 @@ class Told:
         self.done = 0
         self.when_done: Callable[[], None] = lambda: None
         places = Places(lambda: [str(root) for root in roots], exclude)
-        self.has_room = True
+        self.room = 1000
         self.catching_up = CatchingUp(places, self, self.all_told)
 
     def note(self, entry: Entry, name: int) -> None:
         """A file."""
         assert threading.current_thread() is threading.main_thread()
         self.entries.append((entry, name))
+        self.room -= 1
 
     def all_told(self) -> None:
         """All of them."""
@@ -206,11 +208,13 @@ async def test_since_when_something_is_missing_can_be_said(tree: Path) -> None:
 async def test_a_walk_waits_for_room_in_the_journal(tree: Path) -> None:
     """Nothing that it finds is left out; whoever looks at what is noted is told to, until there is room."""
     told = Told(tree)
-    told.has_room = False
+    told.room = 0
     told.catching_up.missed()
     await until(lambda: told.done > 0)
     assert told.entries == []
-    told.has_room = True
+    told.room = 1
+    await until(lambda: len(told.entries) == 1 and told.room == 0)
+    told.room = 1000
     await until(lambda: len(told.entries) == 2)
     await told.catching_up.close()
 
@@ -218,7 +222,7 @@ async def test_a_walk_waits_for_room_in_the_journal(tree: Path) -> None:
 async def test_closing_ends_a_walk_that_waits_for_room(tree: Path) -> None:
     """Its thread too."""
     told = Told(tree)
-    told.has_room = False
+    told.room = 0
     told.catching_up.missed()
     await until(lambda: told.done > 0)
     await asyncio.wait_for(told.catching_up.close(), 30)
