@@ -55,12 +55,13 @@ class ScanControl:
             raise ControlRefused(str(error)) from error
 
     def views(self, tenant: str) -> Iterator[ScanView]:
-        """How all stand."""
-        return self._desk.views(tenant)
+        """How all stand, the newest first."""
+        return map(self._desk.view, reversed(self._desk.orders.all(tenant)))
 
     def views_of(self, scans: Iterable[bytes], tenant: str) -> Iterator[ScanView]:
-        """How some stand."""
-        return self._desk.views_of(scans, tenant)
+        """How some stand, but for those that are gone, or another tenant's."""
+        orders = map(self._desk.orders.get, scans)
+        return (self._desk.view(order) for order in orders if order is not None and _is_of(tenant, order))
 
     async def cancel(self, scans: Sequence[bytes] | None, actor: str, tenant: str) -> int:
         """Call scans off."""

@@ -7,7 +7,7 @@ slot. All that guests say is their word: nothing but what administrators see, an
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -242,17 +242,6 @@ class Desk:
         else:
             state = ScanState.RUNNING if self.slots.has(place.claim(order.id)) else ScanState.WAITING
         return ScanView(order, state, counts, text)
-
-    def views(self, tenant: str = "") -> Iterator[ScanView]:
-        """How the orders of a tenant, or ("") of all, stand, the newest first; each when it is its turn."""
-        return map(self.view, reversed(self.orders.all(tenant)))
-
-    def views_of(self, scans: Iterable[bytes], tenant: str = "") -> Iterator[ScanView]:
-        """How some orders stand, of which some may be gone, or another tenant's; each when it is its turn."""
-        for scan in scans:
-            order = self.orders.get(scan)
-            if order is not None and tenant in ("", order.tenant):
-                yield self.view(order)
 
     def figures(self) -> dict[str, float]:
         """Figures for metrics and status."""

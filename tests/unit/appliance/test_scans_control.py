@@ -61,3 +61,18 @@ async def test_a_tenant_orders_scans_of_its_own_guests(tmp_path: Path) -> None:
         assert await control.cancel(None, "me", "acme") == 1
         assert others.order.is_open
         assert await control.cancel([others.order.id], "me", "other") == 1
+
+
+async def test_scans_are_shown_by_tenant_the_newest_first(tmp_path: Path) -> None:
+    """By their ids too: another tenant's, and one that is gone, are not there."""
+    with office(tmp_path) as desk:
+        control = ScanControl(
+            desk.desk, lambda _tenant: {"a1": "acme", "a2": "acme", "o": "other"}, lambda: NOON
+        )
+        placed = await control.order(["a1", "o", "a2"], WANTED, "")
+        first, other, last = (each.order.id for each in placed if each.order)
+        for tenant, ids in (("", [last, other, first]), ("acme", [last, first]), ("none", [])):
+            assert [view.order.id for view in control.views(tenant)] == ids
+        asked = (first, b"gone", other)
+        assert [view.order.id for view in control.views_of(asked, "acme")] == [first]
+        assert [view.order.id for view in control.views_of(asked, "")] == [first, other]

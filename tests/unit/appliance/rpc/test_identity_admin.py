@@ -176,7 +176,11 @@ async def test_the_loop_is_free_while_certificates_are_listed(tmp_path: Path) ->
         seconds = count()
         service = IdentityAdministrationService(view, caller, Turns(clock=lambda: float(next(seconds))))
         context: Any = None
-        listing = asyncio.ensure_future(service.ListCertificates(pb.ListCertificatesRequest(), context))
+
+        async def listed() -> pb.ListCertificatesReply:
+            return await service.ListCertificates(pb.ListCertificatesRequest(), context)
+
+        listing = asyncio.get_running_loop().create_task(listed())
         free = 0
         while not listing.done():
             await asyncio.sleep(0)
