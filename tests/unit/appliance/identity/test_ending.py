@@ -156,4 +156,4 @@ def test_a_certificate_that_init_made_is_adopted_once(tmp_path: Path) -> None:
             found = tables.certificate(certificate.sha256)
         assert found is not None
         assert found.state(desk.now) is CertificateState.REVOKED
-        assert len(Audit(desk.environment).newest(9)) == 2
+        assert len(list(Audit(desk.environment).newest(9))) == 2
