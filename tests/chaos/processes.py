@@ -43,16 +43,15 @@ def held(pid: int) -> Held:
     return Held(memfds, sockets, pipes, sum(map(bool, kinds)) - memfds - sockets - pipes)
 
 
-def below(pid: int) -> list[int]:
-    """All descendants of a process that live, by what the kernel says of each: see _children()."""
-    found, more = list[int](), [pid]
-    while more:
-        more = [child for parent in more for child in _children(parent) if not _is_zombie(child)]
-        found += more
-    return found
+def below(pid: int, but: int = 0) -> list[int]:
+    """The descendants of a process that live, but one and what is below it; now and then not all of them.
+
+    By what the kernel says of each: see _children().
+    """
+    return _descendants(pid, but, lambda parent: [each for each in _children(parent) if not _is_zombie(each)])
 
 
-def _all_below(pid: int) -> list[int]:
+def _all_below(pid: int, but: int) -> list[int]:
     """The same, by what all processes of the machine say: none is missed, which takes its time."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -60,9 +59,13 @@ def _all_below(pid: int) -> list[int]:
             state, parent = path.read_text().rpartition(")")[2].split()[:2]
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(path.parent.name))
+    return _descendants(pid, but, lambda parent: children.get(parent, []))
+
+
+def _descendants(pid: int, but: int, children: Callable[[int], list[int]]) -> list[int]:
     found, more = list[int](), [pid]
     while more:
-        more = [child for parent in more for child in children.get(parent, [])]
+        more = [child for parent in more for child in children(parent) if child != but]
         found += more
     return found
 
@@ -81,15 +84,15 @@ def workers(pid: int) -> list[int]:
     return [child for child in found if child not in parents]
 
 
-async def nothing_left_of(expected: set[int], patience: float) -> None:
-    """Return when this process has no descendants but those that are expected. Raises Broken.
+async def nothing_left_of(patience: float, svm: int = 0) -> None:
+    """Return when this process has no descendants but a living SVM, and what is below that. Raises Broken.
 
     Orphans come to this process, so whatever an SVM has started and left behind is among them.
     """
     end = time.monotonic() + patience
     while True:
-        _reap(expected)
-        left = set(below(os.getpid())) - expected or set(_all_below(os.getpid())) - expected
+        _reap(svm)
+        left = below(os.getpid(), svm) or _all_below(os.getpid(), svm)
         if not left:
             return
         if time.monotonic() > end:
@@ -97,10 +100,10 @@ async def nothing_left_of(expected: set[int], patience: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def _reap(expected: set[int]) -> None:
+def _reap(svm: int) -> None:
     """Let children go that have ended: all that the harness started itself have been waited for by now."""
-    for child in set(_children(os.getpid())) - expected:
-        if _is_zombie(child):
+    for child in _children(os.getpid()):
+        if child != svm and _is_zombie(child):
             with suppress(ChildProcessError):
                 os.waitpid(child, os.WNOHANG)
 

@@ -79,7 +79,7 @@ async def kill_daemon(run: Run, source: random.Random) -> str:
 
 async def _begin_again(run: Run, source: random.Random) -> None:
     """What a dead SVM left, on the disk and of processes; then a new one, and what it says."""
-    await processes.nothing_left_of(set(), PATIENCE)
+    await processes.nothing_left_of(PATIENCE)
     disk.compare(run.serving.state, run.book)
     await run.serving.start()
     await told_after(run.people, run.book, source)
@@ -89,7 +89,7 @@ async def _begin_again(run: Run, source: random.Random) -> None:
 async def _look(run: Run) -> None:
     """The same of an SVM that lives on."""
     await run.serving.rests()
-    await processes.nothing_left_of({run.serving.pid, *processes.below(run.serving.pid)}, PATIENCE)
+    await processes.nothing_left_of(PATIENCE, run.serving.pid)
     disk.compare(run.serving.state, run.book)
 
 
