@@ -58,8 +58,8 @@ async def run_scans(desk: Desk) -> None:
 def scans_service(desk: Desk, witness: Witness, caller: CallerOf, turns: Turns) -> ScansAdministrationService:
     """Return the service for administrators."""
 
-    def known() -> dict[str, str]:
-        return {guest.name: guest.tenant for guest in witness.exposure.guests()}
+    def known(tenant: str) -> dict[str, str]:
+        return {guest.name: guest.tenant for guest in witness.exposure.guests(tenant)}
 
     control = ScanControl(desk, known, time.time)
     return ScansAdministrationService(control, caller, turns=turns)
