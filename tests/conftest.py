@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import signal
 
 from hypothesis import settings
@@ -17,3 +18,12 @@ settings.load_profile("same-examples")
 # A shell without job control has what it starts in the background ignore Ctrl-C, and so would every program
 # that a test starts: `guest-stub` leaves an ignored signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what stays to the end: the tests themselves, and every module.
+
+    There are thousands, and each of the many collections went through them all.
+    """
+    gc.collect()
+    gc.freeze()

@@ -68,7 +68,7 @@ def test_a_tree_deeper_than_a_path_may_be(tmp_path: Path) -> None:
 
     def count(_: str) -> None:
         nonlocal most
-        most = max(most, open_descriptors() - before)
+        most = max(most, len(os.listdir("/proc/self/fd")) - before)  # no collection at each of 251 steps
 
     descent.enter_root(str(tmp_path))
     paths = visit(descent, count)
