@@ -69,7 +69,7 @@ protos-check: $(READY) ## fail when the generated modules are not those of proto
 
 # Whole and by hash, for every extra; no index is named in it, so the machine's own settings of pip count.
 lock: $(READY) ## write requirements.lock anew, with the newest versions that pyproject.toml allows
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --allow-unsafe --generate-hashes --strip-extras \
+	$(BIN)/pip-compile --quiet --upgrade --no-build-isolation --all-extras --allow-unsafe --generate-hashes --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --output-file=requirements.lock pyproject.toml
 
