@@ -69,7 +69,7 @@ protos-check: $(READY) ## fail when the generated modules are not those of proto
 
 # Whole and by hash, for every extra; no index is named in it, so the machine's own settings of pip count.
 lock: $(READY) ## write requirements.lock anew, with the newest versions that pyproject.toml allows
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --allow-unsafe --generate-hashes --strip-extras \
+	$(BIN)/pip-compile --quiet --upgrade --no-build-isolation --all-extras --allow-unsafe --generate-hashes --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --output-file=requirements.lock pyproject.toml
 
@@ -86,11 +86,14 @@ packages-bench: packages-run
 	@.ci/debian-packages $(PYTHON) bench
 
 # The second call of any target finds this file and starts at once. Without build isolation, since
-# setuptools is in the lock already: nothing is installed that has no hash there.
+# setuptools is in the lock, and goes first: libvirt-python is built from its source. Nothing is installed that has
+# no hash there.
 $(READY): requirements.lock pyproject.toml | packages-run
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; make PYTHON=/path/to/python3.11 chooses one.")'
 	@echo "Setting up $(VENV): the packages of requirements.lock, each checked by its hash"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@sed -n '/^setuptools==/,/^    # via/p' requirements.lock >$(VENV)/setuptools.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(VENV)/setuptools.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-build-isolation -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

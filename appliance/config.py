@@ -5,7 +5,6 @@ documents every setting. What is written in an annotation (a range, a choice, a 
 file is held to; values that code builds itself are not checked.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated
 
 from appliance.config_doors import AdministratorSettings, ServerSettings
 from appliance.config_events import EventSettings, ExposureSettings
+from appliance.config_file import ConfigError, read_file
 from appliance.config_forms import (
     AbsolutePath,
     Choice,
@@ -23,24 +23,12 @@ from appliance.config_forms import (
 )
 from appliance.config_identity import IdentitySettings
 from appliance.config_limits import Limits
-from appliance.config_lines import lines_of, syntax_problem
-from appliance.config_reading import Problem, read_table
+from appliance.config_reading import Problem
 from appliance.config_scans import ScansSettings
 
 CONFIG_VARIABLE = "KVMLA_CONFIG"
 STATE_DIR_VARIABLE = "KVMLA_STATE_DIR"
 ADMIN_SOCKET_VARIABLE = "KVMLA_ADMIN_SOCKET"
-MAX_CONFIG_BYTES = 256 * 1024
-
-
-class ConfigError(Exception):
-    """The settings cannot be used. `problems`: one sentence each, "file:line: what, and what is allowed"."""
-
-    def __init__(self, problems: list[str]) -> None:
-        """Keep all problems; the message is the first, and how many more there are."""
-        more = f" (and {len(problems) - 1} more: see `svm check-config`)" if len(problems) > 1 else ""
-        super().__init__(problems[0] + more)
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +234,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     if path is None and environ.get(CONFIG_VARIABLE):
         path = Path(environ[CONFIG_VARIABLE])
-    settings = Settings() if path is None else _parse(_read(path), path)
+    settings = Settings() if path is None else _read(path)
     state_dir = environ.get(STATE_DIR_VARIABLE)
     if not state_dir:
         return settings
@@ -264,42 +252,11 @@ def admin_socket(explicit: str | None, config: Path | None, environ: Mapping[str
     return explicit or environ.get(ADMIN_SOCKET_VARIABLE) or load(config, environ).server.admin
 
 
-def _read(path: Path) -> str:
-    """Return the file's text, or raise ConfigError."""
+def _read(path: Path) -> Settings:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        why = f"{path}: cannot be read: {error.strerror}; give the path of a TOML file that you may read"
-        raise ConfigError([why]) from error
-    if len(raw) > MAX_CONFIG_BYTES:
-        raise ConfigError([f"{path}: over {MAX_CONFIG_BYTES // 1024} KiB, which is no settings file"])
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}:{line}: not UTF-8; save the file as UTF-8"]) from error
-
-
-def _parse(text: str, path: Path) -> Settings:
-    """Return the settings that the text gives, or raise ConfigError."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([syntax_problem(str(error), text, path)]) from error
-    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets in brackets
-        raise ConfigError([f"{path}: holds a number or a nesting longer than any setting"]) from error
-    problems: list[Problem] = []
-    settings = read_table(Settings, document, (), problems)
-    if not problems:
-        problems = _cross_problems(settings)
-    if not problems:
-        return settings
-    lines = lines_of(text)
-    placed = sorted(
-        (lines.get(problem.key) or lines.get(problem.other, 0), problem.sentence) for problem in problems
-    )
-    raise ConfigError([f"{path}:{line}: {what}" if line else f"{path}: {what}" for line, what in placed])
+        return read_file(path, Settings, _cross_problems)
+    except ConfigError as error:
+        raise ConfigError(list(error.problems), check="svm check-config") from error
 
 
 def _cross_problems(settings: Settings) -> list[Problem]:

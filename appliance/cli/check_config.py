@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.cli.console import DONE, NO, Console, add_json_argument, exit_codes, plain
-from appliance.config import CONFIG_VARIABLE, ConfigError, load
+from appliance.config import CONFIG_VARIABLE, load
+from appliance.config_file import ConfigError
 
 _DESCRIPTION = """Reads the settings as `svm serve` would, and prints every problem with its line.
 Nothing is started, no socket and no directory is touched."""

@@ -34,13 +34,14 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The outside of a command. clock: seconds since the epoch. input: where a person answers."""
+    """The outside of a command of `program`. clock: seconds since the epoch. input: where people answer."""
 
     environ: Mapping[str, str]
     out: TextIO
     err: TextIO
     clock: Callable[[], float]
     input: TextIO = field(default_factory=lambda: sys.stdin or io.StringIO())  # None where it was closed
+    program: str = "svm"
 
     def say(self, *lines: str) -> None:
         """Print lines to the output."""
@@ -75,7 +76,7 @@ class Console:
 
     def complain(self, sentence: str) -> None:
         """Print one line to the errors."""
-        print(f"svm: {plain(sentence)}", file=self.err)
+        print(f"{self.program}: {plain(sentence)}", file=self.err)
 
     def client(self, args: argparse.Namespace) -> AdminClient:
         """Return the connection to the SVM that the arguments and the environment name."""

@@ -18,7 +18,8 @@ from appliance.cli.console import (
 )
 from appliance.cli.doctor_asking import Heard, hear
 from appliance.cli.times import span
-from appliance.config import CONFIG_VARIABLE, ConfigError, Settings, admin_socket, load
+from appliance.config import CONFIG_VARIABLE, Settings, admin_socket, load
+from appliance.config_file import ConfigError
 from appliance.doctor.certificates import certificate_findings
 from appliance.doctor.clock import clock_findings, is_synchronized
 from appliance.doctor.disk import disk_findings

@@ -1,8 +1,6 @@
-"""Reads the command line of `svm`, runs a command, turns failures into one line and an exit code."""
+"""The commands of `svm`."""
 
-import argparse
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 from appliance.cli import (
     audit,
@@ -21,15 +19,9 @@ from appliance.cli import (
     status,
     verdicts,
 )
-from appliance.cli.console import FAILED, CommandError, Console
-from appliance.cli.times import BadTime
-from appliance.config import ConfigError
-from appliance.domain.digest import BadDigest
-from appliance.rpc.admin_client import AdminError
+from appliance.cli.console import Console
+from appliance.cli.parsing import Parser, run_command
 from appliance.version import program_version
-
-INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
-PIPE_CLOSED = 141  # as a shell reports a program whose reader went away
 
 _DESCRIPTION = """The security virtual machine of KVM Light Agent: it answers the guests of this host
 about their files, and scans each file once, however many guests hold it."""
@@ -63,31 +55,10 @@ exit codes:
 `svm COMMAND --help` tells more of each."""
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of descriptions, and every argument on the line of its help."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Complains in one line."""
-
-    def __init__(self, **options: object) -> None:
-        super().__init__(
-            **options,  # type: ignore[arg-type]
-            formatter_class=_HelpFormatter,
-            allow_abbrev=False,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"{message}; see `{self.prog} --help`")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
+def _parser() -> Parser:
+    parser = Parser(prog="svm", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm {program_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for command in (
         init,
         serve,
@@ -110,19 +81,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str], console: Console) -> int:
-    """Run one command; return its exit code. Nothing that a person can cause raises."""
-    try:
-        args = _parser().parse_args(arguments)
-        command: Callable[[argparse.Namespace, Console], int] = args.run
-        code = command(args, console)
-        console.out.flush()
-        return code
-    except (CommandError, ConfigError, AdminError, BadDigest, BadTime) as error:
-        console.complain(str(error))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        return PIPE_CLOSED
-    except OSError as error:
-        console.complain(f"{error.filename or 'the output'}: {error.strerror or error}")
-    return FAILED
+    """Run one command of `svm`; return its exit code."""
+    return run_command(_parser(), arguments, console)

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import appliance.config
+import appliance.config_file
 import appliance.private_ksn.settings
 import guest_stub.config
 from tests.fuzz.mutation import mutated
@@ -58,7 +59,7 @@ FILES = [
     (
         "appliance/svm.example.toml",
         lambda path: appliance.config.load(path, {}),
-        appliance.config.ConfigError,
+        appliance.config_file.ConfigError,
     ),
     (
         "guest_stub/guest-stub.example.toml",

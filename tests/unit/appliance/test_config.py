@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import appliance
-from appliance.config import ConfigError, Settings, admin_socket, load
+from appliance.config import Settings, admin_socket, load
+from appliance.config_file import ConfigError
 
 EXAMPLE = Path(appliance.__path__[0]) / "svm.example.toml"
 

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.cli import check_config
 from appliance.cli.console import Console
-from appliance.cli.program import INTERRUPTED, PIPE_CLOSED, run
+from appliance.cli.parsing import INTERRUPTED, PIPE_CLOSED
+from appliance.cli.program import run
 from tests.support.commands import svm
 
 MAN_PAGE = Path(__file__).parents[4] / "docs" / "man" / "svm.1"

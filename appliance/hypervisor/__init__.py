@@ -1,0 +1,8 @@
+"""The host agent, `svm-host`: what runs on a KVM host beside libvirt, with the right over it that no SVM has.
+
+It talks to the SVM as an administrator of its own role. Its rooms:
+
+- `cli`: its commands, one file each.
+- `virt`: libvirt, which nothing else imports: connections, domains, networks, volumes, events.
+- `settings`: its file of settings. `vm`: what is known of a machine, without any I/O.
+"""

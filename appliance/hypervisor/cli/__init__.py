@@ -1,0 +1,1 @@
+"""The commands of `svm-host`, one file each; `program` reads the command line."""

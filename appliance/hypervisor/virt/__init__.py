@@ -1,0 +1,5 @@
+"""libvirt: the only room that imports it. What goes wrong comes out as a `VirtError` with a sentence.
+
+- `connection`: a host's libvirt, opened within a deadline.
+- `domains`: its machines.
+"""

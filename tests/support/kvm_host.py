@@ -1,0 +1,123 @@
+"""A host of virtual machines of its own: a real libvirtd with QEMU, apart from the machine's own libvirt.
+
+Its mounts, processes and network are its own (namespaces), so that no test touches what the machine runs; it
+ends with them. Guests run under QEMU's own emulation: `type='qemu'`.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE = 120.0  # the first start probes what QEMU can do, which took 17 s alone
+
+_QEMU_CONF = """user = "root"
+group = "root"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+"""
+
+# $1: a directory with etc, lib, run, cache and log of this libvirt. This is PID 1 there, its end ends all,
+# and it waits for whatever processes are left to it: libvirt looks whether a QEMU that it killed is gone.
+_BOOT = """
+set -e
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+ip link set lo up
+[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm  # it may be there and not work
+for place in /etc /var/lib /run /var/cache /var/log; do
+  mkdir -p "$place/libvirt"
+  mount --bind "$1/${place##*/}" "$place/libvirt"
+done
+virtlogd </dev/null >"$1/virtlogd.log" 2>&1 &
+libvirtd </dev/null >"$1/libvirtd.log" 2>&1 &
+echo $! >"$1/libvirtd.pid"
+while :; do wait; sleep 0.2; done
+"""
+
+
+@dataclass
+class KvmHost:
+    """directory: where its files are. pid: its first process, by whose namespaces one comes in."""
+
+    directory: Path
+    pid: int
+
+    @property
+    def uri(self) -> str:
+        """Where its libvirtd answers, from here too."""
+        return f"qemu+unix:///system?socket={self.directory}/run/libvirt-sock"
+
+    def words(self, *words: object) -> list[str]:
+        """The command line that runs a program within it."""
+        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--", *map(str, words)]
+
+    def run(self, *words: object, seconds: float = DEADLINE) -> subprocess.CompletedProcess[str]:
+        """Run a program within it to its end."""
+        return subprocess.run(
+            self.words(*words), check=False, capture_output=True, text=True, timeout=seconds
+        )
+
+    def virsh(self, *words: object) -> str:
+        """What `virsh` says."""
+        ran = self.run("virsh", "--connect", "qemu:///system", *words)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def kill_libvirtd(self) -> None:
+        """libvirtd is gone at once; the machines run on."""
+        self.run("sh", "-c", 'kill -9 "$(cat "$1")"', "sh", self.directory / "libvirtd.pid")
+
+    def start_libvirtd(self) -> None:
+        """Start it again, and wait until it answers."""
+        start = 'libvirtd </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
+        subprocess.run(
+            self.words("setsid", "sh", "-c", start, "sh", self.directory), check=True, timeout=DEADLINE
+        )
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        """Return when libvirtd answers."""
+        end = time.monotonic() + DEADLINE
+        while self.run("virsh", "--connect", "qemu:///system", "version").returncode:
+            log = (self.directory / "libvirtd.log").read_text()
+            assert time.monotonic() < end, f"libvirtd did not answer within {DEADLINE:g} s:\n{log}"
+            time.sleep(0.2)
+
+
+@contextmanager
+def kvm_host(directory: Path) -> Iterator[KvmHost]:
+    """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
+    for name in ("etc", "lib", "run", "cache", "log"):
+        (directory / name).mkdir(parents=True)
+    if Path("/etc/libvirt").is_dir():
+        shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)
+    (directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
+    for linked in ("qemu", "storage"):  # nothing of the machine's own starts by itself here
+        shutil.rmtree(directory / "etc" / linked, ignore_errors=True)
+    apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--fork", "--kill-child"]
+    with subprocess.Popen(
+        [*apart, "sh", "-c", _BOOT, "sh", str(directory)], start_new_session=True
+    ) as process:
+        try:
+            host = KvmHost(directory, _first_process(process.pid))
+            host.wait_until_it_answers()
+            yield host
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def _first_process(unshare: int) -> int:
+    end = time.monotonic() + DEADLINE
+    children = Path(f"/proc/{unshare}/task/{unshare}/children")
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < end, "unshare began nothing"
+        time.sleep(0.02)
+    return int(found[0])

@@ -1,0 +1,30 @@
+"""The settings of `svm-host`."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.config_file import ConfigError
+from appliance.hypervisor.settings import HostSettings, load
+
+
+def test_without_a_file_the_defaults_count() -> None:
+    """The libvirt of this machine."""
+    assert load(None, {}) == HostSettings()
+    assert HostSettings().libvirt.uri == ("qemu:///system",)
+
+
+def test_the_environment_names_a_file_and_an_argument_wins(tmp_path: Path) -> None:
+    """As with the other programs."""
+    (tmp_path / "a.toml").write_text('[libvirt]\nuri = ["test:///a"]\n')
+    (tmp_path / "b.toml").write_text('[libvirt]\nuri = ["test:///b"]\n')
+    environ = {"KVMLA_HOST_CONFIG": str(tmp_path / "a.toml")}
+    assert load(None, environ).libvirt.uri == ("test:///a",)
+    assert load(tmp_path / "b.toml", environ).libvirt.uri == ("test:///b",)
+
+
+def test_what_is_wrong_is_told(tmp_path: Path) -> None:
+    """All of it, since no command lists it."""
+    (tmp_path / "a.toml").write_text('state_dir = "here"\n[svm]\nserver = 5\n')
+    with pytest.raises(ConfigError, match=r"toml:1: state_dir: .*; .*toml:3: svm.server: must be a str"):
+        load(tmp_path / "a.toml", {})

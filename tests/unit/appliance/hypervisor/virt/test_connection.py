@@ -1,0 +1,39 @@
+"""libvirt, opened and asked."""
+
+import libvirt
+import pytest
+
+from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
+
+
+def test_a_host_is_open_until_it_is_let_go_of() -> None:
+    """Who asks it after that is told so."""
+    with VirtHost.open("test:///default") as host:
+        assert host.connection.isAlive()
+    with pytest.raises(VirtError, match=r"the list failed: .*connection"), told("the list failed"):
+        host.connection.listAllDomains()
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("qemu+unix:///system?socket=/nowhere", "no libvirt answers at .* start libvirtd"),
+        ("nonsense", "cannot be used .* such as qemu:///system"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_sentence(uri: str, sentence: str) -> None:
+    """It says what to do."""
+    with pytest.raises(VirtError, match=sentence):
+        VirtHost.open(uri)
+
+
+def test_an_error_of_libvirt_keeps_its_code() -> None:
+    """Who needs to know which one it was is told."""
+    with (
+        VirtHost.open("test:///default") as host,
+        pytest.raises(VirtError) as caught,
+        told("no such machine"),
+    ):
+        host.connection.lookupByName("nobody")
+    assert caught.value.code == libvirt.VIR_ERR_NO_DOMAIN
+    assert str(caught.value).startswith("no such one: ")
