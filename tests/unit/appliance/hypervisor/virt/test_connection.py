@@ -32,7 +32,7 @@ def test_an_error_of_libvirt_keeps_its_code() -> None:
     with (
         VirtHost.open("test:///default") as host,
         pytest.raises(VirtError) as caught,
-        told("no such machine"),
+        told("no such one"),
     ):
         host.connection.lookupByName("nobody")
     assert caught.value.code == libvirt.VIR_ERR_NO_DOMAIN
