@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
-from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import named_by
@@ -104,6 +104,38 @@ class Ender:
             whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
             self._note(tables, by, ("certificate revoked", holder.tenant, whose), 1)
         return ended
+
+    def withdraw(self, beginning: bytes, by: By) -> Token:
+        """Forget the unused token whose SHA-256 begins so; as it was. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            known = (token for token in tables.tokens(beginning) if self._clock() < token.expires_at)
+            found = [token for token in known if token.is_for(by.author)][:2]
+            if not found:
+                raise IdentityRefused(f"no token {beginning.hex()} is known: see `svm guests tokens`")
+            if len(found) > 1:
+                raise IdentityRefused(
+                    f"several tokens begin with {beginning.hex()}: give more of the SHA-256"
+                )
+            token = found[0]
+            if token.key:
+                raise IdentityRefused(
+                    f"the token {token.id} was used already, by {token.uuid or 'a guest'}: "
+                    "`svm guests revoke` ends that guest's certificate"
+                )
+            tables.drop_token(token.digest)
+            tables.note(
+                AuditEntry(
+                    self._clock(),
+                    by.author.author,
+                    "token withdrawn",
+                    reason=by.reason,
+                    tenant=token.tenant,
+                    subject=token.subject,
+                    before=f"counted until {utc(token.expires_at)}, made by {token.author}",
+                    after="counts no more",
+                )
+            )
+        return token
 
     def cloned(self, uuid: str, why: str) -> int:
         """End the certificates of a guest that is in two places; how many counted."""

@@ -109,9 +109,9 @@ class Issuer:
             self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
-            whose = f"guest {uuid}" if uuid else "a new guest"
             after = f"counts until {utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
+            about = token.subject
+            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=about, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -132,7 +132,7 @@ class Issuer:
             holder = Caller(uuid, Role.GUEST, token.tenant)
             issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
             ended = self._enter(tables, token, asked, issued, uuid)
-            used = replace(token, key=key_sha256(key), certificate=issued.der)
+            used = replace(token, uuid=uuid, key=key_sha256(key), certificate=issued.der)
             tables.put_token(used)
             guest = tables.guest(uuid)
             assert guest is not None
