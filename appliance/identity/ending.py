@@ -15,6 +15,7 @@ from appliance.identity.standing import (
     check_machine,
     drop_old_certificates,
     drop_old_tokens,
+    drop_tokens_for,
     end,
     followed,
     shown_guest,
@@ -64,7 +65,7 @@ class Ender:
         """End a guest's certificates and tokens; how many of these counted. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
+            drop_tokens_for(tables, uuid)
             why = CertificateState.REVOKED
             ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
             self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
@@ -74,7 +75,7 @@ class Ender:
         """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
+            drop_tokens_for(tables, uuid)
             for sha256 in guest.certificates:
                 tables.drop_certificate(sha256)
             tables.drop_guest(guest)
@@ -182,10 +183,6 @@ class Ender:
         if guest is None or not author.sees(guest.tenant):
             raise IdentityRefused(f"no guest {uuid[:80]} is enrolled: see `svm guests list`")
         return guest
-
-    def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
-        for digest in tables.tokens_for(uuid):
-            tables.drop_token(digest)
 
 
 def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:

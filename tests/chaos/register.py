@@ -208,7 +208,9 @@ def _enrol(register: Register, token: bytes, key: bytes, sha256: bytes, holder: 
         before = known.current
     register.issued(sha256, holder)
     register.guests[uuid] = Chain(sha256, before=before)
-    register.tokens[token] = replace(register.tokens[token], uuid=uuid, key=key, certificate=sha256)
+    used = replace(register.tokens[token], uuid=uuid, key=key, certificate=sha256)
+    register.drop_tokens(uuid)
+    register.tokens[token] = used
 
 
 def _renew(register: Register, uuid: str, shown: bytes, sha256: bytes) -> None:

@@ -31,7 +31,7 @@ class CreateTokenRequest(_message.Message):
     """Whose the guest will be; "": the caller's own, or "default" where he has none. One that is new is made by it."""
     uuid: _builtins.str
     """The guest's UUID, with hyphens; "": one is drawn when it enrols. Who administers one tenant can name only
-    guests of it that are known.
+    guests of it that are known; a host agent only guests without a certificate that counts.
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
