@@ -22,9 +22,9 @@ from appliance.identity.tokens import BEGINNING, digest_of
 from appliance.rpc.identity_admin import BEGINNING_BYTES, DEFAULT_TOKENS, MAX_TOKENS
 
 _LIST_EPILOG = f"""\
-Those whose time is not over, the one that ends soonest first. A token itself is shown by nothing: the SVM
-has only its SHA-256, of which the first digits name it here and in `svm audit`. Guest is the one that it is
-for, or that has enrolled with it. A host agent sees those that it has made itself.
+Those whose time is not over, the one that ends soonest first. A token itself is shown by nothing:
+the SVM has only its SHA-256, of which the first digits name it here and in `svm audit`. Guest is
+the one that it is for, or that has enrolled with it. A host agent sees those that it has made.
 
 examples:
   svm guests tokens
@@ -33,9 +33,10 @@ examples:
 {exit_codes("there is none")}"""
 
 _WITHDRAW_EPILOG = f"""\
-The token is refused from then on like one that never was. It is named by the first digits of its SHA-256,
-{2 * BEGINNING_BYTES} or more, as `svm guests tokens` shows them, or by itself, which does not leave this
-machine then. One that was used already is not taken back: the guest that enrolled with it is to be revoked.
+The token is refused from then on like one that never was. It is named by the first digits of its
+SHA-256, {2 * BEGINNING_BYTES} or more, as `svm guests tokens` shows them, or by itself, which does not leave
+this machine then. One that was used already is not taken back: the guest that enrolled with it is
+to be revoked.
 
 example:
   svm guests withdraw 3fa94c01bd27 --reason "sent to the wrong list"

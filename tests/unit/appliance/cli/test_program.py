@@ -21,6 +21,8 @@ COMMANDS = [
     ("verdicts", "set"),
     ("verdicts", "clear"),
     ("audit",),
+    ("guests", "tokens"),
+    ("guests", "withdraw"),
     ("signatures",),
     ("signatures", "list"),
     ("signatures", "reload"),

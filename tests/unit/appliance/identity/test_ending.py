@@ -205,11 +205,15 @@ def test_a_certificate_that_init_made_is_adopted_once(tmp_path: Path) -> None:
         (entry,) = Audit(desk.environment).newest(9)
         assert (entry.actor, entry.action) == ("svm init", "certificate issued")
         assert certificate.sha256.hex()[:16] in entry.subject
+        assert entry.before == "no certificates counted"
         assert entry.after.startswith("counts until")
+        another = desk.authority.issue(new_key().public_key(), PROVIDER, desk.now, 30).record
+        desk.ender.adopt(another)
+        assert next(Audit(desk.environment).newest(1)).before == "1 certificate counted"
         desk.ender.revoke_certificate(certificate.sha256, LOST)
         desk.ender.adopt(certificate)
         with desk.store.reading() as tables:
             found = tables.certificate(certificate.sha256)
         assert found is not None
         assert found.state(desk.now) is CertificateState.REVOKED
-        assert len(list(Audit(desk.environment).newest(9))) == 2
+        assert len(list(Audit(desk.environment).newest(9))) == 3
