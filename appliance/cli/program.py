@@ -1,6 +1,7 @@
 """Reads the command line of `svm`, runs a command, turns failures into one line and an exit code."""
 
 import argparse
+import errno
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -28,6 +29,7 @@ from appliance.domain.digest import BadDigest
 from appliance.rpc.admin_client import AdminError
 from appliance.version import program_version
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 PIPE_CLOSED = 141  # as a shell reports a program whose reader went away
 
@@ -124,5 +126,6 @@ def run(arguments: Sequence[str], console: Console) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as error:
-        console.complain(f"{error.filename or 'the output'}: {error.strerror or error}")
+        remedy = "; free room where that is written" if error.errno in _NO_ROOM else ""
+        console.complain(f"{error.filename or 'the output'}: {error.strerror or error}{remedy}")
     return FAILED
