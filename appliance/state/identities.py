@@ -1,7 +1,7 @@
 """Who is who, on the disk before it counts: tokens, guests that enrolled, certificates that were issued.
 
     tokens        SHA-256 of the token -> JSON {tenant, uuid, created_at, expires_at, author; once used: key,
-                  certificate}
+                  certificate, and uuid is that of the guest which enrolled}
     guests        UUID -> JSON {tenant, host_name, machine, enrolled_at, current, following, before}
     certificates  SHA-256 of the certificate in DER -> JSON {serial, holder, issued_at, ends_at; once ended:
     ended,
