@@ -18,11 +18,13 @@ from appliance.cli.times import iso, shown
 
 _DESCRIPTION = """Shows what administrators changed, the newest first: who, what, how it was and how it is.
 
-Overrides, policies and consent, tokens, certificates and guests, scans that were ordered or called
-off, signatures that were read anew. An administrator of a tenant sees what is of that tenant."""
+Overrides, policies and consent, tokens and who enrolled with them, certificates and guests, scans
+that were ordered or called off, signatures that were read anew. An administrator of a tenant sees
+what is of that tenant."""
 
 _EPILOG = f"""The SVM keeps the newest changes, as many as state.audit_entries of its settings says, and
-of one tenant a tenth of that. What happened by itself, and what guests did, is under `svm events`.
+of one tenant a tenth of that. What else happened by itself, and what guests did, renewals among
+it, is under `svm events`.
 
 examples:
   svm audit --limit 20

@@ -1,7 +1,10 @@
 """svm certificates issue|list|revoke: those of administrators and host agents."""
 
 import argparse
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from appliance.cli.console import (
     Console,
     add_json_argument,
     add_socket_arguments,
+    beginning_of,
     check_limit,
     exit_codes,
     table,
@@ -100,18 +104,21 @@ def _issue(args: argparse.Namespace, console: Console) -> int:
     directory: Path = args.out
     _begin(directory)
     key = new_key()
-    _put(directory / "administrator.key", key_pem(key))
     request = identity_pb2.IssueCertificateRequest(
         role=args.role, name=args.name, tenant=args.tenant, csr=csr_for(key)
     )
-    try:
+    with _whole_or_none(directory):
+        _put(directory / "administrator.key", key_pem(key))
         with console.client(args) as client:
             issued = client.issue_certificate(request)
-    except BaseException:
-        (directory / "administrator.key").unlink()
-        raise
-    _put(directory / "ca.pem", pem_of(issued.chain[0]))
-    _put(directory / "administrator.pem", pem_of(issued.certificate))
+        try:
+            _put(directory / "ca.pem", pem_of(issued.chain[0]))
+            _put(directory / "administrator.pem", pem_of(issued.certificate))
+        except CommandError as error:
+            known = hashlib.sha256(issued.certificate).hexdigest()[:16]
+            raise CommandError(
+                f"{error}; the certificate that was issued is nobody's now: `svm certificates revoke {known}`"
+            ) from error
     of = f" of {args.tenant}" if args.tenant else ""
     console.say(f"{directory}: {args.role}{of} {args.name}, until {shown(issued.ends.seconds)}")
     return DONE
@@ -127,12 +134,29 @@ def _begin(directory: Path) -> None:
         directory.chmod(0o700)
 
 
+@contextmanager
+def _whole_or_none(directory: Path) -> Iterator[None]:
+    """Where it fails, have nothing left in a directory that was empty."""
+    try:
+        yield
+    except BaseException:
+        for path in directory.iterdir():
+            path.unlink()
+        raise
+
+
 def _put(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
+    """Write a new file, on the disk on return. Raises CommandError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+    except OSError as error:
+        raise CommandError(
+            f"{path} cannot be written ({error.strerror}): free room on its disk, or give another --out"
+        ) from error
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
@@ -155,12 +179,7 @@ def _row(certificate: identity_pb2.Certificate) -> tuple[object, ...]:
 
 
 def _revoke(args: argparse.Namespace, console: Console) -> int:
-    try:
-        beginning = bytes.fromhex(args.sha256)
-    except ValueError:
-        raise CommandError(
-            f"{args.sha256[:80]!r} is no beginning of a SHA-256: give an even number of its digits"
-        ) from None
+    beginning = beginning_of(args.sha256)
     with console.client(args) as client:
         ended = client.revoke_certificate(beginning, args.reason)
     console.say(f"{ended.sha256.hex()[:16]} is revoked: it was of the {ended.role} {ended.name}")

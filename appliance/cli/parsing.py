@@ -1,6 +1,7 @@
 """How a program of the appliance reads its command line; failures become one line and an exit code."""
 
 import argparse
+import errno
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ from appliance.config_file import ConfigError
 from appliance.domain.digest import BadDigest
 from appliance.rpc.admin_client import AdminError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = 130  # as a shell reports a program that Ctrl-C ended
 PIPE_CLOSED = 141  # as a shell reports a program whose reader went away
 
@@ -51,5 +53,6 @@ def run_command(parser: Parser, arguments: Sequence[str], console: Console) -> i
     except BrokenPipeError:
         return PIPE_CLOSED
     except OSError as error:
-        console.complain(f"{error.filename or 'the output'}: {error.strerror or error}")
+        remedy = "; free room where that is written" if error.errno in _NO_ROOM else ""
+        console.complain(f"{error.filename or 'the output'}: {error.strerror or error}{remedy}")
     return FAILED

@@ -7,20 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
-from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import named_by
 from appliance.identity.standing import (
     check_machine,
+    counted,
+    counting,
     drop_old_certificates,
     drop_old_tokens,
+    drop_tokens_for,
     end,
     followed,
+    of_holder,
     shown_guest,
 )
 from appliance.state.audit import AuditEntry
 from appliance.state.identities import IdentityStore, IdentityTables
+
+_ITSELF = "svm"  # as the actor of what the SVM does by itself
+_COUNTS_NO_MORE = "counts no more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +71,22 @@ class Ender:
         """End a guest's certificates and tokens; how many of these counted. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
-            why = CertificateState.REVOKED
+            tokens, why = drop_tokens_for(tables, uuid), CertificateState.REVOKED
             ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
-            self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
+            about = ("guest revoked", guest.tenant, f"guest {uuid}")
+            self._note(tables, by, about, _counted(ended, tokens), _COUNTS_NO_MORE)
             return guest, ended
 
     def remove_guest(self, uuid: str, by: By) -> EnrolledGuest:
         """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
+            tokens, certificates = drop_tokens_for(tables, uuid), counting(tables, guest, self._clock())
             for sha256 in guest.certificates:
                 tables.drop_certificate(sha256)
             tables.drop_guest(guest)
             about = ("guest removed", guest.tenant, f"guest {uuid}")
-            self._note(tables, by, about, len(guest.certificates))
+            self._note(tables, by, about, _counted(certificates, tokens), "not known")
         return guest
 
     def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
@@ -102,15 +109,47 @@ class Ender:
             assert ended is not None
             holder = named_by(ended.holder)
             whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
-            self._note(tables, by, ("certificate revoked", holder.tenant, whose), 1)
+            about, until = ("certificate revoked", holder.tenant, whose), utc(ended.ends_at)
+            before = f"counted until {until}" if ended.ended_at < ended.ends_at else f"over since {until}"
+            self._note(tables, by, about, before, _COUNTS_NO_MORE)
         return ended
+
+    def withdraw(self, beginning: bytes, by: By) -> Token:
+        """Forget the unused token whose SHA-256 begins so; as it was. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            known = (token for token in tables.tokens(beginning) if self._clock() < token.expires_at)
+            found = [token for token in known if token.is_for(by.author)][:2]
+            if not found:
+                raise IdentityRefused(f"no token {beginning.hex()} is known: see `svm guests tokens`")
+            if len(found) > 1:
+                raise IdentityRefused(
+                    f"several tokens begin with {beginning.hex()}: give more of the SHA-256"
+                )
+            token = found[0]
+            if token.key:
+                raise IdentityRefused(
+                    f"the token {token.id} was used already, by {token.uuid or 'a guest'}: "
+                    "`svm guests revoke` ends that guest's certificate"
+                )
+            tables.drop_token(token.digest)
+            about = ("token withdrawn", token.tenant, token.subject)
+            before = f"counted until {utc(token.expires_at)}, made by {token.author}"
+            self._note(tables, by, about, before, _COUNTS_NO_MORE)
+        return token
 
     def cloned(self, uuid: str, why: str) -> int:
         """End the certificates of a guest that is in two places; how many counted."""
         with self._store.writing() as tables:
             guest = tables.guest(uuid)
-            certificates = () if guest is None else guest.certificates
-            return end(tables, certificates, CertificateState.CLONED, self._clock(), reason=why)
+            if guest is None:
+                return 0
+            now = self._clock()
+            ended = end(tables, guest.certificates, CertificateState.CLONED, now, reason=why)
+            if ended:  # else nothing has changed, and it may be said again and again
+                entry = AuditEntry(now, _ITSELF, "guest ended", reason=why, tenant=guest.tenant)
+                told = replace(entry, before=counted(ended), after=f"{_COUNTS_NO_MORE}: it is in two places")
+                tables.note(replace(told, subject=f"guest {uuid}"))
+            return ended
 
     def age(self) -> None:
         """Forget what was over long ago."""
@@ -125,25 +164,19 @@ class Ender:
                 return
         whose = named_by(certificate.holder)
         subject = f"{whose.role} {whose.name}, certificate {certificate.sha256.hex()[:16]}"
-        entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject)
+        before = counted(of_holder(self._store, whose, self._clock()))
+        entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject, before=before)
         with self._store.writing() as tables:
             tables.put_certificate(certificate)
             tables.note(replace(entry, after=f"counts until {utc(certificate.ends_at)}"))
 
-    def _note(self, tables: IdentityTables, by: By, about: tuple[str, str, str], ended: int) -> None:
-        """Enter a change into the audit. about: what was done, whose, to what. ended: certificates by it."""
+    def _note(
+        self, tables: IdentityTables, by: By, about: tuple[str, str, str], before: str, after: str
+    ) -> None:
+        """Enter a change into the audit. about: what was done, whose, to what."""
         action, tenant, subject = about
-        plural = "" if ended == 1 else "s"
-        entry = AuditEntry(
-            self._clock(),
-            by.author.author,
-            action,
-            reason=by.reason,
-            tenant=tenant,
-            subject=subject,
-            before=f"{ended} certificate{plural} counted",
-        )
-        tables.note(entry)
+        entry = AuditEntry(self._clock(), by.author.author, action, reason=by.reason, tenant=tenant)
+        tables.note(replace(entry, subject=subject, before=before, after=after))
 
     def _guest(self, tables: IdentityTables, uuid: str, author: Caller) -> EnrolledGuest:
         guest = known_guest(tables, uuid)
@@ -151,9 +184,10 @@ class Ender:
             raise IdentityRefused(f"no guest {uuid[:80]} is enrolled: see `svm guests list`")
         return guest
 
-    def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
-        for digest in tables.tokens_for(uuid):
-            tables.drop_token(digest)
+
+def _counted(certificates: int, tokens: int) -> str:
+    """What of a guest counted, in words."""
+    return counted(certificates) + (f", {tokens} token{'' if tokens == 1 else 's'} for it" if tokens else "")
 
 
 def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:

@@ -244,10 +244,16 @@ def _put(path: Path, content: bytes) -> None:
     try:
         _replace(path, content)
     except OSError as error:
-        why = f"{path} cannot be written ({error.strerror}), and none of it was"
+        shown = _making_of(path.parent) / path.name
+        why = f"{shown} cannot be written ({error.strerror}), and none of it was"
         raise IdentityUnusable(
             f"{why}: free room on its disk, or see that whom the directory belongs to may write there"
         ) from error
+
+
+def _making_of(directory: Path) -> Path:
+    """The directory that one will be, where it is one that is being made."""
+    return directory.parent / DIRECTORY if directory.name.startswith(_BEING_MADE) else directory
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -18,9 +18,13 @@ from appliance.identity.keys import key_sha256, public_key_of
 from appliance.identity.names import is_uuid, named_by
 from appliance.identity.standing import (
     check_machine,
+    counted,
+    counting,
     drop_old_certificates,
     drop_old_tokens,
+    drop_tokens_for,
     followed,
+    of_holder,
     retire,
     shown_guest,
 )
@@ -101,17 +105,16 @@ class Issuer:
         now, text = self._clock(), new_text()
         token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
         with self.store.writing() as tables:
-            if uuid:
-                self._check_bound(tables, token, author)
+            before = self._check_bound(tables, token, author) if uuid else ""
             new = tables.tenant(tenant) is None
             if new and author.role is Role.HOST_AGENT:
                 raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
             self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
-            whose = f"guest {uuid}" if uuid else "a new guest"
-            after = f"counts until {utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
+            after = f"{_until(token.expires_at)}{f', with it begins tenant {tenant}' if new else ''}"
+            entry = AuditEntry(now, author.author, "token", tenant=tenant, subject=token.subject)
+            tables.note(replace(entry, before=before, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -132,7 +135,7 @@ class Issuer:
             holder = Caller(uuid, Role.GUEST, token.tenant)
             issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
             ended = self._enter(tables, token, asked, issued, uuid)
-            used = replace(token, key=key_sha256(key), certificate=issued.der)
+            used = replace(token, uuid=uuid, key=key_sha256(key), certificate=issued.der)
             tables.put_token(used)
             guest = tables.guest(uuid)
             assert guest is not None
@@ -163,6 +166,7 @@ class Issuer:
         """Make a certificate of an administrator or a host agent. Raises BadName, BadCsr, NoRoom."""
         key = public_key_of(csr)
         issued = self.authority.issue(key, holder, self._clock(), self.terms.administrator_days)
+        before = counted(of_holder(self.store, holder, self._clock()))
         with self.store.writing() as tables:
             self._make_room(tables)
             if holder.tenant:
@@ -175,7 +179,8 @@ class Issuer:
                     "certificate issued",
                     tenant=holder.tenant,
                     subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
-                    after=f"counts until {utc(issued.record.ends_at)}",
+                    before=before,
+                    after=_until(issued.record.ends_at),
                 )
             )
         return issued
@@ -205,15 +210,22 @@ class Issuer:
         self._make_room(tables)
         tables.put_certificate(issued.record)
         now = self._clock()
+        told = "not known" if known is None else counted(counting(tables, known, now))
         before = b"" if known is None else retire(tables, known, now)
         guest = EnrolledGuest(
             uuid, token.tenant, asked.host_name, asked.machine, now, issued.record.sha256, before=before
         )
         tables.put_guest(guest)
+        # One that was made while it had no certificate that counts is not to take its place now.
+        drop_tokens_for(tables, uuid, but=token.digest)
+        who = f"guest {uuid}"
+        entry = AuditEntry(now, who, "guest enrolled", tenant=token.tenant, subject=who, before=told)
+        by = f"by the token {token.id} of {token.author}"
+        tables.note(replace(entry, after=_until(issued.record.ends_at), reason=by))
         return known is not None
 
-    def _check_bound(self, tables: IdentityTables, token: Token, author: Caller) -> None:
-        """Refuse a token for a guest that is not the author's to name."""
+    def _check_bound(self, tables: IdentityTables, token: Token, author: Caller) -> str:
+        """Refuse a token for a guest that is not the author's to name; how the guest stands, in words."""
         guest = tables.guest(token.uuid)
         if author.tenant and (guest is None or guest.tenant != token.tenant):
             # The same for a guest of another tenant and for none at all: which it is, is not his to know.
@@ -222,6 +234,14 @@ class Issuer:
             raise IdentityRefused(
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
+        if author.role is Role.HOST_AGENT and guest and counting(tables, guest, token.created_at):
+            raise IdentityRefused(
+                f"the guest {token.uuid} has a certificate that counts, and a host agent takes no guest's "
+                "place: if the guest has lost it, as with a new disk, have the provider make the token "
+                f"(`svm guests token --uuid {token.uuid}`), or have the guest revoked (`svm guests revoke "
+                f"{token.uuid}`) and ask again"
+            )
+        return counted(counting(tables, guest, token.created_at)) if guest else ""
 
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
@@ -230,8 +250,8 @@ class Issuer:
             drop_old_tokens(tables, self._clock())
             if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
-                    "there are as many tokens as there may be: enrol the guests that they are for, or wait "
-                    "until they are over"
+                    "there are as many tokens as there may be: enrol the guests that they are for, wait "
+                    "until they are over, or take some back (`svm guests tokens`, `svm guests withdraw`)"
                 )
 
     def _check_guests(self, tables: IdentityTables, name: str) -> None:
@@ -250,3 +270,8 @@ class Issuer:
         drop_old_certificates(tables, self._clock())
         if tables.counts()[2] >= MAX_CERTIFICATES:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
+
+
+def _until(ends_at: float) -> str:
+    """How something is that counts now, in words."""
+    return f"counts until {utc(ends_at)}"

@@ -7,14 +7,16 @@ yet, and the one before, so that whoever still shows that is told what is wrong 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
-from appliance.domain.caller import NotAdmitted, Role
+from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
 from appliance.domain.times import utc
-from appliance.identity.names import BadName, named_by
-from appliance.state.identities import IdentityTables
+from appliance.identity.names import BadName, named_by, uri_of
+from appliance.state.identities import IdentityStore, IdentityTables
 
 KEPT_SECONDS = 30 * 86400  # that a certificate stays known after its end, for people to look at
+LOOKED_AT = 1000  # certificates, for how many count of one administrator
 
 _SENTENCES = {
     CertificateState.REVOKED: "this certificate was revoked: ask whoever runs the SVM for a token",
@@ -60,6 +62,24 @@ def shown_guest(tables: IdentityTables, shown: bytes, now: float) -> EnrolledGue
     if guest is None or shown not in (guest.current, guest.following):
         raise NotAdmitted("this certificate is no guest's: enrol first")
     return guest
+
+
+def counting(tables: IdentityTables, guest: EnrolledGuest, now: float) -> int:
+    """How many certificates of a guest count at a time."""
+    known = map(tables.certificate, guest.certificates)
+    return sum(each is not None and each.state(now) is CertificateState.GOOD for each in known)
+
+
+def of_holder(store: IdentityStore, holder: Caller, now: float) -> int:
+    """How many certificates count that name an administrator; of his tenant's newest thousand."""
+    newest = islice(store.certificates(holder.tenant, guests=False), LOOKED_AT)
+    uri = uri_of(holder)
+    return sum(each.holder == uri and each.state(now) is CertificateState.GOOD for each in newest)
+
+
+def counted(number: int) -> str:
+    """How many certificates counted, in words, for the audit."""
+    return f"{number or 'no'} certificate{'' if number == 1 else 's'} counted"
 
 
 def check_machine(guest: EnrolledGuest, machine: bytes) -> None:
@@ -114,6 +134,17 @@ def drop_old_tokens(tables: IdentityTables, now: float) -> None:
         token = tables.token(digest)
         if token is not None and now >= token.expires_at:
             tables.drop_token(digest)
+
+
+def drop_tokens_for(tables: IdentityTables, uuid: str, but: bytes = b"") -> int:
+    """Forget tokens that are for a guest; how many could have been used. but: SHA-256 of one that stays."""
+    unused = 0
+    for digest in tables.tokens_for(uuid):
+        token = tables.token(digest)
+        if token is not None and digest != but:
+            unused += not token.key
+            tables.drop_token(digest)
+    return unused
 
 
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:

@@ -17,6 +17,9 @@ from appliance.domain.identity import SERVER_NAME
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_PEM_BYTES = 256 * 1024
 _TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
+# gRPC's words for a connection that was taken, and closed from the other side: a full door does that before
+# TLS is spoken, and TLS 1.3 behind the handshake where it does not take the certificate.
+_CLOSED = ("socket closed", "reset by peer", "handshake read failed", "broken pipe")
 _OPTIONS = (("grpc.max_receive_message_length", MAX_REPLY_BYTES),)
 
 
@@ -64,7 +67,7 @@ class SocketLine:
 
     def why_unavailable(self, _details: str) -> str:
         """It was there when the ticket was fetched."""
-        return f"the SVM on {self} went away, or is stopping: see its log, and ask again"
+        return f"the SVM on {self} went away, is stopping, or has no room for more: see its log, ask again"
 
     def _get_ticket(self, seconds: float) -> tuple[socket.socket, str]:
         """Return the companion connection, which must stay open, and the ticket it gave."""
@@ -119,11 +122,18 @@ class CertificateLine:
         return OpenLine(channel)
 
     def why_unavailable(self, details: str) -> str:
-        """Nobody listens there, or not with a certificate of this authority."""
-        if "handshake" in details.lower() or "ssl" in details.lower():
+        """Nobody listens there, or not with a certificate of this authority, or it lets nobody in."""
+        said = details.lower()
+        if any(word in said for word in _CLOSED):
             return (
-                f"{self} is no SVM of the authority in {self.directory / 'ca.pem'}, or does not know the "
-                "certificate beside it: give the SVM's --server and the --identity that it issued"
+                f"{self} closed the connection before it answered: so does an SVM that has as many "
+                "connections as it takes (try again in a while), that is stopping, or that does not take "
+                f"the certificate in {self.directory} (give the --identity that it issued)"
+            )
+        if "handshake" in said or "ssl" in said:
+            return (
+                f"{self} is no SVM of the authority in {self.directory / 'ca.pem'}: give the SVM's --server "
+                "and the --identity that it issued"
             )
         return f"no SVM answers on {self}: is `svm serve` running there, with server.admin_listen set?"
 

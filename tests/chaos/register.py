@@ -30,7 +30,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class TokenKept:
-    """uuid: of the guest that it is for, "" for a new one. expires: seconds since the epoch.
+    """uuid: of the guest that it is for or was used by, "" for a new one. expires: seconds since the epoch.
 
     key, certificate: SHA-256 of the key that it was used for, and of what came of that; b"" while unused.
     """
@@ -43,7 +43,7 @@ class TokenKept:
 
 @dataclass(frozen=True)
 class Entry:
-    """One of the audit. after: without the time that it may end with."""
+    """One of the audit. before, after: without the time that they may end with."""
 
     action: str
     subject: str
@@ -84,9 +84,15 @@ class Register:
         self.end(chain.current, why=SUPERSEDED)
         self.guests[uuid] = Chain(chain.following, before=chain.current)
 
-    def drop_tokens(self, uuid: str) -> None:
-        """Tokens that are for a guest are not known any more."""
+    def good(self, *certificates: bytes) -> int:
+        """How many of them count."""
+        return sum(self.ends[sha256] == COUNTS for sha256 in certificates)
+
+    def drop_tokens(self, uuid: str) -> str:
+        """Tokens that are for a guest are not known any more; how many were unused, as the audit says it."""
+        unused = sum(token.uuid == uuid and not token.key for token in self.tokens.values())
         self.tokens = {digest: token for digest, token in self.tokens.items() if token.uuid != uuid}
+        return f", {unused} token{'' if unused == 1 else 's'} for it" if unused else ""
 
     def counting(self, beginning: str) -> list[bytes]:
         """Certificates that count, of holders whose URI begins so."""
@@ -195,19 +201,25 @@ def _difference(expected: Any, there: Any) -> str:
 def _make_token(register: Register, uuid: str, digest: bytes, expires: float) -> None:
     register.tokens[digest] = TokenKept(uuid, expires)
     whose = f"guest {uuid}" if uuid else "a new guest"
-    register.audit.append(Entry("token", whose, after="counts until"))
+    about, known = f"token {digest.hex()[:12]}, for {whose}", register.guests.get(uuid)
+    before = "" if known is None else _counted(register.good(*known.all))
+    register.audit.append(Entry("token", about, before, "counts until"))
 
 
 def _enrol(register: Register, token: bytes, key: bytes, sha256: bytes, holder: str) -> None:
     uuid = holder.rpartition("/")[2]
     before, known = b"", register.guests.get(uuid)
+    told = "not known" if known is None else _counted(register.good(*known.all))
     if known is not None:
         register.forget(known.following, known.before)
         register.end(known.current, why=SUPERSEDED)
         before = known.current
     register.issued(sha256, holder)
     register.guests[uuid] = Chain(sha256, before=before)
-    register.tokens[token] = replace(register.tokens[token], key=key, certificate=sha256)
+    used = replace(register.tokens[token], uuid=uuid, key=key, certificate=sha256)
+    register.drop_tokens(uuid)
+    register.tokens[token] = used
+    register.audit.append(Entry("guest enrolled", f"guest {uuid}", told, "counts until"))
 
 
 def _renew(register: Register, uuid: str, shown: bytes, sha256: bytes) -> None:
@@ -223,32 +235,35 @@ def _attach(register: Register, uuid: str) -> None:
 
 
 def _revoke(register: Register, uuid: str) -> None:
-    register.drop_tokens(uuid)
+    tokens = register.drop_tokens(uuid)
     counted = register.end(*register.guests[uuid].all, why=REVOKED)
-    register.audit.append(Entry("guest revoked", f"guest {uuid}", _counted(counted)))
+    register.audit.append(
+        Entry("guest revoked", f"guest {uuid}", f"{_counted(counted)}{tokens}", "counts no more")
+    )
 
 
 def _remove(register: Register, uuid: str) -> None:
-    register.drop_tokens(uuid)
-    known = register.guests.pop(uuid).all
+    tokens, known = register.drop_tokens(uuid), register.guests.pop(uuid).all
+    before = f"{_counted(register.good(*known))}{tokens}"
     register.forget(*known)
-    register.audit.append(Entry("guest removed", f"guest {uuid}", _counted(len(known))))
+    register.audit.append(Entry("guest removed", f"guest {uuid}", before, "not known"))
 
 
 def _issue(register: Register, holder: str, called: str, sha256: bytes) -> None:
+    before = _counted(sum(register.holders[each] == holder for each in register.counting(holder)))
     register.issued(sha256, holder)
     what = f"{called}, certificate {sha256.hex()[:16]}"
-    register.audit.append(Entry("certificate issued", what, after="counts until"))
+    register.audit.append(Entry("certificate issued", what, before, "counts until"))
 
 
 def _revoke_one(register: Register, sha256: bytes, called: str) -> None:
     register.end(sha256, why=REVOKED)
     what = f"{called}, certificate {sha256.hex()[:16]}"
-    register.audit.append(Entry("certificate revoked", what, _counted(1)))
+    register.audit.append(Entry("certificate revoked", what, "counted until", "counts no more"))
 
 
 def _counted(number: int) -> str:
-    return f"{number} certificate{'' if number == 1 else 's'} counted"
+    return f"{number or 'no'} certificate{'' if number == 1 else 's'} counted"
 
 
 def _new_token(before: Register, now: Register, _: tuple[Any, ...]) -> tuple[Any, ...] | None:

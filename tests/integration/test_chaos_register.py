@@ -137,7 +137,7 @@ def test_what_an_svm_does_is_what_is_expected(desk: Desk) -> None:
     desk.look()
     desk.revoked_one(provider, f"provider {TENANT}-provider")
     desk.look()
-    assert len(desk.page.register.audit) == 10
+    assert len(desk.page.register.audit) == 13
 
 
 def test_what_was_not_answered_may_be_there_or_not(desk: Desk) -> None:
@@ -240,5 +240,5 @@ def test_half_of_what_was_not_answered_is_found(desk: Desk) -> None:
         cursor = txn.cursor(db=audit)
         assert cursor.last()
         assert cursor.delete()
-    with pytest.raises(Broken, match=r"the register: ends: .*not answered: revoke"):
+    with pytest.raises(Broken, match=r"the register: tokens: .*not answered: revoke"):
         desk.look()

@@ -33,4 +33,5 @@ def test_output_that_cannot_be_written_is_told() -> None:
     """A full disk behind stdout is one line on stderr."""
     with open("/dev/full", "w") as full:
         ran = svm_program("check-config", stdout=full)
-    assert (ran.code, ran.err) == (2, "svm: the output: No space left on device\n")
+    why = "svm: the output: No space left on device; free room where that is written\n"
+    assert (ran.code, ran.err) == (2, why)

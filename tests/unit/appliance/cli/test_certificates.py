@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from tests.support.commands import Ran, svm
+from tests.support.full_disk import full_disk
 from tests.support.identity_side_server import IdentitySide, identity_side
 
 
@@ -55,6 +57,28 @@ def test_nothing_is_written_over_and_nothing_left_where_it_fails(side: IdentityS
     assert os.listdir(empty) == []
     assert certificates(side, "issue", "--role", "provider", "--name", "paula", "--out", empty).code == 0
     assert empty.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_room_no_half_of_an_identity_is_left(side: IdentitySide, tmp_path: Path) -> None:
+    """It says which file, what to do, and what was issued that nobody has the key of."""
+    out, changes = tmp_path / "out", side.office.registry.on_changed
+    request = ("issue", "--role", "provider", "--name", "paula", "--out", out)
+    with full_disk(0):
+        ran = certificates(side, *request)
+    room = "cannot be written (File too large): free room on its disk, or give another --out"
+    assert (ran.code, ran.err, os.listdir(out)) == (2, f"svm: {out / 'administrator.key'} {room}\n", [])
+    assert certificates(side, "list", "--json").json == []
+    with ExitStack() as stack:
+        changes.append(lambda _: stack.enter_context(full_disk(300)))  # once the SVM has kept it
+        ran = certificates(side, *request)
+        changes.clear()
+    (issued,) = certificates(side, "list", "--json").json
+    nobodys = (
+        f"the certificate that was issued is nobody's now: `svm certificates revoke {issued['sha256'][:16]}`"
+    )
+    assert (ran.code, ran.err) == (2, f"svm: {out / 'ca.pem'} {room}; {nobodys}\n")
+    assert os.listdir(out) == []
+    assert certificates(side, *request).code == 0
 
 
 def test_certificates_are_listed_and_revoked(side: IdentitySide, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_without_room_it_names_the_file_and_a_way_out(tmp_path: Path) -> None:
             init(tmp_path / "there", "--name", "one", "--renew-server"),
         ]
     assert [(each.code, "free room on its disk" in each.err) for each in ran] == [(2, True)] * 2
+    assert f"{tmp_path / 'new' / 'identity' / 'ca.key'} cannot be written" in ran[0].err
     assert f"{tmp_path / 'there' / 'identity' / 'server.pem'} cannot be written" in ran[1].err
     assert list((tmp_path / "new").iterdir()) == []
     assert (tmp_path / "there" / "identity" / "server.pem").read_bytes() == before

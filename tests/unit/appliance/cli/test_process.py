@@ -31,4 +31,4 @@ def test_output_that_is_full_is_told() -> None:
             timeout=60,
         )
     assert ran.returncode == 2
-    assert ran.stderr == "svm-host: the output: No space left on device\n"
+    assert ran.stderr == "svm-host: the output: No space left on device; free room where that is written\n"

@@ -22,6 +22,8 @@ COMMANDS = [
     ("verdicts", "set"),
     ("verdicts", "clear"),
     ("audit",),
+    ("guests", "tokens"),
+    ("guests", "withdraw"),
     ("signatures",),
     ("signatures", "list"),
     ("signatures", "reload"),

@@ -4,19 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from appliance.domain.caller import NotAdmitted
+from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState
+from appliance.identity.ending import By
+from appliance.identity.keys import csr_for, new_key
 from appliance.identity.standing import (
     KEPT_SECONDS,
     check_machine,
+    counted,
+    counting,
     digest_of,
     drop_old_certificates,
     drop_old_tokens,
     end,
     good,
+    of_holder,
     shown_guest,
 )
-from tests.support.identities import DAY, MACHINE, NOW, OTHER_MACHINE, PROVIDER, asked, office
+from tests.support.identities import DAY, MACHINE, NOW, OF_ACME, OTHER_MACHINE, PROVIDER, asked, office
 
 
 @pytest.mark.parametrize("state", [each for each in CertificateState if each is not CertificateState.GOOD])
@@ -56,6 +61,27 @@ def test_what_has_ended_keeps_its_first_reason(tmp_path: Path) -> None:
             first = tables.certificate(guests[0])
             assert first is not None
             assert (first.ended, first.ended_at, first.reason) == (CertificateState.CLONED, 5.0, "first")
+
+
+def test_how_many_count_is_told_of_a_guest_and_of_an_administrator(tmp_path: Path) -> None:
+    """Of one name in one role and tenant; not those that are over, nor those of others."""
+    namesake = Caller(OF_ACME.name, Role.TENANT_ADMIN, "umbrella")
+    with office(tmp_path) as desk:
+        issued = [desk.issuer.issue(OF_ACME, csr_for(new_key()), PROVIDER).record for _ in range(3)]
+        desk.issuer.issue(namesake, csr_for(new_key()), PROVIDER)
+        desk.ender.revoke_certificate(issued[0].sha256, By(PROVIDER))
+        guest = desk.enrolled("acme").guest
+        renewed = desk.issuer.renew(guest.current, asked()).guest
+        with desk.store.reading() as tables:
+            assert counting(tables, renewed, desk.now) == 2
+            assert counting(tables, renewed, desk.now + 30 * DAY) == 0
+        assert [of_holder(desk.store, each, desk.now) for each in (OF_ACME, namesake, PROVIDER)] == [2, 1, 0]
+        assert of_holder(desk.store, OF_ACME, desk.now + 365 * DAY) == 0
+    assert list(map(counted, range(3))) == [
+        "no certificates counted",
+        "1 certificate counted",
+        "2 certificates counted",
+    ]
 
 
 def test_what_was_over_long_ago_is_forgotten(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ def test_a_ticket_without_a_service(tmp_path: Path) -> None:
     """The companion answers, the service is gone: the SVM is stopping."""
     path = tmp_path / "admin.sock"
     with companion(path, lambda connection: connection.sendall(b"0" * 32 + b"\n")):
-        assert failure(path) == f"the SVM on {path} went away, or is stopping: see its log, and ask again"
+        why = "went away, is stopping, or has no room for more: see its log, ask again"
+        assert failure(path) == f"the SVM on {path} {why}"
 
 
 def test_an_svm_of_another_version(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How the `svm` commands reach an SVM."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ import pytest
 from appliance.domain.identity import SERVER_NAME
 from appliance.rpc.admin_client import AdminClient, AdminError
 from appliance.rpc.admin_line import CertificateLine, SocketLine
+from appliance.rpc.server import ServerBounds
 from tests.support.certificates import Certificate, self_signed
 from tests.support.relay import free_port
+from tests.support.svm import DEADLINE
 from tests.unit.appliance.rpc.test_tls import tls_server
 
 
@@ -64,6 +66,45 @@ async def test_a_server_of_another_authority_is_not_asked(
     async with tls_server(self_signed(other, "svm", host=SERVER_NAME), client) as address:
         said = await asyncio.to_thread(ask, CertificateLine(address, identity))
     assert f"{address} is no SVM of the authority in {identity}/ca.pem" in said
+
+
+async def test_a_door_that_is_full_is_named_as_one(
+    server: Certificate, client: Certificate, identity: Path
+) -> None:
+    """It closes before anybody has shown a certificate: that of neither is amiss. With room it answers."""
+    async with tls_server(server, client, ServerBounds(connections=1)) as address:
+        host, _, port = address.partition(":")
+        _, held = await asyncio.open_connection(host, int(port))
+        said = await asyncio.to_thread(ask, CertificateLine(address, identity))
+        assert said.startswith(f"{address} closed the connection before it answered: ")
+        assert "that has as many connections as it takes (try again in a while)" in said
+        assert "is no SVM" not in said
+        held.close()
+        await held.wait_closed()
+
+        async def answered() -> bool:
+            return await asyncio.to_thread(ask, CertificateLine(address, identity)) == ""
+
+        await until_true(answered)
+
+
+async def until_true(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so."""
+    async with asyncio.timeout(DEADLINE):
+        while not await condition():
+            pass
+
+
+async def test_a_certificate_that_the_svm_does_not_take(
+    tmp_path: Path, server: Certificate, client: Certificate, identity: Path
+) -> None:
+    """It is of another authority: TLS 1.3 closes after the handshake, and the sentence has the reason."""
+    other = tmp_path / "other"
+    other.mkdir()
+    async with tls_server(server, self_signed(other, "administrator")) as address:
+        said = await asyncio.to_thread(ask, CertificateLine(address, identity))
+    assert said.startswith(f"{address} closed the connection before it answered: ")
+    assert f"does not take the certificate in {identity}" in said
 
 
 def test_nobody_is_there(identity: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.rpc.identity import ByCertificate, Callers
-from appliance.rpc.server import Address, Server
+from appliance.rpc.server import Address, Server, ServerBounds
 from appliance.rpc.tls import ServerIdentity, server_credentials
 from tests.support.certificates import Certificate, self_signed
 from tests.support.relay import free_port
 from tests.support.svm import DEADLINE
 
+BOUNDS = ServerBounds()
 STATUS = "/lightagent.v1.Administration/GetStatus"
 
 
@@ -39,7 +40,9 @@ class OneCertificate:
 
 
 @asynccontextmanager
-async def tls_server(server: Certificate, client: Certificate) -> AsyncIterator[str]:
+async def tls_server(
+    server: Certificate, client: Certificate, bounds: ServerBounds = BOUNDS
+) -> AsyncIterator[str]:
     """The address of a server that admits the client's certificate."""
     identity = ServerIdentity(
         server.certificate.read_bytes(), server.key.read_bytes(), client.certificate.read_bytes()
@@ -49,6 +52,7 @@ async def tls_server(server: Certificate, client: Certificate) -> AsyncIterator[
         Address.parse(f"tcp:{address}"),
         0,
         Callers(ByCertificate(OneCertificate(client))),
+        bounds,
         credentials=server_credentials(identity, mutual=True),
     )
 

@@ -13,14 +13,16 @@ from appliance.domain.override import Override
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.domain.scan import ScanState
 from appliance.identity.ending import By
+from appliance.identity.issuing import TokenRefused
 from appliance.identity.keys import csr_for, new_key
+from appliance.identity.standing import OtherMachine, digest_of
 from appliance.scans.orders import End, Orders, Wanted
 from appliance.state.audit import MAX_WORDS, Audit, AuditEntry
 from appliance.state.environment import StateDamaged, packed
 from appliance.state.policies import Decided, PolicyChange, PolicyStore
 from appliance.state.scan_orders import ScanOrderStore
 from appliance.state.store import StateStore
-from tests.support.identities import OF_ACME, PROVIDER, asked, office
+from tests.support.identities import MACHINE, OF_ACME, OTHER_MACHINE, PROVIDER, UUID, asked, office
 
 DIGEST = hashlib.sha256(b"x").digest()
 NOW = 1_900_000_000.0
@@ -76,25 +78,76 @@ def test_a_policy_tells_how_it_was_and_is(tmp_path: Path) -> None:
 
 
 def test_who_is_who_is_audited(tmp_path: Path) -> None:
-    """Tokens, certificates, guests; what guests do themselves is an event and stands elsewhere."""
+    """Tokens, certificates, guests: who, what, how it was and is, and why; and what came of a token."""
     with office(tmp_path) as desk:
         made = desk.issuer.token("acme", "", 3600, OF_ACME)
         guest = desk.issuer.enrol(made.text, asked()).guest.uuid
         issued = desk.issuer.issue(OF_ACME, csr_for(new_key()), PROVIDER)
+        bound = desk.issuer.token("acme", guest, 3600, OF_ACME)
+        desk.issuer.enrol(bound.text, asked())
+        unused = desk.issuer.token("acme", guest, 3600, PROVIDER)
         desk.ender.revoke_guest(guest, By(OF_ACME, "lost"))
         desk.ender.revoke_certificate(issued.record.sha256, By(PROVIDER, "left"))
         desk.ender.remove_guest(guest, By(OF_ACME))
-        entries = list(Audit(desk.environment).newest(10))
+        entries = list(Audit(desk.environment).newest(20))[::-1]
+    anna, its = "tenant-admin anna of acme", f"guest {guest}"
     name = f"tenant-admin anna, certificate {issued.record.sha256.hex()[:16]}"
-    assert [(entry.actor, entry.action, entry.subject, entry.reason) for entry in entries] == [
-        ("tenant-admin anna of acme", "guest removed", f"guest {guest}", ""),
-        ("provider paula", "certificate revoked", name, "left"),
-        ("tenant-admin anna of acme", "guest revoked", f"guest {guest}", "lost"),
-        ("provider paula", "certificate issued", name, ""),
-        ("tenant-admin anna of acme", "token", "a new guest", ""),
+    hour, month = "counts until 2030-03-17 18:46:40 UTC", "counts until 2030-04-16 17:46:40 UTC"
+    year = "counts until 2031-03-17 17:46:40 UTC"
+    new = f"{hour}, with it begins tenant acme"
+    one, over = "1 certificate counted", "counts no more"
+    by = [f"by the token {each.token.id} of {anna}" for each in (made, bound)]
+    assert [(*said(entry), entry.reason) for entry in entries] == [
+        (anna, "token", f"token {made.token.id}, for a new guest", "", new, ""),
+        (its, "guest enrolled", its, "not known", month, by[0]),
+        ("provider paula", "certificate issued", name, "no certificates counted", year, ""),
+        (anna, "token", f"token {bound.token.id}, for {its}", one, hour, ""),
+        (its, "guest enrolled", its, one, month, by[1]),
+        ("provider paula", "token", f"token {unused.token.id}, for {its}", one, hour, ""),
+        (anna, "guest revoked", its, f"{one}, 1 token for it", over, "lost"),
+        ("provider paula", "certificate revoked", name, year.replace("counts", "counted"), over, "left"),
+        (anna, "guest removed", its, "no certificates counted", "not known", ""),
     ]
     assert {entry.tenant for entry in entries} == {"acme"}
-    assert "counts until 20" in entries[-1].after
+
+
+def test_a_guest_that_is_in_two_places_is_audited_once(tmp_path: Path) -> None:
+    """However often it is seen so, until it has enrolled anew by somebody's token."""
+    with office(tmp_path) as desk:
+        for _ in range(2):
+            guest = desk.enrolled("acme", UUID).guest
+            for _ in range(3):
+                desk.ender.cloned(guest.uuid, "two machines speak for it by turns")
+        desk.ender.cloned("nobody", "two machines speak for it by turns")
+        ended = [entry for entry in Audit(desk.environment).newest(20) if entry.action == "guest ended"]
+    over = "counts no more: it is in two places"
+    assert [(said(entry), entry.reason, entry.tenant) for entry in ended] == 2 * [
+        (
+            ("svm", "guest ended", f"guest {UUID}", "1 certificate counted", over),
+            "two machines speak for it by turns",
+            "acme",
+        )
+    ]
+
+
+def test_what_guests_do_by_themselves_pushes_no_entry_out(tmp_path: Path) -> None:
+    """Renewals, attaching, copies that are turned away, answers that are asked for again: events alone."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", "", 3600, OF_ACME).text
+        guest = desk.issuer.enrol(text, asked(key=key))
+        before = list(Audit(desk.environment).newest(20))
+        assert desk.issuer.enrol(text, asked(key=key)).certificate == guest.certificate
+        shown = digest_of(guest.certificate)
+        for _ in range(6):
+            shown = digest_of(desk.issuer.renew(shown, asked()).certificate)
+            desk.ender.shown(shown, MACHINE)
+            with pytest.raises(OtherMachine):
+                desk.ender.shown(shown, OTHER_MACHINE)
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+        assert list(Audit(desk.environment).newest(20)) == before
+        assert [entry.action for entry in before] == ["guest enrolled", "token"]
 
 
 def test_ordered_scans_are_audited_once_for_each_tenant(tmp_path: Path) -> None:
