@@ -47,6 +47,8 @@ MAP_BYTES = 8 << 30  # reserved address space, all that may ever be kept; the fi
 MAX_TABLES = 16
 AUDIT_ENTRIES = 100_000
 
+_LOOKS = 5  # at a file that is written meanwhile, before it is called damaged
+
 # What LMDB raises for a file that is not what it wrote; anything else is a want of room or right.
 _DAMAGE = (
     lmdb.BadTxnError,
@@ -312,6 +314,18 @@ def _check_whole(path: Path, kind: StateFile = STATE) -> None:
         raise damaged(path, problems[0], kind.remedy)
 
 
+def _check_whole_while_written(path: Path, kind: StateFile) -> None:
+    """The same while somebody writes.
+
+    The check takes the file's length first, and what it then reads may have grown beyond that. Damage stays
+    damage however often it is looked at.
+    """
+    for _ in range(_LOOKS - 1):
+        with suppress(StateDamaged):
+            return _check_whole(path, kind)
+    return _check_whole(path, kind)
+
+
 def _check(env: lmdb.Environment, path: Path, kind: StateFile) -> None:
     """Raise where the file is cut off, another program's, or of a newer schema.
 
@@ -340,7 +354,7 @@ def _check_while_written(env: lmdb.Environment, path: Path, kind: StateFile, as_
     _check_length(env, path, kind)
     try:
         with env.begin() as txn:
-            _check_whole(path, kind)
+            _check_whole_while_written(path, kind)
             meta = env.open_db(b"meta", txn=txn, create=False)
             schema = _schema_of(txn.get(b"schema", db=meta), path, kind)
     except lmdb.NotFoundError as error:

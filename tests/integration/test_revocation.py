@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from guest_stub.sought import Sought
+from tests.support.apart import ROOT, environment
 from tests.support.commands import svm_program
-from tests.support.held_files import until
+from tests.support.held_files import DEADLINE, until
 from tests.support.protected import Protected, lasting, protected
 from tests.support.stub_program import ended, start
 from tests.support.svm_process import SvmProcess, svm_process
@@ -94,16 +95,23 @@ async def test_a_stub_that_is_killed_before_it_has_looked_looks_when_it_is_back(
 ) -> None:
     """The records are gone by then; what is to be looked for was written before they went."""
     async with lasting(tmp_path) as within:
-        async with protected(tmp_path, svm.target, settings=QUARANTINES, within=within) as machine:
+        async with protected(
+            tmp_path, svm.target, settings=QUARANTINES, environ=_killed_seeking(), within=within
+        ) as machine:
             await allowed(machine)
             await block(svm)
-            sought = Sought(tmp_path / "stub")
-            await until(lambda: sought.waiting)
-            await machine.stop(signal.SIGKILL)
+            assert await asyncio.wait_for(machine.process.wait(), DEADLINE) == -signal.SIGKILL
             assert not [line for line in machine.said if "quarantined" in line]
+        sought = Sought(tmp_path / "stub")
+        assert sought.waiting
         async with protected(tmp_path, svm.target, settings=QUARANTINES, within=within) as machine:
             await machine.says(f"quarantined {machine.top}/file")
             await until(lambda: not sought.waiting)
+
+
+def _killed_seeking() -> dict[str, str]:
+    """The environment of a stub that is killed when it begins to look for what it noted."""
+    return {"PYTHONPATH": f"{ROOT / 'tests/support/killed_seeking'}:{environment()['PYTHONPATH']}"}
 
 
 async def scanned(svm: SvmProcess, directory: Path) -> None:

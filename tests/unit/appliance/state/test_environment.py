@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
 import pytest
+from lmdb import verify
 
 from appliance.state.environment import (
     FILE,
@@ -141,6 +142,31 @@ def test_a_reader_refuses_what_a_writer_refuses(tmp_path: Path, damage: str) -> 
         StateEnvironment.open_to_read(tmp_path)
     assert isinstance(caught.value, StateDamaged) == (damage != "newer")
     assert path.read_bytes() == before
+
+
+def test_a_file_that_grows_while_it_is_checked_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check takes the length first; what was written after that is beyond it."""
+    environment = StateEnvironment.open(tmp_path)
+    with environment.writing() as txn:
+        txn.put(b"key", bytes(1 << 20), db=environment.table(b"mine"))
+    environment.close()
+    whole: Callable[..., list[str]] = verify.verify
+    lengths = [1 << 20]
+
+    def check(path: Path, **options: bool) -> list[str]:
+        if not lengths:
+            return whole(path, **options)
+        shorter = tmp_path / "shorter"  # what the check sees of a file whose length it took before it grew
+        shorter.write_bytes(path.read_bytes()[: lengths.pop()])
+        problems = whole(shorter, **options)
+        assert problems
+        return problems
+
+    monkeypatch.setattr(verify, "verify", check)
+    StateEnvironment.open_to_read(tmp_path).close()
+    assert not lengths
 
 
 def test_a_full_map_refuses_with_a_sentence(tmp_path: Path) -> None:
