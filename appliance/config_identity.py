@@ -18,4 +18,4 @@ class IdentitySettings:
     administrator_days: Annotated[int, Range(1, 825)] = 365
     server_days: Annotated[int, Range(1, 825)] = 825
     enrolments_per_minute: Annotated[int, Range(1, 10_000)] = 10
-    tenant_guests: Annotated[int, Range(1, 16_384)] = 4096
+    tenant_guests: Annotated[int, Range(1, 12_288)] = 4096

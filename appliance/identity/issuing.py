@@ -38,6 +38,8 @@ from appliance.state.identities import (
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
 TOKENS_OF_TENANT = 512
 TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
+FIRST_GUESTS = 16  # of a tenant, for which room is kept
+GUESTS_KEPT = 4096  # places that only tenants' first guests take: those of 256 tenants
 
 
 class IdentityRefused(Exception):
@@ -235,14 +237,21 @@ class Issuer:
                 )
 
     def _check_guests(self, tables: IdentityTables, name: str) -> None:
+        """See that a tenant can have one more guest; some room is for those that have few. Raises NoRoom."""
         tenant = tables.settle(name)
         if tenant.guests >= self.terms.tenant_guests:
             raise NoRoom(
                 f"{tenant.guests:,} guests of the tenant are known, which is all that one may have "
                 "(identity.tenant_guests): have some removed"
             )
-        if tables.counts()[1] >= MAX_GUESTS:
+        known = tables.counts()[1]
+        if known >= MAX_GUESTS:
             raise NoRoom(f"{MAX_GUESTS:,} guests are known, which is all: have some removed")
+        if known >= MAX_GUESTS - GUESTS_KEPT and tenant.guests >= FIRST_GUESTS:
+            raise NoRoom(
+                f"{known:,} guests are known, which is all but what is kept for the first {FIRST_GUESTS} of "
+                "each tenant: have some removed"
+            )
 
     def _make_room(self, tables: IdentityTables) -> None:
         if tables.counts()[2] < MAX_CERTIFICATES:

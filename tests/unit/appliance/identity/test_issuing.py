@@ -263,6 +263,7 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(NoRoom, match=r"identity\.tenant_guests"):
             desk.issuer.enrol(tokens[2], asked())
         monkeypatch.setattr(module, "MAX_GUESTS", 2)
+        monkeypatch.setattr(module, "GUESTS_KEPT", 0)
         with pytest.raises(NoRoom, match="2 guests"):
             desk.issuer.enrol(tokens[3], asked())
         monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
@@ -283,6 +284,28 @@ def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch
         with pytest.raises(NoRoom, match="tokens"):
             desk.issuer.token("other", "", 60, Caller("olga", Role.TENANT_ADMIN, "other"))
         assert desk.issuer.token("other", "", 60, PROVIDER).text
+
+
+def test_a_tenants_first_guests_find_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others have; who has more than a few leaves the rest to them, and gets in as others go."""
+    monkeypatch.setattr(module, "MAX_GUESTS", 6)
+    monkeypatch.setattr(module, "GUESTS_KEPT", 2)
+    monkeypatch.setattr(module, "FIRST_GUESTS", 1)
+    with office(tmp_path) as desk:
+        large = [desk.enrolled(tenant) for tenant in ("a", "a", "b", "b")]
+        for tenant in ("a", "b"):
+            with pytest.raises(NoRoom, match="kept for the first 1 of each tenant"):
+                desk.enrolled(tenant)
+        first = desk.enrolled("c")
+        with pytest.raises(NoRoom, match="kept for the first 1 of each tenant"):
+            desk.enrolled("c")
+        assert desk.enrolled("d").guest.tenant == "d"
+        with pytest.raises(NoRoom, match="6 guests are known, which is all"):
+            desk.enrolled("e")
+        assert desk.enrolled("c", first.guest.uuid).ended
+        for each in large[:3]:
+            desk.ender.remove_guest(each.guest.uuid, By(PROVIDER))
+        assert desk.enrolled("c").guest.tenant == "c"
 
 
 def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:
