@@ -1,6 +1,6 @@
 """In which order changes of the register are made: one at a time, what ends something before all else.
 
-Beyond that those who ask take turns, so that one who asks for many changes has each other wait for one of them.
+Beyond that those who ask take turns: one who asks for many changes has each other wait for one of them.
 """
 
 import asyncio

@@ -306,7 +306,9 @@ class Registry:
         for listener in self.on_changed:
             listener(change)
 
-    async def _end(self, work: Callable[[], Done], then: Callable[[Done], None], by: By | None = None) -> Done:
+    async def _end(
+        self, work: Callable[[], Done], then: Callable[[Done], None], by: By | None = None
+    ) -> Done:
         """Have something ended, before all changes that wait. by: who asks, None for what guests did."""
         return await self._change(work, then, _GUESTS if by is None else _asker(by.author), ends=True)
 

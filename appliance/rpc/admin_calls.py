@@ -47,8 +47,11 @@ class AdminService(Protocol):
 class Room(Protocol):
     """How many calls are worked on at once."""
 
-    def one(self, caller: Caller) -> AbstractContextManager[None]:
-        """Take a place for a call, for the length of a `with`. Raises NoPlace."""
+    def one(self, caller: Caller, ends: bool) -> AbstractContextManager[None]:
+        """Take a place for a call, for the length of a `with`. Raises NoPlace.
+
+        ends: whether it is to end what counts, for which there are places of their own.
+        """
 
 
 Service = TypeVar("Service", bound=AdminService)
@@ -60,11 +63,23 @@ def answered(
     body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
 ) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
     """Turn a body that is given the caller into a call that ends as the wire says, and has its place."""
+    return _answered(body, ends=False)
 
+
+def ending(
+    body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
+) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
+    """The same for a body that ends what counts: other calls, however many, do not keep it from its place."""
+    return _answered(body, ends=True)
+
+
+def _answered(
+    body: Callable[[Service, Asked, Caller], Awaitable[Reply]], ends: bool
+) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
     async def call(self: Service, request: Asked, context: Context) -> Reply:
         caller = await self.caller(context)
         async with refusals(context):
-            with self.turns.one(caller):
+            with self.turns.one(caller, ends):
                 return await body(self, request, caller)
         raise AssertionError  # abort raises
 

@@ -1,8 +1,9 @@
 """How much of the SVM administrators' calls take, all of them together, whatever they ask.
 
-So many calls are worked on at once, of one tenant's administrators fewer. What is long is done on the loop, a
-slice at a time and one call's after another's, with a rest behind each: guests are answered in between, as
-fast whether one administrator lists something or all of them do.
+So many calls are worked on at once, of one tenant's administrators fewer; those that revoke or remove
+somebody have places of their own. What is long is done on the loop, a slice at a time and one call's after
+another's, with a rest behind each: guests are answered in between, as fast whether one administrator lists
+something or all of them do.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from appliance.rpc.admin_calls import Places
 
 MOST_CALLS: Final = 16
 CALLS_OF_TENANT: Final = 4
+MOST_ENDING: Final = 256  # calls that revoke or remove: they only wait
 SLICE_SECONDS: Final = 0.001
 REST: Final = 3  # so many times as long as a slice
 
@@ -37,12 +39,13 @@ class Turns:
         """
         sentence = "{} calls of administrators are worked on now, which is all: wait for one of them"
         self.places = Places(most, sentence, of_tenant, kept=of_tenant)
+        self.ending = Places(MOST_ENDING, sentence, of_tenant, kept=of_tenant)
         self._clock = clock
         self._turn = asyncio.Lock()
 
-    def one(self, caller: Caller) -> AbstractContextManager[None]:
-        """Take a place for a call, for the length of a `with`. Raises NoPlace."""
-        return self.places.one(caller)
+    def one(self, caller: Caller, ends: bool = False) -> AbstractContextManager[None]:
+        """Take a place for a call, for the length of a `with`. Raises NoPlace. ends: see `Room`."""
+        return (self.ending if ends else self.places).one(caller)
 
     async def each(self, items: Iterable[Item], take: Callable[[Item], object]) -> None:
         """Have each of many items taken. What makes an item, and `take`, are to be short by themselves."""

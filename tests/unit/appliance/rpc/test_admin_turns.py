@@ -99,3 +99,18 @@ def test_one_tenant_has_few_of_the_places() -> None:
             with turns.one(Caller("p", Role.PROVIDER)):
                 assert turns.places.taken == 3
     assert turns.places.taken == 0
+
+
+def test_what_ends_something_has_places_of_its_own() -> None:
+    """That nobody's other calls take; and of those too a tenant has few."""
+    turns = Turns(1, 1)
+    acme, other = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other"))
+    with turns.one(Caller("p", Role.PROVIDER)):
+        with pytest.raises(NoPlace), turns.one(acme):
+            pass
+        with turns.one(acme, ends=True):
+            with pytest.raises(NoPlace), turns.one(acme, ends=True):
+                pass
+            with turns.one(other, ends=True):
+                assert turns.ending.taken == 2
+    assert turns.ending.taken == 0
