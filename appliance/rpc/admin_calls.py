@@ -102,15 +102,24 @@ async def refusals(context: Context) -> AsyncIterator[None]:
 class Places:
     """So many calls of a kind may be open, `most`; of those that callers of one tenant have, fewer."""
 
-    def __init__(self, most: int, sentence: str, of_tenant: int = 0, kept: int = 0) -> None:
+    def __init__(
+        self,
+        most: int,
+        sentence: str,
+        of_tenant: int = 0,
+        kept: int = 0,
+        on_full: Callable[[bool], None] = lambda _of_tenant: None,
+    ) -> None:
         """sentence: says that there are no more, with {} for how many there are. of_tenant: 0 for half.
 
-        kept: so many are for callers of no tenant alone.
+        kept: so many are for callers of no tenant alone. on_full: told of each who finds none, and whether
+        that is since his tenant has all that one may have.
         """
         self.most = most
         self._of_tenant = of_tenant or max(1, most // 2)
         self._of_tenants = most - kept
         self._sentence = sentence
+        self._on_full = on_full
         self._taken: Counter[str] = Counter()  # by tenant
 
     @property
@@ -122,6 +131,7 @@ class Places:
     def one(self, caller: Caller) -> Iterator[None]:
         """Take one, for the length of a `with`. Raises NoPlace."""
         if self._is_full(caller):
+            self._on_full(self._has_all(caller.tenant))
             raise NoPlace(self._sentence.format(self._of_tenant if caller.tenant else self.most))
         self._taken[caller.tenant] += 1
         try:
@@ -136,7 +146,10 @@ class Places:
             return self.taken >= self.most
         of_tenants = self.taken - self._taken[""]
         is_full = self.taken >= self.most or of_tenants >= self._of_tenants
-        return is_full or self._taken[caller.tenant] >= self._of_tenant
+        return is_full or self._has_all(caller.tenant)
+
+    def _has_all(self, tenant: str) -> bool:
+        return tenant != "" and self._taken[tenant] >= self._of_tenant
 
 
 def tenant_of(caller: Caller, named: str) -> str:
