@@ -12,7 +12,7 @@ from appliance.identity.ending import Ender
 from appliance.identity.files import SvmIdentity, first_administrator, load
 from appliance.identity.issuing import Issuer
 from appliance.identity.registry import Registry
-from appliance.rpc.enrolment import EnrolmentService
+from appliance.rpc.enrolment import BOUNDS, EnrolmentService
 from appliance.rpc.tls import ServerIdentity
 from appliance.state.environment import StateEnvironment, StateError
 from appliance.state.identities import IdentityStore
@@ -49,7 +49,11 @@ class IdentityParts:
             "identity_other_machine": counts["other_machine"],
             "identity_tokens": counts["token"],
             "identity_tokens_refused": counts["refused"],
-            "identity_enrolments_limited": self.service.counts["limited"],
+            **{f"identity_over_{bound}": self.service.counts[bound] for bound in BOUNDS},
+            "identity_over_tenant_guests": counts["over_tenant_guests"],
+            "identity_over_tenant_tokens": counts["over_tenant_tokens"],
+            "identity_no_room": counts["no_room"],
+            "identity_malformed": self.service.counts["malformed"],
             "identity_unwritable": counts["unwritable"],
             "identity_server_ends_seconds": self.svm.server_ends_at,
         }
@@ -87,7 +91,7 @@ async def assemble_identity(
     registry.on_changed.append(witness.identity_changed)
     if svm.server_ends_at < time.time() + _WARN_SECONDS:
         log.warning("the SVM's certificate ends soon", remedy="svm init --renew-server, then start it anew")
-    return IdentityParts(svm, registry, EnrolmentService(registry, settings.identity.enrolments_per_minute))
+    return IdentityParts(svm, registry, EnrolmentService(registry, settings.identity))
 
 
 def told_address(setting: str, identity: IdentityParts | None) -> str:

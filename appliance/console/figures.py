@@ -78,9 +78,23 @@ FIGURES = {
     "identity_tokens_refused": Figure(
         "counter", "Enrolments that were refused because the token did not count"
     ),
-    "identity_enrolments_limited": Figure(
-        "counter", "Enrolments and renewals that were refused because there were too many"
+    "identity_over_enrolments_at_once": Figure(
+        "counter", "Enrolments and renewals that made way for later ones: too many at once"
     ),
+    "identity_over_enrolments_per_minute": Figure(
+        "counter", "Enrolments that were refused: an address tried too many"
+    ),
+    "identity_over_renewals_per_hour": Figure(
+        "counter", "Renewals that were refused: a guest asked for too many"
+    ),
+    "identity_over_tenant_guests": Figure(
+        "counter", "Enrolments that were refused: their tenant has too many guests"
+    ),
+    "identity_over_tenant_tokens": Figure("counter", "Tokens that were not made: their tenant has too many"),
+    "identity_no_room": Figure(
+        "counter", "Tokens, enrolments and certificates that were refused: the register was full"
+    ),
+    "identity_malformed": Figure("counter", "Enrolments and renewals that broke a rule"),
     "identity_unwritable": Figure(
         "counter", "Enrolments, renewals and other changes of who is who that could not be written"
     ),

@@ -21,7 +21,7 @@ from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
-from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
+from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, NoRoom, TokenRefused
 from appliance.identity.names import BadName, named_by
 from appliance.identity.order import Order
 from appliance.identity.standing import OtherMachine, good
@@ -46,6 +46,9 @@ _KINDS = (
     "refused",
     "other_machine",
     "unwritable",
+    "no_room",
+    "over_tenant_guests",
+    "over_tenant_tokens",
 )
 
 _TELL_SECONDS = 600.0
@@ -73,9 +76,9 @@ class Registry:
     """Who is who.
 
     on_ended: told of a caller some of whose certificates count no more, and a sentence for it. on_changed:
-    told of each change. counts: how many changes of each kind there were, how many tokens were refused, and
-    how many changes could not be written. problem: why the last one could not, "" where it could: a guest is
-    not told.
+    told of each change. counts: how many changes of each kind there were, how many tokens were refused, how
+    many changes could not be written, and how many found no room, by the setting that says so. problem: why
+    the last one could not be written, "" where it could: a guest is not told.
     """
 
     def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
@@ -337,6 +340,9 @@ class Registry:
             except StateError as error:
                 self.counts["unwritable"] += 1
                 self.problem = str(error)
+                raise
+            except NoRoom as error:
+                self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
                 raise
             self.problem = ""
             then(made)

@@ -249,14 +249,15 @@ def test_an_administrators_certificate_is_in_the_register(tmp_path: Path) -> Non
 
 def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens, guests of a tenant, guests, certificates: and what is over makes room."""
-    with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2)) as desk:
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2, tenant_tokens=4)) as desk:
         monkeypatch.setattr(module, "MAX_TOKENS", 4)
-        monkeypatch.setattr(module, "TOKENS_OF_TENANT", 4)
         monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
         for _ in range(4):
             desk.issuer.token("a", "", 60, PROVIDER)
-        with pytest.raises(NoRoom, match="tokens"):
+        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens"):
             desk.issuer.token("a", "", 60, PROVIDER)
+        with pytest.raises(NoRoom, match="as many tokens as there may be"):
+            desk.issuer.token("b", "", 60, PROVIDER)
         desk.now += 60
         tokens = [desk.issuer.token(tenant, "", 3600, PROVIDER).text for tenant in ("a", "a", "a", "b")]
         guests = [desk.issuer.enrol(text, asked()) for text in tokens[:2]]
@@ -276,9 +277,8 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
 def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens tenants make, he can make one for another."""
     monkeypatch.setattr(module, "MAX_TOKENS", 4)
-    monkeypatch.setattr(module, "TOKENS_OF_TENANT", 3)
     monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
-    with office(tmp_path) as desk:
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=3)) as desk:
         for _ in range(3):
             desk.issuer.token("acme", "", 60, OF_ACME)
         with pytest.raises(NoRoom, match="tokens"):
