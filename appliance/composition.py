@@ -149,7 +149,7 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
-    identity = await assemble_identity(settings, state.environment, witness)
+    identity = await assemble_identity(settings, state.environment, witness, sight.tenants)
     if identity is not None:
         stack.push_async_callback(identity.registry.finish)
     turns = Turns(limits.admin_calls, limits.tenant.admin_calls, sessions.over)

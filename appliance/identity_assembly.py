@@ -8,6 +8,7 @@ import structlog
 
 from appliance.config import Settings
 from appliance.domain.identity import Certificate
+from appliance.domain.tenants import Tenants
 from appliance.identity.ending import Ender
 from appliance.identity.files import SvmIdentity, first_administrator, load
 from appliance.identity.issuing import Issuer
@@ -73,7 +74,7 @@ class IdentityParts:
 
 
 async def assemble_identity(
-    settings: Settings, environment: StateEnvironment, witness: Witness
+    settings: Settings, environment: StateEnvironment, witness: Witness, tenants: Tenants
 ) -> IdentityParts | None:
     """Return what `svm init` has made, with the register; None where it was not run.
 
@@ -84,7 +85,8 @@ async def assemble_identity(
         return None
     store = IdentityStore(environment)
     ender = Ender(store, time.time)
-    registry = Registry(Issuer(store, svm.authority, settings.identity, time.time), ender, time.time)
+    issuer = Issuer(store, svm.authority, settings.identity, time.time)
+    registry = Registry(issuer, ender, tenants, time.time)
     first: Certificate | None = first_administrator(settings.server.state_dir, svm.authority)
     if first is not None:
         await asyncio.to_thread(ender.adopt, first)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest
+from appliance.domain.tenants import Tenants
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
 from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, NoRoom, TokenRefused
@@ -81,7 +82,7 @@ class Registry:
     the last one could not be written, "" where it could: a guest is not told.
     """
 
-    def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
+    def __init__(self, issuer: Issuer, ender: Ender, tenants: Tenants, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
         self.on_ended: list[Callable[[Caller, str], None]] = []
         self.on_changed: list[Callable[[IdentityChange], None]] = []
@@ -91,7 +92,7 @@ class Registry:
         self._ender = ender
         self._store = issuer.store
         self._clock = clock
-        self._scopes: dict[str, int] = {}
+        self._tenants = tenants
         # By holder: certificate -> its end.
         self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
@@ -120,7 +121,13 @@ class Registry:
         holder = self.caller(pem)
         if holder.role is not Role.GUEST:
             raise NotAdmitted(f"this is the certificate of a {holder.role}, not of a guest")
-        return Guest(holder.name, self._scope(holder.tenant), holder.tenant)
+        try:
+            scope = self._tenants.scope_of(holder.tenant)
+        except StateError as error:
+            raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
+        if scope is None:
+            raise NotAdmitted(f"the tenant {holder.tenant} is not known to this SVM: enrol anew")
+        return Guest(holder.name, scope, holder.tenant)
 
     def end_expired(self) -> None:
         """Have the calls end of those whose certificates have ended by time; to be called every second."""
@@ -280,15 +287,6 @@ class Registry:
         """Return when no change is under way."""
         while self._changes:
             await asyncio.wait(self._changes)
-
-    def _scope(self, tenant: str) -> int:
-        if tenant not in self._scopes:
-            with self._store.reading() as tables:
-                known = tables.tenant(tenant)
-            if known is None:
-                raise NotAdmitted(f"the tenant {tenant} is not known to this SVM: enrol anew")
-            self._scopes[tenant] = known.scope
-        return self._scopes[tenant]
 
     def _ended(self, holder: Caller, why: str) -> None:
         self._shown.pop(holder, None)

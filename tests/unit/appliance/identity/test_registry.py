@@ -67,6 +67,18 @@ async def test_a_certificate_names_its_holder(tmp_path: Path) -> None:
             desk.registry.guest(administrator)
 
 
+async def test_a_damaged_tenant_admits_nobody_of_it(tmp_path: Path) -> None:
+    """And others as before: a guest is told, and no part of another's."""
+    with office(tmp_path) as desk:
+        guests = [desk.enrolled(tenant) for tenant in ("acme", "umbrella")]
+        table = desk.environment.table(b"tenants")
+        with desk.environment.changing, desk.environment.writing() as txn:
+            txn.put(b"acme", b"no record", db=table)
+        with pytest.raises(NotAdmitted, match="the SVM's register cannot be used"):
+            desk.registry.guest(shown(guests[0]))
+        assert desk.registry.guest(shown(guests[1])).tenant == "umbrella"
+
+
 @pytest.mark.parametrize("pem", [b"", b"x", b"\xff", b"-----BEGIN CERTIFICATE-----\n!\n", b"x" * 17_000])
 async def test_what_is_no_certificate_admits_nobody(tmp_path: Path, pem: bytes) -> None:
     """Whatever it is."""
