@@ -1,10 +1,10 @@
 """Who holds the connections of the doors, and how many: gRPC bounds them for all together only.
 
 gRPC tells nobody of a connection before a call comes on it, one that says nothing has none, and one that is
-too many for a door is closed without a word. So the process's own sockets are looked at, once a second and
-more often while somebody has too many. Those that are connected to a door are counted by who is at their
-other end, and what is over the bound is shut down, which gRPC takes for a guest that went away
-(docs/decisions/0034). A door that has all that it takes is counted as full, look by look.
+too many for a door is closed without a word. So the process's own sockets are looked at, once a second, and
+more often while somebody has too many at a door that has little room. Those that are connected to a door are
+counted by who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest
+that went away (docs/decisions/0034). A door that has all that it takes is counted as full, look by look.
 
 On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
 first, but none that a guest is attached on: so one that opens connections without end keeps out neither
@@ -25,7 +25,10 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 LOOK_SECONDS = 1.0
-CROWDED_SECONDS = 0.05  # while somebody has more than he may
+CROWDED_SECONDS = 0.05  # while somebody has more than he may at a door that has little room, or had
+CROWDED = 0.75  # of the connections that a door takes: from here on it has little room
+CROWDED_FOR = 10.0  # seconds after that in which it counts as such
+UNHURRIED = 64  # connections that are shut down at one look at a door that has room
 REST = 4  # times as long as a look has taken nothing is looked at
 _UCRED = struct.Struct("3i")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
@@ -107,13 +110,13 @@ class Door:
         return Connection(machine_of(_plain(host)), (_plain(host), port))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Watched:
     """A door, and what is wanted of its connections.
 
     of_one: how many an address or user may have. of_all: how many gRPC takes. keeps: whether a guest is
     attached on the connection of a peer. on_over: told who had too many, and how many were shut down.
-    on_full: told at each look that finds all of them taken.
+    on_full: told at each look that finds all of them taken. crowded_until: seconds of the loop.
     """
 
     door: Door
@@ -122,11 +125,19 @@ class Watched:
     keeps: Callable[[tuple[str, int]], bool]
     on_over: Callable[[str, int], None]
     on_full: Callable[[], None]
+    crowded_until: float = 0.0
 
-    def surplus(self, held: Sequence[tuple[Place, Connection]]) -> list[Place]:
-        """What is over the bounds, of which is told. held: the connections of the door, the oldest first."""
+    def surplus(self, held: Sequence[tuple[Place, Connection]], now: float) -> list[Place]:
+        """What is to be shut down, of which is told. held: the connections of the door, the oldest first.
+
+        As long as there is room it is some of what is over the bound: who is cut off comes back at once, and
+        what that costs everybody would feel.
+        """
         if len(held) >= self.of_all:
             self.on_full()
+        if len(held) >= CROWDED * self.of_all:
+            self.crowded_until = now + CROWDED_FOR
+        most = len(held) if now < self.crowded_until else UNHURRIED
         surplus: list[Place] = []
         for who, number in Counter(found.who for _, found in held).items():
             if number <= self.of_one:
@@ -135,7 +146,7 @@ class Watched:
             going = [place for place, peer in own if peer is None or not self.keeps(peer)]
             if own[0][1] is None:
                 going.reverse()
-            going = going[: number - self.of_one]
+            going = going[: min(number - self.of_one, most - len(surplus))]
             surplus += going
             self.on_over(who, len(going))
         return surplus
@@ -161,9 +172,10 @@ class Connections:
             began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                if going := self.surplus():  # and whoever it is goes on with it
+                if going := self.surplus(began):  # and whoever it is goes on with it
                     await asyncio.to_thread(self.shut, going)
-                    pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
+                    if any(began < door.crowded_until for door in self._doors):
+                        pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
         """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
@@ -197,9 +209,9 @@ class Connections:
         known = self._known.items()
         return [(Place(fd, inode), it[1]) for fd, (inode, it) in known if it is not None and it[0] is door]
 
-    def surplus(self) -> list[Place]:
-        """What is over the bounds of all doors, of which is told."""
-        return [place for watched in self._doors for place in watched.surplus(self.held(watched))]
+    def surplus(self, now: float) -> list[Place]:
+        """What is to be shut down at all doors, of which is told. now: seconds of the loop."""
+        return [place for watched in self._doors for place in watched.surplus(self.held(watched), now)]
 
     def shut(self, places: Iterable[Place]) -> None:
         """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""

@@ -11,6 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from appliance.config_limits import Limits
+from appliance.rpc import connections as module
 from appliance.rpc.connections import Connections, Door, Place, Watched, machine_of, peer_of
 from appliance.rpc.identity import Callers, Nobody
 from appliance.rpc.server import Address, Server, ServerBounds
@@ -56,6 +57,7 @@ class Look:
     ) -> None:
         self.over: list[tuple[str, int]] = []
         self.full = 0
+        self.now = 100.0  # seconds
         self.all = Connections()
         self.door = self.watch(door, of_one, of_all, kept)
 
@@ -85,7 +87,7 @@ class Look:
 
     def shut(self) -> None:
         """Shut down what is over the bounds."""
-        self.all.shut(self.all.surplus())
+        self.all.shut(self.all.surplus(self.now))
 
 
 async def test_an_address_keeps_its_latest_connections() -> None:
@@ -155,7 +157,7 @@ async def test_one_look_finds_the_connections_of_all_doors(tmp_path: Path) -> No
         await until(lambda: look.held(third) == 1, "the socket has one")
         await until(lambda: look.held(second) == 2, "the second door has two")
         await look.sees(1)
-        assert look.all.surplus() == []
+        assert look.all.surplus(look.now) == []
         lines.append(await line(ports[0]))
         await look.sees(2)
         look.shut()
@@ -184,6 +186,33 @@ async def test_a_door_that_has_all_that_it_takes_is_told_of() -> None:
         await until(lambda: look.held() < 16, "it has room")
         look.shut()
         assert (look.full, look.over) == (1, [])
+        for _, writer in lines:
+            writer.close()
+
+
+async def test_a_door_that_has_room_is_cleared_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is cut off comes back at once, which costs; where room gets short, and a while after, all go."""
+    monkeypatch.setattr(module, "UNHURRIED", 2)
+    port = free_port()
+    look = Look(Door(port=port), 1, 16)
+    async with served(f"tcp:127.0.0.1:{port}", 16):
+        lines = [await line(port) for _ in range(11)]
+        await look.sees(11)
+        look.shut()
+        assert look.over == [("127.0.0.1", 2)]
+        await look.sees(9)
+        lines += [await line(port) for _ in range(3)]
+        await look.sees(12)
+        look.shut()
+        assert look.over[1:] == [("127.0.0.1", 11)]
+        await look.sees(1)
+        for later, gone in ((module.CROWDED_FOR - 1, 4), (module.CROWDED_FOR, 2)):
+            lines += [await line(port) for _ in range(4)]
+            await look.sees(5)
+            look.now = 100 + later
+            look.shut()
+            assert look.over[-1] == ("127.0.0.1", gone)
+            await look.sees(5 - gone)
         for _, writer in lines:
             writer.close()
 
