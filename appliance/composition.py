@@ -33,6 +33,7 @@ from appliance.ksn_log import tell_of
 from appliance.limits_assembly import assemble_sessions
 from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.server import Server
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
@@ -148,11 +149,12 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     witness.watch(sessions, protection, scanner)
     scans = assemble_scans(settings, state.environment, scanner, witness, proc)
     stack.push_async_callback(scans.orders.finish)
-    identity = await assemble_identity(settings, state.environment, witness)
+    identity = await assemble_identity(settings, state.environment, witness, sight.tenants)
     if identity is not None:
         stack.push_async_callback(identity.registry.finish)
+    turns = Turns(limits.admin_calls, limits.tenant.admin_calls, sessions.over)
     return Parts(
-        store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight, identity
+        store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight, identity, turns
     )
 
 
@@ -192,6 +194,8 @@ def _tell_of_events(parts: Parts, throttled: Throttled) -> None:
     def breach(guest: Guest, kind: str, sentence: str) -> None:
         if kind == "slowed":
             throttled.warning("guest slowed", guest=guest.id, why=sentence)
+        elif kind == "full":
+            throttled.warning("door full", guest=guest.id, why=sentence)
         else:
             throttled.warning("guest refused", guest=guest.id, kind=kind, why=sentence)
 
@@ -265,6 +269,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
             *([] if parts.identity is None else [group.create_task(parts.identity.run())]),
+            group.create_task(parts.connections.run()),
             group.create_task(parts.witness.log.run()),
             group.create_task(parts.witness.run()),
             group.create_task(parts.witness.exposure.run()),

@@ -11,11 +11,16 @@ class IdentitySettings:
     """How long certificates count, and how many guests may enrol.
 
     guest_days: a guest renews its own when two thirds of that are over. enrolments_per_minute: from one
-    address, tokens that do not count among them. tenant_guests: in the register, of one tenant.
+    address, tokens that do not count among them. enrolments_at_once: with renewals, from everywhere.
+    renewals_per_hour: of one guest. tenant_guests, tenant_tokens: in the register, of one tenant. What is
+    over one of them is counted under identity_over_<setting>.
     """
 
     guest_days: Annotated[int, Range(1, 825)] = 30
     administrator_days: Annotated[int, Range(1, 825)] = 365
     server_days: Annotated[int, Range(1, 825)] = 825
     enrolments_per_minute: Annotated[int, Range(1, 10_000)] = 10
-    tenant_guests: Annotated[int, Range(1, 16_384)] = 4096
+    enrolments_at_once: Annotated[int, Range(4, 1024)] = 64
+    renewals_per_hour: Annotated[int, Range(1, 1000)] = 6
+    tenant_guests: Annotated[int, Range(1, 12_288)] = 4096
+    tenant_tokens: Annotated[int, Range(1, 7168)] = 512

@@ -19,6 +19,7 @@ class TenantLimits:
     """
 
     guests: Annotated[int, Range(0, 4096)] = 0
+    admin_calls: Annotated[int, Range(1, 256)] = 4  # of its administrators
     open_checks: Annotated[int, Range(1, 1_000_000)] = 4096
     open_digests: Annotated[int, Range(1, 10_000_000)] = 131_072
     digests_per_second: Annotated[int, Range(100, 10_000_000)] = 80_000
@@ -46,6 +47,9 @@ class Limits:
     max_tickets: Annotated[int, Range(1, 16384)] = 1024  # of the whole SVM: callers on the unix socket
     tickets_per_user: Annotated[int, Range(1, 16384)] = 128
     connections: Annotated[int, Range(16, 65536)] = 2048  # of the whole SVM
+    enrolment_connections: Annotated[int, Range(16, 65536)] = 256  # of that door, of the whole SVM
+    admin_connections: Annotated[int, Range(16, 65536)] = 1024  # of each of those doors, of the whole SVM
+    admin_calls: Annotated[int, Range(2, 1024)] = 16  # of the whole SVM
     connections_per_address: Annotated[int, Range(1, 65536)] = 64
     handshake_seconds: Annotated[float, Range(1, 120)] = 10.0
     scan_streams: Annotated[int, Range(1, 64)] = 4

@@ -17,6 +17,7 @@ from appliance.reloading import reload_all
 from appliance.rpc.admin import ControlRefused
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
+from appliance.rpc.connections import Connections
 from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.result import SignatureSource
 from appliance.scanning.scanner import Scanner
@@ -48,6 +49,7 @@ class Parts:
     sight: Sight
     identity: IdentityParts | None = None  # where `svm init` was run
     turns: Turns = field(default_factory=Turns)  # of administrators
+    connections: Connections = field(default_factory=Connections)
 
 
 class SvmControl:

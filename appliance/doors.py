@@ -25,7 +25,7 @@ from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
-from appliance.limits_assembly import assemble_connections, connections_of
+from appliance.limits_assembly import watch_guests, watched_door
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
@@ -52,7 +52,6 @@ _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
 )
 _ENROLMENT_STREAMS = 4  # of one connection
-_ENROLMENT_CONNECTIONS = 256
 _NO_AUTHORITY = (
     "server.{setting} is on TCP, where certificates say who calls, and the SVM has no authority that issues "
     "them: run `svm init` first"
@@ -124,9 +123,8 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         identity.registry.on_ended.append(server.gate.end)
         names.append(enrolment_pb2.DESCRIPTOR.services_by_name["Renewal"].full_name)
     stack.push_async_callback(server.stop, 0)
+    watch_guests(parts.connections, address, limits, parts.sessions)
     await server.start(*names)
-    connections = assemble_connections(address, limits, parts.sessions)
-    await stack.enter_async_context(connections.watched())
     return server
 
 
@@ -157,11 +155,11 @@ async def serve_by_certificate(
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
-        bounds = ServerBounds(handshake_seconds=settings.limits.handshake_seconds)
+        bounds = _bounds_of_administration(settings)
         server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
         identity.registry.on_ended.append(server.gate.end)
+        _watch(address, settings, parts, "admin_connections")
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
-        await _watch(address, settings, parts, stack)
         servers.append(server)
     return servers
 
@@ -172,7 +170,7 @@ async def _serve_enrolment(
     address, limits = Address.parse(f"tcp:{settings.server.enrolment}"), settings.limits
     bounds = ServerBounds(
         _ENROLMENT_STREAMS,
-        _ENROLMENT_CONNECTIONS,
+        limits.enrolment_connections,
         message_bytes=MAX_MESSAGE_BYTES,
         handshake_seconds=limits.handshake_seconds,
     )
@@ -180,8 +178,8 @@ async def _serve_enrolment(
     server = Server(address, 0, Callers(Nobody()), bounds, credentials, parts.sessions.call_refused)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
+    _watch(address, settings, parts, "enrolment_connections")
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
-    await _watch(address, settings, parts, stack)
     return server
 
 
@@ -197,10 +195,10 @@ async def serve_administrators(
     )
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
-    server = Server(address, mode, callers, on_refused=parts.sessions.call_refused)
+    bounds = _bounds_of_administration(settings)
+    server = Server(address, mode, callers, bounds, on_refused=parts.sessions.call_refused)
+    _watch(address, settings, parts, "admin_connections")
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
-    if ranks.are_of_others:  # who may connect then, and hold connections, is anybody
-        await _watch(address, settings, parts, stack)
     return server
 
 
@@ -241,9 +239,14 @@ def _add_administration(
     scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
 
 
-async def _watch(address: Address, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
-    """Have nobody hold more connections of a door than he may."""
-    await stack.enter_async_context(connections_of(address, settings.limits, parts.sessions).watched())
+def _bounds_of_administration(settings: Settings) -> ServerBounds:
+    limits = settings.limits
+    return ServerBounds(connections=limits.admin_connections, handshake_seconds=limits.handshake_seconds)
+
+
+def _watch(address: Address, settings: Settings, parts: Parts, setting: str) -> None:
+    """Have nobody hold more connections of a door than he may. setting: how many it takes of everybody."""
+    parts.connections.watch(watched_door(address, settings.limits, parts.sessions, setting))
 
 
 def _ranks(settings: AdministratorSettings) -> list[Rank]:

@@ -8,11 +8,12 @@ import structlog
 
 from appliance.config import Settings
 from appliance.domain.identity import Certificate
+from appliance.domain.tenants import Tenants
 from appliance.identity.ending import Ender
 from appliance.identity.files import SvmIdentity, first_administrator, load
 from appliance.identity.issuing import Issuer
 from appliance.identity.registry import Registry
-from appliance.rpc.enrolment import EnrolmentService
+from appliance.rpc.enrolment import BOUNDS, EnrolmentService
 from appliance.rpc.tls import ServerIdentity
 from appliance.state.environment import StateEnvironment, StateError
 from appliance.state.identities import IdentityStore
@@ -50,7 +51,11 @@ class IdentityParts:
             "identity_tokens": counts["token"],
             "identity_tokens_withdrawn": counts["withdrawn"],
             "identity_tokens_refused": counts["refused"],
-            "identity_enrolments_limited": self.service.counts["limited"],
+            **{f"identity_over_{bound}": self.service.counts[bound] for bound in BOUNDS},
+            "identity_over_tenant_guests": counts["over_tenant_guests"],
+            "identity_over_tenant_tokens": counts["over_tenant_tokens"],
+            "identity_no_room": counts["no_room"],
+            "identity_malformed": self.service.counts["malformed"],
             "identity_unwritable": counts["unwritable"],
             "identity_server_ends_seconds": self.svm.server_ends_at,
         }
@@ -70,7 +75,7 @@ class IdentityParts:
 
 
 async def assemble_identity(
-    settings: Settings, environment: StateEnvironment, witness: Witness
+    settings: Settings, environment: StateEnvironment, witness: Witness, tenants: Tenants
 ) -> IdentityParts | None:
     """Return what `svm init` has made, with the register; None where it was not run.
 
@@ -81,14 +86,15 @@ async def assemble_identity(
         return None
     store = IdentityStore(environment)
     ender = Ender(store, time.time)
-    registry = Registry(Issuer(store, svm.authority, settings.identity, time.time), ender, time.time)
+    issuer = Issuer(store, svm.authority, settings.identity, time.time)
+    registry = Registry(issuer, ender, tenants, time.time)
     first: Certificate | None = first_administrator(settings.server.state_dir, svm.authority)
     if first is not None:
         await asyncio.to_thread(ender.adopt, first)
     registry.on_changed.append(witness.identity_changed)
     if svm.server_ends_at < time.time() + _WARN_SECONDS:
         log.warning("the SVM's certificate ends soon", remedy="svm init --renew-server, then start it anew")
-    return IdentityParts(svm, registry, EnrolmentService(registry, settings.identity.enrolments_per_minute))
+    return IdentityParts(svm, registry, EnrolmentService(registry, settings.identity))
 
 
 def told_address(setting: str, identity: IdentityParts | None) -> str:

@@ -3,7 +3,7 @@
 import time
 
 from appliance.config_limits import Limits
-from appliance.rpc.connections import Connections, Door
+from appliance.rpc.connections import Connections, Door, Watched
 from appliance.rpc.server import Address
 from appliance.rpc.sessions import Sessions
 from appliance.scanning.scanner import Scanner
@@ -20,25 +20,29 @@ def assemble_sessions(limits: Limits, scanner: Scanner) -> tuple[Sessions, Spool
     return sessions, spool
 
 
-def assemble_connections(address: Address, limits: Limits, sessions: Sessions) -> Connections:
-    """The connections of the guests' door; that of a guest which takes nothing is cut."""
-    connections = connections_of(address, limits, sessions)
-    sessions.on_stuck.append(connections.cut)
-    return connections
+def watch_guests(connections: Connections, address: Address, limits: Limits, sessions: Sessions) -> None:
+    """Have the guests' door looked at; the connection of a guest which takes nothing is cut."""
+    watched = watched_door(address, limits, sessions, "connections")
+    connections.watch(watched)
+    sessions.on_stuck.append(lambda peer: connections.cut(watched, peer))
 
 
-def connections_of(address: Address, limits: Limits, sessions: Sessions) -> Connections:
-    """The connections of a door, of which nobody is to have too many.
+def watched_door(address: Address, limits: Limits, sessions: Sessions, setting: str) -> Watched:
+    """A door of whose connections nobody is to have too many. setting: how many it takes of everybody.
 
     On a unix socket a user may have one for each of his tickets beside those that an address may have.
     """
+    of_one, of_all = limits.connections_per_address, getattr(limits, setting)
     if address.path is not None:
-        door, most = Door(path=str(address.path)), limits.connections_per_address + limits.tickets_per_user
+        door, of_one = Door(path=str(address.path)), of_one + limits.tickets_per_user
     else:
-        door, most = Door(port=int(address.target.rpartition(":")[2])), limits.connections_per_address
+        door = Door(port=int(address.target.rpartition(":")[2]))
 
     def over(who: str, number: int) -> None:
-        sentence = f"more than {most} connections at once, those over it are closed"
+        sentence = f"more than {of_one} connections at once, those over it are closed"
         sessions.too_many_connections(who, number, f"{sentence}: see limits.connections_per_address")
 
-    return Connections(door, most, lambda peer: peer in sessions.peers, over)
+    def full() -> None:
+        sessions.door_full(f"limits.{setting}", f"{of_all} connections, which is all that the door takes")
+
+    return Watched(door, of_one, of_all, lambda peer: peer in sessions.peers, over, full)

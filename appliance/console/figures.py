@@ -28,8 +28,20 @@ FIGURES = {
     "calls_unauthenticated": Figure("counter", "Calls that were ended since nobody vouched for who called"),
     "calls_denied": Figure("counter", "Calls that were ended since the caller's role may not make them"),
     # what was over a bound, by its setting: limits.<name>, or limits.tenant.<name>
+    "guest_over_admin_calls": Figure(
+        "counter", "Commands that were refused: administrators had too many under way"
+    ),
+    "guest_over_admin_connections": Figure(
+        "counter", "Looks, one a second, that found all connections of an administrators' door taken"
+    ),
+    "guest_over_connections": Figure(
+        "counter", "Looks, one a second, that found all connections of the guests' door taken"
+    ),
     "guest_over_connections_per_address": Figure("counter", "Connections closed: too many of one address"),
     "guest_over_digests_per_second": Figure("counter", "Messages that waited: a guest asked too much"),
+    "guest_over_enrolment_connections": Figure(
+        "counter", "Looks, one a second, that found all connections of the enrolment's door taken"
+    ),
     "guest_over_events_per_second": Figure("counter", "Messages that waited: a guest told too much"),
     "guest_over_guest_spool_mib": Figure("counter", "Uploads that got no room in time"),
     "guest_over_max_file_mib": Figure("counter", "Uploads of files that are too large"),
@@ -43,6 +55,9 @@ FIGURES = {
     "guest_over_sessions": Figure("counter", "Programs that were refused: a guest had too many attached"),
     "guest_over_upload_mib_per_second": Figure("counter", "Messages that waited: a guest sent too much"),
     "guest_over_upload_stall_seconds": Figure("counter", "Streams that ended: an upload stood still"),
+    "tenant_over_admin_calls": Figure(
+        "counter", "Commands that were refused: a tenant's administrators had too many under way"
+    ),
     "tenant_over_digests_per_second": Figure("counter", "Messages that waited: a tenant asked too much"),
     "tenant_over_events_per_second": Figure("counter", "Messages that waited: a tenant told too much"),
     "tenant_over_guests": Figure("counter", "Guests that were refused: their tenant had too many attached"),
@@ -64,9 +79,23 @@ FIGURES = {
     "identity_tokens_refused": Figure(
         "counter", "Enrolments that were refused because the token did not count"
     ),
-    "identity_enrolments_limited": Figure(
-        "counter", "Enrolments and renewals that were refused because there were too many"
+    "identity_over_enrolments_at_once": Figure(
+        "counter", "Enrolments and renewals that made way for later ones: too many at once"
     ),
+    "identity_over_enrolments_per_minute": Figure(
+        "counter", "Enrolments that were refused: an address tried too many"
+    ),
+    "identity_over_renewals_per_hour": Figure(
+        "counter", "Renewals that were refused: a guest asked for too many"
+    ),
+    "identity_over_tenant_guests": Figure(
+        "counter", "Enrolments that were refused: their tenant has too many guests"
+    ),
+    "identity_over_tenant_tokens": Figure("counter", "Tokens that were not made: their tenant has too many"),
+    "identity_no_room": Figure(
+        "counter", "Tokens, enrolments and certificates that were refused: the register was full"
+    ),
+    "identity_malformed": Figure("counter", "Enrolments and renewals that broke a rule"),
     "identity_unwritable": Figure(
         "counter", "Enrolments, renewals and other changes of who is who that could not be written"
     ),

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from appliance.doctor.findings import Finding, amiss, note, ok
 
-_OVER = ("guest_over_", "tenant_over_")
+# Where the settings stand that counters are named by.
+_OVER = {"guest_over_": "limits.", "tenant_over_": "limits.tenant.", "identity_over_": "identity."}
 
 # Counters that tell of trouble: what they count, and what to do.
 TROUBLE = {
@@ -20,7 +21,7 @@ TROUBLE = {
         "enrolments came with a token that does not count",
         "somebody may be guessing",
     ),
-    "identity_enrolments_limited": ("enrolments were too many", "see identity.enrolments_per_minute"),
+    "identity_no_room": ("changes of who is who found the register full", "have guests removed"),
     "events_lost": ("events of the SVM were lost, too many at once", "`svm events --kind loss`"),
     "events_over_budget": ("events of guests were not kept", "`svm events --kind loss` names them"),
     "cache_writes_lost": ("verdicts could not be written", "see that the disk has room"),
@@ -44,9 +45,8 @@ def limit_findings(figures: Mapping[str, float], uptime: str) -> Iterator[Findin
         yield amiss("workers", f"{ready} of {wanted} are ready: the log says why the others do not start")
     else:
         yield ok("workers", f"{ready} are ready")
-    over = {name: int(count) for name, count in sorted(figures.items()) if name.startswith(_OVER) and count}
-    for name, count in over.items():
-        what = "limits.tenant." + name.removeprefix(_OVER[1]) if name.startswith(_OVER[1]) else _setting(name)
+    over = {_setting(name): int(count) for name, count in sorted(figures.items()) if _setting(name) and count}
+    for what, count in over.items():
         yield note("limit", f"{what} was reached {count:,} times in {uptime}: docs/operations.md, Limits")
     if not over:
         yield ok("limits", f"none was reached in {uptime}")
@@ -56,4 +56,6 @@ def limit_findings(figures: Mapping[str, float], uptime: str) -> Iterator[Findin
 
 
 def _setting(name: str) -> str:
-    return f"limits.{name.removeprefix(_OVER[0])}"
+    """The setting of a counter, "" where it is of none."""
+    found = ((over, table) for over, table in _OVER.items() if name.startswith(over))
+    return "".join(table + name.removeprefix(over) for over, table in found)

@@ -11,5 +11,6 @@ In the order that a guest meets them:
 - `standing`   how the certificates of a guest follow on one another
 - `ending`     what makes certificates count no more
 - `registry`   whose a certificate is, for each call; changes, one after another, told to who cuts calls
+- `order`      in which order changes are made
 - `clones`     whether a guest is in two places at once
 """

@@ -40,8 +40,9 @@ from appliance.state.identities import (
 )
 
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
-TOKENS_OF_TENANT = 512
 TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
+FIRST_GUESTS = 16  # of a tenant, for which room is kept
+GUESTS_KEPT = 4096  # places that only tenants' first guests take: those of 256 tenants
 
 
 class IdentityRefused(Exception):
@@ -53,7 +54,11 @@ class TokenRefused(Exception):
 
 
 class NoRoom(IdentityRefused):
-    """There are as many as there may be."""
+    """There are as many as there may be. bound: the setting that says so, "" where none does."""
+
+    def __init__(self, sentence: str, bound: str = "") -> None:
+        super().__init__(sentence)
+        self.bound = bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,23 +251,40 @@ class Issuer:
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
         most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
-        if tables.counts()[0] >= TOKENS_OF_TENANT:
-            drop_old_tokens(tables, self._clock())
-            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
-                raise NoRoom(
-                    "there are as many tokens as there may be: enrol the guests that they are for, wait "
-                    "until they are over, or take some back (`svm guests tokens`, `svm guests withdraw`)"
-                )
+        of_tenant = self.terms.tenant_tokens
+        if tables.counts()[0] < min(of_tenant, most):
+            return
+        drop_old_tokens(tables, self._clock())
+        if tables.count_tokens(tenant) >= of_tenant:
+            raise NoRoom(
+                f"{of_tenant:,} tokens of the tenant are kept, which is all that one may have "
+                "(identity.tenant_tokens): enrol the guests that they are for, wait until some are over, or "
+                "take some back (`svm guests tokens`, `svm guests withdraw`)",
+                "identity.tenant_tokens",
+            )
+        if tables.counts()[0] >= most:
+            raise NoRoom(
+                "there are as many tokens as there may be: wait until some are over, or take some back "
+                "(`svm guests tokens`, `svm guests withdraw`)"
+            )
 
     def _check_guests(self, tables: IdentityTables, name: str) -> None:
+        """See that a tenant can have one more guest; some room is for those that have few. Raises NoRoom."""
         tenant = tables.settle(name)
         if tenant.guests >= self.terms.tenant_guests:
             raise NoRoom(
                 f"{tenant.guests:,} guests of the tenant are known, which is all that one may have "
-                "(identity.tenant_guests): have some removed"
+                "(identity.tenant_guests): have some removed",
+                "identity.tenant_guests",
             )
-        if tables.counts()[1] >= MAX_GUESTS:
+        known = tables.counts()[1]
+        if known >= MAX_GUESTS:
             raise NoRoom(f"{MAX_GUESTS:,} guests are known, which is all: have some removed")
+        if known >= MAX_GUESTS - GUESTS_KEPT and tenant.guests >= FIRST_GUESTS:
+            raise NoRoom(
+                f"{known:,} guests are known, which is all but what is kept for the first {FIRST_GUESTS} of "
+                "each tenant: have some removed"
+            )
 
     def _make_room(self, tables: IdentityTables) -> None:
         if tables.counts()[2] < MAX_CERTIFICATES:

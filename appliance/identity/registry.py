@@ -3,25 +3,28 @@
 A caller's certificate is looked up by the SHA-256 of all of it and is not parsed: what it says was written by
 this SVM, which has it in the register. What is not there counts nothing, whoever has signed it.
 
-Changes are made one after another, each whole, also when whoever asked goes away: on the disk, then in force,
-then told to those who cut calls.
+Changes are made one after another, what ends something first (`order`), each whole, also when whoever asked
+goes away: on the disk, then in force, then told to those who cut calls.
 """
 
 import asyncio
 import hashlib
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
+from appliance.domain.tenants import Tenants
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
-from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
+from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, NoRoom, TokenRefused
 from appliance.identity.names import BadName, named_by
+from appliance.identity.order import Order
 from appliance.identity.standing import OtherMachine, good
 from appliance.state.environment import StateError
 
@@ -45,9 +48,13 @@ _KINDS = (
     "refused",
     "other_machine",
     "unwritable",
+    "no_room",
+    "over_tenant_guests",
+    "over_tenant_tokens",
 )
 
 _TELL_SECONDS = 600.0
+_GUESTS = object()  # who asks for a change: all guests together
 
 Done = TypeVar("Done")
 
@@ -71,12 +78,12 @@ class Registry:
     """Who is who.
 
     on_ended: told of a caller some of whose certificates count no more, and a sentence for it. on_changed:
-    told of each change. counts: how many changes of each kind there were, how many tokens were refused, and
-    how many changes could not be written. problem: why the last one could not, "" where it could: a guest is
-    not told.
+    told of each change. counts: how many changes of each kind there were, how many tokens were refused, how
+    many changes could not be written, and how many found no room, by the setting that says so. problem: why
+    the last one could not be written, "" where it could: a guest is not told.
     """
 
-    def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
+    def __init__(self, issuer: Issuer, ender: Ender, tenants: Tenants, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
         self.on_ended: list[Callable[[Caller, str], None]] = []
         self.on_changed: list[Callable[[IdentityChange], None]] = []
@@ -86,11 +93,11 @@ class Registry:
         self._ender = ender
         self._store = issuer.store
         self._clock = clock
-        self._scopes: dict[str, int] = {}
+        self._tenants = tenants
         # By holder: certificate -> its end.
         self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
-        self._changing = asyncio.Lock()
+        self._order = Order()
         self._changes: set[asyncio.Task[Any]] = set()
 
     @property
@@ -115,7 +122,13 @@ class Registry:
         holder = self.caller(pem)
         if holder.role is not Role.GUEST:
             raise NotAdmitted(f"this is the certificate of a {holder.role}, not of a guest")
-        return Guest(holder.name, self._scope(holder.tenant), holder.tenant)
+        try:
+            scope = self._tenants.scope_of(holder.tenant)
+        except StateError as error:
+            raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
+        if scope is None:
+            raise NotAdmitted(f"the tenant {holder.tenant} is not known to this SVM: enrol anew")
+        return Guest(holder.name, scope, holder.tenant)
 
     def end_expired(self) -> None:
         """Have the calls end of those whose certificates have ended by time; to be called every second."""
@@ -136,7 +149,7 @@ class Registry:
         try:
             if not self._ender.is_news(sha256, machine):
                 return False
-            follows = await self._change(self._ender.shown, sha256, machine)
+            follows = await self._change(partial(self._ender.shown, sha256, machine))
         except StateError as error:
             raise NotAdmitted("the SVM cannot write its register now: come back later") from error
         except OtherMachine as error:
@@ -154,7 +167,8 @@ class Registry:
             text = f"{made.token.id}, for {seconds} s, tenant {tenant}{new}"
             self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
-        return await self._change(self._issuer.token, tenant, uuid, seconds, author, then=told)
+        work = partial(self._issuer.token, tenant, uuid, seconds, author)
+        return await self._change(work, told, who=_asker(author))
 
     async def withdraw(self, beginning: bytes, by: By) -> Token:
         """Have a token that was not used count no more; as it was. Raises IdentityRefused, StateError."""
@@ -163,7 +177,7 @@ class Registry:
             text = f"token {token.id}{by.reason and ': '}{by.reason}"
             self._tell(IdentityChange("withdrawn", by.author.author, token.uuid, token.tenant, text))
 
-        return await self._change(self._ender.withdraw, beginning, by, then=told)
+        return await self._end(partial(self._ender.withdraw, beginning, by), told, by)
 
     async def enrol(self, token: str, asked: Asked) -> Enrolled:
         """Turn a token into a certificate. Raises TokenRefused, BadCsr, NoRoom, StateError."""
@@ -175,7 +189,7 @@ class Registry:
             self._tell(IdentityChange("enrolled", "", guest.uuid, guest.tenant, guest.host_name))
 
         try:
-            return await self._change(self._issuer.enrol, token, asked, then=told)
+            return await self._change(partial(self._issuer.enrol, token, asked), told)
         except TokenRefused:
             self.counts["refused"] += 1
             raise
@@ -187,7 +201,7 @@ class Registry:
             self._tell(IdentityChange("renewed", "", made.guest.uuid, made.guest.tenant))
 
         try:
-            return await self._change(self._issuer.renew, sha256_of(pem), asked, then=told)
+            return await self._change(partial(self._issuer.renew, sha256_of(pem), asked), told)
         except OtherMachine as error:
             self._other_machine(pem, error)
             raise
@@ -199,7 +213,8 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
             self._tell(IdentityChange("issued", author.author, "", holder.tenant, text))
 
-        return await self._change(self._issuer.issue, holder, csr, author, then=told)
+        work = partial(self._issuer.issue, holder, csr, author)
+        return await self._change(work, told, who=_asker(author))
 
     async def revoke_guest(self, uuid: str, by: By) -> int:
         """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
@@ -208,7 +223,7 @@ class Registry:
             self._ended(ended[0].holder, _REVOKED)
             self._tell(IdentityChange("revoked", by.author.author, uuid, ended[0].tenant, by.reason))
 
-        return (await self._change(self._ender.revoke_guest, uuid, by, then=told))[1]
+        return (await self._end(partial(self._ender.revoke_guest, uuid, by), told, by))[1]
 
     async def remove_guest(self, uuid: str, by: By) -> None:
         """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
@@ -217,7 +232,7 @@ class Registry:
             self._ended(guest.holder, _REMOVED)
             self._tell(IdentityChange("removed", by.author.author, uuid, guest.tenant, by.reason))
 
-        await self._change(self._ender.remove_guest, uuid, by, then=told)
+        await self._end(partial(self._ender.remove_guest, uuid, by), told, by)
 
     async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
         """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
@@ -229,7 +244,7 @@ class Registry:
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.author, guest, holder.tenant, text))
 
-        ended = await self._change(self._ender.revoke_certificate, beginning, by, then=told)
+        ended = await self._end(partial(self._ender.revoke_certificate, beginning, by), told, by)
         return ended, named_by(ended.holder)
 
     async def cloned(self, guest: Guest, why: str) -> None:
@@ -239,11 +254,11 @@ class Registry:
             self._ended(Caller(guest.id, Role.GUEST, guest.tenant), f"{why}: {_CLONED}")
             self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
 
-        await self._change(self._ender.cloned, guest.id, why, then=told)
+        await self._end(partial(self._ender.cloned, guest.id, why), told)
 
     async def age(self) -> None:
         """Forget what was over long ago. Raises StateError."""
-        await self._change(self._ender.age)
+        await self._change(self._ender.age, who=Role.SVM)
 
     def tokens(self, tenant: str) -> Iterator[Token]:
         """The tokens for guests of a tenant, or ("") all, by their end, read as they are asked for.
@@ -291,15 +306,6 @@ class Registry:
         while self._changes:
             await asyncio.wait(self._changes)
 
-    def _scope(self, tenant: str) -> int:
-        if tenant not in self._scopes:
-            with self._store.reading() as tables:
-                known = tables.tenant(tenant)
-            if known is None:
-                raise NotAdmitted(f"the tenant {tenant} is not known to this SVM: enrol anew")
-            self._scopes[tenant] = known.scope
-        return self._scopes[tenant]
-
     def _ended(self, holder: Caller, why: str) -> None:
         self._shown.pop(holder, None)
         for listener in self.on_ended:
@@ -319,27 +325,40 @@ class Registry:
         for listener in self.on_changed:
             listener(change)
 
+    async def _end(
+        self, work: Callable[[], Done], then: Callable[[Done], None], by: By | None = None
+    ) -> Done:
+        """Have something ended, before all changes that wait. by: who asks, None for what guests did."""
+        return await self._change(work, then, _GUESTS if by is None else _asker(by.author), ends=True)
+
     async def _change(
-        self, work: Callable[..., Done], *args: Any, then: Callable[[Done], None] = lambda _done: None
+        self,
+        work: Callable[[], Done],
+        then: Callable[[Done], None] = lambda _done: None,
+        who: Hashable = _GUESTS,
+        ends: bool = False,
     ) -> Done:
         """Have a change made in a thread, to its end also when who asked for it goes away meanwhile.
 
-        then: called on the loop when it is made.
+        then: called on the loop when it is made. who, ends: see `Order`.
         """
-        task = asyncio.get_running_loop().create_task(self._whole(work, args, then))
+        task = asyncio.get_running_loop().create_task(self._whole(work, then, who, ends))
         self._changes.add(task)
         task.add_done_callback(self._over)
         return await asyncio.shield(task)
 
     async def _whole(
-        self, work: Callable[..., Done], args: tuple[Any, ...], then: Callable[[Done], None]
+        self, work: Callable[[], Done], then: Callable[[Done], None], who: Hashable, ends: bool
     ) -> Done:
-        async with self._changing:
+        async with self._order.turn(who, ends):
             try:
-                made = await asyncio.to_thread(work, *args)
+                made = await asyncio.to_thread(work)
             except StateError as error:
                 self.counts["unwritable"] += 1
                 self.problem = str(error)
+                raise
+            except NoRoom as error:
+                self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
                 raise
             self.problem = ""
             then(made)
@@ -349,6 +368,11 @@ class Registry:
         self._changes.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be left to be told
+
+
+def _asker(author: Caller) -> Hashable:
+    """Who asks for a change: a tenant is one, whoever acts for it."""
+    return author.tenant or author
 
 
 def sha256_of(pem: bytes) -> bytes:

@@ -47,8 +47,11 @@ class AdminService(Protocol):
 class Room(Protocol):
     """How many calls are worked on at once."""
 
-    def one(self, caller: Caller) -> AbstractContextManager[None]:
-        """Take a place for a call, for the length of a `with`. Raises NoPlace."""
+    def one(self, caller: Caller, ends: bool) -> AbstractContextManager[None]:
+        """Take a place for a call, for the length of a `with`. Raises NoPlace.
+
+        ends: whether it is to end what counts, for which there are places of their own.
+        """
 
 
 Service = TypeVar("Service", bound=AdminService)
@@ -60,11 +63,23 @@ def answered(
     body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
 ) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
     """Turn a body that is given the caller into a call that ends as the wire says, and has its place."""
+    return _answered(body, ends=False)
 
+
+def ending(
+    body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
+) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
+    """The same for a body that ends what counts: other calls, however many, do not keep it from its place."""
+    return _answered(body, ends=True)
+
+
+def _answered(
+    body: Callable[[Service, Asked, Caller], Awaitable[Reply]], ends: bool
+) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
     async def call(self: Service, request: Asked, context: Context) -> Reply:
         caller = await self.caller(context)
         async with refusals(context):
-            with self.turns.one(caller):
+            with self.turns.one(caller, ends):
                 return await body(self, request, caller)
         raise AssertionError  # abort raises
 
@@ -87,15 +102,24 @@ async def refusals(context: Context) -> AsyncIterator[None]:
 class Places:
     """So many calls of a kind may be open, `most`; of those that callers of one tenant have, fewer."""
 
-    def __init__(self, most: int, sentence: str, of_tenant: int = 0, kept: int = 0) -> None:
+    def __init__(
+        self,
+        most: int,
+        sentence: str,
+        of_tenant: int = 0,
+        kept: int = 0,
+        on_full: Callable[[bool], None] = lambda _of_tenant: None,
+    ) -> None:
         """sentence: says that there are no more, with {} for how many there are. of_tenant: 0 for half.
 
-        kept: so many are for callers of no tenant alone.
+        kept: so many are for callers of no tenant alone. on_full: told of each who finds none, and whether
+        that is since his tenant has all that one may have.
         """
         self.most = most
         self._of_tenant = of_tenant or max(1, most // 2)
         self._of_tenants = most - kept
         self._sentence = sentence
+        self._on_full = on_full
         self._taken: Counter[str] = Counter()  # by tenant
 
     @property
@@ -107,6 +131,7 @@ class Places:
     def one(self, caller: Caller) -> Iterator[None]:
         """Take one, for the length of a `with`. Raises NoPlace."""
         if self._is_full(caller):
+            self._on_full(self._has_all(caller.tenant))
             raise NoPlace(self._sentence.format(self._of_tenant if caller.tenant else self.most))
         self._taken[caller.tenant] += 1
         try:
@@ -121,7 +146,10 @@ class Places:
             return self.taken >= self.most
         of_tenants = self.taken - self._taken[""]
         is_full = self.taken >= self.most or of_tenants >= self._of_tenants
-        return is_full or self._taken[caller.tenant] >= self._of_tenant
+        return is_full or self._has_all(caller.tenant)
+
+    def _has_all(self, tenant: str) -> bool:
+        return tenant != "" and self._taken[tenant] >= self._of_tenant
 
 
 def tenant_of(caller: Caller, named: str) -> str:

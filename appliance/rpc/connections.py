@@ -1,9 +1,10 @@
-"""Who holds the guests' connections, and how many: gRPC bounds them for all together only.
+"""Who holds the connections of the doors, and how many: gRPC bounds them for all together only.
 
-gRPC tells nobody of a connection before a call comes on it, and one that says nothing has none. So the
-process's own sockets are looked at, once a second and more often while somebody has too many. Those that are
-connected to a door are counted by who is at their other end, and what is over the bound is shut down, which
-gRPC takes for a guest that went away (docs/decisions/0034).
+gRPC tells nobody of a connection before a call comes on it, one that says nothing has none, and one that is
+too many for a door is closed without a word. So the process's own sockets are looked at, once a second, and
+more often while somebody has too many at a door that has little room. Those that are connected to a door are
+counted by who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest
+that went away (docs/decisions/0034). A door that has all that it takes is counted as full, look by look.
 
 On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
 first, but none that a guest is attached on: so one that opens connections without end keeps out neither
@@ -17,14 +18,17 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
 LOOK_SECONDS = 1.0
-CROWDED_SECONDS = 0.05  # while somebody has more than he may
+CROWDED_SECONDS = 0.05  # while somebody has more than he may at a door that has little room, or had
+CROWDED = 0.75  # of the connections that a door takes: from here on it has little room
+CROWDED_FOR = 10.0  # seconds after that in which it counts as such
+UNHURRIED = 64  # connections that are shut down at one look at a door that has room
 REST = 4  # times as long as a look has taken nothing is looked at
 _UCRED = struct.Struct("3i")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
@@ -74,7 +78,7 @@ def machine_of(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where guests come in. path: of the unix socket, "" on TCP. port: on TCP."""
+    """Where others come in. path: of the unix socket, "" on TCP. port: on TCP."""
 
     path: str = ""
     port: int = 0
@@ -107,40 +111,71 @@ class Door:
 
 
 @dataclass(slots=True, eq=False)
-class Connections:
-    """The connections of one door.
+class Watched:
+    """A door, and what is wanted of its connections.
 
-    most: of one address or user. keeps: whether a guest is attached on the connection of a peer.
-    on_over: told who had too many, and how many were shut down.
+    of_one: how many an address or user may have. of_all: how many gRPC takes. keeps: whether a guest is
+    attached on the connection of a peer. on_over: told who had too many, and how many were shut down.
+    on_full: told at each look that finds all of them taken. crowded_until: seconds of the loop.
     """
 
     door: Door
-    most: int
+    of_one: int
+    of_all: int
     keeps: Callable[[tuple[str, int]], bool]
     on_over: Callable[[str, int], None]
-    # By descriptor, the oldest first: which socket it was at the last look, and what that is.
-    _known: dict[int, tuple[int, Connection | None]] = field(default_factory=dict)
+    on_full: Callable[[], None]
+    crowded_until: float = 0.0
 
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Look at them while the body runs."""
-        task = asyncio.get_running_loop().create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def surplus(self, held: Sequence[tuple[Place, Connection]], now: float) -> list[Place]:
+        """What is to be shut down, of which is told. held: the connections of the door, the oldest first.
 
-    async def _watch(self) -> None:
+        As long as there is room it is some of what is over the bound: who is cut off comes back at once, and
+        what that costs everybody would feel.
+        """
+        if len(held) >= self.of_all:
+            self.on_full()
+        if len(held) >= CROWDED * self.of_all:
+            self.crowded_until = now + CROWDED_FOR
+        most = len(held) if now < self.crowded_until else UNHURRIED
+        surplus: list[Place] = []
+        for who, number in Counter(found.who for _, found in held).items():
+            if number <= self.of_one:
+                continue
+            own = [(place, found.peer) for place, found in held if found.who == who]
+            going = [place for place, peer in own if peer is None or not self.keeps(peer)]
+            if own[0][1] is None:
+                going.reverse()
+            going = going[: min(number - self.of_one, most - len(surplus))]
+            surplus += going
+            self.on_over(who, len(going))
+        return surplus
+
+
+@dataclass(slots=True, eq=False)
+class Connections:
+    """The connections of all doors, which are found by one look."""
+
+    _doors: list[Watched] = field(default_factory=list)
+    # By descriptor, the oldest first: which socket it was at the last look, and of which door it is what.
+    _known: dict[int, tuple[int, tuple[Watched, Connection] | None]] = field(default_factory=dict)
+
+    def watch(self, door: Watched) -> None:
+        """Have a door looked at too, before it is opened."""
+        self._doors.append(door)
+
+    async def run(self) -> None:
+        """Look at them until cancelled."""
         loop, pause = asyncio.get_running_loop(), LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)
             began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                if going := self.surplus():  # and whoever it is goes on with it
+                if going := self.surplus(began):  # and whoever it is goes on with it
                     await asyncio.to_thread(self.shut, going)
-                    pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
+                    if any(began < door.crowded_until for door in self._doors):
+                        pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
         """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
@@ -156,34 +191,27 @@ class Connections:
             elif stat.S_ISSOCK(found.st_mode):
                 gone.discard(fd)
                 known.pop(fd, None)
-                known[fd] = (found.st_ino, self.door.connection(Place(fd, found.st_ino)))
+                known[fd] = (found.st_ino, self._found(Place(fd, found.st_ino)))
         for fd in gone:
             del known[fd]
         self._known = known
 
-    def _held(self) -> list[tuple[Place, Connection]]:
-        """The connections that there were at the last look, the oldest first."""
-        held = self._known.items()
-        return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
+    def _found(self, place: Place) -> tuple[Watched, Connection] | None:
+        """Of which door a socket is what, None where it is of none."""
+        for watched in self._doors:
+            connection = watched.door.connection(place)
+            if connection is not None:
+                return watched, connection
+        return None
 
-    def surplus(self) -> list[Place]:
-        """What is over the bound, of which is told."""
+    def held(self, door: Watched) -> list[tuple[Place, Connection]]:
+        """The connections of a door that there were at the last look, the oldest first."""
         known = self._known.items()
-        numbers = Counter(found.who for _, (_, found) in known if found is not None)
-        surplus: list[Place] = []
-        for who, number in numbers.items():
-            if number <= self.most:
-                continue
-            held = [
-                (Place(fd, inode), it.peer) for fd, (inode, it) in known if it is not None and it.who == who
-            ]
-            going = [place for place, peer in held if peer is None or not self.keeps(peer)]
-            if held[0][1] is None:
-                going.reverse()
-            going = going[: number - self.most]
-            surplus += going
-            self.on_over(who, len(going))
-        return surplus
+        return [(Place(fd, inode), it[1]) for fd, (inode, it) in known if it is not None and it[0] is door]
+
+    def surplus(self, now: float) -> list[Place]:
+        """What is to be shut down at all doors, of which is told. now: seconds of the loop."""
+        return [place for watched in self._doors for place in watched.surplus(self.held(watched), now)]
 
     def shut(self, places: Iterable[Place]) -> None:
         """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
@@ -192,14 +220,10 @@ class Connections:
                 if os.fstat(held.fileno()).st_ino == place.inode:
                     held.shutdown(socket.SHUT_RDWR)
 
-    def cut(self, peer: str) -> None:
+    def cut(self, door: Watched, peer: str) -> None:
         """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""
         address = peer_of(peer)
         if address is None:
             return
         self.look()
-        self.shut([place for place, found in self._held() if found.peer == address])
-
-    def __len__(self) -> int:
-        """How many there were at the last look."""
-        return len(self._held())
+        self.shut([place for place, found in self.held(door) if found.peer == address])

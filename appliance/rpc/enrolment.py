@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import enrolment_pb2
 
+from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import NotAdmitted
 from appliance.domain.identity import MACHINE_BYTES, MAX_HOST_NAME_BYTES
 from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, TokenRefused
@@ -34,10 +35,9 @@ from appliance.rpc.lobby import Lobby
 from appliance.state.environment import StateError
 
 MAX_MESSAGE_BYTES = 16 * 1024
-PLACES = 64  # calls at once; who has most of them loses his oldest to who comes later
 PLACE_SECONDS = 15.0
+BOUNDS = ("enrolments_at_once", "enrolments_per_minute", "renewals_per_hour")  # settings of [identity]
 REFUSAL_SECONDS = 0.5  # after which a token is refused, whatever is wrong with it
-RENEWALS_PER_HOUR = 6
 
 _RENEW_AFTER = 2 / 3  # of the life of a certificate
 _REFUSED = (
@@ -54,37 +54,42 @@ Asking = TypeVar("Asking", bound=Message)
 
 
 class _Ended(Exception):
-    """A call ends with a status and a sentence."""
+    """A call ends with a status and a sentence. bound: the setting of [identity] that it is over, or ""."""
 
-    def __init__(self, status: grpc.StatusCode, sentence: str) -> None:
+    def __init__(self, status: grpc.StatusCode, sentence: str, bound: str = "") -> None:
         super().__init__(sentence)
         self.status = status
+        self.bound = bound
 
 
 @dataclass(slots=True, eq=False)
 class EnrolmentService:
     """Serves both: Enrolment on its own door, Renewal on the guests'.
 
-    per_minute: enrolments from one address, those that are refused among them. certificate: what the caller
-    of Renew has shown, PEM. clock: seconds since the epoch. monotonic: seconds. counts: calls that were not
-    answered, by why.
+    terms: how many enrolments and renewals there may be. certificate: what the caller of Renew has shown,
+    PEM. clock: seconds since the epoch. monotonic: seconds. counts: calls that were not answered, by the
+    setting that they were over, and those that broke a rule.
     """
 
     registry: Registry
-    per_minute: int = 10
+    terms: IdentitySettings
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     certificate: Callable[[Context], bytes] = certificate_of
-    counts: Counter[str] = field(default_factory=lambda: Counter(limited=0, malformed=0))
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys((*BOUNDS, "malformed"), 0)))
     _places: Lobby = field(init=False)
     _enrolments: Turns = field(init=False)
     _renewals: Turns = field(init=False)
 
     def __post_init__(self) -> None:
-        self._places = Lobby(PLACES, network_of)
-        self._enrolments = Turns(self.per_minute, self.monotonic, seconds=60.0)
-        self._renewals = Turns(RENEWALS_PER_HOUR, self.monotonic, seconds=3600.0)
+        terms = self.terms
+        self._places = Lobby(terms.enrolments_at_once, network_of, self._made_way)
+        self._enrolments = Turns(terms.enrolments_per_minute, self.monotonic, seconds=60.0)
+        self._renewals = Turns(terms.renewals_per_hour, self.monotonic, seconds=3600.0)
+
+    def _made_way(self) -> None:
+        self.counts["enrolments_at_once"] += 1
 
     def add_enrolment_to(self, server: grpc.aio.Server) -> None:
         """Have a server serve Enrolment."""
@@ -105,7 +110,9 @@ class EnrolmentService:
     async def _enrol(self, said: bytes, context: Context) -> Enrolled:
         begun = self.monotonic()
         if not self._enrolments.takes(network_of(context)):
-            raise _limited(f"more than {self.per_minute} enrolments in a minute from this address: try later")
+            most = self.terms.enrolments_per_minute
+            sentence = f"more than {most} enrolments in a minute from this address: try later"
+            raise _limited(sentence, "enrolments_per_minute")
         request = _parsed(enrolment_pb2.EnrolRequest, said)
         size = len(request.token.encode())
         if not 0 < size <= MAX_TOKEN_BYTES:
@@ -121,7 +128,9 @@ class EnrolmentService:
         shown = self.certificate(context)
         guest = self.registry.guest(shown)
         if not self._renewals.takes(guest.id):
-            raise _limited(f"this guest renews more than {RENEWALS_PER_HOUR} times in an hour: try later")
+            most = self.terms.renewals_per_hour
+            sentence = f"this guest renews more than {most} times in an hour: try later"
+            raise _limited(sentence, "renewals_per_hour")
         request = _parsed(enrolment_pb2.RenewRequest, said)
         return await self.registry.renew(shown, _asked(request.csr, request.machine))
 
@@ -132,22 +141,17 @@ class EnrolmentService:
             try:
                 reply = self._reply(await work(said if isinstance(said, bytes) else b"", context))
             except _Ended as end:
-                self._count(end.status)
+                if end.status is not grpc.StatusCode.UNAUTHENTICATED:  # which the register counts
+                    self.counts[end.bound or "malformed"] += 1
                 await context.abort(end.status, str(end))
             except (NotAdmitted, BadCsr, IdentityRefused) as error:
                 status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
-                self._count(status)
+                self.counts["malformed"] += isinstance(error, BadCsr)
                 await context.abort(status, str(error))
             except StateError:  # the register's `problem`: not for a guest
                 sentence = "the SVM cannot keep a certificate now: come back later"
                 await context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
             await context.write(reply)
-
-    def _count(self, status: grpc.StatusCode) -> None:
-        if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            self.counts["limited"] += 1
-        if status is grpc.StatusCode.INVALID_ARGUMENT:
-            self.counts["malformed"] += 1
 
     def _reply(self, made: Enrolled) -> enrolment_pb2.Enrolled:
         left = max(0.0, made.ends_at - self.clock())
@@ -205,5 +209,5 @@ def _malformed(sentence: str) -> _Ended:
     return _Ended(grpc.StatusCode.INVALID_ARGUMENT, sentence)
 
 
-def _limited(sentence: str) -> _Ended:
-    return _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+def _limited(sentence: str, bound: str) -> _Ended:
+    return _Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence, bound)

@@ -24,7 +24,15 @@ from appliance.identity.issuing import (
 from appliance.identity.keys import BadCsr
 from appliance.identity.names import BadName
 from appliance.identity.registry import Registry
-from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit, tenant_of
+from appliance.rpc.admin_calls import (
+    BadRequest,
+    CallerOf,
+    ControlRefused,
+    answered,
+    checked_limit,
+    ending,
+    tenant_of,
+)
 from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
@@ -127,7 +135,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             certificates=[self._certificate(each, guest.holder) for each in certificates],
         )
 
-    @answered
+    @ending
     async def RevokeGuest(
         self, request: identity_pb2.RevokeGuestRequest, caller: Caller
     ) -> identity_pb2.RevokeGuestReply:
@@ -137,7 +145,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             ended = await self._registry().revoke_guest(request.guest, by)
         return identity_pb2.RevokeGuestReply(certificates=ended)
 
-    @answered
+    @ending
     async def RemoveGuest(
         self, request: identity_pb2.RemoveGuestRequest, caller: Caller
     ) -> identity_pb2.RemoveGuestReply:
@@ -173,7 +181,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             await self.turns.each(known, lambda each: reply.certificates.append(self._certificate(*each)))
         return reply
 
-    @answered
+    @ending
     async def RevokeCertificate(
         self, request: identity_pb2.RevokeCertificateRequest, caller: Caller
     ) -> identity_pb2.RevokeCertificateReply:

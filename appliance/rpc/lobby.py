@@ -42,9 +42,15 @@ class _Place:
 class Lobby:
     """Some places, each for one call."""
 
-    def __init__(self, places: int, who: Callable[[Context], str]) -> None:
-        """who: a name for the caller, the same for all of whom nothing is known."""
+    def __init__(
+        self, places: int, who: Callable[[Context], str], on_taken: Callable[[], None] = lambda: None
+    ) -> None:
+        """who: a name for the caller, the same for all of whom nothing is known.
+
+        on_taken: told when a call loses its place to a later one.
+        """
         self._most = places
+        self._on_taken = on_taken
         self._who = who
         self._places: dict[_Place, None] = {}  # the oldest first
 
@@ -77,6 +83,7 @@ class Lobby:
         place = next(place for place in self._places if held[place.who] == most)
         del self._places[place]
         place.taken = True
+        self._on_taken()
         place.patience.reschedule(asyncio.get_running_loop().time())
 
 

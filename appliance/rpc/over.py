@@ -1,8 +1,12 @@
-"""The counters of what was over a bound: one for each setting of the limits that a guest can be over."""
+"""The counters of what was over a bound: one for each setting of the limits that somebody can be over."""
 
 GUESTS = (
+    "admin_calls",
+    "admin_connections",
+    "connections",
     "connections_per_address",
     "digests_per_second",
+    "enrolment_connections",
     "events_per_second",
     "guest_spool_mib",
     "max_file_mib",
@@ -18,6 +22,7 @@ GUESTS = (
     "upload_stall_seconds",
 )
 TENANTS = (
+    "admin_calls",
     "digests_per_second",
     "events_per_second",
     "guests",

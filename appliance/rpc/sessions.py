@@ -331,6 +331,15 @@ class Sessions:
         self.overs[counter_of("limits.connections_per_address")] += number
         self.breach(Guest(id=who), "refused", sentence)
 
+    def door_full(self, bound: str, sentence: str) -> None:
+        """Note that a door was found with all connections that it takes: gRPC closes others without a word.
+
+        bound: the setting that says how many.
+        """
+        self.over(bound)
+        for listener in self.on_breach:
+            listener(Guest("everybody"), "full", f"{sentence}, others are closed: see {bound}")
+
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""
         self.stopping = True

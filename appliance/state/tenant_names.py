@@ -1,16 +1,14 @@
 """Which tenant has which name and which scope, at hand: both are a tenant's for good.
 
-Read from the tables `tenants` and `policies`: a tenant comes to be with its first guest, or its policy.
 What was read once is kept; who is not found is looked for anew.
 """
 
 from collections.abc import Sequence
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
-from appliance.domain.policy import DEFAULT_TENANT
-from appliance.state.environment import StateEnvironment, unpacked
-
-_TABLES = (b"tenants", b"policies")
+from appliance.domain.policy import is_tenant
+from appliance.state.environment import StateEnvironment
+from appliance.state.tenants import Tenant, TenantTable
 
 
 class TenantNames:
@@ -18,14 +16,15 @@ class TenantNames:
 
     def __init__(self, environment: StateEnvironment) -> None:
         self._environment = environment
-        self._tables = [environment.table(name) for name in _TABLES]
-        self._scopes = {DEFAULT_TENANT: DEFAULT_TENANT_SCOPE}  # by name
-        self._names = {DEFAULT_TENANT_SCOPE: DEFAULT_TENANT}
+        self._table = TenantTable(environment)
+        self._scopes: dict[str, int] = {}
+        self._names: dict[int, str] = {}
 
     def scope_of(self, name: str) -> int | None:
         """A tenant's part of the cache, None where no tenant has the name."""
-        if name not in self._scopes:
-            self._read()
+        if name not in self._scopes and is_tenant(name):
+            with self._environment.reading() as txn:
+                self._keep(self._table.get(txn, name))
         return self._scopes.get(name)
 
     def name_of(self, scope: int) -> str:
@@ -41,9 +40,10 @@ class TenantNames:
 
     def _read(self) -> None:
         with self._environment.reading() as txn:
-            for table in self._tables:
-                for key, data in txn.cursor(db=table):
-                    name = bytes(key).decode()
-                    if name not in self._scopes:
-                        scope = int(unpacked(data, self._environment.path)["scope"])
-                        self._scopes[name], self._names[scope] = scope, name
+            for tenant in self._table.each(txn):
+                self._keep(tenant)
+
+    def _keep(self, tenant: Tenant | None) -> None:
+        if tenant is not None:
+            self._scopes[tenant.name] = tenant.scope
+            self._names[tenant.scope] = tenant.name

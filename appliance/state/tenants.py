@@ -8,7 +8,9 @@ are in the register. A policy of an earlier version has its tenant's scope and n
 when it is asked for. Every value but the next scope ends with an xxh3_64 of the rest.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import lmdb
 
@@ -41,14 +43,23 @@ class TenantTable:
 
     def get(self, txn: lmdb.Transaction, name: str) -> Tenant | None:
         """A tenant, None where there is none of that name. Raises StateDamaged."""
-        data = txn.get(name.encode(), db=self._tenants_db)
-        if data is not None:
-            fields = unpacked(data, self._path)
-            return Tenant(name, fields["scope"], fields["guests"])
-        policy = txn.get(name.encode(), db=self._policies_db)
-        if policy is not None:
-            return Tenant(name, unpacked(policy, self._path)["scope"])
+        for table in (self._tenants_db, self._policies_db):
+            data = txn.get(name.encode(), db=table)
+            if data is not None:
+                return _tenant(name, unpacked(data, self._path))
         return Tenant(name, DEFAULT_TENANT_SCOPE) if name == DEFAULT_TENANT else None
+
+    def each(self, txn: lmdb.Transaction) -> Iterator[Tenant]:
+        """All tenants. Raises StateDamaged."""
+        known = set()
+        for table in (self._tenants_db, self._policies_db):
+            for key, data in txn.cursor(db=table):
+                name = bytes(key).decode()
+                if name not in known:
+                    known.add(name)
+                    yield _tenant(name, unpacked(data, self._path))
+        if DEFAULT_TENANT not in known:
+            yield Tenant(DEFAULT_TENANT, DEFAULT_TENANT_SCOPE)
 
     def settle(self, txn: lmdb.Transaction, name: str) -> Tenant:
         """A tenant, which is made where there is none. Raises StateError where there are too many."""
@@ -75,3 +86,8 @@ class TenantTable:
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope
+
+
+def _tenant(name: str, fields: dict[str, Any]) -> Tenant:
+    """What its record in either table says."""
+    return Tenant(name, fields["scope"], fields.get("guests", 0))

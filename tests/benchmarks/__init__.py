@@ -9,6 +9,7 @@ In the order that a run passes:
 - `yara_rules`  5,000 rules that cost what a public rule set costs
 - `processes`   programs that are started, measured and stopped: CPU, memory, JSON over a pipe
 - `svm`         our side: `svm serve` and `guest-stub scan` as a user runs them
+- `enrolled`    guests with certificates of an SVM
 - `ksn`         a Private KSN, and what an SVM is told of it
 - `theirs`      the other side's servers: redis-server, clamd
 - `drivers`     small programs that run one side of a row in a process of its own

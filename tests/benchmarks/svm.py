@@ -45,21 +45,28 @@ class Svm:
     """A running `svm serve`."""
 
     def __init__(
-        self, scratch: Path, state: Path | None = None, engines: Engines = Engines(), more: str = ""
+        self,
+        scratch: Path,
+        state: Path | None = None,
+        engines: Engines = Engines(),
+        more: str = "",
+        port: int = 0,
     ) -> None:
         """Start it and wait until guests can attach.
 
-        state: its state directory, or a new one. more: TOML of tables that are not set here.
+        state: its state directory, or a new one. more: TOML of tables that are not set here. port: on which
+        guests come in by TLS, 0 for a unix socket; `svm init` was run then.
         """
+        self._port = port
         self._socket = scratch / "svm.sock"
         self._admin = scratch / "admin.sock"
+        self.target = f"tcp:127.0.0.1:{port}" if port else f"unix:{self._socket}"
         self.state = state or scratch / "svm-state"
         configuration = scratch / "svm.toml"
         configuration.write_text(self._settings(engines) + more)
         self._service = Service(
             python("-m", "appliance", "serve", "--config", str(configuration)), scratch / "svm.log"
         )
-        self.target = f"unix:{self._socket}"
         self.admin = str(self._admin)
         self.pid = self._service.pid
         self._service.wait_ready(self._accepts)
@@ -70,7 +77,7 @@ class Svm:
         only_clamd = engines.clamd_socket is not None
         lines = [
             "[server]",
-            f'listen = "unix:{self._socket}"',
+            f'listen = "{self.target}"',
             f'admin = "{self._admin}"',
             f'state_dir = "{self.state}"',
             "[cache]",
@@ -92,9 +99,10 @@ class Svm:
     def _accepts(self) -> bool:
         """Whether guests can connect."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            family = socket.AF_INET if self._port else socket.AF_UNIX
+            with socket.socket(family, socket.SOCK_STREAM) as connection:
                 connection.settimeout(5)
-                connection.connect(str(self._socket))
+                connection.connect(("127.0.0.1", self._port) if self._port else str(self._socket))
         except OSError:
             return False
         return True

@@ -25,6 +25,7 @@ FAST = (
     "private-ksn",
     "revocation",
     "crowd",
+    "crowd-tls",
     "reconnects",
 )
 FIGURES = [  # of them, in order
@@ -39,6 +40,8 @@ FIGURES = [  # of them, in order
     "revocation-p50",
     "crowd-p99",
     "crowd-p50",
+    "crowd-tls-p99",
+    "crowd-tls-p50",
     "svm-memory-reconnects",
     "svm-sockets-reconnects",
 ]

@@ -16,6 +16,7 @@ from appliance.identity.keys import csr_for, key_pem, new_key
 from appliance.identity.registry import Registry
 from appliance.state.environment import StateEnvironment
 from appliance.state.identities import IdentityStore
+from appliance.state.tenant_names import TenantNames
 
 NOW = 1_900_000_000.0  # 2030-03-17
 DAY = 86400.0
@@ -42,7 +43,8 @@ class Office:
         self.store = store
         self.issuer = Issuer(store, self.authority, self.terms, self.clock)
         self.ender = Ender(store, self.clock)
-        self.registry = Registry(self.issuer, self.ender, self.clock)
+        names = TenantNames(self.environment)
+        self.registry = Registry(self.issuer, self.ender, names, self.clock)
 
     def clock(self) -> float:
         """Seconds since the epoch."""

@@ -1,7 +1,8 @@
 """Well-behaved guests, up to eight in one process: each asks about a known file now and then.
 
 Settings: target, digests (a file of 32-byte digests, all known to the SVM), guests, per_second (questions of
-one guest). Questions: {"seed", "seconds"}, answered {"waited"}: seconds of each answer, those of the first
+one guest), and over TLS identities (a file of `enrolled`) and first (which of them is this process's first
+guest). Questions: {"seed", "seconds"}, answered {"waited"}: seconds of each answer, those of the first
 second left out.
 """
 
@@ -11,13 +12,16 @@ import random
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from guest_stub.svm_link.link import SvmLink
+from guest_stub.svm_link.target import Proof, Svm, Target
 from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Purpose
 from tests.benchmarks.data import split_digests
 from tests.benchmarks.drivers import reply, settings
+from tests.benchmarks.enrolled import proofs
 
 OPEN_SECONDS = 60.0
 BUDGET_SECONDS = 60.0
@@ -49,14 +53,24 @@ async def guest(link: SvmLink, digests: list[bytes], seconds: float, per_second:
     return waited
 
 
+def targets(given: dict[str, Any]) -> list[Target]:
+    """The SVM, once for each guest: over TLS each proves who it is."""
+    if "identities" not in given:
+        return [given["target"]] * given["guests"]
+    own = proofs(given["identities"])[given["first"] :][: given["guests"]]
+    return [Svm(given["target"], partial(_itself, proof)) for proof in own]
+
+
+def _itself(proof: Proof) -> Proof:
+    return proof
+
+
 async def main(given: dict[str, Any], digests: list[bytes]) -> None:
     """Keep the links for all questions."""
     async with AsyncExitStack() as stack:
         links = [
-            await stack.enter_async_context(
-                await SvmLink.open(given["target"], HelloLabels("bench"), OPEN_SECONDS)
-            )
-            for _ in range(given["guests"])
+            await stack.enter_async_context(await SvmLink.open(target, HelloLabels("bench"), OPEN_SECONDS))
+            for target in targets(given)
         ]
         reply({})
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -1,8 +1,9 @@
 """One hostile guest that sends as much of one kind as it can, without regard for what it is told.
 
-Settings: target, kind: one of KINDS. Questions: {"flood": true}, answered {} once it has begun, and
-{"flood": false}, answered {"done"}: how many it got rid of, once it has stopped. It runs at the lowest
-priority: on a host a guest's own work is done on processors of its own, and not on the SVM's.
+Settings: target, kind: one of KINDS, and over TLS identities (a file of `enrolled`) and first (which of them
+it is). Questions: {"flood": true}, answered {} once it has begun, and {"flood": false}, answered {"done"}:
+how many it got rid of, once it has stopped. It runs at the lowest priority: on a host a guest's own work is
+done on processors of its own, and not on the SVM's.
 """
 
 import asyncio
@@ -17,7 +18,10 @@ from typing import Any
 import grpc
 from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
 
+from guest_stub.svm_link.link import secure_channel
+from guest_stub.svm_link.target import Proof
 from tests.benchmarks.drivers import reply, settings
+from tests.benchmarks.enrolled import proofs
 
 BATCH = 1024
 EVENTS = 256
@@ -25,33 +29,53 @@ CONNECTIONS = 1000  # that are kept open
 PAUSE = 0.05  # after the SVM has closed something, lest this process do nothing else
 CHUNK = 512 * 1024
 CHUNKS = 8  # of one content
+ELSEWHERE = "127.0.0.2"  # where connections come from on TCP: another machine than the others
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"  # the begin of a handshake
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + bytes(5)
 
 
 class Guest:
     """An attached guest by hand."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, proof: Proof | None) -> None:
         self.target = target
+        self.proof = proof
         self.done = 0
         self.numbers = 0
 
     @asynccontextmanager
     async def attached(self) -> AsyncIterator[tuple[Any, tuple[tuple[str, str], ...], Any]]:
         """A stub, what to call it with, and the Attach stream after its Hello."""
-        path = self.target.removeprefix("unix:")
-        reader, writer = await asyncio.open_unix_connection(f"{path}.id")
+        async with self._channel() as (channel, metadata):
+            stub: Any = guest_pb2_grpc.ProtectionStub(channel)
+            attach = stub.Attach(metadata=metadata)
+            await attach.write(guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="flood")))
+            yield stub, metadata, attach
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[tuple[grpc.aio.Channel, tuple[tuple[str, str], ...]]]:
+        """A connection of its own, and what proves on it who calls."""
+        if self.proof is not None:
+            place = self.target.removeprefix("tcp:")
+            async with secure_channel(place, self.proof.authority, self.proof) as channel:
+                yield channel, ()
+            return
+        reader, writer = await asyncio.open_unix_connection(f"{self.target.removeprefix('unix:')}.id")
         ticket = (await reader.readline()).decode().strip()
         try:
             options = (("grpc.use_local_subchannel_pool", 1),)
             async with grpc.aio.insecure_channel(self.target, options=options) as channel:
-                stub: Any = guest_pb2_grpc.ProtectionStub(channel)
-                metadata = (("ticket", ticket),)
-                attach = stub.Attach(metadata=metadata)
-                await attach.write(guest_pb2.AttachRequest(hello=guest_pb2.Hello(host_name="flood")))
-                yield stub, metadata, attach
+                yield channel, (("ticket", ticket),)
         finally:
             writer.close()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A bare connection."""
+        kind, _, place = self.target.partition(":")
+        if kind == "unix":
+            return await asyncio.open_unix_connection(place)
+        host, _, port = place.rpartition(":")
+        return await asyncio.open_connection(host, int(port), local_addr=(ELSEWHERE, 0))
 
     def request(self, digests: list[bytes], budget: int = 0) -> guest_pb2.CheckRequest:
         """A question."""
@@ -70,17 +94,17 @@ async def _take_all(call: Any) -> None:
 
 
 async def connections(guest: Guest) -> None:
-    """Connect, say nothing or a preface, hold on to all of them, and open anew what is closed."""
-    path = guest.target.removeprefix("unix:")
+    """Connect, say nothing or a beginning, hold on to all of them, and open anew what is closed."""
+    beginning = PREFACE if guest.proof is None else HALF_A_HELLO
 
     async def hold(number: int) -> None:
         while True:
             with suppress(OSError):
-                reader, writer = await asyncio.open_unix_connection(path)
+                reader, writer = await guest.connect()
                 guest.done += 1
                 try:
                     if number % 2:
-                        writer.write(PREFACE)
+                        writer.write(beginning)
                     while await reader.read(4096):
                         pass
                 finally:
@@ -178,7 +202,8 @@ async def main() -> None:
     """Flood when told to."""
     given = settings()
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    guest = Guest(given["target"])
+    proof = proofs(given["identities"])[given["first"]] if "identities" in given else None
+    guest = Guest(given["target"], proof)
     reply({})
     async with AsyncExitStack():
         task: asyncio.Task[None] | None = None

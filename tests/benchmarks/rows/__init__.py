@@ -59,6 +59,7 @@ ROWS = (
     Row("on-access", on_access.run),
     Row("revocation", revocation.run),
     Row("crowd", crowded.floods),
+    Row("crowd-tls", crowded.floods_over_tls),
     Row("reconnects", crowded.reconnects),
     Row("on-access-idle", idle.run),
     Row("build-block-exec", building.block_exec),

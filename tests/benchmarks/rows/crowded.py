@@ -6,6 +6,9 @@ times, four a second each. Ours: beside five hostile guests that do nothing else
 answers that are not taken. Theirs: the same guests without those, in turn, in the same run. Medians of the
 rounds, of 99th percentile and median of the time to the answer.
 
+crowd-tls-p99, crowd-tls-p50: the same over TCP with mutual TLS, each guest by a certificate of its own, the
+floods too; the connections come from another address, say nothing or begin a handshake.
+
 The hostile processes run when nothing else does (SCHED_IDLE): on a host a guest's own work is done on its own
 processors and not on the SVM's, and what is measured is the SVM. For the same reason the SVM and the
 well-behaved guests run before all else (SCHED_RR) where root runs the benchmark.
@@ -22,9 +25,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.benchmarks.data import split_digests
+from tests.benchmarks.enrolled import enrol
 from tests.benchmarks.harness import Bench, BenchError, Figure, Rounds, Target
 from tests.benchmarks.processes import Driver, status_mib
 from tests.benchmarks.svm import Svm, known_verdicts
+from tests.support.relay import free_port
 
 GUESTS, SHORT_GUESTS = 200, 16
 OF_A_PROCESS = 8
@@ -34,6 +39,7 @@ ROUNDS = 9
 KINDS = ("connections", "questions", "uploads", "events", "slow_readers")
 VERDICTS = 20_000
 MANY_TICKETS = "[limits]\ntickets_per_user = 1024\n"
+MANY_OF_AN_ADDRESS = "[limits]\nconnections_per_address = 512\n"  # the well-behaved ones share theirs
 BETWEEN_SECONDS = 1.0  # from one side to the other
 TIMES, SHORT_TIMES = 10_000, 300
 WARM = 2  # one in so many more come before the first look
@@ -45,19 +51,24 @@ MILLISECONDS = 1e3
 class _Crowd:
     """All guests of the row, and the floods beside them."""
 
-    def __init__(self, bench: Bench, stack: ExitStack, svm: Svm, digests: Path) -> None:
-        """Start them; each is attached."""
-        guests = SHORT_GUESTS if bench.short else GUESTS
+    def __init__(
+        self, bench: Bench, stack: ExitStack, svm: Svm, digests: Path, identities: Path | None
+    ) -> None:
+        """Start them; each is attached. identities: a file of `enrolled` for all of them, over TLS."""
+        guests = _guests(bench)
+        proving = {} if identities is None else {"identities": str(identities)}
         self._seconds = SHORT_SECONDS if bench.short else SECONDS
         self._pool = stack.enter_context(ThreadPoolExecutor(guests // OF_A_PROCESS + len(KINDS)))
         self._round = 0
-        asking = {"digests": str(digests), "guests": OF_A_PROCESS, "per_second": PER_SECOND}
+        asking = {"digests": str(digests), "guests": OF_A_PROCESS, "per_second": PER_SECOND, **proving}
 
         def crowd(number: int) -> Driver:
-            return Driver("crowd", bench.scratch / f"crowd-{number}.log", target=svm.target, **asking)
+            log, first = bench.scratch / f"crowd-{number}.log", number * OF_A_PROCESS
+            return Driver("crowd", log, target=svm.target, first=first, **asking)
 
         def flood(kind: str) -> Driver:
-            return Driver("flood", bench.scratch / f"{kind}.log", target=svm.target, kind=kind)
+            log, first = bench.scratch / f"{kind}.log", guests + KINDS.index(kind)
+            return Driver("flood", log, target=svm.target, kind=kind, first=first, **proving)
 
         self._crowd = list(self._pool.map(crowd, range(guests // OF_A_PROCESS)))
         self._floods = list(self._pool.map(flood, KINDS))
@@ -97,20 +108,36 @@ def first_of_all(pid: int) -> None:
             os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
 
 
+def _guests(bench: Bench) -> int:
+    return SHORT_GUESTS if bench.short else GUESTS
+
+
 def floods(bench: Bench) -> list[Figure]:
     """Measure crowd-p99 and crowd-p50."""
     knowledge = known_verdicts(bench, VERDICTS)
+    with Svm(bench.scratch, knowledge.state, more=MANY_TICKETS) as svm:
+        return _measured(bench, svm, knowledge.digests, None, "crowd")
+
+
+def floods_over_tls(bench: Bench) -> list[Figure]:
+    """Measure crowd-tls-p99 and crowd-tls-p50."""
+    knowledge, identities = known_verdicts(bench, VERDICTS), bench.scratch / "identities.json"
+    enrol(knowledge.state, _guests(bench) + len(KINDS), identities)
+    with Svm(bench.scratch, knowledge.state, more=MANY_OF_AN_ADDRESS, port=free_port()) as svm:
+        return _measured(bench, svm, knowledge.digests, identities, "crowd-tls")
+
+
+def _measured(bench: Bench, svm: Svm, digests: Path, identities: Path | None, name: str) -> list[Figure]:
     with ExitStack() as stack:
-        svm = stack.enter_context(Svm(bench.scratch, knowledge.state, more=MANY_TICKETS))
-        crowd = _Crowd(bench, stack, svm, knowledge.digests)
+        crowd = _Crowd(bench, stack, svm, digests, identities)
         crowd.p99(beside_floods=False)  # everybody has asked once
         crowd.medians[False].clear()
         rounds = bench.alternate(bench.rounds(ROUNDS), lambda: crowd.p99(True), lambda: crowd.p99(False))
     medians = Rounds(tuple(crowd.medians[True]), tuple(crowd.medians[False]))
-    note = f"{SHORT_GUESTS if bench.short else GUESTS} guests beside {len(KINDS)} floods, and without"
+    note = f"{_guests(bench)} guests beside {len(KINDS)} floods, and without"
     return [
-        Figure("crowd-p99", "ms", rounds, Target(1.3), note),
-        Figure("crowd-p50", "ms", medians, None, note),
+        Figure(f"{name}-p99", "ms", rounds, Target(1.3), note),
+        Figure(f"{name}-p50", "ms", medians, None, note),
     ]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from appliance import composition
+from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.event import EventKind
 from appliance.exposure_control import GuestControl
@@ -95,6 +97,15 @@ async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path
             1,
             1,
         )
+
+
+async def test_each_bound_has_a_counter_of_its_name(tmp_path: Path) -> None:
+    """So that who reads it knows what to set; the settings that are no bounds are times."""
+    async with with_identity(tmp_path) as svm:
+        assert svm.parts.identity is not None
+        over = {name for name in svm.parts.identity.figures() if name.startswith("identity_over_")}
+    bounds = [each.name for each in fields(IdentitySettings) if not each.name.endswith("_days")]
+    assert over == {f"identity_over_{name}" for name in bounds}
 
 
 async def test_guests_that_enrolled_are_listed_with_their_certificates(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ def test_an_svm_that_met_no_bound_is_well() -> None:
 
 def test_bounds_that_were_reached_are_named_by_their_settings() -> None:
     """Of a guest and of a tenant, with how often and since when."""
-    figures = {"guest_over_open_checks": 3, "tenant_over_guests": 1200.0}
+    figures = {"guest_over_open_checks": 3, "tenant_over_guests": 1200.0, "identity_over_tenant_guests": 1}
     found = [each for each in limit_findings(figures, "3 h 2 min") if each.what == "limit"]
-    assert [each.good for each in found] == [None, None]
+    assert [each.good for each in found] == [None] * 3
     assert found[0].said.startswith("limits.open_checks was reached 3 times in 3 h 2 min")
-    assert found[1].said.startswith("limits.tenant.guests was reached 1,200 times")
+    assert found[1].said.startswith("identity.tenant_guests was reached 1 times")
+    assert found[2].said.startswith("limits.tenant.guests was reached 1,200 times")
     assert hasattr(Settings().limits, "open_checks")
     assert hasattr(Settings().limits.tenant, "guests")
 

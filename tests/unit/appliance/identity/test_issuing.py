@@ -252,20 +252,22 @@ def test_an_administrators_certificate_is_in_the_register(tmp_path: Path) -> Non
 
 def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens, guests of a tenant, guests, certificates: and what is over makes room."""
-    with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2)) as desk:
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2, tenant_tokens=4)) as desk:
         monkeypatch.setattr(module, "MAX_TOKENS", 4)
-        monkeypatch.setattr(module, "TOKENS_OF_TENANT", 4)
         monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
         for _ in range(4):
             desk.issuer.token("a", "", 60, PROVIDER)
-        with pytest.raises(NoRoom, match="tokens"):
+        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens"):
             desk.issuer.token("a", "", 60, PROVIDER)
+        with pytest.raises(NoRoom, match="as many tokens as there may be"):
+            desk.issuer.token("b", "", 60, PROVIDER)
         desk.now += 60
         tokens = [desk.issuer.token(tenant, "", 3600, PROVIDER).text for tenant in ("a", "a", "a", "b")]
         guests = [desk.issuer.enrol(text, asked()) for text in tokens[:2]]
         with pytest.raises(NoRoom, match=r"identity\.tenant_guests"):
             desk.issuer.enrol(tokens[2], asked())
         monkeypatch.setattr(module, "MAX_GUESTS", 2)
+        monkeypatch.setattr(module, "GUESTS_KEPT", 0)
         with pytest.raises(NoRoom, match="2 guests"):
             desk.issuer.enrol(tokens[3], asked())
         monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
@@ -278,9 +280,8 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
 def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens tenants make, he can make one for another."""
     monkeypatch.setattr(module, "MAX_TOKENS", 4)
-    monkeypatch.setattr(module, "TOKENS_OF_TENANT", 3)
     monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
-    with office(tmp_path) as desk:
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=3)) as desk:
         for _ in range(3):
             desk.issuer.token("acme", "", 60, OF_ACME)
         with pytest.raises(NoRoom, match="tokens"):
@@ -364,6 +365,28 @@ def desk_current(desk: Office) -> bytes:
         guest = tables.guest(UUID)
         assert guest is not None
         return guest.current
+
+
+def test_a_tenants_first_guests_find_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others have; who has more than a few leaves the rest to them, and gets in as others go."""
+    monkeypatch.setattr(module, "MAX_GUESTS", 6)
+    monkeypatch.setattr(module, "GUESTS_KEPT", 2)
+    monkeypatch.setattr(module, "FIRST_GUESTS", 1)
+    with office(tmp_path) as desk:
+        large = [desk.enrolled(tenant) for tenant in ("a", "a", "b", "b")]
+        for tenant in ("a", "b"):
+            with pytest.raises(NoRoom, match="kept for the first 1 of each tenant"):
+                desk.enrolled(tenant)
+        first = desk.enrolled("c")
+        with pytest.raises(NoRoom, match="kept for the first 1 of each tenant"):
+            desk.enrolled("c")
+        assert desk.enrolled("d").guest.tenant == "d"
+        with pytest.raises(NoRoom, match="6 guests are known, which is all"):
+            desk.enrolled("e")
+        assert desk.enrolled("c", first.guest.uuid).ended
+        for each in large[:3]:
+            desk.ender.remove_guest(each.guest.uuid, By(PROVIDER))
+        assert desk.enrolled("c").guest.tenant == "c"
 
 
 def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ async def test_a_certificate_names_its_holder(tmp_path: Path) -> None:
             desk.registry.guest(administrator)
 
 
+async def test_a_damaged_tenant_admits_nobody_of_it(tmp_path: Path) -> None:
+    """And others as before: a guest is told, and no part of another's."""
+    with office(tmp_path) as desk:
+        guests = [desk.enrolled(tenant) for tenant in ("acme", "umbrella")]
+        table = desk.environment.table(b"tenants")
+        with desk.environment.changing, desk.environment.writing() as txn:
+            txn.put(b"acme", b"no record", db=table)
+        with pytest.raises(NotAdmitted, match="the SVM's register cannot be used"):
+            desk.registry.guest(shown(guests[0]))
+        assert desk.registry.guest(shown(guests[1])).tenant == "umbrella"
+
+
 @pytest.mark.parametrize("pem", [b"", b"x", b"\xff", b"-----BEGIN CERTIFICATE-----\n!\n", b"x" * 17_000])
 async def test_what_is_no_certificate_admits_nobody(tmp_path: Path, pem: bytes) -> None:
     """Whatever it is."""
@@ -234,6 +246,53 @@ async def test_a_change_is_made_to_its_end_also_when_nobody_waits_for_it(tmp_pat
             let_go()
             await soon(desk.registry.finish())
         assert told.ended == [guest.guest.uuid]
+
+
+async def test_a_revocation_waits_for_one_change_at_the_most(tmp_path: Path) -> None:
+    """However many tokens a tenant has asked for before; they are made after it, all of them."""
+    with office(tmp_path) as desk:
+        told, guests = Told(desk), [desk.enrolled(tenant) for tenant in ("default", "default", "default")]
+        issued = await desk.registry.issue(OF_ACME, csr_for(new_key()), PROVIDER)
+        told.changes.clear()
+        uuids = [enrolled.guest.uuid for enrolled in guests]
+        with nobody_can_write(tmp_path / FILE) as let_go:
+            loop = asyncio.get_running_loop()
+            flood = [loop.create_task(desk.registry.token("acme", "", 60, OF_ACME)) for _ in range(20)]
+            await asyncio.sleep(0)
+            ends: list[Awaitable[object]] = [
+                desk.registry.revoke_guest(uuids[0], By(PROVIDER)),
+                desk.registry.remove_guest(uuids[1], By(PROVIDER)),
+                desk.registry.revoke_certificate(issued.record.sha256, By(PROVIDER)),
+                desk.registry.cloned(Guest(uuids[2]), "seen twice"),
+            ]
+            ending = asyncio.gather(*ends)
+            await asyncio.sleep(0)
+            let_go()
+            await soon(ending)
+            await soon(asyncio.gather(*flood))
+        kinds = [change.kind for change in told.changes]
+        assert kinds[0] == "token"
+        assert sorted(kinds[1:5]) == ["cloned", "removed", "revoked", "revoked"]
+        assert kinds[5:] == ["token"] * 19
+
+
+async def test_tenants_and_guests_take_turns(tmp_path: Path) -> None:
+    """Who asks for many changes has each other wait for one of them."""
+    with office(tmp_path) as desk:
+        told, text = Told(desk), (await desk.registry.token("other", "", 60, PROVIDER)).text
+        with nobody_can_write(tmp_path / FILE) as let_go:
+            loop = asyncio.get_running_loop()
+            changes: list[Awaitable[object]] = [
+                *(desk.registry.token("acme", "", 60, OF_ACME) for _ in range(5)),
+                desk.registry.token("other", "", 60, PROVIDER),
+                desk.registry.enrol(text, asked()),
+            ]
+            waiting = [loop.create_task(soon(change)) for change in changes]
+            await asyncio.sleep(0)
+            let_go()
+            await asyncio.gather(*waiting)
+        made = [f"{change.kind} {change.tenant}" for change in told.changes[1:]]
+        assert made == ["token acme"] * 2 + ["token other", "enrolled other"] + ["token acme"] * 3
 
 
 async def test_a_change_that_cannot_be_written_is_counted_and_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -99,3 +100,32 @@ def test_one_tenant_has_few_of_the_places() -> None:
             with turns.one(Caller("p", Role.PROVIDER)):
                 assert turns.places.taken == 3
     assert turns.places.taken == 0
+
+
+def test_who_finds_no_place_is_counted_by_the_setting_that_says_so() -> None:
+    """The tenant's where its administrators have all that it may have, else that of everybody's."""
+    over: list[str] = []
+    turns = Turns(3, 1, over.append)
+    acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
+    provider = Caller("p", Role.PROVIDER)
+    with turns.one(acme), turns.one(other), turns.one(provider):
+        assert over == []
+        for caller, ends in ((acme, False), (third, False), (provider, False), (third, True)):
+            with suppress(NoPlace), turns.one(caller, ends):
+                pass
+    assert over == ["limits.tenant.admin_calls", "limits.admin_calls", "limits.admin_calls"]
+
+
+def test_what_ends_something_has_places_of_its_own() -> None:
+    """That nobody's other calls take; and of those too a tenant has few."""
+    turns = Turns(1, 1)
+    acme, other = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other"))
+    with turns.one(Caller("p", Role.PROVIDER)):
+        with pytest.raises(NoPlace), turns.one(acme):
+            pass
+        with turns.one(acme, ends=True):
+            with pytest.raises(NoPlace), turns.one(acme, ends=True):
+                pass
+            with turns.one(other, ends=True):
+                assert turns.ending.taken == 2
+    assert turns.ending.taken == 0

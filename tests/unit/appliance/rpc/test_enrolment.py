@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 from lightagent.v1 import enrolment_pb2, enrolment_pb2_grpc
 from lightagent.v1.enrolment_pb2 import EnrolRequest, RenewRequest
 
+from appliance.config_identity import IdentitySettings
 from appliance.identity.authority import pem_of
 from appliance.identity.ending import By
+from appliance.identity.issuing import NoRoom
 from appliance.identity.keys import csr_for, new_key
 from appliance.identity.tokens import digest_of
 from appliance.rpc import enrolment as module
@@ -24,6 +26,7 @@ from tests.support.svm import DEADLINE, until
 
 KEY = new_key()
 CSR = csr_for(KEY)
+TERMS = IdentitySettings(enrolments_per_minute=5)
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Door:
     def __post_init__(self) -> None:
         self.service = EnrolmentService(
             self.office.registry,
-            5,
+            self.office.terms,
             self.office.clock,
             lambda: self.now,
             self._sleep,
@@ -73,10 +76,10 @@ class Door:
 
 
 @asynccontextmanager
-async def door(directory: Path) -> AsyncIterator[Door]:
+async def door(directory: Path, terms: IdentitySettings = TERMS) -> AsyncIterator[Door]:
     """A running one, on TCP: addresses are counted."""
     async with AsyncExitStack() as stack:
-        made = Door(stack.enter_context(office(directory)))
+        made = Door(stack.enter_context(office(directory, terms=terms)))
         server = grpc.aio.server()
         made.service.add_enrolment_to(server)
         made.service.add_renewal_to(server)
@@ -180,7 +183,7 @@ async def test_an_address_enrols_so_many_times_a_minute(tmp_path: Path) -> None:
         token = here.token()
         for tried in (token, "x"):
             assert (await refused(here.enrol(tried)))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert here.service.counts["limited"] == 2
+        assert here.service.counts["enrolments_per_minute"] == 2
         here.now += 12
         assert (await here.enrol(token)).tenant == "acme"
         assert (await refused(here.enrol("x")))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -209,6 +212,7 @@ async def test_a_guest_renews_over_its_certificate(tmp_path: Path) -> None:
         assert (status, "another machine" in sentence) == (grpc.StatusCode.UNAUTHENTICATED, True)
         status, sentence = await refused(here.renew())
         assert (status, "6 times in an hour" in sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+        assert (here.service.counts["renewals_per_hour"], here.service.counts["malformed"]) == (1, 0)
         here.now += 600
         assert (await here.renew()).guest == reply.guest
 
@@ -231,7 +235,21 @@ async def test_a_full_register_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         with monkeypatch.context() as patched:
             patched.setattr("appliance.identity.issuing.MAX_GUESTS", 0)
             assert (await refused(here.enrol(token)))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert here.office.registry.counts["no_room"] == 1
         assert (await here.enrol(token)).tenant == "acme"
+
+
+async def test_a_tenant_that_has_all_that_it_may_is_counted_by_the_setting(tmp_path: Path) -> None:
+    """For guests, and for tokens."""
+    async with door(tmp_path, replace(TERMS, tenant_guests=1, tenant_tokens=2)) as here:
+        first, second = here.token(), here.token()
+        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens"):
+            await here.office.registry.token("acme", "", 60, PROVIDER)
+        assert (await here.enrol(first)).tenant == "acme"
+        status, sentence = await refused(here.enrol(second))
+        assert (status, "identity.tenant_guests" in sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+        counts = here.office.registry.counts
+        assert (counts["over_tenant_guests"], counts["over_tenant_tokens"], counts["no_room"]) == (1, 1, 0)
 
 
 async def test_a_disk_that_cannot_be_written_is_no_guests_affair(
@@ -251,19 +269,18 @@ async def test_a_disk_that_cannot_be_written_is_no_guests_affair(
         assert (await here.enrol(token)).tenant == "acme"
 
 
-async def test_who_calls_and_says_nothing_keeps_nobody_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Places are few, and go to who comes later."""
-    monkeypatch.setattr(module, "PLACES", 3)
-    async with door(tmp_path) as here:
+async def test_who_calls_and_says_nothing_keeps_nobody_out(tmp_path: Path) -> None:
+    """Places are few, and go to who comes later; that one made way is counted."""
+    async with door(tmp_path, replace(TERMS, enrolments_at_once=3)) as here:
         call = here.channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
         silent = [call(timeout=DEADLINE) for _ in range(3)]
         for each in silent:
             await each.wait_for_connection()
         places = here.service._places
         await until(lambda: len(places._places) == 3, "all places are taken")
+        assert here.service.counts["enrolments_at_once"] == 0
         assert (await here.enrol(here.token())).tenant == "acme"
+        assert here.service.counts["enrolments_at_once"] == 1
         for each in silent:
             each.cancel()
 

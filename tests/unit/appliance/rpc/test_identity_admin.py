@@ -16,6 +16,7 @@ from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
 from appliance.identity.authority import pem_of
 from appliance.identity.keys import csr_for, new_key
+from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from tests.support.admin_side_server import Caller as Client
@@ -214,6 +215,27 @@ def test_without_svm_init_there_is_nothing_to_administer(tmp_path: Path) -> None
         client.close()
     assert status is DENIED
     assert "svm init" in sentence
+
+
+async def test_other_calls_keep_nobody_from_ending_something(tmp_path: Path) -> None:
+    """Where all places are taken, guests and certificates are revoked and removed all the same."""
+    with office(tmp_path) as desk:
+
+        async def caller(_context: object) -> Caller:
+            return PROVIDER
+
+        view = IdentityView(desk.registry, "", "", lambda _guest: False, desk.clock)
+        service = IdentityAdministrationService(view, caller, Turns(1, 1))
+        guests = [desk.enrolled().guest.uuid for _ in range(2)]
+        issued = desk.issuer.issue(OF_ACME, csr_for(new_key()), PROVIDER).record.sha256
+        context: Any = None
+        with service.turns.one(PROVIDER, ends=False):
+            with pytest.raises(NoPlace), service.turns.one(PROVIDER, ends=False):
+                pass
+            await service.RevokeGuest(pb.RevokeGuestRequest(guest=guests[0]), context)
+            await service.RemoveGuest(pb.RemoveGuestRequest(guest=guests[1]), context)
+            await service.RevokeCertificate(pb.RevokeCertificateRequest(sha256=issued), context)
+        assert [desk.registry.counts[kind] for kind in ("revoked", "removed")] == [2, 1]
 
 
 async def test_the_loop_is_free_while_certificates_are_listed(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_a_tenant_is_known_from_its_policy_or_its_guests_on(tmp_path: Path) -> N
     assert (names.scope_of("acme"), names.name_of(scope)) == (scope, "acme")
     assert (names.scope_of("guests"), names.name_of(40)) == (40, "guests")
     assert names.scopes() == [16, scope, 40]
+    assert [names.scope_of(name) for name in ("", "a/b", "x" * 1000)] == [None] * 3
     environment.close()
     again = StateEnvironment.open(tmp_path)
     assert TenantNames(again).scopes() == [16, scope, 40]
