@@ -12,22 +12,19 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
-from appliance.identity.keys import new_key
+from appliance.identity.keys import MALFORMED, new_key
 from appliance.identity.names import uri_of
 
 SERVER_NAME = "svm.kvm-light-agent"  # by which clients know the server, wherever it is
 SLACK_SECONDS = 3600  # that a certificate begins to count before it is issued: clocks differ
 
 _LEAST_RSA_BITS = 2048
-# What cryptography raises for extensions that are there twice or say what it does not know: no ValueErrors.
-_BAD_EXTENSIONS = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _DER = serialization.Encoding.DER
 
 AuthorityKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -83,11 +80,11 @@ class Authority:
         try:
             own = x509.load_pem_x509_certificate(certificate)
             above = x509.load_pem_x509_certificates(chain) if chain.strip() else []
-        except ValueError as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(f"the authority's certificates are no PEM: {error}") from error
         try:
             secret = serialization.load_pem_private_key(key, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(
                 f"the authority's key cannot be used ({error}): give PEM that is not encrypted"
             ) from error
@@ -170,14 +167,17 @@ def names_of(pem: bytes) -> list[str]:
     try:
         extensions = x509.load_pem_x509_certificates(pem)[0].extensions
         found = extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, *_BAD_EXTENSIONS) as error:
+    except MALFORMED as error:
         raise ValueError(f"the certificate's names cannot be read: {error}") from error
     return [str(name.value) for name in found.value if isinstance(name, x509.DNSName | x509.IPAddress)]
 
 
 def ends_of(pem: bytes) -> float:
     """When the first certificate of a PEM file ends, in seconds since the epoch. Raises ValueError."""
-    return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc.timestamp()
+    try:
+        return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc.timestamp()
+    except MALFORMED as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from error
 
 
 def _begun(
@@ -218,7 +218,7 @@ def _general(name: str) -> x509.GeneralName:
 def _check(certificate: x509.Certificate, key: AuthorityKey, chain: Sequence[x509.Certificate]) -> None:
     try:
         belongs = certificate.public_key() == key.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except MALFORMED:
         belongs = False
     if not belongs:
         raise AuthorityUnusable("the authority's key is not that of its certificate: give both of one")
@@ -229,7 +229,7 @@ def _check(certificate: x509.Certificate, key: AuthorityKey, chain: Sequence[x50
     for below, above in zip((certificate, *chain), chain, strict=False):
         try:
             below.verify_directly_issued_by(above)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(
                 "the authority's chain does not lead upwards: give the certificates above it, the next first"
             ) from error
@@ -245,5 +245,5 @@ def _may_issue(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
     except x509.ExtensionNotFound as missing:
         return missing.oid == x509.KeyUsage.oid
-    except (ValueError, *_BAD_EXTENSIONS):
+    except MALFORMED:
         return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
 from appliance.identity.issuing import IdentityRefused
-from appliance.identity.names import named_by
+from appliance.identity.names import holder_of
 from appliance.identity.standing import (
     check_machine,
     drop_old_certificates,
@@ -99,7 +99,7 @@ class Ender:
             end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.name, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
-            holder = named_by(ended.holder)
+            holder = holder_of(ended)
             whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
             self._note(tables, by, ("certificate revoked", holder.tenant, whose), 1)
         return ended
@@ -158,4 +158,4 @@ def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:
 
 
 def _sees(author: Caller, certificate: Certificate) -> bool:
-    return author.sees(named_by(certificate.holder).tenant)
+    return author.sees(holder_of(certificate).tenant)

@@ -15,7 +15,7 @@ from appliance.domain.identity import CertificateState, EnrolledGuest, Token
 from appliance.domain.policy import TENANT_RULE, is_tenant
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.keys import key_sha256, public_key_of
-from appliance.identity.names import is_uuid, named_by
+from appliance.identity.names import holder_of, is_uuid
 from appliance.identity.standing import (
     check_machine,
     drop_old_certificates,
@@ -188,7 +188,7 @@ class Issuer:
         certificate = tables.certificate(digest_of_der(token.certificate))
         if token.key != key or certificate is None:
             raise TokenRefused
-        guest = tables.guest(named_by(certificate.holder).name)
+        guest = tables.guest(holder_of(certificate).name)
         if guest is None or certificate.state(self._clock()) is not CertificateState.GOOD:
             raise TokenRefused
         return Enrolled(token.certificate, guest, certificate.ends_at)

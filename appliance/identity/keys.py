@@ -13,6 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 MAX_CSR_BYTES = 4096
 
+# What cryptography raises for bytes that are not what they should be: not all of it is a ValueError.
+MALFORMED = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -49,7 +61,7 @@ def public_key_of(csr: bytes) -> ec.EllipticCurvePublicKey:
             raise BadCsr("csr is for a key of another kind: give one of ECDSA on P-256")
         if not isinstance(request.signature_hash_algorithm, _HASHES) or not request.is_signature_valid:
             raise BadCsr("csr is not signed by the key that it is for: sign it with ECDSA and SHA-256")
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except MALFORMED as error:
         if isinstance(error, BadCsr):
             raise
         raise BadCsr("csr is no PKCS#10 request in DER") from error

@@ -13,7 +13,9 @@ import re
 from uuid import UUID
 
 from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import Certificate
 from appliance.domain.policy import TENANT_RULE, is_tenant
+from appliance.state.environment import RESTORE, StateDamaged
 
 NAME_RULE = (
     "give 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen, of which the first is a letter or a digit, "
@@ -60,6 +62,14 @@ def named_by(uri: str) -> Caller:
     if holder is None or uri_of(holder) != uri:
         raise BadName(f"{uri[:200]!r} names nobody")
     return holder
+
+
+def holder_of(certificate: Certificate) -> Caller:
+    """Return the holder of a certificate of the register. Raises StateDamaged."""
+    try:
+        return named_by(certificate.holder)
+    except BadName as error:
+        raise StateDamaged(f"the register of certificates is damaged ({error}): {RESTORE}") from error
 
 
 def _guest_uri(holder: Caller) -> str:

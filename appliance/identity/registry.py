@@ -21,7 +21,7 @@ from appliance.domain.identity import Certificate, EnrolledGuest
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
 from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
-from appliance.identity.names import BadName, named_by
+from appliance.identity.names import holder_of
 from appliance.identity.standing import OtherMachine, good
 from appliance.state.environment import StateError
 
@@ -101,8 +101,8 @@ class Registry:
         try:
             with self._store.reading() as tables:
                 certificate = good(tables.certificate(sha256), self._clock())
-            holder = named_by(certificate.holder)
-        except (BadName, StateError) as error:
+            holder = holder_of(certificate)
+        except StateError as error:
             raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
         self._shown[holder.name][sha256] = certificate.ends_at
         return holder
@@ -210,14 +210,14 @@ class Registry:
         """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
 
         def told(certificate: Certificate) -> None:
-            holder = named_by(certificate.holder)
+            holder = holder_of(certificate)
             self._ended(holder.name, _REVOKED)
             guest = holder.name if holder.role is Role.GUEST else ""
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.name, guest, holder.tenant, text))
 
         ended = await self._change(self._ender.revoke_certificate, beginning, by, then=told)
-        return ended, named_by(ended.holder)
+        return ended, holder_of(ended)
 
     async def cloned(self, guest: Guest, why: str) -> None:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
@@ -249,7 +249,7 @@ class Registry:
     def certificates(self) -> list[tuple[Certificate, Caller]]:
         """Every certificate that is known, with whom it names, the newest first. Raises StateError."""
         with self._store.reading() as tables:
-            found = [(certificate, named_by(certificate.holder)) for certificate in tables.certificates()]
+            found = [(certificate, holder_of(certificate)) for certificate in tables.certificates()]
         return sorted(found, key=lambda each: each[0].issued_at, reverse=True)
 
     async def finish(self) -> None:
@@ -259,8 +259,11 @@ class Registry:
 
     def _scope(self, tenant: str) -> int:
         if tenant not in self._scopes:
-            with self._store.reading() as tables:
-                known = tables.tenant(tenant)
+            try:
+                with self._store.reading() as tables:
+                    known = tables.tenant(tenant)
+            except StateError as error:
+                raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
             if known is None:
                 raise NotAdmitted(f"the tenant {tenant} is not known to this SVM: enrol anew")
             self._scopes[tenant] = known.scope

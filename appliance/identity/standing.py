@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from appliance.domain.caller import NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
-from appliance.identity.names import BadName, named_by
+from appliance.identity.names import holder_of
 from appliance.state.identities import IdentityTables
 
 KEPT_SECONDS = 30 * 86400  # that a certificate stays known after its end, for people to look at
@@ -53,10 +53,7 @@ def shown_guest(tables: IdentityTables, shown: bytes, now: float) -> EnrolledGue
 
     shown: SHA-256 of it.
     """
-    try:
-        holder = named_by(good(tables.certificate(shown), now).holder)
-    except BadName as error:
-        raise NotAdmitted(str(error)) from error
+    holder = holder_of(good(tables.certificate(shown), now))
     guest = tables.guest(holder.name) if holder.role is Role.GUEST else None
     if guest is None or shown not in (guest.current, guest.following):
         raise NotAdmitted("this certificate is no guest's: enrol first")

@@ -23,6 +23,7 @@ from lightagent.v1 import enrolment_pb2
 
 from appliance.domain.caller import NotAdmitted
 from appliance.domain.identity import MACHINE_BYTES, MAX_HOST_NAME_BYTES
+from appliance.identity.authority import AuthorityUnusable
 from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, TokenRefused
 from appliance.identity.keys import MAX_CSR_BYTES, BadCsr
 from appliance.identity.registry import Registry
@@ -138,7 +139,7 @@ class EnrolmentService:
                 status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
                 self._count(status)
                 await context.abort(status, str(error))
-            except StateError:  # of which the SVM's own people are told, not a guest
+            except (AuthorityUnusable, StateError):  # of which the SVM's own people are told, not a guest
                 sentence = "the SVM cannot keep a certificate now: come back later"
                 await context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
             await context.write(reply)

@@ -45,7 +45,7 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
-_REMEDY = (
+RESTORE = (
     "restore it from a backup, or move it away to begin without overrides, "
     "policies and the account of what was sent"
 )
@@ -72,7 +72,7 @@ class StateFile:
 
     name: str = FILE
     map_bytes: int = MAP_BYTES
-    remedy: str = _REMEDY
+    remedy: str = RESTORE
     upgrades: tuple[Upgrade, ...] = ()
 
     @property

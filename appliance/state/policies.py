@@ -19,6 +19,7 @@ from typing import Any
 
 import lmdb
 
+from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.policy import (
     MAX_TENANT_BYTES,
     Consent,
@@ -32,9 +33,12 @@ from appliance.domain.policy import (
 )
 from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.fields import key_after, made_of, meaning, number_of, scope_of, tenant_of
 from appliance.state.tenants import TenantTable
 
 _CONSENT, _SETTINGS = "consent", "settings"
+_KINDS: dict[str, Callable[..., HistoryEntry]] = {_CONSENT: Consent, _SETTINGS: SettingsChange}
+_LAST_VERSION = 0xFFFFFFFF  # that a message has room for
 
 
 class PolicyRefused(Exception):
@@ -81,7 +85,8 @@ class PolicyStore:
     def policies(self) -> list[Policy]:
         """Every policy, by name. Raises StateDamaged."""
         with self._environment.reading() as txn:
-            names = [bytes(key).decode() for key in txn.cursor(db=self._policies_db).iternext(values=False)]
+            with meaning(self._environment.path, "a policy"):
+                names = [tenant_of(key) for key in txn.cursor(db=self._policies_db).iternext(values=False)]
             return [found for name in names if (found := self._policy(txn, name)) is not None]
 
     def policy(self, tenant: str) -> Policy | None:
@@ -146,8 +151,8 @@ class PolicyStore:
                 if len(found) >= limit:
                     break
                 fields = unpacked(data, self._environment.path)
-                if tenant in (None, fields["tenant"]):
-                    found.append(_entry(int.from_bytes(key, "big"), fields))
+                if tenant in (None, fields.get("tenant")):
+                    found.append(self._entry(int.from_bytes(key, "big"), fields))
         return found
 
     def texts(self, beginning: str, tenant: str = "") -> list[str]:
@@ -174,8 +179,9 @@ class PolicyStore:
         return {entry.sha256 for entry in entries if isinstance(entry, Consent)}
 
     def _text(self, digest: bytes, data: bytes | memoryview) -> str:
-        text = str(unpacked(data, self._environment.path)["text"])
-        if hashlib.sha256(text.encode()).digest() != digest:
+        text = unpacked(data, self._environment.path).get("text")
+        whole = text.encode(errors="replace") if isinstance(text, str) else b""
+        if not isinstance(text, str) or hashlib.sha256(whole).digest() != digest:
             raise damaged(self._environment.path, "a text that was decided on is not what it was")
         return text
 
@@ -184,15 +190,28 @@ class PolicyStore:
         if data is None:
             return None
         fields = unpacked(data, self._environment.path)
-        decided = {KsnType(type_): self._decision(txn, number) for type_, number in fields["decided"].items()}
-        mode, documents = Mode(fields["mode"]), fields.get("documents", False)
-        return Policy(tenant, fields["scope"], fields["active"], mode, decided, documents)
+        with meaning(self._environment.path, "a policy"):
+            decided: dict[str, int] = fields.pop("decided")
+            numbers = {KsnType(type_): number_of(type_, decided) for type_ in decided.keys()}  # noqa: SIM118
+            scope = scope_of({"scope": fields.pop("scope")})
+            decisions = {type_: self._decision(txn, number) for type_, number in numbers.items()}
+            return made_of(Policy, fields, tenant=tenant, scope=scope, decided=decisions)
 
     def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
         data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
         if data is None:
             raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
-        return _consent(number, unpacked(data, self._environment.path))
+        found = self._entry(number, unpacked(data, self._environment.path))
+        if not isinstance(found, Consent):
+            raise damaged(self._environment.path, f"entry {number}, on which a policy rests, is no decision")
+        return found
+
+    def _entry(self, number: int, fields: dict[str, Any]) -> HistoryEntry:
+        with meaning(self._environment.path, f"entry {number} of the history of policies"):
+            entry = made_of(_KINDS[fields.pop("kind")], fields, number=number)
+            if isinstance(entry, Consent) and not _is_sound(entry):
+                raise ValueError("it is about no text")
+            return entry
 
     def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
         """Enter a decision, and the text that it is about."""
@@ -208,7 +227,9 @@ class PolicyStore:
             "version": decided.version,
             "sha256": digest.hex(),
         }
-        return _consent(self._append(txn, fields), fields)
+        consent = self._entry(self._append(txn, fields), fields)
+        assert isinstance(consent, Consent)
+        return consent
 
     def _set(self, txn: lmdb.Transaction, policy: Policy, actor: str) -> None:
         """Enter how a policy is set from now on."""
@@ -232,9 +253,9 @@ class PolicyStore:
 
     def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
         cursor = txn.cursor(db=self._decisions_db)
-        number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
-        txn.put(number.to_bytes(8, "big"), packed(fields), db=self._decisions_db, append=True)
-        return number
+        key = key_after(cursor.key() if cursor.last() else b"", self._environment.path)
+        txn.put(key, packed(fields), db=self._decisions_db, append=True)
+        return int.from_bytes(key, "big")
 
     def _keep(self, txn: lmdb.Transaction, policy: Policy) -> None:
         fields = {
@@ -247,24 +268,8 @@ class PolicyStore:
         txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
 
 
-def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:
-    if fields["kind"] == _CONSENT:
-        return _consent(number, fields)
-    who = (number, fields["at"], fields["tenant"], fields["actor"])
-    return SettingsChange(*who, fields["active"], Mode(fields["mode"]), fields.get("documents", False))
-
-
-def _consent(number: int, fields: dict[str, Any]) -> Consent:
-    return Consent(
-        number,
-        fields["at"],
-        fields["tenant"],
-        fields["actor"],
-        Decision(fields["decision"]),
-        KsnType(fields["type"]),
-        fields["version"],
-        fields["sha256"],
-    )
+def _is_sound(consent: Consent) -> bool:
+    return len(bytes.fromhex(consent.sha256)) == DIGEST_BYTES and consent.version <= _LAST_VERSION
 
 
 def _words(policy: Policy | None) -> str:

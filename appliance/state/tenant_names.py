@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import DEFAULT_TENANT
 from appliance.state.environment import StateEnvironment, unpacked
+from appliance.state.fields import meaning, scope_of, tenant_of
 
 _TABLES = (b"tenants", b"policies")
 
@@ -43,7 +44,8 @@ class TenantNames:
         with self._environment.reading() as txn:
             for table in self._tables:
                 for key, data in txn.cursor(db=table):
-                    name = bytes(key).decode()
-                    if name not in self._scopes:
-                        scope = int(unpacked(data, self._environment.path)["scope"])
-                        self._scopes[name], self._names[scope] = scope, name
+                    with meaning(self._environment.path, "a tenant's record"):
+                        name = tenant_of(key)
+                        if name not in self._scopes:
+                            scope = scope_of(unpacked(data, self._environment.path))
+                            self._scopes[name], self._names[scope] = scope, name

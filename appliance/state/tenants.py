@@ -14,11 +14,13 @@ import lmdb
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import DEFAULT_TENANT
-from appliance.state.environment import StateEnvironment, StateError, packed, unpacked
+from appliance.state.environment import StateEnvironment, StateError, damaged, packed, unpacked
+from appliance.state.fields import meaning, number_of, scope_of
 
 MAX_TENANTS = 4096
 
 _NEXT_SCOPE = b"next scope"
+_LAST_SCOPE = 0xFFFFFFFF  # nobody's: see `ksn_control`
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,12 @@ class TenantTable:
         data = txn.get(name.encode(), db=self._tenants_db)
         if data is not None:
             fields = unpacked(data, self._path)
-            return Tenant(name, fields["scope"], fields["guests"])
+            with meaning(self._path, "a tenant's record"):
+                return Tenant(name, scope_of(fields), number_of("guests", fields))
         policy = txn.get(name.encode(), db=self._policies_db)
         if policy is not None:
-            return Tenant(name, unpacked(policy, self._path)["scope"])
+            with meaning(self._path, "a policy"):
+                return Tenant(name, scope_of(unpacked(policy, self._path)))
         return Tenant(name, DEFAULT_TENANT_SCOPE) if name == DEFAULT_TENANT else None
 
     def settle(self, txn: lmdb.Transaction, name: str) -> Tenant:
@@ -73,5 +77,7 @@ class TenantTable:
         """A scope that nobody else has had."""
         known = txn.get(_NEXT_SCOPE, db=self._meta_db)
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
+        if not DEFAULT_TENANT_SCOPE < scope < _LAST_SCOPE:
+            raise damaged(self._path, f"the next tenant would have the scope {scope}")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope
