@@ -1,6 +1,7 @@
 """Requests for certificates, certificates and keys in files, and the names that stand in them."""
 
 import base64
+import json
 import ssl
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,11 @@ from appliance.identity import files
 from appliance.identity.authority import Authority, AuthorityUnusable, ends_of, names_of
 from appliance.identity.keys import BadCsr, public_key_of
 from appliance.identity.names import BadName, named_by, uri_of
+from guest_stub.cli.identity import _json, _lines
+from guest_stub.identity import kept
+from guest_stub.identity.keys import Unsound, request
+from guest_stub.identity.renewing import Command, Renewing
+from guest_stub.identity.store import IdentityRefused, IdentityStore
 from tests.fuzz.mutation import mutated, seeds
 from tests.support.identities import NOW, office, shown
 from tests.support.properties import fuzzing
@@ -223,3 +229,74 @@ def test_a_name_is_of_one_holder_and_written_in_one_way(uri: bytes) -> None:
     text = uri.decode(errors="replace")
     with suppress(BadName):
         assert uri_of(named_by(text)) == text
+
+
+KEPT = kept.encode(
+    kept.Identity(
+        "tcp:svm.example:7443",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        "acme",
+        kept.pem(der_of(AUTHORITY)),
+        SEEDS["guest.pem"].decode(),
+        KEY.decode(),
+        NOW,
+        NOW + 1.5,
+        NOW + 1,
+        "ab" * 32,
+    )
+)
+KEPT_WORDS = [
+    *(b"NaN", b"Infinity", b"-1", b"1e300", b"9" * 400, b"null", b"[]", b"{}", b"true", b'""', b"\\ud800"),
+    *(b"\\u0000", b"tcp:", b"unix:/x", b"-----BEGIN CERTIFICATE-----", b'"key"', b'"ends"', b'"version"'),
+]
+
+
+def field_changed(name: str, value: object) -> bytes:
+    """What is kept, with one field of another value."""
+    return json.dumps(json.loads(KEPT) | {name: value}).encode()
+
+
+NUMBERS = [-1, 10**400, 1e300, float("nan"), float("inf")]
+ODD_VALUES: st.SearchStrategy[object] = st.sampled_from([None, True, *NUMBERS, [], {}, "", "\ud800"])
+
+
+@pytest.mark.hypothesis
+def test_a_guests_identity_is_read_or_refused(tmp_path: Path) -> None:
+    """IdentityRefused or Unsound and nothing else; what is read can be used, and shown to people."""
+    store = IdentityStore(tmp_path)
+    with store.open():
+        pass
+    path = store.directory / "identity.json"
+    path.touch(0o600)
+
+    @fuzzing
+    @given(
+        mutated(st.just(KEPT), KEPT_WORDS)
+        | st.builds(field_changed, st.sampled_from(sorted(json.loads(KEPT))), ODD_VALUES)
+    )
+    @example(field_changed("ends", 1e300))  # OverflowError, of who shows it
+    @example(field_changed("renew_at", float("nan")))  # was renewed again and again
+    @example(field_changed("key", "\ud800"))  # UnicodeEncodeError, of who connects
+    def look(data: bytes) -> None:
+        path.write_bytes(data)
+        (store.directory / "pending.json").unlink(missing_ok=True)
+        with suppress(IdentityRefused, Unsound):
+            found = store.read()
+            assert found is not None
+            assert found.proof.key
+            assert _json(found)
+            assert _lines(found)
+            due_in, _ = Renewing(store, NoLinks(), Command(["nothing"]))._due_in()
+            assert due_in < 1e12
+            assert request(found.key)
+
+    look()
+
+
+class NoLinks:
+    """No SVM is there."""
+
+    current = None
+
+    def anew(self) -> None:
+        """Nothing to do."""
