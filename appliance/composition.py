@@ -40,7 +40,7 @@ from appliance.scans_assembly import PROC, assemble_scans, run_scans
 from appliance.sight import Sight
 from appliance.state.store import StateStore
 from appliance.state.tenant_names import TenantNames
-from appliance.trouble import CacheTrouble, EventsTrouble
+from appliance.trouble import Trouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
 from appliance.version import program_version
@@ -48,7 +48,7 @@ from appliance.version import program_version
 _EXPIRE_SECONDS = 0.25  # how often leases are looked at
 _SWEEP_SECONDS = 1.0
 _TICK_SECONDS = 5.0
-_SWEEP_RECORDS = 5000  # looked at each time: a million in some three minutes
+_SWEEP_RECORDS, _SWEEP_TURNS = 250, 20  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _DESCRIPTORS = 65536
 
@@ -216,19 +216,28 @@ def _catch_signals(parts: Parts) -> asyncio.Event:
     return stopped
 
 
+def _identity_problem(parts: Parts) -> str:
+    return "" if parts.identity is None else parts.identity.registry.problem
+
+
 @asynccontextmanager
 async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> AsyncIterator[None]:
     """Do the recurrent work while the body runs: leases, sweeping, the way to the disk, counts of the log."""
 
-    trouble = CacheTrouble(parts.store)
-    unwritten = EventsTrouble(parts.witness.log)
+    troubles = (
+        Trouble(lambda: parts.store.problem, "cache problem", "cache is written again"),
+        Trouble(lambda: parts.witness.log.problem, "events problem", "events are written again"),
+        Trouble(lambda: _identity_problem(parts), "identity problem", "identities are written again"),
+    )
 
     async def sync() -> None:
         parts.store.flush()
         await asyncio.to_thread(parts.store.sync)
 
     async def sweep() -> None:
-        parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
+        for _ in range(_SWEEP_TURNS):  # guests are answered meanwhile
+            parts.store.sweep(parts.scanner.generation, _SWEEP_RECORDS)
+            await asyncio.sleep(0)
 
     async def end_overrides() -> None:
         for scope, digest in parts.protection.overrides.end():
@@ -237,8 +246,8 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
 
     async def tick() -> None:
         throttled.tick()
-        trouble.tell()
-        unwritten.tell()
+        for trouble in troubles:
+            trouble.tell()
         parts.state.environment.forget_dead_readers()
 
     async def expire() -> None:

@@ -21,8 +21,8 @@ class TenantLimits:
     guests: Annotated[int, Range(0, 4096)] = 0
     open_checks: Annotated[int, Range(1, 1_000_000)] = 4096
     open_digests: Annotated[int, Range(1, 10_000_000)] = 131_072
-    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 100_000
-    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 128
+    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 80_000
+    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 64
     events_per_second: Annotated[int, Range(1, 1_000_000)] = 1000
     spool_percent: Annotated[int, Range(10, 100)] = 75
 
@@ -31,7 +31,7 @@ class TenantLimits:
 class Limits:
     """What guests may ask for. Those that are not of the whole SVM are of one guest each.
 
-    digests_per_second, upload_mib_per_second: while other guests are here.
+    digests_per_second, upload_mib_per_second: beside ten others or more, beside fewer in proportion more.
     """
 
     max_file_mib: Annotated[int, Range(1, 4096)] = 256
@@ -55,7 +55,7 @@ class Limits:
     budget_seconds: Annotated[float, Range(1, 600)] = 600.0
     heartbeat_seconds: Annotated[float, Range(1, 600)] = 30.0
     messages_per_second: Annotated[int, Range(10, 1_000_000)] = 2000
-    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 25_000
-    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 32
+    digests_per_second: Annotated[int, Range(100, 10_000_000)] = 10_000
+    upload_mib_per_second: Annotated[int, Range(1, 65536)] = 8
     events_per_second: Annotated[int, Range(1, 100_000)] = 50
     tenant: TenantLimits = field(default_factory=TenantLimits)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from appliance.domain.guest import PUBLIC_SCOPE
@@ -15,6 +15,7 @@ from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
 from appliance.reloading import reload_all
 from appliance.rpc.admin import ControlRefused
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.admin_views import GuestView, StatusView, VerdictView
 from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.result import SignatureSource
@@ -46,6 +47,7 @@ class Parts:
     scans: Desk
     sight: Sight
     identity: IdentityParts | None = None  # where `svm init` was run
+    turns: Turns = field(default_factory=Turns)  # of administrators
 
 
 class SvmControl:
@@ -63,7 +65,7 @@ class SvmControl:
 
     def status(self, tenant: str) -> StatusView:
         """What the SVM is doing."""
-        guests = tuple(map(_guest_view, self._sessions_of(tenant)))
+        guests = map(_guest_view, self._sessions_of(tenant))
         scanner = self._parts.scanner
         return StatusView(
             self._version,
@@ -145,7 +147,7 @@ class SvmControl:
         while self._changes:
             await asyncio.wait(self._changes)
 
-    def audit(self, limit: int, tenant: str) -> Sequence[AuditEntry]:
+    def audit(self, limit: int, tenant: str) -> Iterator[AuditEntry]:
         """The newest changes."""
         return self._parts.state.audit(limit, tenant)
 
@@ -180,6 +182,7 @@ class SvmControl:
             "guests_attached": len(parts.sessions.by_guest()),
             **{f"guest_{name}": value for name, value in parts.sessions.counts.items()},
             **parts.sessions.overs,
+            **parts.sessions.calls,
             **{f"protection_{name}": value for name, value in parts.protection.counts.items()},
             **{f"ends_{name.lower()}": value for name, value in parts.protection.ends.items()},
             **parts.scanner.figures(),

@@ -25,7 +25,7 @@ from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.identity_assembly import IdentityParts, told_address
 from appliance.ksn_control import PolicyControl
-from appliance.limits_assembly import assemble_connections
+from appliance.limits_assembly import assemble_connections, connections_of
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.admin import AdministrationService
@@ -35,7 +35,7 @@ from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
-from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching
+from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching, guest_process
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
@@ -74,7 +74,7 @@ class _GuestTickets(Listener):
 
     def ended(self, owner: PeerCredentials) -> None:
         if self.gate is not None:
-            self.gate.end(str(owner), _TICKET_ENDED)
+            self.gate.end(guest_process(owner), _TICKET_ENDED)
 
 
 class _AdminTickets(Listener):
@@ -103,7 +103,7 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     streams = limits.scan_streams + _OTHER_STREAMS
     bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
     credentials = None if identity is None else server_credentials(identity.server, mutual=True)
-    server = Server(address, _GUEST_MODE, callers, bounds, credentials)
+    server = Server(address, _GUEST_MODE, callers, bounds, credentials, parts.sessions.call_refused)
     tickets.gate = server.gate
     service = GuestService(
         callers,
@@ -125,7 +125,8 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         names.append(enrolment_pb2.DESCRIPTOR.services_by_name["Renewal"].full_name)
     stack.push_async_callback(server.stop, 0)
     await server.start(*names)
-    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
+    connections = assemble_connections(address, limits, parts.sessions)
+    await stack.enter_async_context(connections.watched())
     return server
 
 
@@ -156,9 +157,11 @@ async def serve_by_certificate(
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
-        server = Server(address, 0, callers, credentials=credentials)
+        bounds = ServerBounds(handshake_seconds=settings.limits.handshake_seconds)
+        server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
         identity.registry.on_ended.append(server.gate.end)
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
+        await _watch(address, settings, parts, stack)
         servers.append(server)
     return servers
 
@@ -174,11 +177,11 @@ async def _serve_enrolment(
         handshake_seconds=limits.handshake_seconds,
     )
     credentials = server_credentials(identity.server, mutual=False)
-    server = Server(address, 0, Callers(Nobody()), bounds, credentials)
+    server = Server(address, 0, Callers(Nobody()), bounds, credentials, parts.sessions.call_refused)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     await server.start(enrolment_pb2.DESCRIPTOR.services_by_name["Enrolment"].full_name)
-    await stack.enter_async_context(assemble_connections(address, limits, parts.sessions).watched())
+    await _watch(address, settings, parts, stack)
     return server
 
 
@@ -194,8 +197,10 @@ async def serve_administrators(
     )
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
-    server = Server(address, mode, callers)
+    server = Server(address, mode, callers, on_refused=parts.sessions.call_refused)
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
+    if ranks.are_of_others:  # who may connect then, and hold connections, is anybody
+        await _watch(address, settings, parts, stack)
     return server
 
 
@@ -215,7 +220,7 @@ async def _start_administration(
         lambda guest: bool(parts.sessions.of_guest(guest)),
         time.time,
     )
-    service = IdentityAdministrationService(view, callers.caller)
+    service = IdentityAdministrationService(view, callers.caller, parts.turns)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)
     stack.push_async_callback(server.stop, 0)
     files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2)
@@ -227,13 +232,18 @@ def _add_administration(
     server: Server, callers: Callers, parts: Parts, control: SvmControl, policies: PolicyControl
 ) -> None:
     caller = callers.caller
-    service = AdministrationService(control, caller, time.time)
+    service = AdministrationService(control, caller, time.time, parts.turns)
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
-    ksn = KsnAdministrationService(policies, caller)
+    ksn = KsnAdministrationService(policies, caller, parts.turns)
     admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
     EventsAdministrationService(parts.witness.log, caller).add_to(server.grpc)
-    ExposureAdministrationService(GuestControl(parts), caller).add_to(server.grpc)
-    scans_service(parts.scans, parts.witness, caller).add_to(server.grpc)
+    ExposureAdministrationService(GuestControl(parts), caller, parts.turns).add_to(server.grpc)
+    scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
+
+
+async def _watch(address: Address, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
+    """Have nobody hold more connections of a door than he may."""
+    await stack.enter_async_context(connections_of(address, settings.limits, parts.sessions).watched())
 
 
 def _ranks(settings: AdministratorSettings) -> list[Rank]:

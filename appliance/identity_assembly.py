@@ -50,6 +50,7 @@ class IdentityParts:
             "identity_tokens": counts["token"],
             "identity_tokens_refused": counts["refused"],
             "identity_enrolments_limited": self.service.counts["limited"],
+            "identity_unwritable": counts["unwritable"],
             "identity_server_ends_seconds": self.svm.server_ends_at,
         }
 

@@ -4,7 +4,7 @@ A change is made whole: on the disk first, then in force, then what is under way
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
@@ -49,10 +49,12 @@ class PolicyControl:
         self._parts = parts
         self._changing = asyncio.Lock()
 
-    def policies(self, tenant: str) -> Sequence[PolicyView]:
+    def policies(self, tenant: str) -> Iterator[PolicyView]:
         """Every tenant's, by name, or one's."""
-        policies = self._parts.policies.policies()
-        return [self._view(policy) for policy in policies if tenant in ("", policy.tenant)]
+        if not tenant:
+            return map(self._view, self._parts.policies.policies())
+        policy = self._parts.policies.policy(tenant)
+        return iter(() if policy is None else (self._view(policy),))
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy, with its decision."""
@@ -77,7 +79,7 @@ class PolicyControl:
         held = _narrows(change) and self._hold(tenant)
         return await self._change(lambda: self._parts.policies.change(tenant, what, actor), actor, held)
 
-    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+    def history(self, tenant: str | None, limit: int) -> Iterator[HistoryEntry]:
         """The newest decisions and changes."""
         return self._parts.policies.history(tenant, limit)
 

@@ -21,7 +21,14 @@ def assemble_sessions(limits: Limits, scanner: Scanner) -> tuple[Sessions, Spool
 
 
 def assemble_connections(address: Address, limits: Limits, sessions: Sessions) -> Connections:
-    """The connections of the guests' door, of which nobody is to have too many.
+    """The connections of the guests' door; that of a guest which takes nothing is cut."""
+    connections = connections_of(address, limits, sessions)
+    sessions.on_stuck.append(connections.cut)
+    return connections
+
+
+def connections_of(address: Address, limits: Limits, sessions: Sessions) -> Connections:
+    """The connections of a door, of which nobody is to have too many.
 
     On a unix socket a user may have one for each of his tickets beside those that an address may have.
     """
@@ -34,6 +41,4 @@ def assemble_connections(address: Address, limits: Limits, sessions: Sessions) -
         sentence = f"more than {most} connections at once, those over it are closed"
         sessions.too_many_connections(who, number, f"{sentence}: see limits.connections_per_address")
 
-    connections = Connections(door, most, lambda peer: peer in sessions.peers, over)
-    sessions.on_stuck.append(connections.cut)
-    return connections
+    return Connections(door, most, lambda peer: peer in sessions.peers, over)

@@ -101,10 +101,22 @@ class Protection:
         return told(generation or self.generation, self._epoch())
 
     def known(self, guest: Guest, digests: Sequence[bytes]) -> Known:
-        """What the cache says of each digest. Inline: little more than the reading itself.
+        """What the cache says of each digest; a wrong length is a MISS. Inline: hardly more than reading."""
+        known, overridden = self._looked_up(guest, digests)
+        detected = sum(map(tells_of_threat, known.notable.values())) if known.notable else 0
+        for counts in (self.counts, self.counts_by_scope[guest.scope]):
+            counts["digests"] += len(known.outcomes)
+            counts["hits"] += len(known.outcomes) - known.misses
+            counts["detected"] += detected
+            counts["overridden"] += overridden
+        return known
 
-        A cache holds few distinct records, so each is judged once. A digest of a wrong length is a MISS.
-        """
+    def known_by_now(self, guest: Guest, digests: Sequence[bytes]) -> Known:
+        """The same of digests that were looked up a moment ago, and are counted already."""
+        return self._looked_up(guest, digests)[0]
+
+    def _looked_up(self, guest: Guest, digests: Sequence[bytes]) -> tuple[Known, int]:
+        """What is known, and in how many cases by an override."""
         takes_part = self.takes_part(guest.scope)
         outcomes = self._store.judgements(guest.scope, digests, self._judgements(takes_part))
         notable: dict[int, Verdict] = {}
@@ -114,14 +126,7 @@ class Protection:
             outcomes, notable = self._known_in_full(guest, digests, takes_part)
         if self.overrides:
             overridden = self.overrides.apply(guest.scope, digests, outcomes, notable)
-        misses = outcomes.count(MISS)
-        detected = sum(map(tells_of_threat, notable.values())) if notable else 0
-        for counts in (self.counts, self.counts_by_scope[guest.scope]):
-            counts["digests"] += len(outcomes)
-            counts["hits"] += len(outcomes) - misses
-            counts["detected"] += detected
-            counts["overridden"] += overridden
-        return Known(outcomes, misses, notable)
+        return Known(outcomes, outcomes.count(MISS), notable), overridden
 
     def _known_in_full(
         self, guest: Guest, digests: Sequence[bytes], takes_part: bool
@@ -129,12 +134,8 @@ class Protection:
         """The same with entries of other scopes, and with the verdicts that say more than their outcome."""
         verdicts = self._lookup(guest.scope, digests, takes_part)
         outcomes = [self._judge(verdict, takes_part) for verdict in verdicts]
-        notable = {
-            index: verdict
-            for index, verdict in enumerate(verdicts)
-            if verdict is not None and outcomes[index] != MISS and is_notable(verdict)
-        }
-        return outcomes, notable
+        hits = (each for each in enumerate(verdicts) if outcomes[each[0]] != MISS)
+        return outcomes, {at: verdict for at, verdict in hits if verdict is not None and is_notable(verdict)}
 
     def _judgements(self, takes_part: bool) -> Judged:
         """What records mean in the generation and the hour that it is."""
@@ -162,7 +163,7 @@ class Protection:
         return self._judge(verdict, takes_part=True) != MISS
 
     def _own(self, key: Key) -> Verdict | None:
-        """The cache's entry that a scope may see, of whatever generation, without overrides."""
+        """The entry that a scope may see, of whatever generation, without overrides."""
         takes_part = self.takes_part(key[0])
         verdict = self._lookup(key[0], [key[1]], takes_part)[0]
         return None if verdict is None or (verdict.source is Source.KSN and not takes_part) else verdict

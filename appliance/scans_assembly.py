@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.config import Settings
 from appliance.rpc.admin_calls import CallerOf
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.scans_admin import ScansAdministrationService
 from appliance.scanning.scanner import Scanner
 from appliance.scans.capacity import CapacityTerms
@@ -54,11 +55,11 @@ async def run_scans(desk: Desk) -> None:
             await desk.age()
 
 
-def scans_service(desk: Desk, witness: Witness, caller: CallerOf) -> ScansAdministrationService:
+def scans_service(desk: Desk, witness: Witness, caller: CallerOf, turns: Turns) -> ScansAdministrationService:
     """Return the service for administrators."""
 
-    def known() -> dict[str, str]:
-        return {guest.name: guest.tenant for guest, _ in witness.exposure.guests()}
+    def known(tenant: str) -> dict[str, str]:
+        return {guest.name: guest.tenant for guest in witness.exposure.guests(tenant)}
 
     control = ScanControl(desk, known, time.time)
-    return ScansAdministrationService(control, caller)
+    return ScansAdministrationService(control, caller, turns=turns)

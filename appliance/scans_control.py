@@ -1,6 +1,6 @@
 """What an administrator asks of scans: the port of rpc/scans_admin.py, over the desk and the known guests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from appliance.domain.guest import user_of
 from appliance.domain.scan import ScanOrder
@@ -15,9 +15,12 @@ class ScanControl:
     """Implements ScansControl."""
 
     def __init__(
-        self, desk: Desk, known: Callable[[], Mapping[str, str]], clock: Callable[[], float]
+        self, desk: Desk, known: Callable[[str], Mapping[str, str]], clock: Callable[[], float]
     ) -> None:
-        """known: the guests that are, or were, here, and whose each is. clock: seconds since the epoch."""
+        """known: a tenant's guests that are, or were, here, or ("") all, and whose each is.
+
+        clock: seconds since the epoch.
+        """
         self._desk = desk
         self._known = known
         self._clock = clock
@@ -34,7 +37,8 @@ class ScanControl:
     async def order(self, guests: Sequence[str] | None, wanted: Wanted, tenant: str) -> Sequence[Placed]:
         """Have guests scanned. One on the unix socket is a process, which comes back under another name."""
         here = self._desk.guests()
-        everybody = {**here, **{guest: whose for guest, whose in self._known().items() if guest not in here}}
+        were = self._known(tenant)
+        everybody = {**here, **{guest: whose for guest, whose in were.items() if guest not in here}}
         known = {guest: whose for guest, whose in everybody.items() if tenant in ("", whose)}
         if guests is None:
             guests = [guest for guest in known if not self._why_not(guest)]
@@ -50,9 +54,14 @@ class ScanControl:
         except (OrderRefused, StateError) as error:
             raise ControlRefused(str(error)) from error
 
-    def views(self, scans: Sequence[bytes] | None) -> Sequence[ScanView]:
-        """How scans stand."""
-        return self._desk.views(scans)
+    def views(self, tenant: str) -> Iterator[ScanView]:
+        """How all stand, the newest first."""
+        return map(self._desk.view, reversed(self._desk.orders.all(tenant)))
+
+    def views_of(self, scans: Iterable[bytes], tenant: str) -> Iterator[ScanView]:
+        """How some stand, but for those that are gone, or another tenant's."""
+        orders = map(self._desk.orders.get, scans)
+        return (self._desk.view(order) for order in orders if order is not None and _is_of(tenant, order))
 
     async def cancel(self, scans: Sequence[bytes] | None, actor: str, tenant: str) -> int:
         """Call scans off."""

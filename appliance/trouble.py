@@ -1,44 +1,27 @@
 """Tells the log when something cannot be written, once, and when it can again."""
 
-import structlog
+from collections.abc import Callable
 
-from appliance.events.log import EventLog
-from appliance.verdicts.store import VerdictStore
+import structlog
 
 log = structlog.get_logger("svm")
 
 
-class CacheTrouble:
-    """Writes a line when the cache cannot be written, and one when it can again."""
+class Trouble:
+    """Writes a line when something cannot be written, and one when it can again."""
 
-    def __init__(self, store: VerdictStore) -> None:
-        """Begin with nothing told."""
-        self._store = store
+    def __init__(self, problem: Callable[[], str], begun: str, over: str) -> None:
+        """Begin with nothing told. problem: a sentence, "" for none. begun, over: the names of both lines."""
+        self._problem = problem
+        self._begun = begun
+        self._over = over
         self._told = ""
 
     def tell(self) -> None:
-        """Write a line where the store says something else than it did before. Call it now and then."""
-        problem = self._store.problem
+        """Write a line where there is another problem than before, or none now. Call it now and then."""
+        problem = self._problem()
         if problem and problem != self._told:
-            log.warning("cache problem", why=problem)
+            log.warning(self._begun, why=problem)
         elif self._told and not problem:
-            log.info("cache is written again")
-        self._told = problem
-
-
-class EventsTrouble:
-    """The same of the events."""
-
-    def __init__(self, events: EventLog) -> None:
-        """Begin with nothing told."""
-        self._events = events
-        self._told = ""
-
-    def tell(self) -> None:
-        """Write a line where the log says something else than it did before. Call it now and then."""
-        problem = self._events.problem
-        if problem and problem != self._told:
-            log.warning("events problem", why=problem)
-        elif self._told and not problem:
-            log.info("events are written again")
+            log.info(self._over)
         self._told = problem

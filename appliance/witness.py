@@ -4,14 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from appliance.domain.event import MAX_GUESTS_NAMED, MAX_TEXT_BYTES, Event, EventKind
 from appliance.domain.guest import Guest
 from appliance.domain.override import Override
 from appliance.domain.policy import Decision, Policy
-from appliance.domain.scan import ScanOrder, shown_paths, told_counts
+from appliance.domain.scan import ScanOrder, by_tenant, shown_paths, told_counts
 from appliance.domain.tenants import EVERYBODY, Realm
+from appliance.domain.times import utc
 from appliance.domain.verdict import Verdict
 from appliance.events.detections import Detections
 from appliance.events.log import EventLog
@@ -152,17 +152,14 @@ class Witness:
 
     def scans_ordered(self, orders: Sequence[ScanOrder]) -> None:
         """Scans of guests were ordered, all by the same administrator and alike."""
-        by_tenant: dict[str, list[ScanOrder]] = {}
-        for order in orders:
-            by_tenant.setdefault(order.tenant, []).append(order)
-        for mine in by_tenant.values():
+        for mine in by_tenant(orders).values():
             self._scans_of_tenant_ordered(mine)
 
     def _scans_of_tenant_ordered(self, orders: Sequence[ScanOrder]) -> None:
         first = orders[0]
         text = shown_paths(first.paths)
         if first.due_at > first.ordered_at:
-            text = f"{text}; to begin {datetime.fromtimestamp(first.due_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            text = f"{text}; to begin {utc(first.due_at)}"
         guests = tuple(order.guest for order in orders)
         named, one = guests[:MAX_GUESTS_NAMED], guests[0] if len(guests) == 1 else ""
         self._note(

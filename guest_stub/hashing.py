@@ -34,13 +34,14 @@ class HashResult(NamedTuple):
     sha256: 32 bytes, or b"" where there is a problem; also of a file that is CHANGED since its times or its
     size moved while it was read: then it is of what was read, which the file may never have been as a whole.
     problem: None; CHANGED (changed while read, gone, or no regular file any more), UNREADABLE, TOO_LARGE.
-    reason: a sentence for people, where there is a problem.
+    reason: a sentence for people, where there is a problem. handle: see HashLimits.
     """
 
     file: FileId | None
     sha256: bytes
     problem: Outcome | None = None
     reason: str = ""
+    handle: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,13 @@ class HashLimits:
 
     max_bytes: larger files end as TOO_LARGE, unread. throttle: told each number of bytes about to be
     hashed; may sleep, in the hashing thread, to hold a rate. stop: asked before each file and each
-    PIECE_BYTES of one; True ends the batch with what is done.
+    PIECE_BYTES of one; True ends the batch with what is done. handle_of: what leads back to each file.
     """
 
     max_bytes: int
     throttle: Callable[[int], None] | None = None
     stop: Callable[[], bool] | None = None
+    handle_of: Callable[[int], bytes] | None = None
 
 
 class _Stopped(Exception):
@@ -93,7 +95,10 @@ def hash_batch(tasks: Sequence[HashTask], limits: HashLimits) -> list[HashResult
             results.append(unopened(error))
             continue
         try:
-            results.append(_hash_open(fd, view, limits))
+            result = _hash_open(fd, view, limits)
+            if limits.handle_of is not None and result.problem is None:
+                result = result._replace(handle=limits.handle_of(fd))
+            results.append(result)
         except OSError as error:
             results.append(HashResult(None, b"", Outcome.UNREADABLE, _sentence(error)))
         except _Stopped:

@@ -1,9 +1,10 @@
 """What was let through while nobody could say what it is; looked at when an SVM is back.
 
 Lines of JSON, written as they come, so that a killed stub loses none: {"path": hexadecimal, "at",
-"operation", "key": hexadecimal}. While they are replayed they stand in a file of their own, and what is noted
-meanwhile in a new one; a replay that is broken off begins anew. Bounded in lines and bytes: what is more is
-counted and said.
+"operation", "key": hexadecimal, "handle": hexadecimal, "tries"}. While they are replayed they stand in a file
+of their own, and what is noted meanwhile in a new one; a replay that is broken off begins anew. Bounded in
+lines and bytes, and one owner of files takes no more room than he leaves to the others: what is more is
+counted, and the last entry that is replayed says since when something is missing.
 """
 
 import errno
@@ -11,16 +12,21 @@ import io
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from guest_stub.records import KEY_BYTES
+from guest_stub.remediation.handles import MOST_BYTES as MOST_HANDLE_BYTES
 
 FILE: Final = "journal"
 REPLAYED: Final = "journal.replaying"
 MOST_ENTRIES: Final = 20_000
 MOST_BYTES: Final = 16 << 20
+MOST_TRIES: Final = 5  # that an entry may tell of
+MISSED: Final = "missed"  # the operation of the entry that tells since when there was no room
+NOBODY: Final = -1  # whose files count for no owner
 _MOST_LINE_BYTES: Final = 16 << 10
 # A FIFO in its place is not waited for.
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -30,13 +36,16 @@ class Entry(NamedTuple):
     """A file that was let through.
 
     path: "" where it could not be told. at: seconds since the epoch. operation: what was done with it.
-    key: as in `records`, by which it is found wherever it is; b"" where inodes say nothing.
+    key: as in `records`, by which it is found wherever it is; b"" where inodes say nothing. handle: as in
+    `remediation.handles`, b"" where there is none. tries: how often it was looked at, and nobody could say.
     """
 
     path: str
     at: float
     operation: str
     key: bytes = b""
+    handle: bytes = b""
+    tries: int = 0
 
 
 class Journal:
@@ -49,6 +58,10 @@ class Journal:
         self._path = directory / FILE
         self._replayed = directory / REPLAYED
         self._noted: set[int] = set()  # the same file over and over is one entry
+        self._owners: Counter[int] = Counter()  # how many entries each has
+        self._began = 0.0  # the first entry
+        self._missed = 0.0  # since when something is missing; 0 while nothing is, or the file says so
+        self._says_missed = False
         self._file: BinaryIO = io.BytesIO()  # which nothing is ever written to
         self._is_open = False
         self._entries, self._whole = 0, True
@@ -79,29 +92,58 @@ class Journal:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to replay."""
-        return self._file.tell() > 0 or self._replayed.exists()
+        return self._file.tell() > 0 or self._missed > 0 or self._replayed.exists()
 
-    def note(self, entry: Entry, name: int) -> bool:
+    @property
+    def room(self) -> int:
+        """For how many entries, of those who can wait: they leave half to others. Any thread may ask."""
+        return max(0, MOST_ENTRIES // 2 - self._entries)
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether a replay was: the next one begins with what that one had."""
+        return self._replayed.exists()
+
+    def note(self, entry: Entry, name: int, owner: int = NOBODY) -> bool:
         """Keep an entry, unless it is kept already; whether it is. Raises nothing.
 
-        name: stands for the file as it is.
+        name: stands for the file as it is. owner: whose it is, by number.
         """
         if name in self._noted or not (entry.path or entry.key):
             return name in self._noted
         line = _line(entry)
         if len(line) > _MOST_LINE_BYTES and entry.key:
             line = _line(entry._replace(path=""))
-        if len(line) > _MOST_LINE_BYTES or not self._write(line):
+        if len(line) > _MOST_LINE_BYTES:
             self.lost += 1
             return False
+        left = MOST_ENTRIES - self._entries
+        full = left <= 0 or self._owners[owner] >= left or self._size() >= MOST_BYTES
+        if full or not self._write(line):
+            self.lost += 1
+            self._miss(entry.at)
+            return False
         self._noted.add(name)
+        self._began = self._began or entry.at
+        if owner != NOBODY:
+            self._owners[owner] += 1
         return True
+
+    def _size(self) -> int:
+        return self._file.tell() if self._open() else 0
+
+    def _miss(self, at: float) -> None:
+        """Have the replay tell since when something is missing, also in the next run if the disk lets it."""
+        if not self._says_missed:
+            self._missed = self._missed or self._began or at
+            if self._write(_line(Entry("", self._missed, MISSED))):
+                self._missed, self._says_missed = 0.0, True
 
     def _write(self, line: bytes) -> bool:
         """Whether there was room for it; what was cut off before it gets a line of its own."""
         line = line if self._whole else b"\n" + line
         try:
-            if not self._open() or self._entries >= MOST_ENTRIES or self._file.tell() >= MOST_BYTES:
+            if not self._open() or self._file.tell() >= MOST_BYTES + _MOST_LINE_BYTES:
                 return False
             written = self._file.write(line)
         except OSError:
@@ -113,6 +155,9 @@ class Journal:
     def replay(self) -> Generator[Entry, None, None]:
         """Yield what was kept; it is kept until done(). Raises OSError."""
         if not self._replayed.exists():
+            if self._missed:
+                yield Entry("", self._missed, MISSED)
+                self._missed = 0.0
             if not self._file.tell():
                 return
             os.replace(self._path, self._replayed)
@@ -128,6 +173,8 @@ class Journal:
         self._file.close()
         self._file, self._is_open = io.BytesIO(), False
         self._noted.clear()
+        self._owners.clear()
+        self._began, self._says_missed = 0.0, False
         self._entries, self._whole = 0, True
         self._open()
 
@@ -141,9 +188,17 @@ class Journal:
 
 
 def _line(entry: Entry) -> bytes:
-    fields = {"path": os.fsencode(entry.path).hex(), "at": entry.at, "operation": entry.operation}
+    fields: dict[str, str | float] = {
+        "path": os.fsencode(entry.path).hex(),
+        "at": entry.at,
+        "operation": entry.operation,
+    }
     if entry.key:
         fields["key"] = entry.key.hex()
+    if entry.handle:
+        fields["handle"] = entry.handle.hex()
+    if entry.tries:
+        fields["tries"] = entry.tries
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -153,10 +208,12 @@ def _parse(line: bytes) -> Entry | None:
         fields = json.loads(line)
         path = os.fsdecode(bytes.fromhex(fields["path"]))
         key = bytes.fromhex(fields.get("key", ""))
-        entry = Entry(path, float(fields["at"]), str(fields["operation"]), key)
+        handle, tries = bytes.fromhex(fields.get("handle", "")), fields.get("tries", 0)
+        entry = Entry(path, float(fields["at"]), str(fields["operation"]), key, handle, int(tries))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return None if "\0" in path or len(key) not in (0, KEY_BYTES) else entry
+    sound = "\0" not in path and len(key) in (0, KEY_BYTES) and len(handle) <= MOST_HANDLE_BYTES
+    return entry if sound and 0 <= entry.tries <= MOST_TRIES else None
 
 
 def _count(path: Path, size: int) -> tuple[int, bool]:

@@ -28,7 +28,8 @@ class Looked(NamedTuple):
 
     key, stamp: its identity when it was read; key empty where a later change might not show in it.
     sha256: 32 bytes; or b"" and an end, with its reason. tries: how often it changed under the scan.
-    replaced: its name was given to another file after the walk, and that is what was read.
+    replaced: its name was given to another file after the walk, and that is what was read. inode, handle: by
+    which what was read is found again; inode as a key, whether a later change shows or not.
     """
 
     file: FoundFile
@@ -40,11 +41,13 @@ class Looked(NamedTuple):
     reason: str = ""
     tries: int = 0
     replaced: bool = False
+    inode: bytes = b""
+    handle: bytes = b""
 
     @classmethod
     def known(cls, file: FoundFile, sha256: bytes) -> "Looked":
         """A file that was not changed since it was hashed in an earlier scan."""
-        return cls(file, file.key, file.stamp, sha256, file.size)
+        return cls(file, file.key, file.stamp, sha256, file.size, inode=file.key)
 
 
 class Chunk(NamedTuple):
@@ -141,7 +144,8 @@ def _hashed(file: FoundFile, result: HashResult, started_ns: int, tries: int) ->
     settled = result.file.ctime_ns < started_ns - SAME_TICK_NS
     keepable = key if file.key and settled else b""
     replaced = key != file.key and file.names > 1
-    return Looked(file, keepable, stamp, result.sha256, result.file.size, tries=tries, replaced=replaced)
+    looked = Looked(file, keepable, stamp, result.sha256, result.file.size, tries=tries, replaced=replaced)
+    return looked._replace(inode=key if file.key else b"", handle=result.handle)
 
 
 def _ended(file: FoundFile, result: HashResult, end: End, tries: int) -> Looked:

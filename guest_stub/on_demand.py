@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from os import fsencode
 from threading import Event
@@ -43,7 +43,7 @@ class Manner:
     """How a scan goes about. threads: that hash. rate: bytes a second that are read and sent, None for any.
 
     clock: seconds since the epoch. room: for what is on its way. begin_reading, begin_walking: called
-    in each thread that hashes, and in the one that walks, at its start.
+    in each thread that hashes, and in the one that walks, at its start. handle_of: see HashLimits.
     """
 
     threads: int
@@ -52,6 +52,7 @@ class Manner:
     room: Callable[[], Room] = Room
     begin_reading: Callable[[], object] | None = None
     begin_walking: Callable[[], object] | None = None
+    handle_of: Callable[[int], bytes] | None = None
 
 
 class Keeping(Protocol):
@@ -99,7 +100,7 @@ class Scan:
         self._emptied = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
         self._limit = RateLimit(manner.rate, sleep=self._stop.wait) if manner.rate else None
-        self._hash_limits = HashLimits(_NO_LIMIT, self._reading, self._stopped)
+        self._hash_limits = HashLimits(_NO_LIMIT, self._reading, self._stopped, manner.handle_of)
         self._crew = ThreadPoolExecutor(manner.threads, "look", manner.begin_reading)
         self._bug: Exception | None = None
         self._over = False
@@ -243,7 +244,8 @@ class Scan:
         if self._report.wants(outcome):
             said = (answer.threat, answer.engine, answer.member, answer.reason, answer.category)
             for file in files:
-                self._report.file(FileEnd(_path(file.file), outcome, file.sha256, *said))
+                end = FileEnd(_path(file.file), outcome, file.sha256, *said)
+                self._report.file(replace(end, inode=file.inode, handle=file.handle))
         self._free(files)
         for file in files:
             if file.file.names > 1:

@@ -21,7 +21,8 @@ class FileEnd:
     """How one file ended.
 
     path: as Python reads it from the disk, bytes that are not UTF-8 as lone surrogates. sha256: 32
-    bytes or b"". kept: the answer came from a kept decision.
+    bytes or b"". kept: the answer came from a kept decision. inode, handle: by which a detected file is found
+    again, as in looking.Looked.
     """
 
     path: str
@@ -33,6 +34,8 @@ class FileEnd:
     reason: str = ""
     category: str = ""
     kept: bool = False
+    inode: bytes = b""
+    handle: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

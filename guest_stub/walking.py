@@ -112,7 +112,8 @@ class Walking:
     def _report(self, file: FoundFile, record: Record, outcome: Outcome) -> None:
         threat, engine, member, category = record.said()
         path = f"{file.directory}/{file.name}"
-        end = FileEnd(path, outcome, record.sha256, threat, engine, member, category=category, kept=True)
+        said = (threat, engine, member)
+        end = FileEnd(path, outcome, record.sha256, *said, category=category, kept=True, inode=file.key)
         self._shared.report.file(end, wait=True)
 
     def _ask(self, known: Sequence[tuple[FoundFile, bytes]]) -> bool:

@@ -10,8 +10,8 @@ import guest_stub.svm_link  # noqa: F401
 
 # `make test` tries the same examples each time, so that it fails for a change and not by chance;
 # `make fuzz` tries others.
-settings.register_profile("same-examples", derandomize=True)
-settings.register_profile("other-examples", print_blob=True)
+settings.register_profile("same-examples", derandomize=True, deadline=None)
+settings.register_profile("other-examples", print_blob=True, deadline=None)
 settings.load_profile("same-examples")
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and so would every program

@@ -5,6 +5,7 @@
 - `times`         "30d", "12h" and ISO times, and how times are shown
 - `serve`         svm serve
 - `check_config`  svm check-config
+- `doctor`        svm doctor; `doctor_asking` what it asks an SVM that serves
 - `status`        svm status
 - `verdicts`      svm verdicts show|set|clear
 - `audit`         svm audit

@@ -11,7 +11,8 @@ from appliance.cli.console import DONE, CommandError, Console, exit_codes, pairs
 from appliance.cli.times import shown
 from appliance.config import Settings, load
 from appliance.domain.caller import Caller, Role
-from appliance.identity.authority import SERVER_NAME, Authority, AuthorityUnusable, ends_of
+from appliance.domain.identity import SERVER_NAME
+from appliance.identity.authority import Authority, AuthorityUnusable, ends_of
 from appliance.identity.files import (
     DIRECTORY,
     IdentityUnusable,
@@ -98,6 +99,7 @@ def _init(args: argparse.Namespace, console: Console) -> int:
     except (IdentityUnusable, AuthorityUnusable, BadName) as error:
         raise CommandError(str(error)) from error
     assert identity is not None
+    _check_addresses(args, identity)
     directory = state_dir / DIRECTORY
     if args.renew_server:
         console.say(f"{directory}: server.pem is renewed; start the SVM anew to have it shown")
@@ -109,6 +111,26 @@ def _init(args: argparse.Namespace, console: Console) -> int:
     if made:
         console.say(_NEXT.format(host=_host(identity)))
     return DONE
+
+
+def _check_addresses(args: argparse.Namespace, identity: SvmIdentity) -> None:
+    """Raise CommandError for an address that a certificate which was there already does not have."""
+    known = {_plain(address) for address in identity.addresses}
+    missing = [address for address in args.address if _plain(address) not in known]
+    if missing:
+        more = " ".join(f"--address {address}" for address in missing)
+        raise CommandError(
+            f"the SVM's certificate is there already, without {', '.join(missing)}: "
+            f"`svm init --renew-server {more}` makes a newer one that has them too"
+        )
+
+
+def _plain(address: str) -> str:
+    """The one way to write it of several."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address.lower()
 
 
 def _wanted(args: argparse.Namespace, settings: Settings) -> Wanted:

@@ -10,6 +10,7 @@ from appliance.cli import (
     cache,
     certificates,
     check_config,
+    doctor,
     events,
     guests,
     init,
@@ -36,6 +37,7 @@ about their files, and scans each file once, however many guests hold it."""
 _EPILOG = """examples:
   svm init
   svm serve --config /etc/kvm-light-agent/svm.toml
+  svm doctor
   svm status
   svm verdicts set DIGEST --allow --reason "our own installer" --expires 30d
   svm guests list
@@ -90,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         init,
         serve,
         check_config,
+        doctor,
         status,
         verdicts,
         audit,

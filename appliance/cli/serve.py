@@ -42,7 +42,8 @@ exit codes:
   1  it could not start, or not go on; the reason is on stderr
   2  the command line or the settings cannot be used"""
 
-_ALLOCATIONS_TO_A_COLLECTION = 5_000  # objects that may be garbage in a circle; to look at so many takes 2 ms
+# So many objects, which may be garbage in a circle, are looked at together: hundreds of microseconds.
+_COLLECTIONS = (1_000, 5, 50)
 _SWITCH_SECONDS = 0.0005
 
 # What stops an SVM from starting and has a sentence for people.
@@ -99,7 +100,7 @@ def _when_ready(notify: Callable[[], None]) -> Callable[[], None]:
         # freed without one: at the usual threshold they take some 5 % of the front's time under load.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(_ALLOCATIONS_TO_A_COLLECTION)
+        gc.set_threshold(*_COLLECTIONS)
         # Threads beside the loop, which write to the disk, give way to it soon: an answer takes no longer.
         sys.setswitchinterval(_SWITCH_SECONDS)
         notify()

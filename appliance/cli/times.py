@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from appliance.domain.times import utc
+
 _SPAN = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[mhdw])")
 _TIME_OF_DAY = re.compile(r"(?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])")
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -82,7 +84,7 @@ def iso(seconds: float) -> str:
 
 def shown(seconds: float) -> str:
     """Return a time as 2030-01-31 12:00:00 UTC, for people."""
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc(seconds)
 
 
 def span(seconds: float) -> str:

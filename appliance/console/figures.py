@@ -25,6 +25,8 @@ FIGURES = {
     ),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
+    "calls_unauthenticated": Figure("counter", "Calls that were ended since nobody vouched for who called"),
+    "calls_denied": Figure("counter", "Calls that were ended since the caller's role may not make them"),
     # what was over a bound, by its setting: limits.<name>, or limits.tenant.<name>
     "guest_over_connections_per_address": Figure("counter", "Connections closed: too many of one address"),
     "guest_over_digests_per_second": Figure("counter", "Messages that waited: a guest asked too much"),
@@ -63,6 +65,9 @@ FIGURES = {
     ),
     "identity_enrolments_limited": Figure(
         "counter", "Enrolments and renewals that were refused because there were too many"
+    ),
+    "identity_unwritable": Figure(
+        "counter", "Enrolments, renewals and other changes of who is who that could not be written"
     ),
     "identity_server_ends_seconds": Figure(
         "gauge", "When the SVM's own certificate ends, in seconds since 1970"

@@ -15,6 +15,9 @@ class Role(StrEnum):
     SVM = "svm"  # a fellow security virtual machine
 
 
+LOCAL_NAME = "uid-"  # begins the name of a process on a socket, and of nobody else
+
+
 class NotAdmitted(Exception):
     """Nobody vouches for a caller, or not any more. The message is a sentence for the caller."""
 
@@ -32,6 +35,16 @@ class Caller:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def author(self) -> str:
+        """Who it is, for the audit: a process of this machine by its name, else by role and tenant too.
+
+        Names are given by whoever issues a certificate, and are unique within a role and a tenant alone.
+        """
+        if self.name.startswith(LOCAL_NAME):
+            return self.name
+        return f"{self.role} {self.name}{f' of {self.tenant}' if self.tenant else ''}"
 
     def sees(self, tenant: str) -> bool:
         """Whether what belongs to a tenant is the caller's to see."""

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.domain.caller import Caller, Role
+
+SERVER_NAME = "svm.kvm-light-agent"  # by which clients know every SVM, whatever its address is
 MACHINE_BYTES = 32
 MAX_HOST_NAME_BYTES = 256
 MAX_REASON_BYTES = 512
@@ -59,6 +62,11 @@ class EnrolledGuest:
     current: bytes
     following: bytes = b""
     before: bytes = b""
+
+    @property
+    def holder(self) -> Caller:
+        """The guest as its certificates name it."""
+        return Caller(self.uuid, Role.GUEST, self.tenant)
 
     @property
     def certificates(self) -> tuple[bytes, ...]:

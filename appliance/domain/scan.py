@@ -1,6 +1,6 @@
 """A scan of a whole guest: one that an administrator ordered, or one that somebody in the guest began."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,6 +81,14 @@ class ScanOrder:
     def is_open(self) -> bool:
         """Whether it is not over."""
         return not self.ended_at
+
+
+def by_tenant(orders: Iterable[ScanOrder]) -> dict[str, list[ScanOrder]]:
+    """The orders of each tenant, in the order in which they are given."""
+    found: dict[str, list[ScanOrder]] = {}
+    for order in orders:
+        found.setdefault(order.tenant, []).append(order)
+    return found
 
 
 def shown_paths(paths: Sequence[bytes]) -> str:

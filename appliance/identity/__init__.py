@@ -5,6 +5,7 @@ In the order that a guest meets them:
 - `names`      whom a certificate names: one URI in it
 - `keys`       keys, and requests for certificates
 - `authority`  what makes certificates; `files` where it lies, and how it begins
+- `inspection` what is wrong with any of that, for `svm doctor`
 - `tokens`     the text that lets a guest enrol
 - `issuing`    tokens, enrolments, renewals: what makes certificates count
 - `standing`   how the certificates of a guest follow on one another

@@ -17,11 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import Certificate
+from appliance.domain.identity import SERVER_NAME, Certificate
 from appliance.identity.keys import MALFORMED, new_key
 from appliance.identity.names import uri_of
 
-SERVER_NAME = "svm.kvm-light-agent"  # by which clients know the server, wherever it is
 SLACK_SECONDS = 3600  # that a certificate begins to count before it is issued: clocks differ
 
 _LEAST_RSA_BITS = 2048

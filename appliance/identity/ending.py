@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import holder_of
 from appliance.identity.standing import (
@@ -65,7 +66,7 @@ class Ender:
             guest = self._guest(tables, uuid, by.author)
             self._drop_tokens_for(tables, uuid)
             why = CertificateState.REVOKED
-            ended = end(tables, guest.certificates, why, self._clock(), by.author.name, by.reason)
+            ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
             self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
             return guest, ended
 
@@ -96,7 +97,7 @@ class Ender:
             sha256 = found[0].sha256
             if found[0].ended is not None:
                 raise IdentityRefused(f"the certificate {sha256.hex()[:16]} is {found[0].ended} already")
-            end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.name, by.reason)
+            end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.author, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
             holder = holder_of(ended)
@@ -122,8 +123,12 @@ class Ender:
         with self._store.reading() as tables:
             if tables.certificate(certificate.sha256) is not None:
                 return
+        whose = holder_of(certificate)
+        subject = f"{whose.role} {whose.name}, certificate {certificate.sha256.hex()[:16]}"
+        entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject)
         with self._store.writing() as tables:
             tables.put_certificate(certificate)
+            tables.note(replace(entry, after=f"counts until {utc(certificate.ends_at)}"))
 
     def _note(self, tables: IdentityTables, by: By, about: tuple[str, str, str], ended: int) -> None:
         """Enter a change into the audit. about: what was done, whose, to what. ended: certificates by it."""
@@ -131,7 +136,7 @@ class Ender:
         plural = "" if ended == 1 else "s"
         entry = AuditEntry(
             self._clock(),
-            by.author.name,
+            by.author.author,
             action,
             reason=by.reason,
             tenant=tenant,
@@ -147,9 +152,8 @@ class Ender:
         return guest
 
     def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
-        for token in list(tables.tokens()):
-            if token.uuid == uuid:
-                tables.drop_token(token.digest)
+        for digest in tables.tokens_for(uuid):
+            tables.drop_token(digest)
 
 
 def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:

@@ -23,9 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import Certificate
+from appliance.domain.identity import SERVER_NAME, Certificate
 from appliance.identity.authority import (
-    SERVER_NAME,
     SLACK_SECONDS,
     Authority,
     AuthorityUnusable,
@@ -36,6 +35,8 @@ from appliance.identity.authority import (
 )
 from appliance.identity.keys import MALFORMED, key_pem, new_key
 from appliance.identity.names import named_by
+from appliance.state.owner import as_owner
+from appliance.state.replacing import sync_directory
 
 DIRECTORY = "identity"
 FIRST_ADMINISTRATOR = "administrator"
@@ -88,7 +89,7 @@ class Wanted:
 def load(state_dir: Path) -> SvmIdentity | None:
     """Read the identity of an SVM; None where `svm init` has made none. Raises IdentityUnusable."""
     directory = state_dir / DIRECTORY
-    if not directory.is_dir():
+    if not _is_there(directory):
         return None
     ca, ca_key, server, key = (read_private(directory / name) for name in _FILES)
     chain = directory / "chain.pem"
@@ -130,10 +131,11 @@ def make(state_dir: Path, wanted: Wanted, now: float) -> list[str]:
 
     now: seconds since the epoch.
     """
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with as_owner(state_dir):
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory = state_dir / DIRECTORY
     with _alone(state_dir):
-        if not directory.is_dir():
+        if not _is_there(directory):
             _make_all(directory, wanted, now)
             return sorted(path.name for path in directory.iterdir())
         if wanted.authority is not None:
@@ -178,10 +180,14 @@ def read_private(path: Path) -> bytes:
     return content
 
 
+def _is_there(directory: Path) -> bool:
+    """Whether there is anything; a restore leaves an empty directory where a backup had no identity."""
+    return directory.is_dir() and any(directory.iterdir())
+
+
 def _make_all(directory: Path, wanted: Wanted, now: float) -> None:
     making = Path(tempfile.mkdtemp(prefix=_BEING_MADE, dir=directory.parent))
     try:
-        _give(making, directory.parent)
         if wanted.authority is None:
             life = Life(int(now) - SLACK_SECONDS, int(now) + AUTHORITY_DAYS * 86400)
             authority, key = Authority.make(wanted.name, life)
@@ -194,9 +200,9 @@ def _make_all(directory: Path, wanted: Wanted, now: float) -> None:
             _put(making / "chain.pem", authority.chain_pem.removeprefix(authority.pem))
         _make_server(making, authority, wanted, now)
         _make_administrator(making, authority, wanted, now)
-        _sync(making)
+        sync_directory(making)
         making.rename(directory)
-        _sync(directory.parent)
+        sync_directory(directory.parent)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -215,7 +221,7 @@ def _make_missing(directory: Path, wanted: Wanted, now: float) -> list[str]:
         _make_server(directory, authority, wanted, now)
     if "administrator.pem" not in before and wanted.administrator is not None:
         _make_administrator(directory, authority, wanted, now)
-    _sync(directory)
+    sync_directory(directory)
     return sorted({path.name for path in directory.iterdir()} - before)
 
 
@@ -234,12 +240,21 @@ def _make_administrator(directory: Path, authority: Authority, wanted: Wanted, n
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Have a file of these bytes there, in one step, and on the disk."""
+    """Have a file of these bytes there, in one step, and on the disk. Raises IdentityUnusable."""
+    try:
+        _replace(path, content)
+    except OSError as error:
+        why = f"{path} cannot be written ({error.strerror}), and none of it was"
+        raise IdentityUnusable(
+            f"{why}: free room on its disk, or see that whom the directory belongs to may write there"
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_BEING_MADE, delete=False) as file:
         try:
             file.write(content)
             file.flush()
-            _give(Path(file.name), path.parent)
             os.fsync(file.fileno())
             os.rename(file.name, path)
         except BaseException:
@@ -247,24 +262,18 @@ def _put(path: Path, content: bytes) -> None:
             raise
 
 
-def _give(made: Path, directory: Path) -> None:
-    """Give what root makes to whom the directory belongs: the SVM may run as another user."""
-    owner = directory.stat()
-    if os.geteuid() == 0:
-        os.chown(made, owner.st_uid, owner.st_gid)
+@contextmanager
+def _alone(state_dir: Path) -> Iterator[None]:
+    """Hold off others that make an identity here; what one left that was killed is taken away.
 
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    Root is meanwhile whom the directory belongs to, and so is what it makes: the SVM may run as another user.
+    """
+    with as_owner(state_dir), _locked(state_dir):
+        yield
 
 
 @contextmanager
-def _alone(state_dir: Path) -> Iterator[None]:
-    """Hold off others that make an identity here; what one left that was killed is taken away."""
+def _locked(state_dir: Path) -> Iterator[None]:
     fd = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

@@ -6,13 +6,13 @@ for a thread.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from uuid import uuid4
 
 from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import CertificateState, EnrolledGuest, Token
 from appliance.domain.policy import TENANT_RULE, is_tenant
+from appliance.domain.times import utc
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.keys import key_sha256, public_key_of
 from appliance.identity.names import holder_of, is_uuid
@@ -36,7 +36,8 @@ from appliance.state.identities import (
 )
 
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
-TOKENS_OF_TENANT = 2048
+TOKENS_OF_TENANT = 512
+TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
 
 
 class IdentityRefused(Exception):
@@ -98,17 +99,19 @@ class Issuer:
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.name)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
-            self._make_room_for_tokens(tables, tenant)
             new = tables.tenant(tenant) is None
+            if new and author.role is Role.HOST_AGENT:
+                raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
+            self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
             whose = f"guest {uuid}" if uuid else "a new guest"
-            after = f"counts until {_utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.name, "token", tenant=tenant, subject=whose, after=after))
+            after = f"counts until {utc(token.expires_at)}"
+            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -148,8 +151,7 @@ class Issuer:
                 guest = followed(tables, guest, self._clock())
             elif guest.following:
                 tables.drop_certificate(guest.following)
-            holder = Caller(guest.uuid, Role.GUEST, guest.tenant)
-            issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
+            issued = self.authority.issue(key, guest.holder, self._clock(), self.terms.guest_days)
             self._make_room(tables)
             tables.put_certificate(issued.record)
             machine = guest.machine or asked.machine
@@ -169,11 +171,11 @@ class Issuer:
             tables.note(
                 AuditEntry(
                     self._clock(),
-                    author.name,
+                    author.author,
                     "certificate issued",
                     tenant=holder.tenant,
                     subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
-                    after=f"counts until {_utc(issued.record.ends_at)}",
+                    after=f"counts until {utc(issued.record.ends_at)}",
                 )
             )
         return issued
@@ -221,11 +223,12 @@ class Issuer:
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
 
-    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str) -> None:
-        if tables.counts()[0] >= MAX_TOKENS // 4:
+    def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
+        """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
+        most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
+        if tables.counts()[0] >= TOKENS_OF_TENANT:
             drop_old_tokens(tables, self._clock())
-            own = sum(token.tenant == tenant for token in tables.tokens())
-            if own >= TOKENS_OF_TENANT or tables.counts()[0] >= MAX_TOKENS:
+            if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
                     "there are as many tokens as there may be: enrol the guests that they are for, or wait "
                     "until they are over"
@@ -247,7 +250,3 @@ class Issuer:
         drop_old_certificates(tables, self._clock())
         if tables.counts()[2] >= MAX_CERTIFICATES:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
-
-
-def _utc(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -15,7 +15,7 @@ from uuid import UUID
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
 from appliance.domain.policy import TENANT_RULE, is_tenant
-from appliance.state.environment import RESTORE, StateDamaged
+from appliance.state.record import REMEDY, StateDamaged
 
 NAME_RULE = (
     "give 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen, of which the first is a letter or a digit, "
@@ -69,7 +69,7 @@ def holder_of(certificate: Certificate) -> Caller:
     try:
         return named_by(certificate.holder)
     except BadName as error:
-        raise StateDamaged(f"the register of certificates is damaged ({error}): {RESTORE}") from error
+        raise StateDamaged(f"the register of certificates is damaged ({error}): {REMEDY}") from error
 
 
 def _guest_uri(holder: Caller) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ _KINDS = (
     "cloned",
     "refused",
     "other_machine",
+    "unwritable",
 )
 
 _TELL_SECONDS = 600.0
@@ -68,24 +69,25 @@ class IdentityChange:
 class Registry:
     """Who is who.
 
-    on_ended: told the name of a caller (for a guest its UUID) some of whose certificates count no more, and a
-    sentence for it. on_changed: told of each change. counts: how many changes of each kind there were, and
-    how many tokens were refused.
+    on_ended: told of a caller some of whose certificates count no more, and a sentence for it. on_changed:
+    told of each change. counts: how many changes of each kind there were, how many tokens were refused, and
+    how many changes could not be written. problem: why the last one could not, "" where it could: a guest is
+    not told.
     """
 
     def __init__(self, issuer: Issuer, ender: Ender, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
-        self.on_ended: list[Callable[[str, str], None]] = []
+        self.on_ended: list[Callable[[Caller, str], None]] = []
         self.on_changed: list[Callable[[IdentityChange], None]] = []
         self.counts = Counter(dict.fromkeys(_KINDS, 0))
+        self.problem = ""
         self._issuer = issuer
         self._ender = ender
         self._store = issuer.store
         self._clock = clock
         self._scopes: dict[str, int] = {}
-        self._shown: defaultdict[str, dict[bytes, float]] = defaultdict(
-            dict
-        )  # by name: certificate -> its end
+        # By holder: certificate -> its end.
+        self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
@@ -104,7 +106,7 @@ class Registry:
             holder = holder_of(certificate)
         except StateError as error:
             raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
-        self._shown[holder.name][sha256] = certificate.ends_at
+        self._shown[holder][sha256] = certificate.ends_at
         return holder
 
     def guest(self, pem: bytes) -> Guest:
@@ -117,12 +119,12 @@ class Registry:
     def end_expired(self) -> None:
         """Have the calls end of those whose certificates have ended by time; to be called every second."""
         now = self._clock()
-        for name, shown in list(self._shown.items()):
+        for holder, shown in list(self._shown.items()):
             over = [sha256 for sha256, ends_at in shown.items() if ends_at <= now]
             for sha256 in over:
                 del shown[sha256]
             if over:
-                self._ended(name, _EXPIRED)
+                self._ended(holder, _EXPIRED)
 
     async def attached(self, pem: bytes, machine: bytes) -> bool:
         """Enter that a guest attaches; whether an older certificate of it ended by that. Raises NotAdmitted.
@@ -140,7 +142,7 @@ class Registry:
             self._other_machine(pem, error)
             raise
         if follows:
-            self._shown.pop(self.caller(pem).name, None)
+            self._shown.pop(self.caller(pem), None)
         return follows
 
     async def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
@@ -148,7 +150,7 @@ class Registry:
 
         def told(made: NewToken) -> None:
             text = f"for {seconds} s, tenant {tenant}{', which is new' if made.new_tenant else ''}"
-            self._tell(IdentityChange("token", author.name, uuid, tenant, text))
+            self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
         return await self._change(self._issuer.token, tenant, uuid, seconds, author, then=told)
 
@@ -158,7 +160,7 @@ class Registry:
         def told(made: Enrolled) -> None:
             guest = made.guest
             if made.ended:
-                self._ended(guest.uuid, _ANEW)
+                self._ended(guest.holder, _ANEW)
             self._tell(IdentityChange("enrolled", "", guest.uuid, guest.tenant, guest.host_name))
 
         try:
@@ -184,7 +186,7 @@ class Registry:
 
         def told(made: Issued) -> None:
             text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
-            self._tell(IdentityChange("issued", author.name, "", holder.tenant, text))
+            self._tell(IdentityChange("issued", author.author, "", holder.tenant, text))
 
         return await self._change(self._issuer.issue, holder, csr, author, then=told)
 
@@ -192,8 +194,8 @@ class Registry:
         """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
 
         def told(ended: tuple[EnrolledGuest, int]) -> None:
-            self._ended(uuid, _REVOKED)
-            self._tell(IdentityChange("revoked", by.author.name, uuid, ended[0].tenant, by.reason))
+            self._ended(ended[0].holder, _REVOKED)
+            self._tell(IdentityChange("revoked", by.author.author, uuid, ended[0].tenant, by.reason))
 
         return (await self._change(self._ender.revoke_guest, uuid, by, then=told))[1]
 
@@ -201,8 +203,8 @@ class Registry:
         """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
 
         def told(guest: EnrolledGuest) -> None:
-            self._ended(uuid, _REMOVED)
-            self._tell(IdentityChange("removed", by.author.name, uuid, guest.tenant, by.reason))
+            self._ended(guest.holder, _REMOVED)
+            self._tell(IdentityChange("removed", by.author.author, uuid, guest.tenant, by.reason))
 
         await self._change(self._ender.remove_guest, uuid, by, then=told)
 
@@ -211,10 +213,10 @@ class Registry:
 
         def told(certificate: Certificate) -> None:
             holder = holder_of(certificate)
-            self._ended(holder.name, _REVOKED)
+            self._ended(holder, _REVOKED)
             guest = holder.name if holder.role is Role.GUEST else ""
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
-            self._tell(IdentityChange("revoked", by.author.name, guest, holder.tenant, text))
+            self._tell(IdentityChange("revoked", by.author.author, guest, holder.tenant, text))
 
         ended = await self._change(self._ender.revoke_certificate, beginning, by, then=told)
         return ended, holder_of(ended)
@@ -223,7 +225,7 @@ class Registry:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
 
         def told(_counted: int) -> None:
-            self._ended(guest.id, f"{why}: {_CLONED}")
+            self._ended(Caller(guest.id, Role.GUEST, guest.tenant), f"{why}: {_CLONED}")
             self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
 
         await self._change(self._ender.cloned, guest.id, why, then=told)
@@ -232,10 +234,22 @@ class Registry:
         """Forget what was over long ago. Raises StateError."""
         await self._change(self._ender.age)
 
-    def guests(self) -> Sequence[tuple[EnrolledGuest, Certificate | None]]:
-        """Every guest that enrolled, with the certificate that it shows. Raises StateError."""
+    def guests(self, tenant: str) -> Iterator[EnrolledGuest]:
+        """The guests of a tenant that enrolled, or ("") all, by UUID, read as they are asked for.
+
+        Raises StateError.
+        """
+        return self._store.guests(tenant)
+
+    def guest_known(self, uuid: str) -> EnrolledGuest | None:
+        """A guest that enrolled. Raises StateError."""
         with self._store.reading() as tables:
-            return [(guest, tables.certificate(guest.current)) for guest in tables.guests()]
+            return known_guest(tables, uuid)
+
+    def shown_by(self, guest: EnrolledGuest) -> Certificate | None:
+        """The certificate that a guest shows. Raises StateError."""
+        with self._store.reading() as tables:
+            return tables.certificate(guest.current)
 
     def known(self, uuid: str) -> tuple[EnrolledGuest, list[Certificate]] | None:
         """A guest that enrolled, with its certificates, the newest first. Raises StateError."""
@@ -246,11 +260,13 @@ class Registry:
             found = map(tables.certificate, guest.certificates)
             return guest, [certificate for certificate in found if certificate is not None]
 
-    def certificates(self) -> list[tuple[Certificate, Caller]]:
-        """Every certificate that is known, with whom it names, the newest first. Raises StateError."""
-        with self._store.reading() as tables:
-            found = [(certificate, holder_of(certificate)) for certificate in tables.certificates()]
-        return sorted(found, key=lambda each: each[0].issued_at, reverse=True)
+    def certificates(self, tenant: str = "", guests: bool = True) -> Iterator[tuple[Certificate, Caller]]:
+        """The certificates of a tenant, or ("") all, with whom each names, the newest first.
+
+        They are read as they are asked for. guests: theirs too. Raises StateError.
+        """
+        for certificate in self._store.certificates(tenant, guests):
+            yield certificate, holder_of(certificate)
 
     async def finish(self) -> None:
         """Return when no change is under way."""
@@ -269,10 +285,10 @@ class Registry:
             self._scopes[tenant] = known.scope
         return self._scopes[tenant]
 
-    def _ended(self, name: str, why: str) -> None:
-        self._shown.pop(name, None)
+    def _ended(self, holder: Caller, why: str) -> None:
+        self._shown.pop(holder, None)
         for listener in self.on_ended:
-            listener(name, why)
+            listener(holder, why)
 
     def _other_machine(self, pem: bytes, error: OtherMachine) -> None:
         """Count it, and tell of it once in a while: a copy comes back as often as it likes."""
@@ -304,7 +320,13 @@ class Registry:
         self, work: Callable[..., Done], args: tuple[Any, ...], then: Callable[[Done], None]
     ) -> Done:
         async with self._changing:
-            made = await asyncio.to_thread(work, *args)
+            try:
+                made = await asyncio.to_thread(work, *args)
+            except StateError as error:
+                self.counts["unwritable"] += 1
+                self.problem = str(error)
+                raise
+            self.problem = ""
             then(made)
         return made
 

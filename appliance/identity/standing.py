@@ -7,10 +7,10 @@ yet, and the one before, so that whoever still shows that is told what is wrong 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from appliance.domain.caller import NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.times import utc
 from appliance.identity.names import holder_of
 from appliance.state.identities import IdentityTables
 
@@ -41,8 +41,7 @@ def good(certificate: Certificate | None, now: float) -> Certificate:
         raise NotAdmitted("this certificate is not in the SVM's register: enrol anew")
     state = certificate.state(now)
     if state is CertificateState.EXPIRED:
-        ended = datetime.fromtimestamp(certificate.ends_at, UTC)
-        raise NotAdmitted(f"this certificate ended on {ended:%Y-%m-%d %H:%M:%S} UTC: enrol anew")
+        raise NotAdmitted(f"this certificate ended on {utc(certificate.ends_at)}: enrol anew")
     if state is not CertificateState.GOOD:
         raise NotAdmitted(_SENTENCES[state])
     return certificate
@@ -108,13 +107,15 @@ def end(
 
 def drop_old_tokens(tables: IdentityTables, now: float) -> None:
     """Forget tokens that are over."""
-    for token in list(tables.tokens()):
-        if now >= token.expires_at:
-            tables.drop_token(token.digest)
+    for digest in tables.old_tokens(now):
+        token = tables.token(digest)
+        if token is not None and now >= token.expires_at:
+            tables.drop_token(digest)
 
 
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:
     """Forget certificates whose time was over long ago: what is not known counts no more than they do."""
-    for certificate in list(tables.certificates()):
-        if now >= certificate.ends_at + KEPT_SECONDS:
-            tables.drop_certificate(certificate.sha256)
+    for sha256 in tables.old_certificates(now - KEPT_SECONDS):
+        certificate = tables.certificate(sha256)
+        if certificate is not None and now >= certificate.ends_at + KEPT_SECONDS:
+            tables.drop_certificate(sha256)

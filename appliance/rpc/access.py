@@ -5,7 +5,7 @@ a row for `TENANT_ADMIN` means that the service shows and changes nothing of oth
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -108,24 +108,20 @@ class _Call:
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its types alone
-    """Lets a call through to its service, or ends it, before its first message is read.
-
-    counts: how many calls were ended because nobody vouched ("unauthenticated"), or by the table ("denied").
-    """
+    """Lets a call through to its service, or ends it, before its first message is read."""
 
     def __init__(
-        self, callers: Callers, on_refused: Callable[[str, str], None] = lambda _who, _why: None
+        self, callers: Callers, on_refused: Callable[[str, str, str], None] = lambda _kind, _who, _why: None
     ) -> None:
-        """on_refused: told who was refused, and the sentence that says why."""
-        self.counts = Counter(unauthenticated=0, denied=0)
+        """on_refused: told "unauthenticated" where nobody vouched, or "denied" by the table, who, and why."""
         self._callers = callers
         self._on_refused = on_refused
-        self._calls: defaultdict[str, set[_Call]] = defaultdict(set)
+        self._calls: defaultdict[Caller, set[_Call]] = defaultdict(set)
 
-    def end(self, name: str, why: str) -> None:
+    def end(self, caller: Caller, why: str) -> None:
         """End every call of a caller for whom nobody vouches any more. why: a sentence for it."""
         now = asyncio.get_running_loop().time()
-        for call in self._calls.pop(name, ()):
+        for call in self._calls.pop(caller, ()):
             call.why = why
             call.patience.reschedule(now)
 
@@ -170,35 +166,41 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         try:
             async with asyncio.timeout(None) as patience:
                 call = _Call(patience)
-                with self._under_way(caller.name, call):
+                with self._under_way(caller, call):
                     yield
         except TimeoutError:
             if call is None or not call.why:
                 raise  # the service's own
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, call.why)
+            await _abort(context, call.why)
 
     async def _caller(self, context: Context) -> Caller:
         try:
             return self._callers.who(context)
         except NotAdmitted as error:
-            self.counts["unauthenticated"] += 1
-            self._on_refused(self._callers.name(context), str(error))
+            self._on_refused("unauthenticated", self._callers.name(context), str(error))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise AssertionError from error  # abort raises
 
     async def _refuse(self, context: Context, caller: Caller, method: str, roles: frozenset[Role]) -> None:
-        self.counts["denied"] += 1
         may = ", ".join(sorted(roles)) or "nobody"
         why = f"{caller.role} may not call {method}: that is for {may}"
-        self._on_refused(caller.name, why)
+        self._on_refused("denied", caller.author, why)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
 
     @contextmanager
-    def _under_way(self, name: str, call: _Call) -> Iterator[None]:
-        self._calls[name].add(call)
+    def _under_way(self, caller: Caller, call: _Call) -> Iterator[None]:
+        self._calls[caller].add(call)
         try:
             yield
         finally:
-            self._calls[name].discard(call)
-            if not self._calls[name]:
-                del self._calls[name]
+            self._calls[caller].discard(call)
+            if not self._calls[caller]:
+                del self._calls[caller]
+
+
+async def _abort(context: Context, why: str) -> None:
+    """End a call for whose caller nobody vouches any more, unless its service is just ending it."""
+    try:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, why)
+    except grpc.aio.UsageError:  # it was cut off in doing so, and its own status is on the way
+        raise asyncio.CancelledError from None

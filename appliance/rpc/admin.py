@@ -4,7 +4,7 @@ The service knows the wire and its rules; what is done with a request is Control
 composition implements over the parts of the SVM.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from lightagent.v1 import admin_pb2, admin_pb2_grpc
@@ -20,10 +20,12 @@ from appliance.rpc.admin_calls import (
     checked_limit,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.admin_views import (
     StatusView,
     VerdictView,
     audit_message,
+    guest_message,
     override_message,
     source_messages,
     status_reply,
@@ -63,8 +65,8 @@ class Control(Protocol):
         "" ends what counts for everybody, and forgets the verdicts of all.
         """
 
-    def audit(self, limit: int, tenant: str) -> Sequence[AuditEntry]:
-        """The newest `limit` changes, the newest first."""
+    def audit(self, limit: int, tenant: str) -> Iterator[AuditEntry]:
+        """The newest `limit` changes, the newest first, each read when it is its turn."""
 
     def generation(self) -> int:
         """Of the signatures in use."""
@@ -84,9 +86,11 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         control: Control,
         caller: CallerOf,
         clock: Callable[[], float],
+        turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches. clock: seconds since the epoch."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._control = control
         self._clock = clock
 
@@ -95,7 +99,10 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         self, _request: admin_pb2.GetStatusRequest, caller: Caller
     ) -> admin_pb2.GetStatusReply:
         """Answer what the SVM is doing."""
-        return status_reply(self._control.status(caller.tenant), self._control.figures(caller.tenant))
+        view = self._control.status(caller.tenant)
+        reply = status_reply(view, self._control.figures(caller.tenant))
+        await self.turns.each(view.guests, lambda guest: reply.guests.append(guest_message(guest)))
+        return reply
 
     @answered
     async def GetVerdict(
@@ -117,7 +124,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
             expires_at = request.expires.seconds
             if not now < expires_at <= _END_OF_TIME:
                 raise BadRequest("expires does not lie in the future: give a later time, or none for no end")
-        override = Override(request.allow, _reason(request.reason, 1), caller.name, int(now), expires_at)
+        override = Override(request.allow, _reason(request.reason, 1), caller.author, int(now), expires_at)
         await self._control.set_override(digest, override, tenant)
         return admin_pb2.SetOverrideReply(override=override_message(override, tenant))
 
@@ -128,7 +135,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         """Take back an override and forget the verdict."""
         digest, reason = checked_digest(request.sha256), _reason(request.reason, 0)
         tenant = tenant_of(caller, request.tenant)
-        cleared = await self._control.clear(digest, reason, caller.name, tenant)
+        cleared = await self._control.clear(digest, reason, caller.author, tenant)
         return admin_pb2.ClearVerdictReply(cleared=cleared)
 
     @answered
@@ -138,7 +145,9 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         """Answer what administrators changed."""
         limit = checked_limit(request.limit, DEFAULT_AUDIT_ENTRIES, MAX_AUDIT_ENTRIES)
         entries = self._control.audit(limit, tenant_of(caller, request.tenant))
-        return admin_pb2.ListAuditReply(entries=map(audit_message, entries))
+        reply = admin_pb2.ListAuditReply()
+        await self.turns.each(entries, lambda entry: reply.entries.append(audit_message(entry)))
+        return reply
 
     @answered
     async def ListSignatures(
@@ -154,7 +163,7 @@ class AdministrationService(admin_pb2_grpc.AdministrationServicer):
         self, _request: admin_pb2.ReloadSignaturesRequest, caller: Caller
     ) -> admin_pb2.ReloadSignaturesReply:
         """Read the sources anew."""
-        before, after = await self._control.reload(caller.name)
+        before, after = await self._control.reload(caller.author)
         sources = source_messages(self._control.sources())
         return admin_pb2.ReloadSignaturesReply(generation_before=before, generation=after, sources=sources)
 

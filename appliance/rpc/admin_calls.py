@@ -6,7 +6,7 @@ another's is answered as if it did not exist.
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Protocol, TypeVar
 
 import grpc
@@ -40,6 +40,17 @@ class AdminService(Protocol):
     def caller(self) -> CallerOf:
         """Who calls; ends the call itself where nobody vouches."""
 
+    @property
+    def turns(self) -> "Room":
+        """What the calls of all such services share."""
+
+
+class Room(Protocol):
+    """How many calls are worked on at once."""
+
+    def one(self, caller: Caller) -> AbstractContextManager[None]:
+        """Take a place for a call, for the length of a `with`. Raises NoPlace."""
+
 
 Service = TypeVar("Service", bound=AdminService)
 Asked = TypeVar("Asked")
@@ -49,12 +60,13 @@ Reply = TypeVar("Reply")
 def answered(
     body: Callable[[Service, Asked, Caller], Awaitable[Reply]],
 ) -> Callable[[Service, Asked, Context], Awaitable[Reply]]:
-    """Turn a body that is given the caller into a call that ends as the wire says."""
+    """Turn a body that is given the caller into a call that ends as the wire says, and has its place."""
 
     async def call(self: Service, request: Asked, context: Context) -> Reply:
         caller = await self.caller(context)
         async with refusals(context):
-            return await body(self, request, caller)
+            with self.turns.one(caller):
+                return await body(self, request, caller)
         raise AssertionError  # abort raises
 
     return call
@@ -74,11 +86,16 @@ async def refusals(context: Context) -> AsyncIterator[None]:
 
 
 class Places:
-    """So many calls of a kind may be open, `most`; of those that callers of one tenant have, half as many."""
+    """So many calls of a kind may be open, `most`; of those that callers of one tenant have, fewer."""
 
-    def __init__(self, most: int, sentence: str) -> None:
-        """sentence: says that there are no more, with {} for how many there are."""
+    def __init__(self, most: int, sentence: str, of_tenant: int = 0, kept: int = 0) -> None:
+        """sentence: says that there are no more, with {} for how many there are. of_tenant: 0 for half.
+
+        kept: so many are for callers of no tenant alone.
+        """
         self.most = most
+        self._of_tenant = of_tenant or max(1, most // 2)
+        self._of_tenants = most - kept
         self._sentence = sentence
         self._taken: Counter[str] = Counter()  # by tenant
 
@@ -90,9 +107,8 @@ class Places:
     @contextmanager
     def one(self, caller: Caller) -> Iterator[None]:
         """Take one, for the length of a `with`. Raises NoPlace."""
-        most = max(1, self.most // 2) if caller.tenant else self.most
-        if self.taken >= self.most or self._taken[caller.tenant] >= most:
-            raise NoPlace(self._sentence.format(most))
+        if self._is_full(caller):
+            raise NoPlace(self._sentence.format(self._of_tenant if caller.tenant else self.most))
         self._taken[caller.tenant] += 1
         try:
             yield
@@ -100,6 +116,13 @@ class Places:
             self._taken[caller.tenant] -= 1
             if not self._taken[caller.tenant]:
                 del self._taken[caller.tenant]
+
+    def _is_full(self, caller: Caller) -> bool:
+        if not caller.tenant:
+            return self.taken >= self.most
+        of_tenants = self.taken - self._taken[""]
+        is_full = self.taken >= self.most or of_tenants >= self._of_tenants
+        return is_full or self._taken[caller.tenant] >= self._of_tenant
 
 
 def tenant_of(caller: Caller, named: str) -> str:

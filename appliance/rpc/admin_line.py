@@ -12,7 +12,8 @@ from typing import Protocol
 
 import grpc
 
-SERVER_NAME = "svm.kvm-light-agent"  # in the certificate of every SVM, whatever its address is
+from appliance.domain.identity import SERVER_NAME
+
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_PEM_BYTES = 256 * 1024
 _TICKET_BYTES = 33  # 32 hexadecimal digits and a newline

@@ -1,6 +1,6 @@
 """What the SVM shows an administrator, as values and as messages of the wire."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,12 +34,12 @@ class GuestView:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """What the SVM is doing. started_at: seconds since the epoch."""
+    """What the SVM is doing. started_at: seconds since the epoch. guests: to be gone through once."""
 
     version: str
     started_at: float
     generation: int
-    guests: tuple[GuestView, ...]
+    guests: Iterable[GuestView]
     engines: tuple[EngineState, ...]
     unsandboxed: bool
 
@@ -67,12 +67,11 @@ def timestamp(seconds: float) -> Timestamp | None:
 
 
 def status_reply(view: StatusView, figures: dict[str, float]) -> admin_pb2.GetStatusReply:
-    """Return the answer to GetStatus."""
+    """Return the answer to GetStatus, but for the guests, which may be many."""
     return admin_pb2.GetStatusReply(
         version=view.version,
         started=timestamp(view.started_at),
         generation=view.generation,
-        guests=[_guest(guest) for guest in view.guests],
         engines=[_engine(engine) for engine in view.engines],
         figures=figures,
         unsandboxed=view.unsandboxed,
@@ -168,7 +167,8 @@ def _stored(verdict: Verdict, view: VerdictView) -> admin_pb2.StoredVerdict:
     )
 
 
-def _guest(guest: GuestView) -> admin_pb2.GuestStatus:
+def guest_message(guest: GuestView) -> admin_pb2.GuestStatus:
+    """Return an attached guest as a message."""
     return admin_pb2.GuestStatus(
         id=guest.id,
         host_name=guest.host_name,

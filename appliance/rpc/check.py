@@ -22,10 +22,11 @@ from appliance.rpc.terms import Terms
 
 _MOST_SETTLED = 64  # entries of one late reply
 _AT_ONCE = 16  # digests that are opened or closed before others have their turn
-_LOOKED_UP_AT_ONCE = 256  # the same for looking them up, where there are others
+_DETAILS_AT_ONCE = 128
+_LOOKED_UP_AT_ONCE = 128  # the same for looking them up, where there are others
 # Under limits.digests_per_second: what a message costs beside its digests, and a digest that is not known
 # beside one that is.
-_MESSAGE_COSTS, _UNKNOWN_COSTS = 64, 15
+_MESSAGE_COSTS, _UNKNOWN_COSTS = 64, 31
 _OPENING = 0  # no token: a request of which not every digest is open yet
 # Answers that become known within so many seconds share a message, which costs both sides some 100 us. What
 # the cache knows is answered at once.
@@ -108,7 +109,8 @@ class CheckCall:
             await sessions.keep_pace(session, "messages_per_second", 1 + asked / _DIGESTS_OF_A_MESSAGE)
             sessions.company.note(session.guest.owner)
             cost, share.owed = _MESSAGE_COSTS + asked + share.owed, 0
-            await sessions.keep_pace(session, "digests_per_second", cost)
+            if sessions.company.of_guest(session.guest.id):  # alone it has no pace
+                await sessions.keep_pace(session, "digests_per_second", cost)
             async with self._writing:  # before its first reply nothing else is said of a request
                 await self._tell(await self._answer(request))
 
@@ -118,7 +120,12 @@ class CheckCall:
     async def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
         """The first reply to a request: what is known, and an open question for each digest that is not."""
         digests = self._checked_digests(request)
-        known = await self._known(digests)
+        # Others have their turn meanwhile. What is said counts in the generation that it was begun in.
+        generation, voided = self._protection.told_generation(), self._session.voided
+        if len(digests) <= _LOOKED_UP_AT_ONCE:
+            known = self._protection.known(self._session.guest, digests)
+        else:
+            known = await self._known(digests)
         details = {index: wire.verdict_detail(index, verdict) for index, verdict in known.notable.items()}
         for index, verdict in known.notable.items():
             if verdict.disposition.is_detection:
@@ -131,13 +138,27 @@ class CheckCall:
             await self._open_questions(request, digests, outcomes, details)
         if self._session.share.gatherer is not None:
             self._session.share.gatherer.add(digests)
-        return guest_pb2.CheckReply(
+        reply = guest_pb2.CheckReply(
             request_id=request.request_id,
-            outcomes=outcomes,  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
-            details=[details[index] for index in sorted(details)] if details else None,
-            generation=self._protection.told_generation(),
+            generation=generation,
             valid_for=self._keep_for(known.notable.values()) if known.notable else self._valid_for,
         )
+        in_order = sorted(details)
+        for first in range(0, len(in_order), _DETAILS_AT_ONCE):
+            if first:
+                await asyncio.sleep(0)
+            reply.details.extend(details[index] for index in in_order[first : first + _DETAILS_AT_ONCE])
+        if self._session.voided != voided:
+            self._look_again(digests, outcomes)
+        reply.outcomes.extend(outcomes)  # type: ignore[arg-type]  # numbers of Outcome, by Protection's promise
+        return reply
+
+    def _look_again(self, digests: list[bytes], outcomes: list[int]) -> None:
+        """Answers were called void while these were looked up: the guest is to ask anew about those."""
+        again = self._protection.known_by_now(self._session.guest, digests).outcomes
+        for index, (before, now) in enumerate(zip(outcomes, again, strict=True)):
+            if before != now and before not in _OPEN_CODES:
+                outcomes[index] = int(_TOO_MANY.why)
 
     async def _known(self, digests: list[bytes]) -> Known:
         """What the cache says; others have their turn meanwhile, where there are any."""
@@ -188,13 +209,20 @@ class CheckCall:
         """Join the flight of each digest that is unknown; writes its open outcome over the MISS."""
         tokens = self._tokens[request.request_id] = {_OPENING}
         self._tenant.open_checks += 1
-        budget = self._budget(request)
-        for number, index in enumerate([at for at, outcome in enumerate(outcomes) if outcome == MISS], 1):
-            if number % _AT_ONCE == 0:
+        budget, refused = self._budget(request), False
+        misses = [at for at, outcome in enumerate(outcomes) if outcome == MISS]
+        for number, index in enumerate(misses):
+            if number and number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if number % _AT_ONCE == 0 and len(digests) > 1:
+                self._take_known(misses[number : number + _AT_ONCE], digests, outcomes, details)
+            if outcomes[index] != MISS:
+                continue
             if self._has_too_many():
                 outcomes[index] = int(_TOO_MANY.why)
-                details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
+                if not refused:  # once is enough to be understood
+                    details[index] = verdict_pb2.Detail(index=index, reason=_TOO_MANY.reason)
+                refused = True
                 continue
             token = self._next_token
             self._next_token += 1
@@ -211,6 +239,22 @@ class CheckCall:
             budget, self._time_out, request.request_id
         )
         self._close(request.request_id, _OPENING)
+
+    def _take_known(
+        self,
+        misses: list[int],
+        digests: list[bytes],
+        outcomes: list[int],
+        details: dict[int, verdict_pb2.Detail],
+    ) -> None:
+        """Answer what became known since it was looked up: its flight is over, another would scan anew."""
+        now = self._protection.known_by_now(self._session.guest, [digests[index] for index in misses])
+        for place, index in enumerate(misses):
+            outcomes[index] = now.outcomes[place]
+            if (verdict := now.notable.get(place)) is not None:
+                details[index] = wire.verdict_detail(index, verdict)
+                if verdict.disposition.is_detection:
+                    self._protection.told(self._session.guest, digests[index], verdict)
 
     def _has_too_many(self) -> bool:
         """Whether no further digest may be opened, which is counted."""

@@ -1,9 +1,9 @@
 """Who holds the guests' connections, and how many: gRPC bounds them for all together only.
 
 gRPC tells nobody of a connection before a call comes on it, and one that says nothing has none. So the
-process's own sockets are looked at once a second, those that are connected to the guests' door are counted by
-who is at their other end, and what is over the bound is shut down, which gRPC takes for a guest that went
-away (docs/decisions/0034).
+process's own sockets are looked at, once a second and more often while somebody has too many. Those that are
+connected to a door are counted by who is at their other end, and what is over the bound is shut down, which
+gRPC takes for a guest that went away (docs/decisions/0034).
 
 On TCP who that is is the address, of IPv6 its first 64 bits, since those are one machine's; the oldest go
 first, but none that a guest is attached on: so one that opens connections without end keeps out neither
@@ -16,14 +16,16 @@ import re
 import socket
 import stat
 import struct
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote
 
 LOOK_SECONDS = 1.0
+CROWDED_SECONDS = 0.05  # while somebody has more than he may
+REST = 4  # times as long as a look has taken nothing is looked at
 _UCRED = struct.Struct("3i")
 _TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):(?P<port>\d+)")
 _MAPPED = "::ffff:"
@@ -44,12 +46,17 @@ class Connection:
     peer: tuple[str, int] | None
 
 
-def peer_of(said: str) -> tuple[str, int] | None:
-    """Host and port of a peer as gRPC names it, None for one on a unix socket."""
+def written_peer_of(said: str) -> tuple[str, int] | None:
+    """Host, as people write it, and port of a peer as gRPC names it; None for one on a unix socket."""
+    # gRPC names an IPv6 peer as a part of a URI: ipv6:%5B::1%5D:7443.
     match = _TCP_PEER.fullmatch(unquote(said))
-    if match is None:
-        return None
-    return _plain(match["host"].removeprefix("[").removesuffix("]")), int(match["port"])
+    return None if match is None else (match["host"].removeprefix("[").removesuffix("]"), int(match["port"]))
+
+
+def peer_of(said: str) -> tuple[str, int] | None:
+    """The same, with the address as the kernel has it: without a zone, and one of IPv4 as such."""
+    written = written_peer_of(said)
+    return None if written is None else (_plain(written[0]), written[1])
 
 
 def _plain(host: str) -> str:
@@ -75,12 +82,15 @@ class Door:
     def connection(self, place: Place) -> Connection | None:
         """The connection that a socket is, None where it is none of this door, or gone."""
         try:
-            with socket.socket(fileno=os.dup(place.fd)) as held:
-                if os.fstat(held.fileno()).st_ino != place.inode:
-                    return None
-                return self._of(held)
-        except OSError:  # it is not connected, no socket of ours to ask about, or has been closed meanwhile
+            held = socket.socket(fileno=place.fd)
+        except OSError:  # it has been closed meanwhile
             return None
+        try:  # should the number be another socket's by now, the next look finds out
+            return self._of(held)
+        except OSError:  # it is not connected
+            return None
+        finally:
+            held.detach()
 
     def _of(self, held: socket.socket) -> Connection | None:
         if held.type != socket.SOCK_STREAM or held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -96,17 +106,6 @@ class Door:
         return Connection(machine_of(_plain(host)), (_plain(host), port))
 
 
-def _own_sockets() -> list[Place]:
-    """Every socket of this process."""
-    places = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # closed meanwhile
-            found = os.fstat(int(name))
-            if stat.S_ISSOCK(found.st_mode):
-                places.append(Place(int(name), found.st_ino))
-    return places
-
-
 @dataclass(slots=True, eq=False)
 class Connections:
     """The connections of one door.
@@ -119,7 +118,8 @@ class Connections:
     most: int
     keeps: Callable[[tuple[str, int]], bool]
     on_over: Callable[[str, int], None]
-    _known: dict[Place, Connection | None] = field(default_factory=dict)  # the oldest first
+    # By descriptor, the oldest first: which socket it was at the last look, and what that is.
+    _known: dict[int, tuple[int, Connection | None]] = field(default_factory=dict)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -132,37 +132,65 @@ class Connections:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _watch(self) -> None:
+        loop, pause = asyncio.get_running_loop(), LOOK_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            began, pause = loop.time(), LOOK_SECONDS
             with suppress(OSError):  # no descriptor is left to look with: the next time
                 await asyncio.to_thread(self.look)
-                self.shut_surplus()
+                if going := self.surplus():  # and whoever it is goes on with it
+                    await asyncio.to_thread(self.shut, going)
+                    pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
     def look(self) -> None:
-        """Find out what is open now. Takes some microseconds for each socket; may be run in a thread."""
-        places = _own_sockets()
-        here = set(places)
-        known = {place: found for place, found in self._known.items() if place in here}
-        for place in places:
-            if place not in known:
-                known[place] = self.door.connection(place)
+        """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
+        known, gone = self._known.copy(), set(self._known)
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                found = os.fstat(fd)
+            except OSError:  # closed meanwhile
+                continue
+            before = known.get(fd)
+            if before is not None and before[0] == found.st_ino:
+                gone.discard(fd)
+            elif stat.S_ISSOCK(found.st_mode):
+                gone.discard(fd)
+                known.pop(fd, None)
+                known[fd] = (found.st_ino, self.door.connection(Place(fd, found.st_ino)))
+        for fd in gone:
+            del known[fd]
         self._known = known
 
-    def shut_surplus(self) -> None:
-        """Shut down what is over the bound."""
-        by_who: defaultdict[str, list[tuple[Place, Connection]]] = defaultdict(list)
-        for place, found in self._known.items():
-            if found is not None:
-                by_who[found.who].append((place, found))
-        for who, held in by_who.items():
-            surplus = len(held) - self.most
-            if surplus > 0:
-                going = [place for place, found in held if found.peer is None or not self.keeps(found.peer)]
-                if held[0][1].peer is None:
-                    going.reverse()
-                for place in going[:surplus]:
-                    self._shut(place)
-                self.on_over(who, min(surplus, len(going)))
+    def _held(self) -> list[tuple[Place, Connection]]:
+        """The connections that there were at the last look, the oldest first."""
+        held = self._known.items()
+        return [(Place(fd, inode), found) for fd, (inode, found) in held if found is not None]
+
+    def surplus(self) -> list[Place]:
+        """What is over the bound, of which is told."""
+        known = self._known.items()
+        numbers = Counter(found.who for _, (_, found) in known if found is not None)
+        surplus: list[Place] = []
+        for who, number in numbers.items():
+            if number <= self.most:
+                continue
+            held = [
+                (Place(fd, inode), it.peer) for fd, (inode, it) in known if it is not None and it.who == who
+            ]
+            going = [place for place, peer in held if peer is None or not self.keeps(peer)]
+            if held[0][1] is None:
+                going.reverse()
+            going = going[: number - self.most]
+            surplus += going
+            self.on_over(who, len(going))
+        return surplus
+
+    def shut(self, places: Iterable[Place]) -> None:
+        """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
+        for place in places:
+            with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
+                if os.fstat(held.fileno()).st_ino == place.inode:
+                    held.shutdown(socket.SHUT_RDWR)
 
     def cut(self, peer: str) -> None:
         """Shut down the connection of a peer, as gRPC names it; on a unix socket nothing can be done."""
@@ -170,16 +198,8 @@ class Connections:
         if address is None:
             return
         self.look()
-        for place, found in self._known.items():
-            if found is not None and found.peer == address:
-                self._shut(place)
+        self.shut([place for place, found in self._held() if found.peer == address])
 
     def __len__(self) -> int:
         """How many there were at the last look."""
-        return sum(found is not None for found in self._known.values())
-
-    def _shut(self, place: Place) -> None:
-        """Shut a connection down, unless its descriptor is another's by now."""
-        with suppress(OSError), socket.socket(fileno=os.dup(place.fd)) as held:
-            if os.fstat(held.fileno()).st_ino == place.inode:
-                held.shutdown(socket.SHUT_RDWR)
+        return len(self._held())

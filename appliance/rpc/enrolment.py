@@ -139,7 +139,7 @@ class EnrolmentService:
                 status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
                 self._count(status)
                 await context.abort(status, str(error))
-            except (AuthorityUnusable, StateError):  # of which the SVM's own people are told, not a guest
+            except (AuthorityUnusable, StateError):  # the register's `problem`: not for a guest
                 sentence = "the SVM cannot keep a certificate now: come back later"
                 await context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
             await context.write(reply)

@@ -1,7 +1,8 @@
 """The ExposureAdministration service: which guests hold a file, which guests there are, what one holds."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, cast
 
 import grpc
@@ -21,6 +22,7 @@ from appliance.rpc.admin_calls import (
     refusals,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
 
 DEFAULT_GUESTS, MAX_GUESTS = 100, 4096
@@ -67,8 +69,11 @@ class ExposureControl(Protocol):
     async def holders(self, digest: bytes, tenant: str) -> Sequence[HolderView]:
         """Who holds a digest of 32 bytes, the guest that was seen last first."""
 
-    def guests(self, tenant: str) -> Sequence[GuestSeen]:
-        """Every guest, those that are attached first, then the one that was seen last."""
+    def guests(self, tenant: str) -> Iterator[GuestSeen]:
+        """Every guest, those that are attached first, then the one that was seen last.
+
+        What is known of one is looked up when it is its turn.
+        """
 
     def tenant_of(self, guest: str) -> str | None:
         """Whose guest one is that is, or was, here; None where there is none of the name."""
@@ -86,9 +91,10 @@ class ExposureAdministrationService:
     Not derived from the generated servicer, whose types know streams as iterators only.
     """
 
-    def __init__(self, control: ExposureControl, caller: CallerOf) -> None:
+    def __init__(self, control: ExposureControl, caller: CallerOf, turns: Turns | None = None) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._control = control
         self.places = Places(
             MAX_READERS, "{} commands list guests' files now, which is all: wait for one of them"
@@ -125,8 +131,10 @@ class ExposureAdministrationService:
     ) -> exposure_pb2.ListGuestsReply:
         """Answer which guests there are."""
         limit = checked_limit(request.limit, DEFAULT_GUESTS, MAX_GUESTS)
-        guests = list(self._control.guests(tenant_of(caller, request.tenant)))[:limit]
-        return exposure_pb2.ListGuestsReply(guests=map(_guest_message, guests))
+        guests = islice(self._control.guests(tenant_of(caller, request.tenant)), limit)
+        reply = exposure_pb2.ListGuestsReply()
+        await self.turns.each(guests, lambda guest: reply.guests.append(_guest_message(guest)))
+        return reply
 
     async def ListGuestFiles(self, request: exposure_pb2.ListGuestFilesRequest, context: Context) -> None:
         """Send what a guest holds."""

@@ -7,17 +7,16 @@ authority for whom it names. What a request says never counts.
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import grpc
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.domain.policy import DEFAULT_TENANT
+from appliance.rpc.connections import written_peer_of
 from appliance.rpc.tickets import PeerCredentials, TicketOffice
 
 _SESSION = re.compile(r"[0-9a-f]{16}")
-_TCP_PEER = re.compile(r"ipv[46]:(?P<host>.+):\d+")
 _TLS_VERSION = b"TLSv1.3"
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,9 +30,8 @@ def session_name(context: Context) -> str:
 
 def address_of(context: Context) -> str:
     """The caller's address on TCP as people write it, "" where there is none."""
-    # gRPC names an IPv6 peer as a part of a URI: ipv6:%5B::1%5D:7443.
-    match = _TCP_PEER.fullmatch(unquote(context.peer()))
-    return match["host"].removeprefix("[").removesuffix("]") if match is not None else ""
+    peer = written_peer_of(context.peer())
+    return "" if peer is None else peer[0]
 
 
 def _metadata(context: Context) -> Mapping[str, str | bytes]:

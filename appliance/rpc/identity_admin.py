@@ -6,6 +6,7 @@ here it is held for what is shown.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import identity_pb2, identity_pb2_grpc
@@ -24,7 +25,8 @@ from appliance.identity.issuing import (
 from appliance.identity.keys import BadCsr
 from appliance.identity.names import BadName
 from appliance.identity.registry import Registry
-from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit
+from appliance.rpc.admin_calls import BadRequest, CallerOf, ControlRefused, answered, checked_limit, tenant_of
+from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
 DEFAULT_CERTIFICATES, MAX_CERTIFICATES = 1000, 16_384
@@ -51,9 +53,10 @@ class IdentityView:
 class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServicer):
     """Serves administrators beside AdministrationService."""
 
-    def __init__(self, view: IdentityView, caller: CallerOf) -> None:
+    def __init__(self, view: IdentityView, caller: CallerOf, turns: Turns | None = None) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._view = view
 
     @answered
@@ -61,9 +64,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         self, request: identity_pb2.CreateTokenRequest, caller: Caller
     ) -> identity_pb2.CreateTokenReply:
         """Make a token."""
-        tenant = request.tenant or caller.tenant or DEFAULT_TENANT
-        if not caller.sees(tenant):
-            raise ControlRefused(f"you administer tenant {caller.tenant} and no other: name that, or none")
+        tenant = tenant_of(caller, request.tenant) or DEFAULT_TENANT
         seconds = request.ttl.seconds if request.HasField("ttl") else USUAL_TOKEN_SECONDS
         if not LEAST_TOKEN_SECONDS <= seconds <= MOST_TOKEN_SECONDS:
             raise BadRequest(f"ttl is {seconds} s: give {LEAST_TOKEN_SECONDS} to {MOST_TOKEN_SECONDS}")
@@ -94,7 +95,7 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         current = next((each for each in certificates if each.sha256 == guest.current), None)
         return identity_pb2.GetGuestReply(
             guest=self._guest(guest, current),
-            certificates=[self._certificate(each, _holder(guest)) for each in certificates],
+            certificates=[self._certificate(each, guest.holder) for each in certificates],
         )
 
     @answered
@@ -137,14 +138,11 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
     ) -> identity_pb2.ListCertificatesReply:
         """Answer which certificates there are."""
         limit = checked_limit(request.limit, DEFAULT_CERTIFICATES, MAX_CERTIFICATES)
+        reply = identity_pb2.ListCertificatesReply()
+        known = islice(self._registry().certificates(caller.tenant, request.guests), limit)
         with _Refusals():
-            known = self._registry().certificates()
-        seen = [
-            self._certificate(certificate, holder)
-            for certificate, holder in known
-            if caller.sees(holder.tenant) and (request.guests or holder.role is not Role.GUEST)
-        ]
-        return identity_pb2.ListCertificatesReply(certificates=seen[:limit])
+            await self.turns.each(known, lambda each: reply.certificates.append(self._certificate(*each)))
+        return reply
 
     @answered
     async def RevokeCertificate(
@@ -202,10 +200,6 @@ class _Refusals:
             raise BadRequest(str(error)) from error
         if isinstance(error, IdentityRefused | AuthorityUnusable | StateError):
             raise ControlRefused(str(error)) from error
-
-
-def _holder(guest: EnrolledGuest) -> Caller:
-    return Caller(guest.uuid, Role.GUEST, guest.tenant)
 
 
 def _reason(text: str) -> str:

@@ -4,7 +4,7 @@ As in `admin`, the service knows the wire and its rules. Whether a decision is a
 and whether a tenant may have what it asks for, is KsnControl's affair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from appliance.rpc.admin_calls import (
     checked_tenant,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.check_url import MAX_URL_BYTES
 from appliance.rpc.ksn_views import (
     TYPE_NUMBERS,
@@ -56,8 +57,8 @@ class KsnControl(Protocol):
     and those under way are cancelled. What cannot be done as things are raises ControlRefused.
     """
 
-    def policies(self, tenant: str) -> Sequence[PolicyView]:
-        """Every tenant's, by name, or one's. tenant: "" for all."""
+    def policies(self, tenant: str) -> Iterable[PolicyView]:
+        """Every tenant's, by name, or one's, each when it is its turn. tenant: "" for all."""
 
     async def create_policy(self, draft: PolicyDraft, actor: str) -> PolicyView:
         """Begin a policy. Refused where there is one, or the decision is not about the text in force.
@@ -68,7 +69,7 @@ class KsnControl(Protocol):
     async def change_policy(self, tenant: str, change: PolicyChange, actor: str) -> PolicyView:
         """Change a policy. Refused as for create_policy, and where there is none."""
 
-    def history(self, tenant: str | None, limit: int) -> Sequence[HistoryEntry]:
+    def history(self, tenant: str | None, limit: int) -> Iterable[HistoryEntry]:
         """The newest `limit` decisions and changes of settings, the newest first. tenant: None for all."""
 
     def statement_text(self, beginning: str, tenant: str) -> str | None:
@@ -93,9 +94,10 @@ class KsnControl(Protocol):
 class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
     """Serves administrators beside AdministrationService, on the same socket."""
 
-    def __init__(self, control: KsnControl, caller: CallerOf) -> None:
+    def __init__(self, control: KsnControl, caller: CallerOf, turns: Turns | None = None) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._control = control
 
     @answered
@@ -103,8 +105,9 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         self, _request: admin_pb2.ListPoliciesRequest, caller: Caller
     ) -> admin_pb2.ListPoliciesReply:
         """Answer every policy that the caller sees."""
-        policies = self._control.policies(caller.tenant)
-        return admin_pb2.ListPoliciesReply(policies=map(policy_message, policies))
+        reply, policies = admin_pb2.ListPoliciesReply(), self._control.policies(caller.tenant)
+        await self.turns.each(policies, lambda policy: reply.policies.append(policy_message(policy)))
+        return reply
 
     @answered
     async def CreatePolicy(
@@ -116,7 +119,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
             raise BadRequest("decision is missing: a policy begins with a decision on the KSN Statement")
         mode = _mode(request.mode) if request.mode else None
         draft = PolicyDraft(tenant, _decision(request.decision), mode, request.documents)
-        view = await self._control.create_policy(draft, caller.name)
+        view = await self._control.create_policy(draft, caller.author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
@@ -133,7 +136,7 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         )
         if change == PolicyChange():
             raise BadRequest("nothing is to change: give active, mode, documents or decision")
-        view = await self._control.change_policy(tenant, change, caller.name)
+        view = await self._control.change_policy(tenant, change, caller.author)
         return admin_pb2.PolicyReply(policy=policy_message(view))
 
     @answered
@@ -143,7 +146,9 @@ class KsnAdministrationService(admin_pb2_grpc.KsnAdministrationServicer):
         """Answer what was decided and set."""
         tenant = tenant_of(caller, request.tenant) or None
         limit = checked_limit(request.limit, DEFAULT_HISTORY, MAX_HISTORY)
-        return admin_pb2.ListHistoryReply(entries=map(history_message, self._control.history(tenant, limit)))
+        reply, entries = admin_pb2.ListHistoryReply(), self._control.history(tenant, limit)
+        await self.turns.each(entries, lambda entry: reply.entries.append(history_message(entry)))
+        return reply
 
     @answered
     async def GetStatementText(

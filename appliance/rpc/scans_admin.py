@@ -5,8 +5,9 @@ who is slow.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol, cast
 
 import grpc
@@ -25,6 +26,7 @@ from appliance.rpc.admin_calls import (
     refusals,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
 from appliance.scans.board import Board
 from appliance.scans.desk import ScanView
@@ -55,8 +57,11 @@ class ScansControl(Protocol):
     async def order(self, guests: Sequence[str] | None, wanted: Wanted, tenant: str) -> Sequence[Placed]:
         """Have guests scanned, None: all; what came of it for each. Raises ControlRefused."""
 
-    def views(self, scans: Sequence[bytes] | None) -> Sequence[ScanView]:
-        """How scans stand, the oldest first; these, of which some may be gone, or (None) all."""
+    def views(self, tenant: str) -> Iterable[ScanView]:
+        """How all scans stand, the newest first; each is looked at when it is its turn."""
+
+    def views_of(self, scans: Iterable[bytes], tenant: str) -> Iterable[ScanView]:
+        """How some stand that are, and are the tenant's; the same."""
 
     async def cancel(self, scans: Sequence[bytes] | None, actor: str, tenant: str) -> int:
         """Call scans off, None: all that are open; how many were. Raises ControlRefused."""
@@ -71,14 +76,10 @@ class _Asked:
     tenant: str
     open: bool
 
-    def sees(self, view: ScanView) -> bool:
-        """Whether a scan is of one whose scans are asked for."""
-        return self.tenant in ("", view.order.tenant)
-
     def __call__(self, view: ScanView) -> bool:
-        """Whether a scan is."""
+        """Whether a scan of the tenant's is."""
         order = view.order
-        if not self.sees(view) or (self.scans and order.id not in self.scans):
+        if self.scans and order.id not in self.scans:
             return False
         return (not self.guest or order.guest == self.guest) and (order.is_open or not self.open)
 
@@ -94,9 +95,11 @@ class ScansAdministrationService:
         control: ScansControl,
         caller: CallerOf,
         patience_seconds: float = PATIENCE_SECONDS,
+        turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
+        self.turns = turns or Turns()
         self._control = control
         self._patience_seconds = patience_seconds
         self.places = Places(MAX_READERS, "{} commands look at scans now, which is all: end one of them")
@@ -117,7 +120,7 @@ class ScansAdministrationService:
         due = request.at.seconds if request.HasField("at") else now
         if not now - LATE_SECONDS <= due <= _END_OF_TIME:
             raise BadRequest("the time lies in the past: give a later one, or none to begin now")
-        wanted = Wanted(_checked_paths(request.paths), caller.name, max(now, due))
+        wanted = Wanted(_checked_paths(request.paths), caller.author, max(now, due))
         guests, tenant = None if request.all else list(request.guests), tenant_of(caller, request.tenant)
         placed = await self._control.order(guests, wanted, tenant)
         return scans_pb2.OrderScansReply(scans=map(_placed_message, placed))
@@ -130,7 +133,7 @@ class ScansAdministrationService:
         if not request.scans and not request.all:
             raise BadRequest("no scan is named: name some, or ask for all")
         scans = None if request.all else _checked_ids(request.scans)
-        cancelled = await self._control.cancel(scans, caller.name, tenant_of(caller, request.tenant))
+        cancelled = await self._control.cancel(scans, caller.author, tenant_of(caller, request.tenant))
         return scans_pb2.CancelScansReply(cancelled=cancelled)
 
     async def ListScans(self, request: scans_pb2.ListScansRequest, context: Context) -> None:
@@ -153,7 +156,7 @@ class ScansAdministrationService:
         control = self._control
         version = control.board.version
         left = set(asked.scans)
-        views = [view for view in control.views(None) if asked(view)][-limit:]
+        views = (await self._chosen(control.views(asked.tenant), asked, limit))[::-1]
         told_open = {view.order.id for view in views if view.order.is_open}
         while True:
             for reply in _replies(views):
@@ -161,16 +164,32 @@ class ScansAdministrationService:
                     await context.write(reply)
             left -= {view.order.id for view in views if not view.order.is_open}
             # Forgotten meanwhile, or another tenant's.
-            left -= {scan for scan in left if not any(map(asked.sees, control.views([scan])))}
+            if left:
+                found = await self.turns.all_of(control.views_of(list(left), asked.tenant))
+                left &= {view.order.id for view in found}
             if not follow or (asked.scans and not left):
                 return
             await control.board.changed(version)
             await asyncio.sleep(_GATHER_SECONDS)
             changed, version = control.board.since(version), control.board.version
             # Of one that was told as open, its end is told too where only open ones are asked for.
-            views = [view for view in control.views(changed) if asked(view) or view.order.id in told_open]
+            some = control.views_of(changed, asked.tenant)
+            views = await self._chosen(some, asked, MAX_SCANS, told_open)
             told_open |= {view.order.id for view in views if view.order.is_open}
             told_open -= {view.order.id for view in views if not view.order.is_open}
+
+    async def _chosen(
+        self, views: Iterable[ScanView], asked: _Asked, limit: int, told: Set[bytes] = frozenset()
+    ) -> list[ScanView]:
+        """The first of many that are asked for, or were told of, looked at with others in between."""
+        found: list[ScanView] = []
+
+        def take(view: ScanView) -> None:
+            if asked(view) or view.order.id in told:
+                found.append(view)
+
+        await self.turns.each(takewhile(lambda _view: len(found) < limit, views), take)
+        return found
 
 
 def _checked_ids(scans: Sequence[bytes]) -> list[bytes]:

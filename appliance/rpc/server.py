@@ -1,6 +1,7 @@
 """The gRPC servers: one for guests, one for administrators, each with health and reflection."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +76,13 @@ class Server:
         callers: Callers,
         bounds: ServerBounds = ServerBounds(),
         credentials: grpc.ServerCredentials | None = None,
+        on_refused: Callable[[str, str, str], None] = lambda _kind, _who, _why: None,
     ) -> None:
-        """mode: of the unix socket, if it is one. credentials: of TLS, on TCP."""
+        """mode: of the unix socket, if it is one. credentials: of TLS, on TCP. on_refused: see Gate."""
         self._address = address
         self._mode = mode
         self._credentials = credentials
-        self.gate = Gate(callers)
+        self.gate = Gate(callers, on_refused)
         self.grpc = grpc.aio.server(
             interceptors=(self.gate,),
             options=(

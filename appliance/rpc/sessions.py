@@ -17,6 +17,8 @@ from appliance.scanning.company import Company
 from appliance.scans.news import ScanNews
 
 _BESIDE_OTHERS = {"digests_per_second", "upload_mib_per_second"}  # that count while others are here
+_TENANT_PACES = ("digests_per_second", "upload_mib_per_second", "events_per_second")
+MANY_OTHERS = 10  # guests beside which one has the pace of the settings, beside fewer in proportion more
 _TELL_SLOWED_SECONDS = 60.0
 
 
@@ -51,6 +53,7 @@ class Session:
     """One attached program of a guest, for the life of its Attach stream.
 
     name: what it drew for itself, "" for none. is_daemon: whether it is what protects the guest.
+    voided: how many digests it was told that answers about them are void.
     news: what its Attach stream is to send; bounded by merging, see `Sessions.tell_*`.
     calls: its Check and Scan calls. readers: the halves of its calls that take its messages, which are
     cancelled when the session ends, or when the SVM stops.
@@ -71,6 +74,7 @@ class Session:
     ended: bool = False
     generation_moved: bool = False
     revoked: set[bytes] = field(default_factory=set)
+    voided: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     replaced: bool = False
     takes_nothing: bool = False
@@ -113,6 +117,7 @@ class Sessions:
         self.peers: Counter[tuple[str, int]] = Counter()  # of those who are attached: host, port
         self.on_stuck: list[Callable[[str], None]] = []  # told of the peer of one that takes nothing
         self.overs = dict.fromkeys(OVER, 0)
+        self.calls = {"calls_unauthenticated": 0, "calls_denied": 0}  # that no service heard of
         self._tenants: defaultdict[int, Tenant] = defaultdict(Tenant)  # as many as the provider made
         # Guest and session, whose Attach has not said Hello yet; the oldest first.
         self.greeting: dict[tuple[str, str], asyncio.Timeout] = {}
@@ -128,6 +133,7 @@ class Sessions:
         self.on_attach: list[Callable[[Session], None]] = []
         self.on_detach: list[Callable[[Session], None]] = []
         self._max_guests = max_guests
+        self._tenant_paces = {name: getattr(self.limits.tenant, name) for name in _TENANT_PACES}
         self._clock = clock
         self._by_guest: dict[str, dict[str, Session]] = {}  # guest -> name -> session, the oldest first
         self._shares = Shares(max_guests, clock)  # of guests that went
@@ -268,12 +274,14 @@ class Sessions:
         """
         guest, clock = session.guest, asyncio.get_running_loop().time
         always = setting not in _BESIDE_OTHERS
-        if always or self.company.of_guest(guest.id):
+        others = self.company.others(guest.id)
+        if always or others:
             paces, name = session.share.paces, setting + kind
             if name not in paces:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
-            await self.paced(session, paces[name], cost, f"limits.{setting}")
-        of_tenant = getattr(self.limits.tenant, setting, 0)
+            share = cost if always else cost * min(1.0, others / MANY_OTHERS)
+            await self.paced(session, paces[name], share, f"limits.{setting}")
+        of_tenant = self._tenant_paces.get(setting)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
             shared = self.tenant(guest).paces
             if setting not in shared:
@@ -307,6 +315,12 @@ class Sessions:
                 session.guest, "slowed", f"it sends more than {bound}: it is made to wait, and not cut off"
             )
 
+    def call_refused(self, kind: str, who: str, sentence: str) -> None:
+        """Note that a call was ended before its service heard of it. kind: "unauthenticated" or "denied"."""
+        self.calls[f"calls_{kind}"] += 1
+        for listener in self.on_breach:
+            listener(Guest(who), kind, sentence)
+
     def no_ticket(self, caller: str, sentence: str) -> None:
         """Note that a caller got no ticket, since there are as many as there may be."""
         self.counts["tickets_refused"] += 1
@@ -334,4 +348,5 @@ class Sessions:
         for session in self.all():
             if concerns(session.guest):
                 session.revoked.add(digest)
+                session.voided += 1
                 session.news.set()

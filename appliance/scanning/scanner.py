@@ -98,7 +98,7 @@ class Scanner:
         except BaseException:
             await scanner.close()
             raise
-        if not scanner._pool.crew.filtered:
+        if not scanner.filtered:
             _log.warning(
                 "this kernel or machine has no filter of system calls: workers run without that wall"
             )
@@ -108,6 +108,11 @@ class Scanner:
     def generation(self) -> int:
         """The fingerprint of the engines and signatures that scan now."""
         return self._pool.crew.generation
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the kernel filters the system calls of workers."""
+        return self._pool.crew.filtered
 
     def scan(
         self,

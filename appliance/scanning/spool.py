@@ -21,6 +21,7 @@ from appliance.scanning.company import Company
 MAX_WAITING_PER_GUEST: Final = 64
 MAX_SMALL_BYTES: Final = 1 << 20
 _KEPT = 8  # one part in so many is kept for small contents, and of that one in so many is a guest's
+_CLOSED_INLINE = 1 << 20  # bytes
 _MAX_FILES = 2048  # bounds descriptors: a content takes at least this part of the spool
 _MOST_REMEMBERED = 1024  # users and guests of whom it is known when they were last given room
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -367,8 +368,13 @@ class SpoolFile:
         return self._sha256.digest()
 
     def close(self) -> None:
-        """Drop the content and give its room back. A second call does nothing."""
-        if self._open:
-            self._open = False
+        """Drop the content and give its room back, of a large one soon. A second call does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        if self.received <= _CLOSED_INLINE:
             os.close(self.fd)
             self._give_back()
+        else:  # the kernel takes its time over many pages, and others would wait
+            closed = asyncio.get_running_loop().run_in_executor(None, os.close, self.fd)
+            closed.add_done_callback(lambda _: self._give_back())

@@ -243,12 +243,6 @@ class Desk:
             state = ScanState.RUNNING if self.slots.has(place.claim(order.id)) else ScanState.WAITING
         return ScanView(order, state, counts, text)
 
-    def views(self, scans: Sequence[bytes] | None = None) -> list[ScanView]:
-        """How orders stand, the oldest first; these, of which some may be gone, or (None) all."""
-        if scans is None:
-            return list(map(self.view, self.orders.all()))
-        return [self.view(order) for scan in scans if (order := self.orders.get(scan)) is not None]
-
     def figures(self) -> dict[str, float]:
         """Figures for metrics and status."""
         return {

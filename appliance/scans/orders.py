@@ -9,12 +9,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, shown_paths
+from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, by_tenant, shown_paths
 from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
 
 MOST_ORDERS: Final = 16_384  # kept, open or over
 MOST_OPEN_OF_GUEST: Final = 4
+
+_AT_ONCE = 64  # guests, between two of which others are answered
 
 Done = TypeVar("Done")
 
@@ -85,6 +87,7 @@ class Orders:
         found = sorted(store.all(), key=lambda order: order.ordered_at)
         self._orders = {order.id: order for order in found}  # in the order of ordering
         self._open: dict[str, dict[bytes, ScanOrder]] = {}  # guest -> id -> order
+        self._of_tenant: dict[str, dict[bytes, ScanOrder]] = {}
         for order in found:
             self._note(order)
 
@@ -96,9 +99,9 @@ class Orders:
         """The order of an id, None where there is none, or none any more."""
         return self._orders.get(scan)
 
-    def all(self) -> list[ScanOrder]:
-        """Every order, the oldest first."""
-        return list(self._orders.values())
+    def all(self, tenant: str = "") -> list[ScanOrder]:
+        """Every order of a tenant, or ("") of all, the oldest first."""
+        return list((self._of_tenant.get(tenant, {}) if tenant else self._orders).values())
 
     def open_of(self, guest: str) -> list[ScanOrder]:
         """A guest's orders that are not over, the oldest first."""
@@ -118,7 +121,11 @@ class Orders:
 
     async def _place(self, guests: Mapping[str, str], wanted: Wanted) -> list[Placed]:
         async with self._changing:
-            placed = [self._placed(guest, tenant, wanted) for guest, tenant in guests.items()]
+            placed: list[Placed] = []
+            for number, (guest, tenant) in enumerate(guests.items(), 1):
+                placed.append(self._placed(guest, tenant, wanted))
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
             changed = [
                 each.order for each in placed if each.order and self._orders.get(each.order.id) != each.order
             ]
@@ -229,6 +236,7 @@ class Orders:
 
     def _note(self, order: ScanOrder) -> None:
         self._orders[order.id] = order
+        self._of_tenant.setdefault(order.tenant, {})[order.id] = order
         if order.is_open:
             self._open.setdefault(order.guest, {})[order.id] = order
         elif mine := self._open.get(order.guest):
@@ -238,18 +246,18 @@ class Orders:
 
     def _forget(self, scans: Iterable[bytes]) -> None:
         for scan in scans:
-            del self._orders[scan]
+            tenant = self._orders.pop(scan).tenant
+            del self._of_tenant[tenant][scan]
+            if not self._of_tenant[tenant]:
+                del self._of_tenant[tenant]
             for told in self.on_forgotten:
                 told(scan)
 
 
 def _audited(action: str, orders: Sequence[ScanOrder], actor: str, at: float) -> list[AuditEntry]:
     """What stands in the audit when orders are made or called off together: an entry for each tenant."""
-    by_tenant: dict[str, list[ScanOrder]] = {}
-    for order in orders:
-        by_tenant.setdefault(order.tenant, []).append(order)
     entries = []
-    for tenant, mine in by_tenant.items():
+    for tenant, mine in by_tenant(orders).items():
         whose = f"guest {mine[0].guest}" if len(mine) == 1 else f"{len(mine):,} guests"
         words = shown_paths(mine[0].paths)
         made = mine[0].is_open

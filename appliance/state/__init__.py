@@ -1,6 +1,9 @@
 """What must not be lost: overrides, policies with every decision, and the account of what left for KSN.
 
 - `environment`  the file state.lmdb: opened once, checked before, on the disk with each commit
+- `record`       what a record is, and what is said where it is not what was written
+- `of_tenant`    which records are whose: the index by which a tenant's are listed
+- `owner`        root works in a directory as whom it belongs to
 - `store`        overrides
 - `audit`        every change by an administrator, written with it
 - `policies`     what tenants have decided, and the whole history of it

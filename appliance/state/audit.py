@@ -21,6 +21,7 @@ from appliance.state.fields import key_after, made_of, meaning
 
 TENANT_PART = 10  # one in so many entries of the audit may be of one tenant
 DROPPED_AT_ONCE = 100  # entries of the audit that may go with one change, when the bound was lowered
+_PAGE = 32  # entries that are read at once
 MAX_WORDS = 512  # characters of before and after each; what is longer is cut
 
 
@@ -53,16 +54,21 @@ class Audit:
         self._audit_db = environment.table(b"audit")
         self._audited_db = environment.table(b"audited")
 
-    def newest(self, limit: int, tenant: str = "") -> list[AuditEntry]:
-        """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged."""
-        with self._environment.reading() as txn:
-            if tenant:
-                numbers = self._numbers(txn, tenant, newest_first=True)
-                found = ((number, txn.get(number, db=self._audit_db)) for number in numbers)
-                return [self._entry(data) for _, data in islice(found, limit) if data is not None]
-            cursor = txn.cursor(db=self._audit_db)
-            newest = cursor.iterprev() if cursor.last() else iter(())
-            return [self._entry(data) for _number, data in islice(newest, limit)]
+    def newest(self, limit: int, tenant: str = "") -> Iterator[AuditEntry]:
+        """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged.
+
+        They are read as they are asked for, some at a time; between two of them nothing is held.
+        """
+        before = b""
+        while limit > 0:
+            with self._environment.reading() as txn:
+                numbers = list(islice(self._newest_numbers(txn, tenant, before), min(limit, _PAGE)))
+                found = [txn.get(number, db=self._audit_db) for number in numbers]
+                entries = [self._entry(data) for data in found if data is not None]
+            yield from entries
+            if len(numbers) < _PAGE:
+                return
+            before, limit = numbers[-1], limit - len(numbers)
 
     def append(self, txn: lmdb.Transaction, entry: AuditEntry) -> None:
         """Enter a change, within the transaction that makes it; old entries may have to go for it."""
@@ -97,14 +103,19 @@ class Audit:
         if tenant:
             txn.delete(_audited(tenant, number), db=self._audited_db)
 
-    def _numbers(self, txn: lmdb.Transaction, tenant: str, newest_first: bool = False) -> Iterator[bytes]:
-        """The numbers of a tenant's entries, in order."""
+    def _numbers(self, txn: lmdb.Transaction, tenant: str) -> Iterator[bytes]:
+        """The numbers of a tenant's entries, the oldest first."""
         first, cursor = _audited(tenant, b""), txn.cursor(db=self._audited_db)
-        if newest_first:
-            beyond = cursor.set_range(_audited(tenant, b"\xff" * 8))
-            keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
-        else:
-            keys = keys_from(cursor, cursor.set_range(first), cursor.next)
+        keys = keys_from(cursor, cursor.set_range(first), cursor.next)
+        for key in takewhile(lambda key: key.startswith(first), keys):
+            yield key[len(first) :]
+
+    def _newest_numbers(self, txn: lmdb.Transaction, tenant: str, before: bytes) -> Iterator[bytes]:
+        """The numbers of a tenant's entries, or ("") of all, the newest first, below one; b"": all."""
+        first, table = (_audited(tenant, b""), self._audited_db) if tenant else (b"", self._audit_db)
+        cursor = txn.cursor(db=table)
+        beyond = cursor.set_range(first + (before or b"\xff" * 8))
+        keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
         for key in takewhile(lambda key: key.startswith(first), keys):
             yield key[len(first) :]
 

@@ -24,6 +24,7 @@ from appliance.state.backup_file import (
 from appliance.state.environment import STATE, StateEnvironment, StateFile
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
+from appliance.state.owner import as_owner
 from appliance.state.replacing import READY, sync_directory
 
 
@@ -48,9 +49,14 @@ def back_up(directory: Path, path: Path, terms: BackupTerms) -> Manifest:
         )
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # mode 0600
     try:
-        with os.fdopen(fd, "w+b") as file:
+        with os.fdopen(fd, "w+b") as file, as_owner(directory):
             manifest = _write(directory, file, terms)
         _put_in_place(Path(name), path, terms.overwrite)
+    except OSError as error:
+        if error.filename is not None:  # a file of the state, or the place of the backup
+            raise
+        why = f"{path} cannot be written ({error.strerror or error}), and was not"
+        raise BadBackup(f"{why}: free room in {path.parent}, or name a file on another disk") from error
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()

@@ -13,7 +13,6 @@ decision on KSN, or the account of what left. A want of room or right is no dama
 """
 
 import fcntl
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -23,18 +22,29 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
-import xxhash
 from lmdb import verify
 
 from appliance.lmdb_lock import take_room
-from appliance.state.replacing import finish, give_to_owner
+from appliance.state.of_tenant import index_all
+from appliance.state.owner import as_owner
+from appliance.state.record import REMEDY, StateDamaged, StateError, damaged, packed, unpacked
+from appliance.state.replacing import finish
+
+__all__ = [
+    "FILE",
+    "StateDamaged",
+    "StateEnvironment",
+    "StateError",
+    "StateFile",
+    "damaged",
+    "packed",
+    "unpacked",
+]
 
 FILE = "state.lmdb"
 MAP_BYTES = 8 << 30  # reserved address space, all that may ever be kept; the file grows as it needs
 MAX_TABLES = 16
 AUDIT_ENTRIES = 100_000
-
-_SUM_BYTES = 8
 
 # What LMDB raises for a file that is not what it wrote; anything else is a want of room or right.
 _DAMAGE = (
@@ -45,20 +55,6 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
 )
-RESTORE = (
-    "restore it from a backup, or move it away to begin without overrides, "
-    "policies and the account of what was sent"
-)
-
-
-class StateError(Exception):
-    """The state cannot be read or written; the message says why and what to do."""
-
-
-class StateDamaged(StateError):
-    """The file is not what was written."""
-
-
 Upgrade = Callable[[lmdb.Environment, lmdb.Transaction], None]
 
 
@@ -72,7 +68,7 @@ class StateFile:
 
     name: str = FILE
     map_bytes: int = MAP_BYTES
-    remedy: str = RESTORE
+    remedy: str = REMEDY
     upgrades: tuple[Upgrade, ...] = ()
 
     @property
@@ -86,7 +82,7 @@ class StateFile:
         return self.name.removesuffix(".lmdb") + ".lock"
 
 
-STATE = StateFile()
+STATE = StateFile(upgrades=(index_all,))
 
 
 class StateEnvironment:
@@ -145,11 +141,12 @@ class StateEnvironment:
         """
         path = directory / kind.name
         try:
-            if not path.exists() or not path.stat().st_size:
-                raise StateError(f"{path} is not there yet: an SVM that serves from {directory} makes it")
+            with as_owner(directory):  # LMDB writes what is beside the file, whatever lies there
+                if not path.exists() or not path.stat().st_size:
+                    raise StateError(f"{path} is not there yet: an SVM that serves from {directory} makes it")
+                env = _opened(path, kind, readonly=True)
         except OSError as error:
             raise _unopened(path, error, "read") from error
-        env = _opened(path, kind, readonly=True)
         try:
             _check_while_written(env, path, kind, as_it_is)
             return cls(env, path, kind)
@@ -166,13 +163,17 @@ class StateEnvironment:
     def copy_to(self, fd: int) -> None:
         """Write a copy of what is committed now, without its free pages, where `fd` stands.
 
-        Nobody waits for it. Raises StateError where the file cannot be read, OSError where `fd` cannot be
-        written.
+        Nobody waits for it. Raises OSError where `fd` cannot be written; the state is read from its map.
         """
         try:
             self._env.copyfd(fd, compact=True)
         except lmdb.Error as error:
-            raise StateError(f"{self.path} cannot be copied: {error}") from error
+            raise OSError(str(error).rpartition(": ")[2]) from error
+
+    @property
+    def lmdb(self) -> lmdb.Environment:
+        """The file itself, for those that look at all of it."""
+        return self._env
 
     def table(self, name: bytes) -> Any:
         """Return the handle of a table, which is made where there is none.
@@ -245,11 +246,6 @@ class Transaction:
         return StateError(f"{self._path} cannot be written ({error}): nothing was written; {_advice(error)}")
 
 
-def damaged(path: Path, why: str, kind: StateFile = STATE) -> StateDamaged:
-    """Return the error that says that a file is not what was written."""
-    return StateDamaged(f"{path} is damaged ({why}): {kind.remedy}")
-
-
 def lock_to_write(directory: Path, kind: StateFile = STATE) -> int:
     """Return the descriptor of the lock that whoever writes holds; closing it lets go.
 
@@ -258,8 +254,7 @@ def lock_to_write(directory: Path, kind: StateFile = STATE) -> int:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(directory / kind.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        give_to_owner(lock, directory)
+        lock = os.open(directory / kind.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _unopened(directory / kind.name, error, "write") from error
     try:
@@ -268,26 +263,6 @@ def lock_to_write(directory: Path, kind: StateFile = STATE) -> int:
         os.close(lock)
         raise StateError(f"another svm uses {directory}: stop it, or set another server.state_dir") from None
     return lock
-
-
-def packed(fields: dict[str, Any]) -> bytes:
-    """Return a record: JSON, then the xxh3_64 of it."""
-    data = json.dumps(fields, separators=(",", ":")).encode()
-    return data + xxhash.xxh3_64_digest(data)
-
-
-def unpacked(value: bytes | memoryview, path: Path) -> dict[str, Any]:
-    """Return what was packed. Raises StateDamaged, which names the file."""
-    data, checksum = bytes(value[:-_SUM_BYTES]), bytes(value[-_SUM_BYTES:])
-    if xxhash.xxh3_64_digest(data) != checksum:
-        raise damaged(path, "a record does not fit its checksum")
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise damaged(path, "a record is no table of fields")
-    return fields
 
 
 def _opened(path: Path, kind: StateFile, readonly: bool) -> lmdb.Environment:
@@ -304,7 +279,7 @@ def _opened(path: Path, kind: StateFile, readonly: bool) -> lmdb.Environment:
             create=not readonly,
         )
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
-        raise damaged(path, str(error), kind) from error
+        raise damaged(path, str(error), kind.remedy) from error
     except (lmdb.Error, OSError) as error:
         raise _unopened(path, error, "read" if readonly else "write") from error
 
@@ -331,9 +306,9 @@ def _check_whole(path: Path, kind: StateFile = STATE) -> None:
     try:
         problems = verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]  # has no types
     except verify.VerifyError as error:
-        raise damaged(path, str(error), kind) from error
+        raise damaged(path, str(error), kind.remedy) from error
     if problems:
-        raise damaged(path, problems[0], kind)
+        raise damaged(path, problems[0], kind.remedy)
 
 
 def _check(env: lmdb.Environment, path: Path, kind: StateFile) -> None:
@@ -347,14 +322,14 @@ def _check(env: lmdb.Environment, path: Path, kind: StateFile) -> None:
         with env.begin(write=True, db=meta) as txn:
             known = txn.get(b"schema")
             if known is None and txn.stat(db=env.open_db(txn=txn))["entries"] > 1:
-                raise damaged(path, "it is an LMDB file of another program", kind)
+                raise damaged(path, "it is an LMDB file of another program", kind.remedy)
             schema = _schema_of(known, path, kind)
             for upgrade in kind.upgrades[schema - 1 :]:
                 upgrade(env, txn)
             if known is None or schema != kind.schema:  # a full disk is no reason not to open it
                 txn.put(b"schema", kind.schema.to_bytes(4, "little"))
     except _DAMAGE as error:
-        raise damaged(path, str(error), kind) from error
+        raise damaged(path, str(error), kind.remedy) from error
     except lmdb.Error as error:
         raise _unopened(path, error, "write") from error
 
@@ -368,9 +343,9 @@ def _check_while_written(env: lmdb.Environment, path: Path, kind: StateFile, as_
             meta = env.open_db(b"meta", txn=txn, create=False)
             schema = _schema_of(txn.get(b"schema", db=meta), path, kind)
     except lmdb.NotFoundError as error:
-        raise damaged(path, "it is an LMDB file of another program", kind) from error
+        raise damaged(path, "it is an LMDB file of another program", kind.remedy) from error
     except (lmdb.Error, OSError) as error:
-        raise damaged(path, str(error), kind) from error
+        raise damaged(path, str(error), kind.remedy) from error
     if schema < kind.schema and not as_it_is:
         raise StateError(
             f"{path} has schema {schema}, this program reads {kind.schema}: "
@@ -380,7 +355,7 @@ def _check_while_written(env: lmdb.Environment, path: Path, kind: StateFile, as_
 
 def _check_length(env: lmdb.Environment, path: Path, kind: StateFile) -> None:
     if (env.info()["last_pgno"] + 1) * env.stat()["psize"] > max(path.stat().st_size, 2 * 4096):
-        raise damaged(path, "the file is shorter than its own pages say", kind)
+        raise damaged(path, "the file is shorter than its own pages say", kind.remedy)
 
 
 def _schema_of(known: bytes | None, path: Path, kind: StateFile) -> int:
@@ -392,5 +367,5 @@ def _schema_of(known: bytes | None, path: Path, kind: StateFile) -> int:
             "or restore a backup that was made before the upgrade"
         )
     if schema < 1:
-        raise damaged(path, f"its schema is {schema}", kind)
+        raise damaged(path, f"its schema is {schema}", kind.remedy)
     return schema

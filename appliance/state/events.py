@@ -126,6 +126,21 @@ class EventStore:
             self.dropped += dropped
         return done
 
+    @classmethod
+    def open_to_read(cls, directory: Path, terms: EventTerms) -> "EventStore":
+        """Open them beside the SVM that may be writing them. Raises StateError, also where there are none."""
+        kind = events_file(2 * terms.max_bytes + _LEAST_MAP)
+        environment = StateEnvironment.open_to_read(directory, kind)
+        try:
+            return cls(environment, terms)
+        except BaseException:
+            environment.close()
+            raise
+
+    def fill(self) -> float:
+        """The share of the file's room that was ever used; what is free of it is used again."""
+        return self._environment.used_bytes() / self._environment.kind.map_bytes
+
     def from_number(self, first: int, limit: int) -> list[Numbered]:
         """Return `limit` events at the most, from a number on, by rising number."""
         found: list[Numbered] = []

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import is_tenant
-from appliance.state.environment import damaged
+from appliance.state.record import damaged
 
 # Of the years 1 and 9999, where a Timestamp begins and ends, and dates.
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799

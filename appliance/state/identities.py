@@ -7,12 +7,16 @@
     ended,
                   ended_at, ended_by, reason}
 
+Whose each is stands in the index of `of_tenant`, by which they are listed: some at a time, a page, so that
+nobody who lists many of them holds up others.
+
 What changes something is one transaction, `writing`, on the disk when that ends: it waits for the disk and is
 for a thread. Every value ends with an xxh3_64 of the rest. Bytes stand in JSON as hexadecimal digits.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,26 @@ from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, packed, unpacked
 from appliance.state.fields import made_of, meaning
+from appliance.state.of_tenant import (
+    EVERYBODY,
+    NONE,
+    TABLE,
+    Kind,
+    OfTenant,
+    RowsOf,
+    certificate_rows,
+    guest_rows,
+    key_in,
+    rows_of,
+    time_in,
+    token_rows,
+)
 from appliance.state.tenants import Tenant, TenantTable
 
 MAX_TOKENS = 8192
 MAX_GUESTS = 16_384
 MAX_CERTIFICATES = 65_536  # three of each guest, and those of administrators
+PAGE = 32  # records that are read at once
 
 
 class IdentityTables:
@@ -48,6 +67,19 @@ class IdentityTables:
         for key, data in self._txn.cursor(db=self._store.tokens_db):
             yield _token(bytes(key), unpacked(data, self._path), self._path)
 
+    def tokens_for(self, uuid: str) -> list[bytes]:
+        """The digests of the tokens that are for one guest."""
+        return list(map(key_in, self._rows(EVERYBODY, Kind.TOKENS_FOR, uuid.encode() + b"\0")))
+
+    def count_tokens(self, tenant: str) -> int:
+        """How many tokens a tenant has."""
+        return sum(1 for _row in self._rows(tenant, Kind.TOKENS))
+
+    def old_tokens(self, now: float) -> list[bytes]:
+        """The digests of tokens that may be over."""
+        rows = takewhile(lambda row: time_in(row) <= now, self._rows(EVERYBODY, Kind.TOKENS))
+        return list(map(key_in, rows))
+
     def put_token(self, token: Token) -> None:
         """Keep a token, a new one or as it is now."""
         fields = {
@@ -59,11 +91,11 @@ class IdentityTables:
         }
         if token.key:
             fields |= {"key": token.key.hex(), "certificate": token.certificate.hex()}
-        self._txn.put(token.digest, packed(fields), db=self._store.tokens_db)
+        self._put(self._store.tokens_db, token.digest, fields, token_rows)
 
     def drop_token(self, digest: bytes) -> None:
         """Forget a token."""
-        self._txn.delete(digest, db=self._store.tokens_db)
+        self._put(self._store.tokens_db, digest, None, token_rows)
 
     def guest(self, uuid: str) -> EnrolledGuest | None:
         """A guest by its UUID."""
@@ -74,6 +106,15 @@ class IdentityTables:
         """Every guest, by UUID."""
         for key, data in self._txn.cursor(db=self._store.guests_db):
             yield _guest(bytes(key), unpacked(data, self._path), self._path)
+
+    def page_of_guests(self, tenant: str, after: bytes) -> tuple[list[EnrolledGuest], bytes]:
+        """Some guests of a tenant, or ("") of all, by UUID, and after what the next come; b"" for no more.
+
+        after: b"" to begin.
+        """
+        rows = list(islice(self._rows(tenant, Kind.GUESTS, after=after), PAGE))
+        found = [guest for row in rows if (guest := self.guest(row.decode())) is not None]
+        return found, rows[-1] if len(rows) == PAGE else b""
 
     def put_guest(self, guest: EnrolledGuest) -> None:
         """Keep a guest, a new one or as it is now; a new one counts for its tenant."""
@@ -90,11 +131,11 @@ class IdentityTables:
         for tenant, change in (old and old.tenant, -1), (guest.tenant, 1):
             if tenant and (old is None or old.tenant != guest.tenant):
                 self._store.tenant_table.count(self._txn, tenant, change)
-        self._txn.put(guest.uuid.encode(), packed(fields), db=self._store.guests_db)
+        self._put(self._store.guests_db, guest.uuid.encode(), fields, guest_rows)
 
     def drop_guest(self, guest: EnrolledGuest) -> None:
         """Forget a guest."""
-        if self._txn.delete(guest.uuid.encode(), db=self._store.guests_db):
+        if self._put(self._store.guests_db, guest.uuid.encode(), None, guest_rows):
             self._store.tenant_table.count(self._txn, guest.tenant, -1)
 
     def certificate(self, sha256: bytes) -> Certificate | None:
@@ -102,8 +143,25 @@ class IdentityTables:
         fields = self._get(self._store.certificates_db, sha256)
         return None if fields is None else _certificate(sha256, fields, self._path)
 
+    def page_of_certificates(
+        self, tenant: str, guests: bool, before: bytes
+    ) -> tuple[list[Certificate], bytes]:
+        """Some certificates of a tenant, or ("") of all, the newest first, and before what the next come.
+
+        guests: theirs too. before: b"" to begin; b"" is returned where there are no more.
+        """
+        kind = Kind.CERTIFICATES if guests else Kind.ADMINISTRATORS
+        rows = list(islice(self._store.index.downwards(self._txn, tenant, kind, before), PAGE))
+        found = [known for row in rows if (known := self.certificate(key_in(row))) is not None]
+        return found, rows[-1] if len(rows) == PAGE else b""
+
+    def old_certificates(self, before: float) -> list[bytes]:
+        """The SHA-256 of certificates whose time was over before a time."""
+        rows = takewhile(lambda row: time_in(row) <= before, self._rows(EVERYBODY, Kind.ENDS))
+        return list(map(key_in, rows))
+
     def certificates(self, beginning: bytes = b"") -> Iterator[Certificate]:
-        """Every certificate whose SHA-256 begins so."""
+        """Each certificate whose SHA-256 begins so."""
         cursor = self._txn.cursor(db=self._store.certificates_db)
         if not (cursor.set_range(beginning) if beginning else cursor.first()):
             return
@@ -127,11 +185,11 @@ class IdentityTables:
                 "ended_by": certificate.ended_by,
                 "reason": certificate.reason,
             }
-        self._txn.put(certificate.sha256, packed(fields), db=self._store.certificates_db)
+        self._put(self._store.certificates_db, certificate.sha256, fields, certificate_rows)
 
     def drop_certificate(self, sha256: bytes) -> None:
         """Forget a certificate, which counts no more then."""
-        self._txn.delete(sha256, db=self._store.certificates_db)
+        self._put(self._store.certificates_db, sha256, None, certificate_rows)
 
     def tenant(self, name: str) -> Tenant | None:
         """A tenant by its name."""
@@ -152,6 +210,19 @@ class IdentityTables:
         tokens, guests, certificates = (int(self._txn.stat(db=table)["entries"]) for table in tables)
         return tokens, guests, certificates
 
+    def _rows(self, tenant: str, kind: Kind, beginning: bytes = b"", after: bytes = b"") -> Iterator[bytes]:
+        return self._store.index.upwards(self._txn, tenant, kind, beginning, after)
+
+    def _put(self, table: Any, key: bytes, fields: dict[str, Any] | None, rows: RowsOf) -> bool:
+        """Write a record, or (None) forget it, and enter it into the index; whether there was one before."""
+        before = rows_of(rows, key, self._txn.get(key, db=table), self._path)
+        if fields is None:
+            self._store.index.put(self._txn, before, NONE)
+            return self._txn.delete(key, db=table)
+        self._store.index.put(self._txn, before, rows(key, fields))
+        self._txn.put(key, packed(fields), db=table)
+        return bool(before)
+
     def _get(self, table: Any, key: bytes) -> dict[str, Any] | None:
         data = self._txn.get(key, db=table)
         return None if data is None else unpacked(data, self._path)
@@ -168,6 +239,7 @@ class IdentityStore:
         self.tokens_db = environment.table(b"tokens")
         self.guests_db = environment.table(b"guests")
         self.certificates_db = environment.table(b"certificates")
+        self.index = OfTenant(environment.table(TABLE))
         self.environment = environment
 
     @contextmanager
@@ -175,6 +247,27 @@ class IdentityStore:
         """The tables as they are now; does not wait."""
         with self.environment.reading() as txn:
             yield IdentityTables(txn, self)
+
+    def guests(self, tenant: str) -> Iterator[EnrolledGuest]:
+        """The guests of a tenant, or ("") of all, by UUID, as they are when it comes to them.
+
+        Between two of them nothing is held. Raises StateError.
+        """
+        after, more = b"", True
+        while more:
+            with self.reading() as tables:
+                found, after = tables.page_of_guests(tenant, after)
+            yield from found
+            more = bool(after)
+
+    def certificates(self, tenant: str, guests: bool) -> Iterator[Certificate]:
+        """The same of certificates, the newest first. guests: theirs too."""
+        before, more = b"", True
+        while more:
+            with self.reading() as tables:
+                found, before = tables.page_of_certificates(tenant, guests, before)
+            yield from found
+            more = bool(before)
 
     @contextmanager
     def writing(self) -> Iterator[IdentityTables]:

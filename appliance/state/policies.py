@@ -6,15 +6,15 @@
 
 A decision on a Statement is of the kind "consent" and has decision, type, version and sha256; a change of the
 rest is of the kind "settings" and has active, mode and documents as they were after it. Where there is no
-documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped. Scopes are
-those of `tenants`. One change is one transaction, on the disk when the call returns. Every value ends with an
-xxh3_64 of the rest.
+documents, an earlier version has written it, and none were allowed. Nothing of it is ever dropped. Which
+decisions and texts are a tenant's stands in `of_tenant`. Scopes are those of `tenants`. One change is one
+transaction, on the disk when the call returns. Every value ends with an xxh3_64 of the rest.
 """
 
 import hashlib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from typing import Any
 
 import lmdb
@@ -31,14 +31,16 @@ from appliance.domain.policy import (
     SettingsChange,
     is_tenant,
 )
-from appliance.state.audit import Audit, AuditEntry
+from appliance.state.audit import Audit, AuditEntry, keys_from
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 from appliance.state.fields import key_after, made_of, meaning, number_of, scope_of, tenant_of
+from appliance.state.of_tenant import NONE, TABLE, Kind, OfTenant, decision_rows
 from appliance.state.tenants import TenantTable
 
 _CONSENT, _SETTINGS = "consent", "settings"
 _KINDS: dict[str, Callable[..., HistoryEntry]] = {_CONSENT: Consent, _SETTINGS: SettingsChange}
 _LAST_VERSION = 0xFFFFFFFF  # that a message has room for
+_PAGE = 32  # entries of the history that are read at once
 
 
 class PolicyRefused(Exception):
@@ -80,14 +82,16 @@ class PolicyStore:
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
         self._tenants = TenantTable(environment)
+        self._index = OfTenant(environment.table(TABLE))
         self._audit = Audit(environment)
 
-    def policies(self) -> list[Policy]:
-        """Every policy, by name. Raises StateDamaged."""
-        with self._environment.reading() as txn:
-            with meaning(self._environment.path, "a policy"):
-                names = [tenant_of(key) for key in txn.cursor(db=self._policies_db).iternext(values=False)]
-            return [found for name in names if (found := self._policy(txn, name)) is not None]
+    def policies(self) -> Iterator[Policy]:
+        """Every policy, by name, read as it is asked for. Raises StateDamaged."""
+        with self._environment.reading() as txn, meaning(self._environment.path, "a policy"):
+            names = [tenant_of(key) for key in txn.cursor(db=self._policies_db).iternext(values=False)]
+        for name in names:
+            if (found := self.policy(name)) is not None:
+                yield found
 
     def policy(self, tenant: str) -> Policy | None:
         """The policy of a tenant, None where it has none. Raises StateDamaged."""
@@ -142,44 +146,50 @@ class PolicyStore:
             self._note(txn, old, policy, actor)
         return policy
 
-    def history(self, tenant: str | None, limit: int) -> list[HistoryEntry]:
-        """The newest `limit` entries of a tenant, or of all, by number downwards. Raises StateDamaged."""
-        found: list[HistoryEntry] = []
-        with self._environment.reading() as txn:
-            cursor = txn.cursor(db=self._decisions_db)
-            for key, data in cursor.iterprev() if cursor.last() else ():
-                if len(found) >= limit:
-                    break
-                fields = unpacked(data, self._environment.path)
-                if tenant in (None, fields.get("tenant")):
-                    found.append(self._entry(int.from_bytes(key, "big"), fields))
-        return found
+    def history(self, tenant: str | None, limit: int) -> Iterator[HistoryEntry]:
+        """The newest `limit` entries of a tenant, or of all, by number downwards. Raises StateDamaged.
+
+        They are read as they are asked for, some at a time; between two of them nothing is held.
+        """
+        before = b""
+        while limit > 0:
+            with self._environment.reading() as txn:
+                numbers = list(islice(self._numbers(txn, tenant, before), min(limit, _PAGE)))
+                found = [(number, txn.get(number, db=self._decisions_db)) for number in numbers]
+                entries = [
+                    self._entry(number, self._fields(data)) for number, data in found if data is not None
+                ]
+            yield from entries
+            if len(numbers) < _PAGE:
+                return
+            before, limit = numbers[-1], limit - len(numbers)
+
+    def _numbers(self, txn: lmdb.Transaction, tenant: str | None, before: bytes) -> Iterator[bytes]:
+        """The numbers of decisions downwards, b"": from the newest on."""
+        if tenant is not None:
+            return self._index.downwards(txn, tenant, Kind.DECISIONS, before)
+        cursor = txn.cursor(db=self._decisions_db)
+        there = cursor.prev() if before and cursor.set_range(before) else cursor.last()
+        return keys_from(cursor, there, cursor.prev)
 
     def texts(self, beginning: str, tenant: str = "") -> list[str]:
         """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
 
         beginning: hexadecimal digits in small letters. tenant: who has to have decided on them, "" for any.
         """
-        found: list[str] = []
-        decided_on = self._decided_on(tenant) if tenant else None
-        whole = beginning[: len(beginning) // 2 * 2]  # bytes, by which the table can be searched
+        whole = bytes.fromhex(beginning[: len(beginning) // 2 * 2])  # by which a table can be searched
         with self._environment.reading() as txn:
-            cursor = txn.cursor(db=self._texts_db)
-            for key, data in cursor.iternext() if cursor.set_range(bytes.fromhex(whole)) else ():
-                if len(found) == 2 or not bytes(key).hex().startswith(whole):
-                    break
-                theirs = decided_on is None or bytes(key).hex() in decided_on
-                if theirs and bytes(key).hex().startswith(beginning):
-                    found.append(self._text(bytes(key), data))
-        return found
-
-    def _decided_on(self, tenant: str) -> set[str]:
-        """The SHA-256 of each text that a tenant has decided on, in hexadecimal."""
-        entries = self.history(tenant, sys.maxsize)
-        return {entry.sha256 for entry in entries if isinstance(entry, Consent)}
+            if tenant:
+                keys = self._index.upwards(txn, tenant, Kind.TEXTS, whole)
+            else:
+                cursor = txn.cursor(db=self._texts_db)
+                keys = keys_from(cursor, cursor.set_range(whole), cursor.next)
+            begins = takewhile(lambda key: key.startswith(whole), keys)
+            found = islice((key for key in begins if key.hex().startswith(beginning)), 2)
+            return [self._text(key, txn.get(key, db=self._texts_db, default=b"")) for key in found]
 
     def _text(self, digest: bytes, data: bytes | memoryview) -> str:
-        text = unpacked(data, self._environment.path).get("text")
+        text = self._fields(data).get("text")
         whole = text.encode(errors="replace") if isinstance(text, str) else b""
         if not isinstance(text, str) or hashlib.sha256(whole).digest() != digest:
             raise damaged(self._environment.path, "a text that was decided on is not what it was")
@@ -189,7 +199,7 @@ class PolicyStore:
         data = txn.get(tenant.encode(), db=self._policies_db)
         if data is None:
             return None
-        fields = unpacked(data, self._environment.path)
+        fields = self._fields(data)
         with meaning(self._environment.path, "a policy"):
             decided: dict[str, int] = fields.pop("decided")
             numbers = {KsnType(type_): number_of(type_, decided) for type_ in decided.keys()}  # noqa: SIM118
@@ -198,20 +208,25 @@ class PolicyStore:
             return made_of(Policy, fields, tenant=tenant, scope=scope, decided=decisions)
 
     def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
-        data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
+        key = number.to_bytes(8, "big")
+        data = txn.get(key, db=self._decisions_db)
         if data is None:
             raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
-        found = self._entry(number, unpacked(data, self._environment.path))
+        found = self._entry(key, self._fields(data))
         if not isinstance(found, Consent):
             raise damaged(self._environment.path, f"entry {number}, on which a policy rests, is no decision")
         return found
 
-    def _entry(self, number: int, fields: dict[str, Any]) -> HistoryEntry:
+    def _entry(self, key: bytes, fields: dict[str, Any]) -> HistoryEntry:
+        number = int.from_bytes(key, "big")
         with meaning(self._environment.path, f"entry {number} of the history of policies"):
             entry = made_of(_KINDS[fields.pop("kind")], fields, number=number)
             if isinstance(entry, Consent) and not _is_sound(entry):
                 raise ValueError("it is about no text")
             return entry
+
+    def _fields(self, data: bytes | memoryview) -> dict[str, Any]:
+        return unpacked(data, self._environment.path)
 
     def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
         """Enter a decision, and the text that it is about."""
@@ -251,11 +266,13 @@ class PolicyStore:
         )
         self._audit.append(txn, entry)
 
-    def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
+    def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> bytes:
+        """Enter something into the history; its number, as its key."""
         cursor = txn.cursor(db=self._decisions_db)
         key = key_after(cursor.key() if cursor.last() else b"", self._environment.path)
         txn.put(key, packed(fields), db=self._decisions_db, append=True)
-        return int.from_bytes(key, "big")
+        self._index.put(txn, NONE, decision_rows(key, fields))
+        return key
 
     def _keep(self, txn: lmdb.Transaction, policy: Policy) -> None:
         fields = {

@@ -31,7 +31,7 @@ def begin(directory: Path) -> Path:
     """Make the empty directory in which to gather. The caller holds the state's lock. Raises OSError."""
     forget_unfinished(directory)
     gathered = directory / UNFINISHED
-    _make_directory(gathered, directory)
+    gathered.mkdir(mode=0o700)
     return gathered
 
 
@@ -57,13 +57,6 @@ def forget_unfinished(directory: Path) -> None:
         shutil.rmtree(directory / UNFINISHED)
 
 
-def give_to_owner(file: int | Path, directory: Path) -> None:
-    """Give a file to whom the state directory belongs: root may work for the SVM's user. Raises OSError."""
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        os.chown(file, owner.st_uid, owner.st_gid)
-
-
 def sync_directory(directory: Path) -> None:
     """Have the names of a directory on the disk. Raises OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -82,7 +75,7 @@ def _put_in_place(directory: Path, ready: Path, kept: Path) -> None:
         if not new.exists():
             continue
         if place.exists():
-            _make_directory(kept, directory)
+            kept.mkdir(mode=0o700, exist_ok=True)
             place.rename(kept / name)
         new.rename(place)
     for changed in (kept, directory):
@@ -90,9 +83,3 @@ def _put_in_place(directory: Path, ready: Path, kept: Path) -> None:
             sync_directory(changed)
     shutil.rmtree(ready)
     sync_directory(directory)
-
-
-def _make_directory(kept: Path, directory: Path) -> None:
-    """Make it where it is not there; it belongs to whom the state directory belongs."""
-    kept.mkdir(mode=0o700, exist_ok=True)
-    give_to_owner(kept, directory)

@@ -2,11 +2,13 @@
 
 The parts are written beside the state, opened as an SVM would open them (which upgrades an older schema), and
 read; then they take the state's place (`replacing`). Killed at any step, the old state is there or the new.
+Root does this as whom the state directory belongs to (`owner`), who may be at work in it.
 """
 
 import os
 import stat
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,7 @@ from appliance.state.environment import FILE, STATE, StateDamaged, StateEnvironm
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
 from appliance.state.ledger import LedgerStore
+from appliance.state.owner import as_owner
 from appliance.state.policies import PolicyStore
 from appliance.state.scan_orders import ScanOrderStore
 from appliance.state.store import StateStore
@@ -40,22 +43,35 @@ def restore(path: Path, directory: Path, stamp: str, overwrite: bool = False) ->
         manifest = read_manifest(file, path)
         _check_schemas(path, manifest)
         read_parts(file, path, manifest)
-        lock = lock_to_write(directory)
-        try:
+        with as_owner(directory), _locked(directory):
             replacing.finish(directory)
             _check_place(directory, overwrite)
             gathered = replacing.begin(directory)
             try:
                 _gather(file, path, manifest, gathered)
-            except BaseException:
+            except BaseException as error:
                 replacing.forget_unfinished(directory)
+                if isinstance(error, OSError) and error.filename is None:
+                    raise _no_room(directory, error) from error
                 raise
             replacing.commit(directory, stamp)
             replacing.finish(directory)
-        finally:
-            os.close(lock)
     kept = directory / f"{replacing.KEPT}{stamp}"
     return Restored(manifest, kept if kept.exists() else None)
+
+
+def _no_room(directory: Path, error: OSError) -> StateError:
+    why = f"{directory} cannot be written ({error.strerror})"
+    return StateError(f"{why}: free room on its disk, or --dir names another; nothing was changed")
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    lock = lock_to_write(directory)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -98,7 +114,7 @@ def _gather(file: BinaryIO, path: Path, manifest: Manifest, gathered: Path) -> N
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # records that no SVM has written
         raise damaged(path, f"a record in it has no meaning: {error}") from error
     for each in (gathered, *gathered.rglob("*")):
-        _make_private(each, gathered.parent)
+        each.chmod(0o700 if each.is_dir() else 0o600)
         if each.is_file():
             _sync(each)
 
@@ -108,7 +124,7 @@ def _try_state(gathered: Path) -> None:
     state = StateStore.open(gathered, lambda: 0.0, 1)
     with closing(state):
         state.overrides()
-        PolicyStore(state.environment, lambda: 0.0).policies()
+        list(PolicyStore(state.environment, lambda: 0.0).policies())
         ScanOrderStore(state.environment).all()
         check = LedgerStore(state.environment).verify()
     if check.problem:
@@ -117,12 +133,6 @@ def _try_state(gathered: Path) -> None:
 
 def _try_events(gathered: Path, size: int) -> None:
     StateEnvironment.open(gathered, events_file(2 * size + (64 << 20))).close()
-
-
-def _make_private(path: Path, directory: Path) -> None:
-    """Give a file to whom the state directory belongs, since root may do this for the SVM's user."""
-    path.chmod(0o700 if path.is_dir() else 0o600)
-    replacing.give_to_owner(path, directory)
 
 
 def _sync(path: Path) -> None:

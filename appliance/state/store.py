@@ -9,9 +9,8 @@ rest reads, without waiting, on the loop.
 Every value ends with an xxh3_64 of the rest. The audit is in `audit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
 from appliance.domain.tenants import EVERYBODY, Realm
+from appliance.domain.times import utc
 from appliance.state.audit import Audit, AuditEntry, keys_from
 from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
 from appliance.state.fields import made_of, meaning
@@ -99,7 +99,7 @@ class StateStore:
             self._audit.append(txn, entry)
         return before is not None
 
-    def audit(self, limit: int, tenant: str = "") -> list[AuditEntry]:
+    def audit(self, limit: int, tenant: str = "") -> Iterator[AuditEntry]:
         """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged."""
         return self._audit.newest(limit, tenant)
 
@@ -172,6 +172,6 @@ def _words(override: Override | None) -> str:
     """An override in words, "" for none."""
     if override is None:
         return ""
-    end = f" until {datetime.fromtimestamp(override.expires_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    end = f" until {utc(override.expires_at)}" if override.expires_at else ""
     word = "allowed" if override.allow else "blocked"
-    return f"{word}{end if override.expires_at else ''} by {override.author}: {override.reason}"
+    return f"{word}{end} by {override.author}: {override.reason}"

@@ -273,9 +273,9 @@ def usage(env: lmdb.Environment, *tables: Any) -> Usage:
     return Usage(stats[0]["entries"], pages * page, (env.info()["last_pgno"] + 1) * page)
 
 
-def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
-    """Open the cache beside the SVM that serves from it. Raises StoreError."""
-    path = directory / FILE
+def open_for_reading(directory: Path, kind: StoreFile = CACHE) -> tuple[lmdb.Environment, Any]:
+    """Open a file beside the SVM that uses it; with its first table. Raises StoreError."""
+    path = directory / kind.name
     if not path.exists():
         raise StoreError(f"{path} is not there: no SVM has run on this directory, or --dir names another")
     try:
@@ -283,18 +283,18 @@ def open_for_reading(directory: Path) -> tuple[lmdb.Environment, Any]:
     except (lmdb.Error, OSError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
     try:
-        meta, verdicts = env.open_db(_META, create=False), env.open_db(_VERDICTS, create=False)
+        meta, first = env.open_db(_META, create=False), env.open_db(kind.tables[0], create=False)
         with env.begin() as txn:
             known = txn.get(_FORMAT_KEY, db=meta)
-        if known != FORMAT:
-            raise StoreError(f"{path} is not a cache of this version")
+        if known != kind.format:
+            raise StoreError(f"{path} is no file of this version")
     except lmdb.Error as error:
         env.close()
         raise StoreError(f"{path} cannot be read: {error}") from error
     except StoreError:
         env.close()
         raise
-    return env, verdicts
+    return env, first
 
 
 def _databases(env: lmdb.Environment, kind: StoreFile) -> list[Any]:

@@ -145,9 +145,13 @@ class Exposure:
             best[guest.name] = Holder(guest.name, first, last, guest.tenant)
         return sorted(best.values(), key=lambda holder: (-holder.last, holder.guest))
 
-    def guests(self) -> list[tuple[KnownGuest, bool]]:
-        """Every guest that is known, and whether it is attached; who was seen last first."""
-        return [(guest, guest.name in self._attached) for guest in self._store.guests.all()]
+    def guests(self, tenant: str = "") -> list[KnownGuest]:
+        """Every guest of a tenant, or ("") of all, that is known; who was seen last first."""
+        return self._store.guests.all(tenant)
+
+    def guest(self, name: str) -> KnownGuest | None:
+        """The guest of a name, None where none is known."""
+        return self._store.guests.named(name)
 
     def tenant_of(self, name: str) -> str | None:
         """Whose guest one is that is, or was, here; None where there is none of the name."""
@@ -184,7 +188,7 @@ class Exposure:
         return {
             "exposure_digests": store.entries,
             "exposure_used_bytes": store.used_bytes,
-            "exposure_guests": len(store.guests.all()),
+            "exposure_guests": len(store.guests),
             "exposure_waiting": store.waiting,
             "exposure_new": counts["new"],
             "exposure_dropped": counts["dropped"] + counts["over_guest_files"] + self._dropped + gathering,

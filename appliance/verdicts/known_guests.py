@@ -67,9 +67,14 @@ class KnownGuests:
         numbers, self.changed = self.changed, set()
         return [self._by_number[number] for number in numbers if number in self._by_number]
 
-    def all(self) -> list[KnownGuest]:
-        """Every guest, the one that was seen last first."""
-        return sorted(self._by_name.values(), key=lambda guest: (-guest.last, guest.name))
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._by_name)
+
+    def all(self, tenant: str = "") -> list[KnownGuest]:
+        """Every guest of a tenant, or ("") of all, the one that was seen last first."""
+        theirs = [guest for guest in self._by_name.values() if tenant in ("", guest.tenant)]
+        return sorted(theirs, key=lambda guest: (-guest.last, guest.name))
 
     def named(self, name: str) -> KnownGuest | None:
         """The guest of a name."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lmdb
 
-from appliance.verdicts.environment import StoreError, open_for_reading, usage
+from appliance.verdicts.environment import CACHE, StoreError, StoreFile, open_for_reading, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class StoreStats:
         return {f"cache_{name}": value for name, value in asdict(self).items()}
 
 
-def read_stats(directory: Path) -> StoreStats:
-    """How the cache of a directory is, read beside the SVM that may be using it. Raises StoreError."""
-    env, verdicts = open_for_reading(directory)
+def read_stats(directory: Path, kind: StoreFile = CACHE) -> StoreStats:
+    """How the cache, or another file, is, read beside the SVM that may be using it. Raises StoreError."""
+    env, first = open_for_reading(directory, kind)
     try:
-        now = usage(env, verdicts)
+        now = usage(env, first, *(env.open_db(table, create=False) for table in kind.tables[1:]))
         return StoreStats(now.entries, env.info()["map_size"], now.used_bytes, now.file_bytes)
     except lmdb.Error as error:
         raise StoreError(f"{directory} cannot be read: {error}") from error

@@ -61,7 +61,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
         listeners.extend([protection.keeper, protection])
-        orders = Orders(_tools(setup, settings, protection, (line, decisions, journal)))
+        orders = Orders(_tools(setup, settings, protection, (line, decisions)))
         listeners.append(orders)
         stack.push_async_callback(orders.close)
         orders.begin()
@@ -100,16 +100,16 @@ def _tools(
     setup: Setup,
     settings: AccessSettings,
     protection: Protection,
-    own: tuple[StandingLine, Decisions, Journal],
+    own: tuple[StandingLine, Decisions],
 ) -> Tools:
     """What ordered scans use: what on-access protection knows and does, and what it leaves alone."""
-    line, decisions, journal = own
+    line, decisions = own
     exclude = (*setup.settings.exclude, *settings.exclude)
     return Tools(
         line,
         decisions,
         Careful(protection.keeper, protection.memory.doubts),
-        Findings(journal, protection.replaying.begin),
+        Findings(protection.replaying, protection.reporter.scanned),
         lambda: Place(protection.roots(), exclude, (str(setup.store.directory),)),
     )
 

@@ -18,7 +18,8 @@
 - `afterwards`    what was written, or opened where nobody waits, is looked at
 - `catching_up`   looks for what was changed when events were lost
 - `replaying`     looks at what was let through without an SVM
-  - `moved`       looks for those that are not at their path any more
+  - `reopening`   opens those that are not at their path any more, by their handles
+  - `moved`       looks for them where that is not possible
 - `searching`     looks for files whose content turned out to be malicious
   - `in_use`      which processes have them open
 - `elsewhere`     has what was reached by a foreign mount looked for, so that no excluded file is acted on

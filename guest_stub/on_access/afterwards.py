@@ -18,7 +18,7 @@ MOST_WAITING = 1024  # files, each with a descriptor
 AT_A_TIME = 32
 SECONDS = 120.0  # that one may take
 # Ends after which somebody may know another time.
-_FOR_LATER = frozenset({Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.ENGINE_ERROR})
+FOR_LATER = frozenset({Outcome.NO_SVM, Outcome.OVERLOADED, Outcome.TIMED_OUT, Outcome.ENGINE_ERROR})
 
 
 class Reports(Protocol):
@@ -135,7 +135,7 @@ class Afterwards:
                 self._memory.keep(held.fd, judged, recalled.sha256)
         self.counts["looked_at"] += 1
         outcome = judged.answer.outcome
-        if outcome in _FOR_LATER:
+        if outcome in FOR_LATER:
             self._reports.unanswered(held, judged)
             return
         keepable = recalled.reliable and judged.still and not self._memory.doubts(judged.sha256)

@@ -9,7 +9,7 @@ _NAMESPACE = "ns/mnt"
 
 
 def apart_from_others(settings: AccessSettings, proc: Path = Path("/proc")) -> str:
-    """A sentence where settings that go by paths hold for nobody outside this mount namespace, or ""."""
+    """A sentence where settings that go by paths hold for nobody outside of this mount namespace, or ""."""
     named = [name for name in ("exclude", "exclude_programs", "on_failure_below") if getattr(settings, name)]
     if not named:
         return ""
@@ -21,5 +21,5 @@ def apart_from_others(settings: AccessSettings, proc: Path = Path("/proc")) -> s
         return ""
     return (
         f"this stub has a mount namespace of its own: {', '.join(named)} hold for nobody outside of it; "
-        "start it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in a unit of systemd"
+        "start it without: no ProtectSystem, PrivateTmp, ProtectKernelModules and their like in its unit"
     )

@@ -113,14 +113,13 @@ class Protection:
         self.replaying = Replaying(journal, judge, self.reporter, self.memory)
         self.telling = Telling(outbox, line)
         places = Places(self.roots, settings.exclude)
-        self.catching_up = CatchingUp(places, journal.note, self.replaying.begin)
+        self.catching_up = CatchingUp(places, journal, self.replaying.begin)
         self.acting = Acting(self._policy.action, quarantine, self.reporter)
         again = Judge(line, self._hashing, Purpose.ON_DEMAND)
         self.undoing = Undoing(quarantine, self.acting.executor, again, self.reporter)
         self.searching = Searching(Sought(journal.directory), again, self._policy, places, self.reporter)
-        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
         self._mounts: MountChanges | None = None
-        self._have_told()
+        self._have_told(journal)
         self.gate = Gate(
             Equipment(self._asking, self.passing, self.memory, judge, self.reporter), self._policy
         )
@@ -139,8 +138,9 @@ class Protection:
             lambda why: self._from_thread(self._fail, why),
         )
 
-    def _have_told(self) -> None:
+    def _have_told(self, journal: Journal) -> None:
         """Have each part be told what the reporter hears of."""
+        self._elsewhere = Elsewhere(journal, self.replaying, self.reporter.left)
         self.reporter.let_through = self.replaying.note
         self.reporter.unknown = self.replaying.note_written
         self.reporter.on_missed = self.catching_up.missed
@@ -148,6 +148,7 @@ class Protection:
         self.reporter.tell = self.telling.tell
         self.reporter.take = self.replaying.take
         self.replaying.room = self.acting.room
+        self.replaying.on_missed = self.catching_up.missed
         self.acting.later = self._act_later
         self.replaying.left_alone = self.exclusions.left_alone
         self.replaying.places = Places(self.roots, self._settings.exclude)

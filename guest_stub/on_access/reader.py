@@ -16,7 +16,8 @@ from guest_stub.on_access.answering import respond
 from guest_stub.on_access.fanotify import PERMISSION, Event, Group
 
 UNOPENED: Final = (
-    "the kernel could not open its file, on which somebody may hold a lease, and refused who waited"
+    "the kernel could not open its file, on which somebody may hold a lease, and refused who waited; "
+    "or whoever waited was killed"
 )
 
 

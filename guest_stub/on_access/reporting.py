@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from guest_stub.console import printable
+from guest_stub.ends import words
 from guest_stub.journal import Entry
 from guest_stub.on_access.answering import Waiting, path_of
 from guest_stub.on_access.judging import HeldFile, Judged
@@ -16,6 +17,7 @@ from guest_stub.on_access.policy import FailMode
 from guest_stub.outcome import DETECTIONS
 from guest_stub.remediation.done import Done, Result
 from guest_stub.remediation.quarantine import Restored
+from guest_stub.report import FileEnd
 from guest_stub.svm_link.values import EventKind
 
 LINES_A_SECOND: Final = 20  # of one kind; of the rest it is said how many they were
@@ -69,9 +71,9 @@ class Throttle:
 
 class Reporter:
     """The Reports of all parts. let_through: told of what had no verdict, and unknown of what was written and
-    had none. on_missed: told that files were written which nobody looked at. on_detection: told the
-    descriptor of each file that was detected, which stays open until it returns. tell: told of all that the
-    SVM should hear of. take: see searching.Finds.
+    had none, which says whether it is noted for later. on_missed: told that files were written which nobody
+    looked at. on_detection: told the descriptor of each file that was detected, which stays open until it
+    returns. tell: told of all that the SVM should hear of. take: see searching.Finds.
     """
 
     def __init__(self) -> None:
@@ -79,7 +81,7 @@ class Reporter:
         self.counts = dict.fromkeys(("blocked", "found", "fell_back", "missed"), 0)
         self.on_missed: Callable[[], None] = lambda: None
         self.let_through: Callable[[Waiting], None] = lambda _waiting: None
-        self.unknown: Callable[[HeldFile], None] = lambda _held: None
+        self.unknown: Callable[[HeldFile], bool] = lambda _held: True
         self.on_detection: Callable[[int, Judged], None] = lambda _fd, _judged: None
         self.tell: Callable[[Happening], None] = lambda _happening: None
         self.take: Callable[[Entry, int], bool] = lambda _entry, _name: False
@@ -114,14 +116,24 @@ class Reporter:
         if judged.answer.outcome in DETECTIONS:
             self._detection("found", held.fd, judged, "looked at afterwards")
 
+    def scanned(self, file: FileEnd) -> None:
+        """An ordered scan has detected a file, which is looked at again."""
+        outcome, threat, sha256 = words(file.end), file.threat, file.sha256
+        said = f"{printable(file.path)}: {printable(threat)} ({outcome}), SHA-256 {sha256.hex()}"
+        names = (threat, sha256.hex())
+        self._throttle.line("detections", logging.WARNING, f"a scan has detected {said}", names)
+        told = Happening(EventKind.DETECTION, "reported", os.fsencode(file.path), sha256, threat)
+        self.tell(told._replace(text=f"{outcome}; detected by a scan"))
+
     def unanswered(self, held: HeldFile, judged: Judged) -> None:
         """See afterwards.Reports."""
-        self.unknown(held)
+        noted = self.unknown(held)
+        then = "will be looked at later" if noted else "is not noted to be looked at later"
         why = judged.answer.reason or judged.answer.outcome.name
         self._throttle.line(
             "written files without a verdict",
             logging.WARNING,
-            f"no verdict: {printable(path_of(held.fd))} will be looked at later: {printable(why)}",
+            f"no verdict: {printable(path_of(held.fd))} {then}: {printable(why)}",
         )
         path = os.fsencode(path_of(held.fd))
         self.tell(Happening(EventKind.FALLBACK, "put off", path, text=f"written, and no verdict: {why}"))
@@ -180,6 +192,31 @@ class Reporter:
         """See replaying.Reports."""
         self._throttle.line("words on what was let through", logging.ERROR, why)
         self.tell(Happening(EventKind.OVERFLOW, "not looked at", text=why))
+
+    def not_noted(self) -> None:
+        """See replaying.Reports."""
+        why = (
+            "there is no room to note more files without a verdict: what is watched is walked for those that "
+        )
+        why += "were changed, when an SVM has looked at the others; the rest is looked at when it is opened"
+        self._throttle.line("files that are not noted", logging.ERROR, why)
+        self.tell(Happening(EventKind.OVERFLOW, "not noted", text=why))
+
+    def not_found(self, entries: Sequence[Entry]) -> None:
+        """See replaying.Reports."""
+        first = next((entry for entry in entries if entry.operation == "scan"), entries[0])
+        why = "it was to be looked at again, and is not found: deleted, or hidden"
+        more = f"; and {len(entries) - 1} more" if len(entries) > 1 else ""
+        said = f"{printable(first.path)}: {why}{more}"
+        self._throttle.line("files that are not found", logging.WARNING, said)
+        path = os.fsencode(first.path)
+        self.tell(Happening(EventKind.OVERFLOW, "not found", path, text=f"{why}{more}"))
+
+    def given_up(self, path: str) -> None:
+        """See replaying.Reports."""
+        why = "nobody could say what it is, again and again: it is asked about when it is opened"
+        self._throttle.line("files without a verdict", logging.WARNING, f"{printable(path)}: {why}")
+        self.tell(Happening(EventKind.OVERFLOW, "not looked at", os.fsencode(path), text=why))
 
     def restored(self, restored: Restored) -> None:
         """See undoing.Reports."""

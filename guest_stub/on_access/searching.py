@@ -3,8 +3,7 @@
 What was on record of such a file names no path. So the SVM is asked what these contents are by now, and where
 it calls them malicious, or so that the policy acts, the file systems are walked for the inodes: once for all
 that comes together, without reading a file, with pauses. What is found is looked at as it is then, as what
-was let through without an SVM is. A file that was changed since is another, which was looked at when it was
-closed.
+was let through without an SVM is: also where it was changed since, since to be renamed is to be changed.
 """
 
 import asyncio
@@ -19,6 +18,7 @@ from typing import Final, Protocol
 from guest_stub.journal import Entry
 from guest_stub.manners import idle_disk
 from guest_stub.on_access.in_use import processes_with
+from guest_stub.on_access.moved import come_upon
 from guest_stub.on_access.policy import AccessPolicy
 from guest_stub.on_access.undoing import Asks
 from guest_stub.outcome import DETECTIONS, Outcome
@@ -142,20 +142,16 @@ class Searching:
         selection = self._places.selection(_of_devices(roots, wanted))
         began = time.monotonic()
         for batch in Walk(selection, Nobody(), self._stop.is_set).batches():
-            found = [
-                (f"{file.directory}/{file.name}", wanted.pop(file.key))
-                for file in batch
-                if file.key in wanted and wanted[file.key].stamp == file.stamp
-            ]
+            found = [(come_upon(file), wanted.pop(file.key)) for file in batch if file.key in wanted]
             if found:
                 self._loop.call_soon_threadsafe(self._tell, found, untaken)
             if not wanted or self._stop.wait(RESTS * (time.monotonic() - began)):
                 return
             began = time.monotonic()
 
-    def _tell(self, found: list[tuple[str, Seen]], untaken: list[Seen]) -> None:
-        for path, file in found:
-            if self._finds.take(Entry(path, time.time(), "search", file.key), hash(file.key + file.stamp)):
+    def _tell(self, found: list[tuple[Entry, Seen]], untaken: list[Seen]) -> None:
+        for entry, file in found:
+            if self._finds.take(entry, hash(file.key + file.stamp)):
                 self.counts["come_upon"] += 1
             else:
                 untaken.append(file)

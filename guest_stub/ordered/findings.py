@@ -19,19 +19,19 @@ HOLD_SECONDS: Final = 1.0  # the longest that one is held
 
 
 class Notes(Protocol):
-    """Where detected files are noted. `journal.Journal` is it."""
+    """Where detected files are noted. `replaying.Replaying` is it."""
 
-    def note(self, entry: Entry, name: int) -> object:
-        """Keep an entry, unless it is kept already. name: stands for the file as it is."""
+    def take(self, entry: Entry, name: int) -> object:
+        """Look at a file, soon; where there is no room to note it that is said. See Journal.note."""
 
 
 class Findings:
-    """A Report that says nothing; others do, of each file when it was looked at again."""
+    """A Report. What it finds is said at once: who hides it by then does not hide that it was there."""
 
-    def __init__(self, notes: Notes, noted: Callable[[], None]) -> None:
-        """noted: called on the loop when there is something to look at."""
+    def __init__(self, notes: Notes, tell: Callable[[FileEnd], None]) -> None:
+        """tell: told of each, on the loop."""
         self._notes = notes
-        self._noted = noted
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._places = Semaphore(MOST_ON_THEIR_WAY)
 
@@ -49,8 +49,9 @@ class Findings:
     def _note(self, file: FileEnd, waited: bool) -> None:
         if waited:
             self._places.release()
-        self._notes.note(Entry(file.path, time.time(), "scan"), hash((file.path, file.sha256)))
-        self._noted()
+        self._tell(file)
+        entry = Entry(file.path, time.time(), "scan", file.inode, file.handle)
+        self._notes.take(entry, hash((file.path, file.sha256)))
 
     def directory(self, why: DirectoryLeft, path: str, reason: str) -> None:
         """See Report: the tally counts them."""

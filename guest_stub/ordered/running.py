@@ -12,6 +12,7 @@ from guest_stub.manners import reads_beside_others, walks_beside_others
 from guest_stub.on_demand import Equipment, Keeping, Manner, Scan
 from guest_stub.ordered.place import Place, selection_of
 from guest_stub.progress import Expected
+from guest_stub.remediation.handles import handle_of
 from guest_stub.report import Report
 from guest_stub.room import Room
 from guest_stub.svm_link.values import MAX_SCAN_PATHS, ScanState, ScanStatus, ScanTask
@@ -93,6 +94,7 @@ class OrderedScan:
             room=lambda: Room(MOST_FILES, MOST_BYTES),
             begin_reading=reads_beside_others,
             begin_walking=walks_beside_others,
+            handle_of=handle_of,
         )
         self._scan = Scan(
             selection, manner, Equipment(turn, tools.decisions, tools.keeper, tools.report, turn.pause)

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.broken import Broken
 from tests.chaos.contents import VERDICTS, Content, Kind, allowed
+from tests.chaos.page import Page
 
 RECENT = 60  # contents that guests ask about again
-
-
-class Broken(Exception):
-    """A promise was broken; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Book:
     """Everything that was heard. changes: in the order in which they were acknowledged.
 
     pending: the one that was asked for and not yet answered. sent, kept: numbers of events by journal.
-    disclosed: what KSN was asked about.
+    disclosed: what KSN was asked about. pages: by tenant.
     """
 
     path: Path
@@ -40,6 +38,11 @@ class Book:
     kept: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     disclosed: set[str] = field(default_factory=set)
     answers: int = 0
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    def page(self, tenant: str) -> Page:
+        """What was acknowledged of a tenant's tokens, guests and certificates."""
+        return self.pages.setdefault(tenant, Page(self.write))
 
     def write(self, what: str, **fields: Any) -> None:
         """Write a line into the harness's own log, where the kernel has it when this returns."""

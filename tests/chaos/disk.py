@@ -1,13 +1,15 @@
 """What lies on the disk, against the book: read beside an SVM at rest, or when it is dead."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.outcome import Disposition, Source
-from appliance.domain.policy import SettingsChange
+from appliance.domain.policy import DEFAULT_TENANT, SettingsChange
 from appliance.domain.verdict import Verdict
+from appliance.state.audit import AuditEntry
 from appliance.state.environment import StateDamaged, StateEnvironment
 from appliance.state.events import EventStore, EventTerms, events_file
 from appliance.state.ledger import LedgerStore
@@ -15,7 +17,9 @@ from appliance.state.policies import PolicyStore
 from appliance.state.store import StateStore
 from appliance.verdicts import record
 from appliance.verdicts.environment import open_for_reading
-from tests.chaos.book import Book, Broken, Change
+from tests.chaos import register_disk
+from tests.chaos.book import Book, Change
+from tests.chaos.broken import Broken
 from tests.chaos.contents import Kind
 
 ALL = 1_000_000
@@ -31,18 +35,27 @@ def compare(directory: Path, book: Book) -> None:
     _compare_cache(directory, book)
 
 
+def begin(directory: Path, book: Book) -> None:
+    """Take what an SVM at rest has of tenant "default", whose guests were enrolled before the first round."""
+    with closing(StateEnvironment.open_to_read(directory)) as environment:
+        entries = list(StateStore(environment, lambda: 0.0, ALL).audit(ALL))[::-1]
+        there = register_disk.read(environment, entries, [DEFAULT_TENANT])
+        book.page(DEFAULT_TENANT).register = there[DEFAULT_TENANT]
+
+
 def _compare_state(directory: Path, book: Book) -> None:
     with closing(StateEnvironment.open_to_read(directory)) as environment:
         state = StateStore(environment, lambda: 0.0, ALL)
-        audit = [
-            Change(entry.digest.hex(), entry.action) for entry in reversed(state.audit(ALL)) if entry.digest
-        ]
+        entries = list(state.audit(ALL))[::-1]
+        audit = [Change(entry.digest.hex(), entry.action) for entry in entries if entry.digest]
+        _compare_words(entries)
         overrides = {digest: override.allow for (_, digest), override in state.overrides().items()}
         settings = [
             Change("policy documents", str(entry.documents))
-            for entry in reversed(PolicyStore(environment, lambda: 0.0).history(None, ALL))
+            for entry in reversed(list(PolicyStore(environment, lambda: 0.0).history(None, ALL)))
             if isinstance(entry, SettingsChange)
         ]
+        registers = register_disk.read(environment, entries, book.pages)
         ledger = LedgerStore(environment)
         check = ledger.verify()
         noted = {
@@ -50,6 +63,8 @@ def _compare_state(directory: Path, book: Book) -> None:
             for entry in ledger.entries()
             if entry.payload["kind"] == "request"
         }
+    for tenant, page in book.pages.items():
+        page.settle(registers[tenant])
     _settle(book, audit, settings)
     if overrides != {digest: word == "allow" for digest, word in book.in_force().items() if word != "clear"}:
         raise Broken("the overrides are not what their audit says")
@@ -59,6 +74,19 @@ def _compare_state(directory: Path, book: Book) -> None:
         raise Broken(
             f"KSN was asked about what the ledger does not have: {sorted(book.disclosed - noted)[:3]}"
         )
+
+
+def _compare_words(entries: Sequence[AuditEntry]) -> None:
+    """Each entry of an override, and of a policy, begins with what the one before of the same ended with."""
+    words = dict[tuple[str, str], str]()
+    for entry in entries:
+        if entry.digest or entry.action == "policy":
+            about = (entry.digest.hex(), entry.subject)
+            if entry.before != words.get(about, ""):
+                raise Broken(f"the audit: {entry} was {words.get(about, '')!r} before")
+            if (entry.action == "clear") != (not entry.after):
+                raise Broken(f"the audit does not say how that is now: {entry}")
+            words[about] = entry.after
 
 
 def _settle(book: Book, audit: list[Change], settings: list[Change]) -> None:

@@ -15,14 +15,18 @@ import grpc
 from lightagent.v1 import guest_pb2
 
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
+from guest_stub.svm_link.target import Svm
 from guest_stub.svm_link.values import EventKind, GuestEvent, HelloLabels
-from tests.chaos.book import Book, Broken, Change
+from tests.chaos.book import Book, Change
+from tests.chaos.broken import Broken
 from tests.chaos.contents import CLEAN, MALICIOUS, NEEDED, PENDING, Content, new_content
+from tests.chaos.people import People
 from tests.chaos.serving import Serving
 from tests.support import commands
+from tests.support.identities import MACHINE
 from tests.support.svm import RawGuest, StreamEnded, as_stream_ended, chunk, say
+from tests.support.tls_guest import TlsGuest
 
-GUESTS = 3
 BUDGET = 1.5  # seconds that a guest grants for an answer
 SLACK = 15.0  # and what a machine may take that is busy with other things
 
@@ -34,7 +38,7 @@ _GONE = (StreamEnded, OSError, grpc.aio.AioRpcError, asyncio.InvalidStateError, 
 class Load:
     """What works on an SVM now. ended: set when the round is over, or its SVM is dead."""
 
-    serving: Serving
+    people: People
     book: Book
     source: random.Random
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,14 +48,22 @@ class Load:
     async def working(self) -> AsyncIterator[None]:
         """Let all of them work until the body ends, and wait until each has come to its end."""
         async with asyncio.TaskGroup() as group:
-            for number in range(GUESTS):
-                group.create_task(self._until_gone(self._guest(random.Random(self.source.random() + number))))
+            for guest in self.people.guests:
+                group.create_task(self._until_gone(self._guest(guest, random.Random(self.source.random()))))
             group.create_task(self._until_gone(self._reporter()))
+            for officer in self.people.officers:
+                officer.source = random.Random(self.source.random())
+                group.create_task(officer.work(self.ended, lambda: self.dead))
             group.create_task(self._administrator(random.Random(self.source.random())))
             try:
                 yield
             finally:
                 self.ended.set()
+
+    @property
+    def serving(self) -> Serving:
+        """What they work on."""
+        return self.people.serving
 
     async def _until_gone(self, work: Awaitable[None]) -> None:
         """Do something until the SVM is gone; that it goes by itself is a fault."""
@@ -61,8 +73,9 @@ class Load:
             if not self.dead:
                 raise Broken(f"the SVM turned a guest away: {error!r}") from error
 
-    async def _guest(self, source: random.Random) -> None:
-        async with RawGuest.connect(self.serving) as guest:
+    async def _guest(self, identity: TlsGuest, source: random.Random) -> None:
+        async with identity.connect(self.serving.address) as guest:
+            await guest.say_hello()
             while not self.ended.is_set():
                 contents = [self._choose(source) for _ in range(source.randint(1, 5))]
                 await self._ask(guest, contents, source)
@@ -111,7 +124,8 @@ class Load:
         """Report events, one batch after another, and note what is said to be kept."""
         journal, number = os.urandom(16), 0
         heard = _Heard(self.book, journal)
-        async with await SvmLink.open(self.serving.target, HelloLabels("chaos"), SLACK, heard) as link:
+        svm, labels = Svm(self.serving.target, self.people.proof), HelloLabels("chaos", machine=MACHINE)
+        async with await SvmLink.open(svm, labels, SLACK, heard) as link:
             while not self.ended.is_set():
                 first, number = number + 1, number + self.source.randint(1, 4)
                 self.book.sent[journal.hex()] = number
@@ -207,9 +221,10 @@ def _words(change: Change) -> list[str]:
     return ["verdicts", "set", change.what, f"--{change.value}", "--reason", "chaos"]
 
 
-async def told_after(serving: Serving, book: Book, source: random.Random) -> None:
+async def told_after(people: People, book: Book, source: random.Random) -> None:
     """Ask a fresh SVM what it knows: what was overruled is, and nothing is said that is not true."""
-    async with RawGuest.connect(serving) as guest:
+    async with people.guests[0].connect(people.serving.address) as guest:
+        await guest.say_hello()
         overruled = list(book.in_force().items())[-40:]
         some = source.sample(book.recent, min(20, len(book.recent)))
         digests = [digest for digest, _ in overruled] + [content.digest for content in some]

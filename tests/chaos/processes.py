@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.book import Broken
+from tests.chaos.broken import Broken
 
 Condition = Callable[[], bool]
 
@@ -43,17 +43,29 @@ def held(pid: int) -> Held:
     return Held(memfds, sockets, pipes, sum(map(bool, kinds)) - memfds - sockets - pipes)
 
 
-def below(pid: int) -> list[int]:
-    """All descendants of a process that live, zombies left out."""
+def below(pid: int, but: int = 0) -> list[int]:
+    """The descendants of a process that live, but one and what is below it; now and then not all of them.
+
+    By what the kernel says of each: see _children().
+    """
+    return _descendants(pid, but, lambda parent: [each for each in _children(parent) if not _is_zombie(each)])
+
+
+def _all_below(pid: int, but: int) -> list[int]:
+    """The same, by what all processes of the machine say: none is missed, which takes its time."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             state, parent = path.read_text().rpartition(")")[2].split()[:2]
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(path.parent.name))
+    return _descendants(pid, but, lambda parent: children.get(parent, []))
+
+
+def _descendants(pid: int, but: int, children: Callable[[int], list[int]]) -> list[int]:
     found, more = list[int](), [pid]
     while more:
-        more = [child for parent in more for child in children.get(parent, [])]
+        more = [child for parent in more for child in children(parent) if child != but]
         found += more
     return found
 
@@ -72,15 +84,15 @@ def workers(pid: int) -> list[int]:
     return [child for child in found if child not in parents]
 
 
-async def nothing_left_of(expected: set[int], patience: float) -> None:
-    """Return when this process has no descendants but those that are expected. Raises Broken.
+async def nothing_left_of(patience: float, svm: int = 0) -> None:
+    """Return when this process has no descendants but a living SVM, and what is below that. Raises Broken.
 
     Orphans come to this process, so whatever an SVM has started and left behind is among them.
     """
     end = time.monotonic() + patience
     while True:
-        _reap()
-        left = set(below(os.getpid())) - expected
+        _reap(svm)
+        left = below(os.getpid(), svm) or _all_below(os.getpid(), svm)
         if not left:
             return
         if time.monotonic() > end:
@@ -88,25 +100,29 @@ async def nothing_left_of(expected: set[int], patience: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def _reap() -> None:
-    """Let orphans go that have ended; processes that the harness started itself have waiters of their own."""
-    for path in Path(f"/proc/{os.getpid()}/task").iterdir():
-        with suppress(OSError):
-            for word in (path / "children").read_text().split():
-                if int(word) in _adopted():
-                    with suppress(ChildProcessError):
-                        os.waitpid(int(word), os.WNOHANG)
+def _reap(svm: int) -> None:
+    """Let children go that have ended: all that the harness started itself have been waited for by now."""
+    for child in _children(os.getpid()):
+        if child != svm and _is_zombie(child):
+            with suppress(ChildProcessError):
+                os.waitpid(child, os.WNOHANG)
 
 
-def _adopted() -> set[int]:
-    """Zombies that are children of this process and that it did not start: those of sandboxes and workers."""
-    found = set[int]()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
-            if name.startswith("bwrap") and rest.split()[:2] == ["Z", str(os.getpid())]:
-                found.add(int(path.parent.name))
+def _children(pid: int) -> list[int]:
+    """The children of a process. One may be left out while another one ends (proc(5))."""
+    found = list[int]()
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
     return found
+
+
+def _is_zombie(pid: int) -> bool:
+    """Also of one that is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def _command(pid: int) -> str:

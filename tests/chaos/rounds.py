@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.chaos import disk, processes, stubs
 from tests.chaos.book import Book
 from tests.chaos.load import Load, told_after
+from tests.chaos.people import People
 from tests.chaos.serving import PATIENCE, Serving
 
 
@@ -18,13 +19,18 @@ from tests.chaos.serving import PATIENCE, Serving
 class Run:
     """What the rounds of one run share."""
 
-    serving: Serving
+    people: People
     book: Book
+
+    @property
+    def serving(self) -> Serving:
+        """The SVM."""
+        return self.people.serving
 
 
 async def kill_svm(run: Run, source: random.Random) -> str:
     """The SVM dies under load: what it had acknowledged is on the disk, and a new one knows it."""
-    load, after = Load(run.serving, run.book, source), source.uniform(0, 0.4)
+    load, after = Load(run.people, run.book, source), source.uniform(0, 0.4)
     async with load.working():
         await asyncio.sleep(after)
         load.dead = True
@@ -46,7 +52,7 @@ async def kill_start(run: Run, source: random.Random) -> str:
 
 async def kill_worker(run: Run, source: random.Random) -> str:
     """A worker dies under load: everybody is answered, another takes its place, nothing is left over."""
-    load, after = Load(run.serving, run.book, source), source.uniform(0, 0.3)
+    load, after = Load(run.people, run.book, source), source.uniform(0, 0.3)
     async with load.working():
         await asyncio.sleep(after)
         for worker in source.sample(processes.workers(run.serving.pid), 1):
@@ -59,30 +65,31 @@ async def kill_worker(run: Run, source: random.Random) -> str:
 
 async def kill_scan(run: Run, source: random.Random) -> str:
     """A stub that scans dies."""
-    done = await stubs.killed_scan(run.serving, run.book, source)
+    done = await stubs.killed_scan(run.people, run.book, source)
     await _look(run)
     return done
 
 
 async def kill_daemon(run: Run, source: random.Random) -> str:
     """A stub that protects dies."""
-    done = await stubs.killed_daemon(run.serving, run.book, source)
+    done = await stubs.killed_daemon(run.people, run.book, source)
     await _look(run)
     return done
 
 
 async def _begin_again(run: Run, source: random.Random) -> None:
     """What a dead SVM left, on the disk and of processes; then a new one, and what it says."""
-    await processes.nothing_left_of(set(), PATIENCE)
+    await processes.nothing_left_of(PATIENCE)
     disk.compare(run.serving.state, run.book)
     await run.serving.start()
-    await told_after(run.serving, run.book, source)
+    await told_after(run.people, run.book, source)
+    await asyncio.gather(*(officer.look(source) for officer in run.people.officers))
 
 
 async def _look(run: Run) -> None:
     """The same of an SVM that lives on."""
     await run.serving.rests()
-    await processes.nothing_left_of({run.serving.pid, *processes.below(run.serving.pid)}, PATIENCE)
+    await processes.nothing_left_of(PATIENCE, run.serving.pid)
     disk.compare(run.serving.state, run.book)
 
 

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.chaos.book import Book, Broken
+from tests.chaos.book import Book
+from tests.chaos.broken import Broken
 from tests.chaos.contents import Content, Kind, new_content
+from tests.chaos.people import People
 from tests.chaos.serving import PATIENCE, Serving
 from tests.support.contents import EICAR
 from tests.support.protected import Protected, lasting, protected
@@ -21,9 +23,10 @@ SLACK = 20.0  # seconds that a busy machine may take beside
 _SETTINGS = f"[on_access]\nopen_seconds = {OPEN_SECONDS}\n"
 
 
-async def killed_scan(serving: Serving, book: Book, source: random.Random) -> str:
+async def killed_scan(people: People, book: Book, source: random.Random) -> str:
     """Kill `guest-stub scan` at a random moment; the next one finds all that is bad, and nothing else."""
-    tree, state = serving.directory / "tree", serving.directory / "scan-state"
+    serving = people.serving
+    tree = serving.directory / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir()
     bad = set[str]()
@@ -35,7 +38,7 @@ async def killed_scan(serving: Serving, book: Book, source: random.Random) -> st
         (tree / str(number)).write_bytes(content.data)
         if content.kind is Kind.EICAR:
             bad.add(str(tree / str(number)))
-    words = ("scan", "--svm", serving.target, "--state", state, "--json", tree)
+    words = ("scan", "--svm", serving.target, "--state", people.scanner, "--json", tree)
     first = await start(*words)
     after = source.uniform(0.1, 0.8)
     await asyncio.sleep(after)
@@ -51,11 +54,12 @@ async def killed_scan(serving: Serving, book: Book, source: random.Random) -> st
     return f"guest-stub scan after {after:.3f} s"
 
 
-async def killed_daemon(serving: Serving, book: Book, source: random.Random) -> str:
+async def killed_daemon(people: People, book: Book, source: random.Random) -> str:
     """Kill `guest-stub run` while files are opened: each gets its answer, and the next daemon protects."""
+    serving = people.serving
     place = serving.directory / "daemon"
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    shutil.copytree(people.daemon, place / "stub")  # as protected() has it
     async with lasting(place) as within:
         async with _daemon(serving, place, within) as machine:
             good = {f"good{number}": source.randbytes(500).hex().encode() for number in range(4)}

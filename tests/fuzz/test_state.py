@@ -46,9 +46,10 @@ from tests.support.properties import fuzzing
 
 TABLES = (
     *("overrides", "audit", "tenants", "policies", "decisions", "texts", "tokens", "guests"),
-    *("certificates", "scans", "positions", "ledger", "meta"),
+    *("certificates", "scans", "positions", "ledger", "meta", "of_tenant", "audited"),
 )
-WITHOUT_CHECKSUM = ("ledger", "meta")  # a chain stands before the one, numbers are the other
+# A chain stands before the records of the first, numbers are in the second, nothing in the last two.
+WITHOUT_CHECKSUM = ("ledger", "meta", "of_tenant", "audited")
 ACME = Realm(DEFAULT_TENANT_SCOPE + 1, "acme")
 DIGEST = b"d" * 32
 Rows = dict[str, dict[bytes, bytes]]
@@ -105,9 +106,10 @@ class Desk:
         yield lambda: [override_message(each, "acme") for each in store.overrides().values()]
         yield lambda: [audit_message(entry) for entry in store.audit(100)]
         yield lambda: [audit_message(entry) for entry in store.audit(100, "acme")]
-        yield policies.policies
+        yield lambda: list(policies.policies())
         yield lambda: policies.policy("acme")
         yield lambda: [history_message(entry) for entry in policies.history(None, 100)]
+        yield lambda: [history_message(entry) for entry in policies.history("acme", 100)]
         yield lambda: policies.texts("", "acme")
         yield lambda: [text.encode() for text in policies.texts("")]
         yield lambda: [
@@ -119,7 +121,11 @@ class Desk:
         yield ledger.verify
         yield lambda: (names.scope_of("acme"), names.scope_of("nobody"), names.name_of(18), names.scopes())
         yield lambda: (registry.caller(pem), registry.guest(pem))
-        yield lambda: (registry.guests(), registry.known(uuid), registry.certificates())
+        yield lambda: registry.known(uuid)
+        for tenant in ("", "acme"):
+            yield functools.partial(lambda tenant: list(registry.guests(tenant)), tenant)
+            for guests in (True, False):
+                yield functools.partial(lambda *which: list(registry.certificates(*which)), tenant, guests)
 
     def writers(self) -> Iterator[Callable[[], object]]:
         """What can be changed where these records are."""
@@ -156,7 +162,7 @@ class Desk:
     def put(self, rows: Rows) -> None:
         """Have this written, and nothing else."""
         environment = self.office.environment
-        tables = {name: environment.table(name.encode()) for name in (*rows, "audited")}
+        tables = {name: environment.table(name.encode()) for name in rows}
         with environment.changing, environment.writing() as txn:
             for name, content in rows.items():
                 txn.drop(tables[name], delete=False)

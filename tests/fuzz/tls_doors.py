@@ -24,9 +24,10 @@ from appliance.config_identity import IdentitySettings
 from appliance.console.logs import Throttled
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import SERVER_NAME
 from appliance.doors import serve_by_certificate, serve_guests
 from appliance.identity import files
-from appliance.identity.authority import SERVER_NAME, pem_of
+from appliance.identity.authority import pem_of
 from appliance.identity.ending import By
 from appliance.identity.issuing import Asked
 from appliance.identity.keys import csr_for, key_pem, new_key
@@ -233,7 +234,7 @@ class DoorOfEnrolment(WatchedDoors):
         tokens = {f"good {number}": await self.here.token("acme") for number in range(2)}
         used = tokens["used"] = await self.here.token("acme")
         await self.here.registry.enrol(used, Asked(csr_for(KEYS[0]), MACHINE))
-        before = {guest.uuid for guest, _ in self.here.registry.guests()}
+        before = {guest.uuid for guest in self.here.registry.guests("")}
         async with self.here.channel(self.here.svm.settings.server.enrolment) as channel:
             places = asyncio.Semaphore(_AT_ONCE)
 
@@ -242,7 +243,7 @@ class DoorOfEnrolment(WatchedDoors):
                     return await self._call(channel, step, tokens)
 
             ends = await asyncio.gather(*map(call, steps))
-        after = {guest.uuid for guest, _ in self.here.registry.guests()}
+        after = {guest.uuid for guest in self.here.registry.guests("")}
         certificates = {
             heard[0] for _, _, heard, step in ends if heard and _token_of(step).startswith("good")
         }

@@ -24,6 +24,8 @@ FAST = (
     "ksn-answer-p99-dead",
     "private-ksn",
     "revocation",
+    "crowd",
+    "reconnects",
 )
 FIGURES = [  # of them, in order
     *FAST[:5],
@@ -35,6 +37,10 @@ FIGURES = [  # of them, in order
     "private-ksn-answers",
     "revocation-last",
     "revocation-p50",
+    "crowd-p99",
+    "crowd-p50",
+    "svm-memory-reconnects",
+    "svm-sockets-reconnects",
 ]
 DEADLINE = 300
 
@@ -62,7 +68,9 @@ def test_a_report_has_a_line_for_each_figure_with_every_column(run: tuple[dict[s
     document, _ = run
     assert [line["figure"] for line in document["rows"]] == FIGURES
     assert all(set(COLUMNS) <= row.keys() for row in document["rows"])
-    assert all(row["ours"] > 0 and row["rounds"]["ours"] for row in document["rows"])
+    grown = ("svm-memory-reconnects", "svm-sockets-reconnects")  # which may be nothing
+    assert all(row["ours"] > 0 for row in document["rows"] if row["figure"] not in grown)
+    assert all(row["rounds"]["ours"] for row in document["rows"])
     assert document["failures"] == {}
 
 

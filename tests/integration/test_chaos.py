@@ -14,12 +14,14 @@ from appliance.domain.override import Override
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.domain.verdict import Verdict
 from appliance.state.events import Entry, EventStore, EventTerms
+from appliance.state.identities import IdentityStore
 from appliance.state.ledger import LedgerStore
 from appliance.state.policies import Decided, PolicyChange, PolicyStore
 from appliance.state.store import StateStore
 from appliance.verdicts.store import VerdictStore
 from tests.chaos import disk
-from tests.chaos.book import Book, Broken, Change
+from tests.chaos.book import Book, Change
+from tests.chaos.broken import Broken
 from tests.chaos.contents import CLEAN, MALICIOUS, NOT_DETECTED, Content, Kind
 from tests.support.apart import ROOT, environment
 from tests.support.contents import EICAR
@@ -45,6 +47,7 @@ def kept(directory: Path) -> Book:
     """A state directory in which all is there that its book has."""
     book = Book(directory / "log")
     with closing(StateStore.open(directory, lambda: 5.0, 1000)) as state:
+        IdentityStore(state.environment)
         policies = PolicyStore(state.environment, lambda: 5.0)
         policies.create("default", Mode.STANDARD, Decided(Decision.ACCEPT, KsnType.PRIVATE, 1, "text"), "me")
         for digest, allow in ((ONE, True), (TWO, False)):
@@ -92,7 +95,8 @@ def test_what_is_as_it_was_acknowledged_is_found_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "key", "what"),
     [
-        ("audit", (2).to_bytes(8, "big"), "lost: .*02"),
+        ("audit", (3).to_bytes(8, "big"), "lost: .*02"),
+        ("audit", (1).to_bytes(8, "big"), "the audit: .*was '' before"),
         ("overrides", ONE, "the overrides are not what their audit says"),
         ("decisions", (3).to_bytes(8, "big"), "lost: .*documents"),
         ("ledger", (1).to_bytes(8, "big"), "the ledger: entry 1 is missing"),

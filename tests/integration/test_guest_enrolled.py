@@ -8,6 +8,7 @@ from tests.support.commands import Ran, svm_program
 from tests.support.contents import EICAR
 from tests.support.protected import protected
 from tests.support.stub_program import guest_stub
+from tests.support.svm import until
 from tests.support.svm_process import svm_process
 from tests.support.tls_svm import Doors, enrol, initialised
 
@@ -40,6 +41,9 @@ async def test_a_guest_of_a_real_svm(tmp_path: Path) -> None:
             renewed = await guest_stub("renew", "--now", "--state", state)
             assert (renewed.code, renewed.out.startswith("renewed: until")) == (0, True), renewed.err
             assert (await guest_stub("status", "--state", state)).code == 0
+            # Which shows the new certificate first, and so ends what the daemon has over the old one.
+            await until(lambda: "\n".join(machine.said).count("the SVM answers") == 2, "it is back")
+            machine.said.clear()
             await administer(doors, "guests", "revoke", known["guest"], "--reason", "lost")
             assert "enrol this guest anew" in await machine.says("the SVM is gone")
             refused = await guest_stub("ksn", "--state", state)

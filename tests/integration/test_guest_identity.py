@@ -113,7 +113,7 @@ async def test_the_program_that_renews_is_looked_at_like_any_other(tmp_path: Pat
     ]
     environ = {
         "PYTHONHOME": sys.base_prefix,
-        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), *paths]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos"), *paths]),
     }
     copied = f'cp -L "{sys.executable}" "$1/python"'
     async with tls_serving(judging()) as side:

@@ -1,18 +1,21 @@
 """Slow readers, dead guests, what a tenant has: over real gRPC."""
 
 import asyncio
+import gc
 import os
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import grpc
 import pytest
-from lightagent.v1 import guest_pb2, guest_pb2_grpc, verdict_pb2
+from lightagent.v1 import guest_pb2, verdict_pb2
 
 from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.guest import Guest
+from tests.support.enrolled_guest import enrolled_guest, with_authority
 from tests.support.relay import free_port, relay
 from tests.support.svm import RawGuest, digest_of, running_svm, say, until
+from tests.support.svm_process import svm_process
 
 NARROW = (  # what a client takes unread: as little as HTTP/2 has by itself
     ("grpc.use_local_subchannel_pool", 1),
@@ -41,6 +44,7 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
     """Its session ends, what it asked is open no more, the operator reads why; on TCP its line is shut."""
     limits = Limits(reader_stall_seconds=1, open_digests=1024)
     port = free_port()
+    with_authority(tmp_path)
     async with (
         running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}" if tcp else "") as svm,
         AsyncExitStack() as stack,
@@ -48,13 +52,9 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
         sessions, told = svm.parts.sessions, []
         sessions.on_breach.append(lambda guest, kind, why: told.append((kind, why)))
         if tcp:
-            channel = await stack.enter_async_context(
-                grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=NARROW)
-            )
-            slow = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-            await slow.say_hello()
+            slow = await stack.enter_async_context(enrolled_guest(svm, f"127.0.0.1:{port}", NARROW))
         else:
-            slow = await stack.enter_async_context(RawGuest.connect(svm))
+            slow = await stack.enter_async_context(RawGuest.connect(svm, options=NARROW))
         asking = asyncio.get_running_loop().create_task(ask_and_not_listen(slow))
         await until(lambda: sessions.overs["guest_over_reader_stall_seconds"] == 1, "it is found")
         await until(lambda: not sessions.all(), "its session ends")
@@ -62,7 +62,9 @@ async def test_a_guest_that_takes_no_answers_is_cut_off(tmp_path: Path, tcp: boo
         assert any(kind == "takesnothing" and "was taken for 1 s" in why for kind, why in told)
         assert sessions.tenant(Guest("any")).open_digests == 0
         if tcp:
-            await until(lambda: channel.get_state() is not grpc.ChannelConnectivity.READY, "its line is shut")
+            await until(
+                lambda: slow.channel.get_state() is not grpc.ChannelConnectivity.READY, "its line is shut"
+            )
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
 
@@ -71,13 +73,12 @@ async def test_a_guest_whose_network_is_cut_is_detached(tmp_path: Path) -> None:
     """After the time of two heartbeats that did not come; nothing that it asked is left."""
     port = free_port()
     limits = Limits(heartbeat_seconds=1)
+    with_authority(tmp_path)
     async with (
         running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}") as svm,
         relay(port) as network,
-        grpc.aio.insecure_channel(f"127.0.0.1:{network.port}") as channel,
+        enrolled_guest(svm, f"127.0.0.1:{network.port}") as guest,
     ):
-        guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-        await guest.say_hello()
         assert len((await guest.ask(digest_of(b"x"), digest_of(b"y"))).outcomes) == 2
         assert svm.parts.protection.flights.waiting == 2
         network.cut = True
@@ -105,3 +106,40 @@ async def test_what_a_tenant_has_open_is_bounded(tmp_path: Path) -> None:
             guest_pb2.CheckRequest(request_id=9, purpose=verdict_pb2.PURPOSE_ON_DEMAND, sha256=[b"e" * 32]),
         )
         await until(lambda: overs["tenant_over_open_checks"] == 1, "a third request is refused")
+
+
+def memory_of(pid: int) -> float:
+    """MiB of a process's own memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1024
+
+
+def sockets_of(pid: int) -> int:
+    """How many sockets a process has."""
+    count = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):  # closed meanwhile
+            count += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    return count
+
+
+async def test_guests_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
+    """After some hundreds an SVM has the memory and the sockets that it had: a session has over 3 KiB."""
+    with svm_process(tmp_path) as svm:
+        pid, before = svm.process.pid, sockets_of(svm.process.pid)
+
+        async def come_and_go(times: int) -> None:
+            for _ in range(times):
+                async with RawGuest.connect(svm) as guest:
+                    await guest.ask(*(os.urandom(32) for _ in range(20)))
+
+        async def crowd(times: int) -> float:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(4):
+                    group.create_task(come_and_go(times // 4))
+            gc.collect()  # channels that are closed keep their sockets until then
+            await until(lambda: sockets_of(pid) <= before, "all connections are closed")
+            return memory_of(pid)
+
+        warm = await crowd(400)
+        assert await crowd(400) - warm < 4  # ten KiB for each of them

@@ -132,7 +132,7 @@ async def test_what_happens_without_an_svm_is_told_when_it_is_back(directory: Pa
             svm.wait()
         await machine.says("the SVM is gone")
         assert await denied(machine, "known.com")
-        await machine.write("other.com", EICAR)
+        await machine.write("other.com", EICAR + b"\n")
         assert not await denied(machine, "other.com")
         await machine.says("was answered with allow")
         with svm_process(directory):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.identity.files import Wanted, make
 from appliance.identity.issuing import Asked
 from guest_stub.identity.kept import pem
 from guest_stub.identity.keys import make_key, request
@@ -17,6 +16,7 @@ from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.target import Proof
 from guest_stub.svm_link.target import Svm as Target
 from guest_stub.svm_link.values import Batch, FileContent, HelloLabels, Program, Purpose
+from tests.support.enrolled_guest import with_authority
 from tests.support.identities import MACHINE, PROVIDER
 from tests.support.relay import free_port
 from tests.support.svm import Svm, digest_of, running_svm, until
@@ -25,7 +25,7 @@ from tests.support.svm import Svm, digest_of, running_svm, until
 @pytest.fixture
 async def svm(tmp_path: Path) -> AsyncIterator[Svm]:
     """An SVM that listens on TCP, for which svm init was run."""
-    make(tmp_path / "state", Wanted("one", ["127.0.0.1"], days=(825, 825)), time.time())
+    with_authority(tmp_path)
     async with running_svm(tmp_path, listen=f"tcp:127.0.0.1:{free_port()}") as svm:
         yield svm
 

@@ -71,7 +71,7 @@ def test_confirmed_overrides_survive_and_each_has_its_audit(tmp_path: Path, seed
     )
     state = StateStore.open(tmp_path, lambda: 0.0, 100_000)
     overrides = state.overrides()
-    audited = [entry.digest for entry in reversed(state.audit(100_000))]
+    audited = [entry.digest for entry in reversed(list(state.audit(100_000)))]
     state.close()
     assert audited == [kill_writers.digest(number) for number in range(len(audited))]
     assert overrides == {

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import grpc
 import pytest
-from lightagent.v1 import admin_pb2, events_pb2, exposure_pb2, guest_pb2, scans_pb2, verdict_pb2
+from lightagent.v1 import admin_pb2, events_pb2, exposure_pb2, guest_pb2, identity_pb2, scans_pb2, verdict_pb2
 
 from appliance.domain.caller import Role
 from appliance.domain.event import EventKind
@@ -23,12 +23,14 @@ from appliance.rpc.access import ACCESS
 from appliance.state.policies import Decided, PolicyChange
 from appliance.verdicts import exposure
 from tests.support.contents import EICAR
+from tests.support.identities import PROVIDER, asked
 from tests.support.ksn import decision
 from tests.support.misbehaving_ksn import MisbehavingKsn, says
 from tests.support.svm import DEADLINE, RawGuest, digest_of, until
 from tests.support.tenants import Administrator, Tenancy, tenancy
 
 DAEMON = guest_pb2.GUEST_PROGRAM_DAEMON
+THEIR_UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 PRIVATE = b"nobody but other has this file"
 MALICIOUS, NOT_DETECTED, NEEDED = (
     verdict_pb2.OUTCOME_MALICIOUS,
@@ -59,6 +61,7 @@ class Theirs:
             "its reasons": b"secret reason",
             "its administrator": b"admin-of-other",
             "its Statement": b"what other has read",
+            "its enrolled guest": THEIR_UUID.encode(),
         }
 
 
@@ -72,6 +75,9 @@ async def theirs(here: Tenancy) -> AsyncIterator[Theirs]:
         PolicyChange(decided=Decided(Decision.ACCEPT, KsnType.PRIVATE, decision().version, text)),
         "admin-of-other",
     )
+    assert parts.identity is not None
+    token = await parts.identity.registry.token("other", THEIR_UUID, 3600, PROVIDER)
+    await parts.identity.registry.enrol(token.text, asked(host_name="guest-of-theirs"))
     admin = here.administrator(Role.TENANT_ADMIN, "other")
     async with admin, here.guest("guest-of-theirs", "other") as guest:
         for content in (PRIVATE, EICAR):
@@ -199,6 +205,17 @@ ATTEMPTS: dict[str, Attempts] = {
         [scans_pb2.CancelScansRequest(scans=[its.scan], tenant=tenant) for tenant in ("", "other")]
         + [scans_pb2.CancelScansRequest(all=True)]
     ),
+    "IdentityAdministration/CreateToken": lambda _: [
+        identity_pb2.CreateTokenRequest(tenant=tenant, uuid=uuid)
+        for tenant in ("", "other")
+        for uuid in ("", THEIR_UUID)
+    ],
+    "IdentityAdministration/GetGuest": lambda _: [identity_pb2.GetGuestRequest(guest=THEIR_UUID)],
+    "IdentityAdministration/RevokeGuest": lambda _: [identity_pb2.RevokeGuestRequest(guest=THEIR_UUID)],
+    "IdentityAdministration/RemoveGuest": lambda _: [identity_pb2.RemoveGuestRequest(guest=THEIR_UUID)],
+    "IdentityAdministration/ListCertificates": lambda _: [
+        identity_pb2.ListCertificatesRequest(limit=1000, guests=True)
+    ],
 }
 # What a provider is told of another tenant with the same requests: else the attempts would prove nothing.
 TELLING = {
@@ -213,6 +230,8 @@ TELLING = {
     "ExposureAdministration/ListGuests",
     "ExposureAdministration/ListGuestFiles",
     "ScansAdministration/ListScans",
+    "IdentityAdministration/GetGuest",
+    "IdentityAdministration/ListCertificates",
 }
 
 
@@ -402,7 +421,8 @@ async def test_guests_of_a_tenant_are_answered_by_its_own_override_alone(tmp_pat
         assert list((await ours.ask(digest)).outcomes) == [MALICIOUS]
         assert list((await guest.ask(digest)).outcomes) != [MALICIOUS]
         [mine] = await admin.call("Administration/ListAudit", admin_pb2.ListAuditRequest())
-        assert [(entry.author, entry.tenant) for entry in mine.entries] == [("admin-of-acme", "acme")]
+        audited = [(each.author, each.tenant) for each in mine.entries if each.action == "block"]
+        assert audited == [("tenant-admin admin-of-acme of acme", "acme")]
         # The next thing that the other hears is the provider's word, which counts for everybody.
         for_all = admin_pb2.SetOverrideRequest(sha256=b"p" * 32, allow=False, reason="for all")
         await provider.call("Administration/SetOverride", for_all)

@@ -85,9 +85,9 @@ class RememberingControl:
         self.cleared.append((digest, reason, actor))
         return self.overrides.pop(digest, None) is not None
 
-    def audit(self, limit: int, _tenant: str) -> Sequence[AuditEntry]:
+    def audit(self, limit: int, _tenant: str) -> Iterator[AuditEntry]:
         """As set."""
-        return self.entries[:limit]
+        return iter(self.entries[:limit])
 
     def sources(self) -> Sequence[SignatureSource]:
         """As set."""

@@ -29,9 +29,9 @@ class SetExposure:
         """As set."""
         return self.held_by.get(digest, [])
 
-    def guests(self, _tenant: str) -> Sequence[GuestSeen]:
+    def guests(self, _tenant: str) -> Iterator[GuestSeen]:
         """As set."""
-        return self.known
+        return iter(self.known)
 
     def tenant_of(self, guest: str) -> str | None:
         """Everybody's is the same of whom something is set."""

@@ -14,6 +14,7 @@ import pytest
 from guest_stub.on_access.fanotify import FanotifyUnavailable, Group
 from tests.support.apart import ROOT, environment
 
+REQUIRED = "TESTS_MUST_WATCH"  # in the environment: without the right to watch files tests fail
 SECONDS = 60.0  # that a program may take; generous, since machines are slow
 
 _MOUNTED = 'mount -t tmpfs none "$1" && exec "$2" -c "$3" "$1"'
@@ -29,7 +30,19 @@ def _can_watch() -> bool:
     return True
 
 
-watching = pytest.mark.skipif(not _can_watch(), reason="files can be watched by root only")
+def _are_skipped() -> bool:
+    """Whether tests that watch files are skipped. Raises RuntimeError where that is not to be."""
+    if _can_watch():
+        return False
+    if os.environ.get(REQUIRED):
+        raise RuntimeError(
+            f"files cannot be watched here, and {REQUIRED} says that they have to be: "
+            "run the tests as root with CAP_SYS_ADMIN, on a kernel with fanotify"
+        )
+    return True
+
+
+watching = pytest.mark.skipif(_are_skipped(), reason="files can be watched by root only")
 
 
 def run_apart(inside: Callable[[Path], None], top: Path) -> None:

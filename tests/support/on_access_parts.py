@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guest_stub.decision import FileId
+from guest_stub.journal import Entry
 from guest_stub.looking import Looked
 from guest_stub.on_access.answering import Waiting
 from guest_stub.on_access.fanotify import OPEN_PERM, Event
@@ -201,6 +202,18 @@ class Reports:
     def not_replayed(self, why: str) -> None:
         """Remember."""
         self.words.append(why)
+
+    def not_noted(self) -> None:
+        """Remember."""
+        self.words.append("not noted")
+
+    def not_found(self, entries: Sequence[Entry]) -> None:
+        """Remember."""
+        self.words += [f"not found {entry.path}" for entry in entries]
+
+    def given_up(self, path: str) -> None:
+        """Remember."""
+        self.words.append(f"given up {path}")
 
 
 @dataclass

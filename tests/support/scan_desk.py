@@ -62,8 +62,9 @@ class Office:
 
     def state(self, order: ScanOrder) -> ScanState:
         """How an order stands."""
-        (view,) = self.desk.views([order.id])
-        return view.state
+        current = self.desk.orders.get(order.id)
+        assert current is not None
+        return self.desk.view(current).state
 
 
 @contextmanager

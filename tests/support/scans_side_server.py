@@ -49,7 +49,9 @@ class ScansSide(AdminSide):
         self._server = grpc.aio.server()
         await self._office.__aenter__()
         control = ScanControl(
-            self.office.desk, lambda: dict.fromkeys(self.known, DEFAULT_TENANT), lambda: self.office.clock[0]
+            self.office.desk,
+            lambda _tenant: dict.fromkeys(self.known, DEFAULT_TENANT),
+            lambda: self.office.clock[0],
         )
         self.service = ScansAdministrationService(
             control, administrators(self._office), self._patience_seconds

@@ -116,6 +116,7 @@ class RawGuest:
     metadata: tuple[tuple[str, str], ...]
     ticket: Any = None  # the companion connection; None where there is none
     channel: Any = None
+    machine: bytes = b""  # its own word on Attach, where it has a certificate
     attach: Any = None
     check: Any = None
     requests: int = 0
@@ -126,14 +127,16 @@ class RawGuest:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, svm: Reachable, attach: bool = True) -> AsyncIterator["RawGuest"]:
-        """A guest with a ticket of its own, attached unless told otherwise."""
+    async def connect(
+        cls, svm: Reachable, attach: bool = True, options: tuple[tuple[str, int], ...] = ()
+    ) -> AsyncIterator["RawGuest"]:
+        """A guest with a ticket of its own, attached unless told otherwise. options: of its channel."""
         path = svm.target.removeprefix("unix:")
         reader, writer = await asyncio.open_unix_connection(f"{path}.id")
         ticket = (await reader.readline()).decode().strip()
         try:
             async with grpc.aio.insecure_channel(
-                svm.target, options=(("grpc.use_local_subchannel_pool", 1),)
+                svm.target, options=(("grpc.use_local_subchannel_pool", 1), *options)
             ) as channel:
                 guest = cls(guest_pb2_grpc.ProtectionStub(channel), (("ticket", ticket),), writer, channel)
                 if attach:
@@ -145,7 +148,7 @@ class RawGuest:
     async def say_hello(self, program: guest_pb2.GuestProgram.ValueType = _NO_DAEMON) -> None:
         """Attach, and read to the first generation."""
         self.attach = self.stub.Attach(metadata=self.metadata)
-        hello = guest_pb2.Hello(host_name="raw", program=program)
+        hello = guest_pb2.Hello(host_name="raw", program=program, machine=self.machine)
         await self.attach.write(guest_pb2.AttachRequest(hello=hello))
         while True:
             message = await asyncio.wait_for(self.attach.read(), DEADLINE)

@@ -17,6 +17,7 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2_grpc,
     guest_pb2_grpc,
+    identity_pb2_grpc,
     scans_pb2_grpc,
 )
 
@@ -26,6 +27,7 @@ from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.doors import serve_administrators
 from appliance.rpc.identity import Context
+from tests.support.enrolled_guest import with_authority
 from tests.support.ksn import KsnSvm, ksn_svm
 from tests.support.misbehaving_ksn import MisbehavingKsn
 from tests.support.svm import DEADLINE, RawGuest
@@ -36,6 +38,7 @@ STUBS = {
     "EventsAdministration": events_pb2_grpc.EventsAdministrationStub,
     "ExposureAdministration": exposure_pb2_grpc.ExposureAdministrationStub,
     "ScansAdministration": scans_pb2_grpc.ScansAdministrationStub,
+    "IdentityAdministration": identity_pb2_grpc.IdentityAdministrationStub,
 }
 
 
@@ -127,6 +130,7 @@ async def tenancy(
     def by_badge(*_args: object) -> Badges:
         return badges
 
+    with_authority(directory)
     with patch.object(doors, "ByTicket", by_badge):
         async with ksn_svm(directory, service, **ksn) as running, AsyncExitStack() as stack:
             parts, settings = running.svm.parts, running.svm.settings

@@ -1,7 +1,7 @@
 """A guest on TCP with a certificate, by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,8 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from lightagent.v1 import enrolment_pb2, enrolment_pb2_grpc, guest_pb2, guest_pb2_grpc
 
-from appliance.identity.authority import SERVER_NAME, pem_of
+from appliance.domain.identity import SERVER_NAME
+from appliance.identity.authority import pem_of
 from appliance.identity.keys import csr_for, key_pem, new_key
 from tests.support.identities import MACHINE
 from tests.support.svm import DEADLINE, RawGuest
@@ -47,16 +48,19 @@ class TlsGuest:
             reply = await enrolment_pb2_grpc.RenewalStub(channel).Renew(request, timeout=DEADLINE)
         return TlsGuest(self.ca, key, pem_of(reply.certificate), reply.guest)
 
-    def channel(self, address: str) -> grpc.aio.Channel:
+    def channel(self, address: str, options: Sequence[tuple[str, int]] = ()) -> grpc.aio.Channel:
         """A new connection, on which it proves itself."""
         credentials = grpc.ssl_channel_credentials(self.ca, key_pem(self.key), self.certificate)
-        return grpc.aio.secure_channel(address, credentials, _NAMED)
+        return grpc.aio.secure_channel(address, credentials, (*options, *_NAMED))
 
     @asynccontextmanager
-    async def connect(self, address: str, session: str = "0" * 16) -> AsyncIterator[RawGuest]:
+    async def connect(
+        self, address: str, session: str = "0" * 16, options: Sequence[tuple[str, int]] = ()
+    ) -> AsyncIterator[RawGuest]:
         """A guest that can speak on a connection of its own."""
-        async with self.channel(address) as channel:
-            yield RawGuest(guest_pb2_grpc.ProtectionStub(channel), (("session", session),), None, channel)
+        async with self.channel(address, options) as channel:
+            stub, metadata = guest_pb2_grpc.ProtectionStub(channel), (("session", session),)
+            yield RawGuest(stub, metadata, channel=channel, machine=MACHINE)
 
 
 async def attach(guest: RawGuest, boot: str = "A", machine: bytes = MACHINE) -> Any:

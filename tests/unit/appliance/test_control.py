@@ -42,7 +42,7 @@ async def test_an_override_is_durable_before_it_counts(tmp_path: Path) -> None:
         await control.set_override(digest, override, "")
         assert svm.parts.state.overrides() == {(0, digest): override}
         assert control.verdict(digest, "").override == override
-        entry = control.audit(10, "")[0]
+        entry = next(iter(control.audit(10, "")))
         assert (entry.digest, entry.reason) == (digest, "our test file")
 
 
@@ -114,7 +114,9 @@ async def test_what_is_in_force_is_what_was_written_last(tmp_path: Path) -> None
         async with asyncio.TaskGroup() as group:
             for word in words:
                 group.create_task(control.set_override(digest, word, ""))
-        assert [entry.reason for entry in control.audit(50, "")] == [word.reason for word in reversed(words)]
+        assert [entry.reason for entry in list(control.audit(50, ""))] == [
+            word.reason for word in reversed(words)
+        ]
         assert svm.parts.state.overrides() == {(0, digest): words[-1]}
         assert control.verdict(digest, "").override == words[-1]
 

@@ -15,11 +15,13 @@ import pytest
 from appliance.composition import build
 from appliance.config import Settings
 from appliance.config_doors import AdministratorSettings
+from appliance.config_limits import Limits
 from appliance.control import SvmControl
 from appliance.doors import serve_administrators, serve_by_certificate
 from appliance.ksn_control import PolicyControl
+from appliance.rpc.admin_client import AdminClient
 from appliance.rpc.server import CannotListen
-from tests.support.svm import DEADLINE, settings_in
+from tests.support.svm import DEADLINE, settings_in, until
 
 
 @asynccontextmanager
@@ -31,6 +33,51 @@ async def administered(settings: Settings) -> AsyncIterator[None]:
         control = SvmControl(parts, "0", False, time.time)
         await serve_administrators(settings, parts, control, PolicyControl(parts.ksn), stack)
         yield
+
+
+def connected(path: Path, user: int) -> socket.socket:
+    """A connection of a user's that says nothing."""
+    line = socket.socket(socket.AF_UNIX)
+    os.seteuid(user)
+    try:
+        line.connect(os.fspath(path))
+    finally:
+        os.seteuid(0)
+    line.setblocking(False)
+    return line
+
+
+def is_closed(line: socket.socket) -> bool:
+    """Whether the SVM has closed it."""
+    try:
+        while line.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+async def test_a_user_who_holds_connections_without_end_keeps_no_administrator_out() -> None:
+    """Where others may administer anybody may connect: so many of one user, and no more."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o711)
+        settings = settings_in(Path(directory), Limits(connections_per_address=4, tickets_per_user=4))
+        settings = replace(settings, administrators=AdministratorSettings(auditors=("user:65533",)))
+        async with administered(settings):
+            socket_path = Path(directory, "admin.sock")
+            lines = [connected(socket_path, 65534) for _ in range(100)]
+            await until(lambda: sum(map(is_closed, lines)) >= 92, "those over the bound are closed")
+
+            def status() -> str:
+                with AdminClient(str(socket_path)) as client:
+                    return client.status().version
+
+            assert await asyncio.to_thread(status) == "0"
+            for line in lines:
+                line.close()
 
 
 async def ticket_for(path: Path, user: int, group: int) -> bytes:

@@ -35,7 +35,7 @@ async def test_guests_and_what_they_hold(tmp_path: Path) -> None:
             assert [holder.guest for holder in await control.holders(digest_of(EICAR), "")] == [
                 session.guest.id
             ]
-            first = control.guests("")[0]
+            first = next(control.guests(""))
             assert (first.guest, first.attached, first.host_name) == (session.guest.id, True, "raw")
             assert control.tenant_of(session.guest.id) == "default"
             assert control.tenant_of("nobody") is None

@@ -5,9 +5,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from appliance import composition
 from appliance.domain.caller import Caller, Role
 from appliance.domain.event import EventKind
 from appliance.exposure_control import GuestControl
@@ -16,6 +19,8 @@ from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
 from appliance.identity.registry import Registry
 from appliance.identity_assembly import told_address
 from appliance.rpc.exposure_admin import GuestSeen
+from appliance.state.environment import StateError
+from tests.support.full_disk import full_disk
 from tests.support.identities import PROVIDER, asked
 from tests.support.svm import RawGuest, Svm, running_svm, until
 
@@ -79,9 +84,9 @@ async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path
 
         await until(lambda: len(kept()) == 3, "three events are kept")
         assert kept() == [
-            ("token: for 60 s, tenant acme, which is new", "", "paula"),
+            ("token: for 60 s, tenant acme, which is new", "", "provider paula"),
             ("enrolled: vm", guest.uuid, ""),
-            ("revoked: stolen", guest.uuid, "paula"),
+            ("revoked: stolen", guest.uuid, "provider paula"),
         ]
         assert svm.parts.identity is not None
         figures = svm.parts.identity.figures()
@@ -111,8 +116,35 @@ async def test_who_stays_beyond_his_certificates_end_is_told(tmp_path: Path) -> 
         registry.on_ended.append(lambda _name, _why: ended.set())
         made = await registry.token("acme", "", 60, PROVIDER)
         guest = (await registry.enrol(made.text, asked())).guest
-        registry._shown[guest.uuid][guest.current] = NOW  # shown when that was still to come
+        registry._shown[Caller(guest.uuid, Role.GUEST, "acme")][guest.current] = (
+            NOW  # shown when that was still to come
+        )
         await asyncio.wait_for(ended.wait(), 30)
+
+
+async def test_what_cannot_be_written_of_guests_stands_in_the_log_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest is told to come back; whoever runs the SVM is told why, and when that is over."""
+    monkeypatch.setattr(composition, "_TICK_SECONDS", 0.05)
+    with capture_logs() as lines:
+        async with with_identity(tmp_path) as svm:
+            registry = registry_of(svm)
+            made = await registry.token("acme", "", 60, PROVIDER)
+            with full_disk(), pytest.raises(StateError):
+                await registry.enrol(made.text, asked())
+            await until(lambda: "identity problem" in events_of(lines), "the problem is told")
+            await registry.enrol(made.text, asked())
+            await until(lambda: "identities are written again" in events_of(lines), "its end is told")
+            assert svm.parts.identity is not None
+            assert svm.parts.identity.figures()["identity_unwritable"] == 1
+    why = next(line["why"] for line in lines if line["event"] == "identity problem")
+    assert why.endswith("see why it cannot be written")
+
+
+def events_of(lines: list[Any]) -> list[str]:
+    """What happened, by the log."""
+    return [line["event"] for line in lines]
 
 
 @pytest.mark.parametrize(

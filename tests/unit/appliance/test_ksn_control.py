@@ -34,10 +34,10 @@ async def test_a_policy_begins_with_a_decision(tmp_path: Path) -> None:
     """It is in force when the call returns, and so is every change; the history has all of it."""
     async with ksn_svm(tmp_path) as ksn:
         await ksn.accept()
-        (view,) = ksn.control.policies("")
+        (view,) = list(ksn.control.policies(""))
         assert (view.policy.tenant, view.participation.state) == (DEFAULT_TENANT, KsnState.ENABLED)
         await ksn.decline()
-        (view,) = ksn.control.policies("")
+        (view,) = list(ksn.control.policies(""))
         assert view.participation.reasons[0][0] is Reason.NOT_ACCEPTED
         declined, began, accepted = ksn.control.history(DEFAULT_TENANT, 10)
         assert isinstance(declined, Consent)
@@ -87,7 +87,7 @@ async def test_a_decision_must_be_about_the_text_in_force(tmp_path: Path, name: 
     async with ksn_svm(tmp_path) as ksn:
         with pytest.raises(ControlRefused, match=why):
             await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, wrong), ACTOR)
-        assert ksn.control.policies("") == []
+        assert list(ksn.control.policies("")) == []
 
 
 async def test_a_tenant_may_choose_a_narrower_mode_and_no_wider_one(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_a_policy_begins_in_the_mode_that_is_locked(tmp_path: Path) -> Non
     async with ksn_svm(tmp_path, mode_limit="extended", locked=("mode",)) as ksn:
         with pytest.raises(ControlRefused, match=r"locked the mode .*: a policy begins in extended mode"):
             await ksn.accept(mode=Mode.STANDARD)
-        assert ksn.control.policies("") == []
+        assert list(ksn.control.policies("")) == []
         view = await ksn.control.create_policy(PolicyDraft(DEFAULT_TENANT, decision()), ACTOR)
         assert (view.policy.mode, view.participation.mode) == (Mode.EXTENDED, Mode.EXTENDED)
         await ksn.accept("another", mode=Mode.EXTENDED)
@@ -179,7 +179,7 @@ async def test_documents_are_allowed_where_the_provider_allows_it(tmp_path: Path
         assert (view.policy.documents, view.participation.documents) == (False, False)
         await ksn.control.change_policy(DEFAULT_TENANT, yes, ACTOR)
     async with ksn_svm(tmp_path, mode_limit="extended") as ksn:
-        (view,) = ksn.control.policies("")
+        (view,) = list(ksn.control.policies(""))
         assert (view.policy.documents, view.participation.documents) == (True, False)
 
 
@@ -302,7 +302,7 @@ async def test_less_is_in_force_even_if_it_cannot_be_written(
                 await ksn.decline()
             with pytest.raises(ControlRefused, match=r"the disk is full$"):
                 await ksn.control.change_policy(DEFAULT_TENANT, PolicyChange(mode=Mode.EXTENDED), ACTOR)
-        (view,) = ksn.control.policies("")
+        (view,) = list(ksn.control.policies(""))
         assert view.policy.active
         for participation in (view.participation, ksn.control.ksn_status(DEFAULT_TENANT).participation):
             assert participation.state is KsnState.OFF

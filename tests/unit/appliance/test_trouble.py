@@ -8,13 +8,12 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from appliance.events.log import EventLog
-from appliance.trouble import EventsTrouble
+from appliance.trouble import Trouble
 
 FULL_DISK = """
 import logging, resource, signal, sys, structlog
 from pathlib import Path
-from appliance.trouble import CacheTrouble
+from appliance.trouble import Trouble
 from appliance.config import LogSettings
 from appliance.console.logs import adopt_library_lines, configure
 from appliance.domain.outcome import Disposition, Source
@@ -24,7 +23,7 @@ configure(LogSettings(), sys.stdout, lambda: 0.0)
 adopt_library_lines(structlog.get_logger("svm"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = VerdictStore.open(Path(sys.argv[1]), 68 << 20, lambda: 3600.0)
-trouble = CacheTrouble(store)
+trouble = Trouble(lambda: store.problem, "cache problem", "cache is written again")
 trouble.tell()
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 for number in range(20_000):
@@ -50,20 +49,15 @@ def test_trouble_with_the_cache_is_told_once_and_so_is_its_end(tmp_path: Path) -
     assert "free room" in lines[0]["why"]
 
 
-class FakeLog(EventLog):
-    """A log that is nothing but its problem."""
-
-    def __init__(self) -> None:
-        self.problem = ""
-
-
-def test_trouble_with_the_events_is_told_once_and_so_is_its_end() -> None:
-    """As with the cache."""
-    events = FakeLog()
-    trouble = EventsTrouble(events)
+def test_another_problem_is_told_anew() -> None:
+    """The same one is not, however often it is looked at."""
+    problems = iter(("", "free room", "free room", "mend the disk", "", ""))
+    trouble = Trouble(lambda: next(problems), "events problem", "events are written again")
     with capture_logs() as lines:
-        for problem in ("", "free room", "free room", "", ""):
-            events.problem = problem
+        for _ in range(6):
             trouble.tell()
-    assert [line["event"] for line in lines] == ["events problem", "events are written again"]
-    assert lines[0]["why"] == "free room"
+    assert [(line["event"], line.get("why")) for line in lines] == [
+        ("events problem", "free room"),
+        ("events problem", "mend the disk"),
+        ("events are written again", None),
+    ]

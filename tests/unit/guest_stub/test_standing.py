@@ -290,8 +290,8 @@ async def test_where_no_other_is_to_be_had_the_one_in_use_stays(tmp_path: Path) 
         assert first is not None
         side.register.revoked[enrolled(side, store).guest] = "unknown"
         line.anew()
-        await until(lambda: first.followed)
-        await until(lambda: not first.followed)
+        await until(line._replaced.is_set)  # it is known whether another is there
+        assert not first.followed
         assert (line.current, first.lost.is_set(), listener.why) == (first, False, [])
         assert await line.after(first) is None
 

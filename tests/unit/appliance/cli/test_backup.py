@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import svm
+from tests.support.full_disk import full_disk
 from tests.support.states import all_of, found_in, make_state
 
 
@@ -51,3 +54,25 @@ def test_a_file_that_is_not_there_or_is_no_backup_is_a_sentence(tmp_path: Path) 
         assert ran.code == 2
         assert why in ran.err
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("room", [100, 16_384, 32_768])
+def test_a_backup_for_which_there_is_no_room_names_its_file_and_a_way_out(tmp_path: Path, room: int) -> None:
+    """And nothing of it is left."""
+    directory = make_state(tmp_path / "state", "word")
+    with full_disk(room):
+        ran = svm("backup", tmp_path / "b", "--dir", directory)
+    assert ran.code == 2
+    assert ran.err.startswith(f"svm: {tmp_path / 'b'} cannot be written (File too large)")
+    assert "free room" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_restore_for_which_there_is_no_room_names_its_directory_and_a_way_out(tmp_path: Path) -> None:
+    """And nothing of it is left but the lock."""
+    assert svm("backup", tmp_path / "b", "--dir", make_state(tmp_path / "state", "word")).code == 0
+    with full_disk(20_000):
+        ran = svm("restore", tmp_path / "b", "--dir", tmp_path / "other")
+    assert ran.code == 2
+    assert ran.err.startswith(f"svm: {tmp_path / 'other'} cannot be written (File too large): free room")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["state.lock"]

@@ -69,7 +69,7 @@ def test_the_doors_are_named_and_one_that_is_not_known_is_said(
         (("--ttl", "8d"), "ttl is 691200 s"),
         (("--ttl", "soon"), "is no time"),
         (("--uuid", "7"), "is no UUID"),
-        (("--tenant", "a/b"), "no name of a tenant"),
+        (("--tenant", "a/b"), "tenant is 'a/b': give 1 to 64 letters"),
     ],
 )
 def test_a_token_that_cannot_be_is_refused_with_a_sentence(

@@ -10,6 +10,7 @@ from appliance.identity.authority import Authority, Life
 from appliance.identity.files import load
 from appliance.identity.keys import key_pem
 from tests.support.commands import NOON, Ran, svm
+from tests.support.full_disk import full_disk
 from tests.support.identities import DAY
 
 
@@ -46,6 +47,15 @@ def test_it_says_what_it_made_and_what_to_do_next(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (state / "identity").iterdir()} == before
 
 
+def test_an_address_that_the_certificate_lacks_is_not_passed_over(tmp_path: Path) -> None:
+    """It is said how it is added; one that is there, however it is written, is fine."""
+    init(tmp_path, "--name", "one", "--address", "fd00::1", "--address", "svm.example")
+    assert init(tmp_path, "--address", "FD00:0::1", "--address", "SVM.example").code == 0
+    ran = init(tmp_path, "--address", "10.0.0.1", "--address", "fd00::1")
+    assert (ran.code, ran.out) == (2, "")
+    assert "`svm init --renew-server --address 10.0.0.1`" in ran.err
+
+
 def test_the_servers_certificate_is_renewed(tmp_path: Path) -> None:
     """And the SVM is to be started anew."""
     assert init(tmp_path, "--renew-server").code == 2
@@ -53,6 +63,21 @@ def test_the_servers_certificate_is_renewed(tmp_path: Path) -> None:
     ran = init(tmp_path, "--name", "one", "--renew-server", "--address", "new.example")
     assert (ran.code, "start the SVM anew" in ran.out) == (0, True)
     assert "fd00::1, new.example" in ran.out
+
+
+def test_without_room_it_names_the_file_and_a_way_out(tmp_path: Path) -> None:
+    """For a first identity, of which nothing is left, and for a renewal, which changes nothing."""
+    init(tmp_path / "there", "--name", "one")
+    before = (tmp_path / "there" / "identity" / "server.pem").read_bytes()
+    with full_disk(100):
+        ran = [
+            init(tmp_path / "new", "--name", "one"),
+            init(tmp_path / "there", "--name", "one", "--renew-server"),
+        ]
+    assert [(each.code, "free room on its disk" in each.err) for each in ran] == [(2, True)] * 2
+    assert f"{tmp_path / 'there' / 'identity' / 'server.pem'} cannot be written" in ran[1].err
+    assert list((tmp_path / "new").iterdir()) == []
+    assert (tmp_path / "there" / "identity" / "server.pem").read_bytes() == before
 
 
 def test_a_companys_authority_is_taken(tmp_path: Path) -> None:

@@ -228,6 +228,8 @@ def events_of_the_sources() -> set[str]:
                 and isinstance(node.args[0], ast.Constant)
             ):
                 found.add(str(node.args[0].value))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Trouble":
+                found.update(str(said.value) for said in node.args if isinstance(said, ast.Constant))
     return found
 
 

@@ -10,6 +10,7 @@ from appliance.identity.ending import By
 from appliance.identity.issuing import IdentityRefused, TokenRefused
 from appliance.identity.keys import csr_for, new_key
 from appliance.identity.standing import digest_of
+from appliance.state.audit import Audit
 from tests.support.identities import (
     DAY,
     MACHINE,
@@ -92,7 +93,7 @@ def test_a_certificate_is_revoked_by_the_beginning_of_its_sha256(tmp_path: Path)
     with office(tmp_path) as desk:
         issued = [desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record for _ in range(2)]
         ended = desk.ender.revoke_certificate(issued[0].sha256[:8], LOST)
-        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "paula", "lost")
+        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "provider paula", "lost")
         assert ended.state(desk.now) is CertificateState.REVOKED
         with pytest.raises(IdentityRefused, match="is revoked already"):
             desk.ender.revoke_certificate(issued[0].sha256, LOST)
@@ -141,13 +142,18 @@ def test_age_takes_what_is_over(tmp_path: Path) -> None:
 
 
 def test_a_certificate_that_init_made_is_adopted_once(tmp_path: Path) -> None:
-    """One that was revoked since stays so."""
+    """With an entry of the audit: it gives rights. One that was revoked since stays so."""
     with office(tmp_path) as desk:
         certificate = desk.authority.issue(new_key().public_key(), PROVIDER, desk.now, 30).record
         desk.ender.adopt(certificate)
+        (entry,) = Audit(desk.environment).newest(9)
+        assert (entry.actor, entry.action) == ("svm init", "certificate issued")
+        assert certificate.sha256.hex()[:16] in entry.subject
+        assert entry.after.startswith("counts until")
         desk.ender.revoke_certificate(certificate.sha256, LOST)
         desk.ender.adopt(certificate)
         with desk.store.reading() as tables:
             found = tables.certificate(certificate.sha256)
         assert found is not None
         assert found.state(desk.now) is CertificateState.REVOKED
+        assert len(list(Audit(desk.environment).newest(9))) == 2

@@ -4,8 +4,11 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -24,6 +27,7 @@ from appliance.identity.files import (
 from appliance.identity.keys import key_pem, new_key
 from appliance.identity.names import named_by
 from tests.support.identities import DAY, NOW, an_authority
+from tests.support.owners import SOMEBODY, as_it_is, only_root, owners, somebodys_place
 
 WANTED = Wanted("one", ["10.0.0.1"], days=(800, 300))
 ALL = ["administrator.key", "administrator.pem", "ca.key", "ca.pem", "server.key", "server.pem"]
@@ -51,6 +55,14 @@ def test_an_identity_is_made_whole_and_for_nobodys_eyes(tmp_path: Path) -> None:
     assert first is not None
     assert named_by(first.holder) == Caller("administrator", Role.PROVIDER)
     assert (first.issued_at, first.ends_at) == (NOW, NOW + 300 * DAY)
+
+
+def test_an_empty_directory_is_no_identity(tmp_path: Path) -> None:
+    """A restore of a backup without one leaves that; svm init fills it."""
+    (tmp_path / "identity").mkdir(mode=0o700)
+    assert load(tmp_path) is None
+    assert make(tmp_path, WANTED, NOW) == ALL
+    assert load(tmp_path) is not None
 
 
 def test_made_again_it_is_the_same(tmp_path: Path) -> None:
@@ -186,10 +198,34 @@ def test_who_is_killed_amid_it_leaves_nothing_that_counts(tmp_path: Path, step: 
     assert [path.name for path in tmp_path.iterdir()] == ["identity"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
-def test_what_root_makes_belongs_to_whom_the_state_belongs(tmp_path: Path) -> None:
+@only_root
+def test_what_root_makes_belongs_to_whom_the_state_belongs() -> None:
     """The SVM may run as another user."""
-    os.chown(tmp_path, 1234, 1234)
-    make(tmp_path, WANTED, NOW)
-    made = [tmp_path / "identity", *(tmp_path / "identity").iterdir()]
-    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(1234, 1234)}
+    with somebodys_place() as place:
+        make(place / "state", WANTED, NOW)
+        assert owners(place) == {(SOMEBODY, SOMEBODY)}
+
+
+@only_root
+def test_a_link_that_the_svms_user_puts_in_the_way_leads_root_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it names keeps its owner, its mode and its content."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    before = as_it_is(victim)
+
+    def swapped(**options: Any) -> Any:
+        file = begun(**options)
+        os.unlink(file.name)
+        os.symlink(victim, file.name)
+        return file
+
+    begun = tempfile.NamedTemporaryFile
+    with somebodys_place() as place:
+        make(place, WANTED, NOW)
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", swapped)
+        with suppress(OSError):
+            renew_server(place, WANTED, NOW)
+        assert (place / "identity" / "server.pem").is_symlink()
+        assert as_it_is(victim) == before

@@ -251,6 +251,8 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
     """Tokens, guests of a tenant, guests, certificates: and what is over makes room."""
     with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2)) as desk:
         monkeypatch.setattr(module, "MAX_TOKENS", 4)
+        monkeypatch.setattr(module, "TOKENS_OF_TENANT", 4)
+        monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
         for _ in range(4):
             desk.issuer.token("a", "", 60, PROVIDER)
         with pytest.raises(NoRoom, match="tokens"):
@@ -268,3 +270,26 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
             desk.issuer.renew(digest_of(guests[0].certificate), asked())
         desk.now += 61 * DAY
         assert desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record.holder.endswith("paula")
+
+
+def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tokens tenants make, he can make one for another."""
+    monkeypatch.setattr(module, "MAX_TOKENS", 4)
+    monkeypatch.setattr(module, "TOKENS_OF_TENANT", 3)
+    monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
+    with office(tmp_path) as desk:
+        for _ in range(3):
+            desk.issuer.token("acme", "", 60, OF_ACME)
+        with pytest.raises(NoRoom, match="tokens"):
+            desk.issuer.token("other", "", 60, Caller("olga", Role.TENANT_ADMIN, "other"))
+        assert desk.issuer.token("other", "", 60, PROVIDER).text
+
+
+def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:
+    """It brings guests of those that the provider has."""
+    agent = Caller("host-1", Role.HOST_AGENT)
+    with office(tmp_path) as desk:
+        with pytest.raises(IdentityRefused, match="have the provider make its first token"):
+            desk.issuer.token("acme", "", 60, agent)
+        desk.issuer.token("acme", "", 60, PROVIDER)
+        assert desk.issuer.token("acme", "", 60, agent).text

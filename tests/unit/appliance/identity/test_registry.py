@@ -13,7 +13,8 @@ from appliance.identity.ending import By
 from appliance.identity.issuing import IdentityRefused, TokenRefused
 from appliance.identity.keys import csr_for, new_key
 from appliance.identity.registry import IdentityChange, sha256_of
-from appliance.state.environment import FILE
+from appliance.state.environment import FILE, StateError
+from tests.support.full_disk import full_disk
 from tests.support.held_state import nobody_can_write
 from tests.support.identities import (
     DAY,
@@ -40,8 +41,8 @@ class Told:
         desk.registry.on_ended.append(self._end)
         desk.registry.on_changed.append(self.changes.append)
 
-    def _end(self, name: str, why: str) -> None:
-        self.ended.append(name)
+    def _end(self, holder: Caller, why: str) -> None:
+        self.ended.append(holder.name)
         self.whys.append(why)
 
 
@@ -93,7 +94,9 @@ async def test_a_revoked_certificate_counts_no_more_when_the_call_returns(tmp_pa
             desk.registry.guest(shown(guest))
         assert told.ended == [guest.guest.uuid]
         assert "revoked" in told.whys[0]
-        assert told.changes == [IdentityChange("revoked", "anna", guest.guest.uuid, "acme", "stolen")]
+        assert told.changes == [
+            IdentityChange("revoked", "tenant-admin anna of acme", guest.guest.uuid, "acme", "stolen")
+        ]
         assert desk.registry.guest(shown(other)).id == other.guest.uuid
         await soon(desk.registry.remove_guest(other.guest.uuid, By(PROVIDER)))
         assert told.ended[1:] == [other.guest.uuid]
@@ -227,6 +230,24 @@ async def test_a_change_is_made_to_its_end_also_when_nobody_waits_for_it(tmp_pat
         assert told.ended == [guest.guest.uuid]
 
 
+async def test_a_change_that_cannot_be_written_is_counted_and_said(tmp_path: Path) -> None:
+    """Why, to the SVM's own people; until one is written again."""
+    with office(tmp_path) as desk:
+        made = await desk.registry.token("acme", "", 60, PROVIDER)
+        assert (desk.registry.counts["unwritable"], desk.registry.problem) == (0, "")
+        with full_disk():
+            for _ in range(2):
+                with pytest.raises(StateError):
+                    await desk.registry.enrol(made.text, asked())
+        assert desk.registry.counts["unwritable"] == 2
+        assert f"{tmp_path / FILE} cannot be written" in desk.registry.problem
+        with pytest.raises(TokenRefused):
+            await desk.registry.enrol("none", asked())
+        assert desk.registry.problem
+        await desk.registry.enrol(made.text, asked())
+        assert (desk.registry.counts["unwritable"], desk.registry.problem) == (2, "")
+
+
 async def test_what_is_known_is_shown(tmp_path: Path) -> None:
     """Guests, a guest's certificates, all certificates with whom they name, the newest first."""
     with office(tmp_path) as desk:
@@ -235,8 +256,11 @@ async def test_what_is_known_is_shown(tmp_path: Path) -> None:
         renewed = await desk.registry.renew(shown(guest), asked())
         desk.now += 1
         issued = await desk.registry.issue(PROVIDER, csr_for(new_key()), PROVIDER)
-        (known,) = desk.registry.guests()
-        assert (known[0], known[1] and known[1].sha256) == (renewed.guest, sha256_of(shown(guest)))
+        (known,) = desk.registry.guests("")
+        certificate = desk.registry.shown_by(known)
+        assert (known, certificate and certificate.sha256) == (renewed.guest, sha256_of(shown(guest)))
+        assert list(desk.registry.guests("acme")) == [known]
+        assert list(desk.registry.guests("other")) == []
         found = desk.registry.known(guest.guest.uuid)
         assert found is not None
         assert [each.sha256 for each in found[1]] == [sha256_of(shown(each)) for each in (renewed, guest)]
@@ -246,7 +270,7 @@ async def test_what_is_known_is_shown(tmp_path: Path) -> None:
             Role.GUEST,
             Role.GUEST,
         ]
-        assert desk.registry.certificates()[0][0] == issued.record
+        assert next(desk.registry.certificates())[0] == issued.record
         desk.now += 100 * DAY
         await soon(desk.registry.age())
-        assert len(desk.registry.certificates()) == 1
+        assert len(list(desk.registry.certificates())) == 1

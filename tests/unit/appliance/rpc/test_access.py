@@ -76,10 +76,11 @@ class Door:
     target: str
     who: Caller | None = None
     said: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(Callers(self))
+        self.gate = Gate(Callers(self), lambda *said: self.refused.append(said))
 
     def caller(self, _context: Context) -> Caller:
         """Whoever the test says."""
@@ -168,7 +169,7 @@ async def test_the_table_decides_before_the_service_hears_of_a_call(tmp_path: Pa
         assert code is grpc.StatusCode.PERMISSION_DENIED
         assert why.endswith("that is for nobody")
         assert made.said == ["answered"]
-        assert made.gate.counts == {"denied": 2, "unauthenticated": 0}
+        assert [(kind, who) for kind, who, _ in made.refused] == [("denied", "auditor a")] * 2
 
 
 async def test_for_whom_nobody_vouches_is_told_so(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ async def test_for_whom_nobody_vouches_is_told_so(tmp_path: Path) -> None:
         code, why = await status_of(unary(channel, STATUS))
         assert (code, why) == (grpc.StatusCode.UNAUTHENTICATED, "nobody vouches for you")
         assert await unary(channel, "/grpc.health.v1.Health/Check") == b"ok"
-        assert made.gate.counts == {"denied": 0, "unauthenticated": 1}
+        assert [kind for kind, _, _ in made.refused] == ["unauthenticated"]
 
 
 async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> None:
@@ -185,10 +186,10 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
     async with door(tmp_path, Caller("one", Role.GUEST)) as (made, channel):
         first = channel.stream_stream(ATTACH, None, None)(None)
         assert await first.read() == b"ok"
-        made.who = Caller("other", Role.GUEST)
+        made.who = Caller("one", Role.GUEST, "another tenant")  # of the same name
         second = channel.stream_stream(ATTACH, None, None)(None)
         assert await second.read() == b"ok"
-        made.gate.end("one", "your certificate was revoked: enrol anew")
+        made.gate.end(Caller("one", Role.GUEST), "your certificate was revoked: enrol anew")
         code, why = await status_of(first.read())
         assert (code, why) == (
             grpc.StatusCode.UNAUTHENTICATED,
@@ -197,3 +198,25 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
         await until(lambda: "ended" in made.said, "the service's work ends")
         assert not second.done()
         second.cancel()
+
+
+async def test_a_call_that_its_service_is_just_ending_ends_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the service's status, or without any; nothing fails inside."""
+    async with door(tmp_path, Caller("one", Role.GUEST)) as (made, channel):
+
+        async def ends_itself(_said: AsyncIterator[bytes], context: Context) -> None:
+            """Nobody vouches any more while the status is on its way."""
+            asyncio.get_running_loop().call_soon(made.gate.end, Caller("one", Role.GUEST), "revoked")
+            try:
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+            finally:
+                made.said.append("ended")
+
+        made.stay = ends_itself  # type: ignore[method-assign]
+        call = channel.stream_stream(ATTACH, None, None)(None)
+        code, _ = await status_of(call.read())
+        assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
+        await until(lambda: "ended" in made.said, "the service's work ends")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

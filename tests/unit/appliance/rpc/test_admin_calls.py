@@ -16,6 +16,7 @@ from appliance.rpc.admin_calls import (
     checked_limit,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
 
@@ -33,6 +34,9 @@ class EndingContext:
 
 class Service:
     """A service with one call, whose body does as it is asked."""
+
+    def __init__(self, most: int = 2) -> None:
+        self.turns = Turns(most, 1)
 
     async def caller(self, _context: object) -> Caller:
         """Always the same."""
@@ -69,6 +73,21 @@ async def test_what_is_refused_ends_as_the_wire_says(error: Exception, code: grp
     assert ended.value.args == (code, str(error))
 
 
+async def test_a_call_has_its_place_until_it_ends() -> None:
+    """Who finds none is told so; however a call ended, its place is free."""
+    context: Any = EndingContext()
+    service = Service(1)
+    with service.turns.one(PROVIDER), pytest.raises(Ended) as ended:
+        await service.Ask("asked", context)
+    assert ended.value.args == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "1 calls of administrators are worked on now, which is all: wait for one of them",
+    )
+    with pytest.raises(Ended):
+        await service.Ask(BadRequest("wrong"), context)
+    assert await service.Ask("asked", context)
+
+
 def test_a_digest_has_32_bytes() -> None:
     """The sentence tells both lengths."""
     assert checked_digest(b"d" * 32) == b"d" * 32
@@ -100,6 +119,16 @@ def test_another_tenant_is_not_there() -> None:
             tenant_of(ACME, name)
     with pytest.raises(BadRequest, match="tenant is"):
         tenant_of(PROVIDER, "a/b")
+
+
+def test_tenants_together_leave_some_to_those_of_none() -> None:
+    """However many tenants there are."""
+    places = Places(3, "{} calls are open", of_tenant=1, kept=1)
+    with places.one(ACME), places.one(OTHER):
+        with pytest.raises(NoPlace), places.one(Caller("third", Role.TENANT_ADMIN, "third")):
+            pass
+        with places.one(PROVIDER):
+            assert places.taken == 3
 
 
 def test_one_tenant_does_not_take_all_places() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.domain.identity import SERVER_NAME
 from appliance.rpc.admin_client import AdminClient, AdminError
-from appliance.rpc.admin_line import SERVER_NAME, CertificateLine, SocketLine
+from appliance.rpc.admin_line import CertificateLine, SocketLine
 from tests.support.certificates import Certificate, self_signed
 from tests.support.relay import free_port
 from tests.unit.appliance.rpc.test_tls import tls_server

@@ -11,6 +11,7 @@ from appliance.rpc.admin_views import (
     StatusView,
     VerdictView,
     audit_message,
+    guest_message,
     override_message,
     source_message,
     source_messages,
@@ -46,7 +47,7 @@ def test_a_status_has_its_guests_engines_and_figures() -> None:
     )
     reply = status_reply(view, {"guests_attached": 1.0})
     assert (reply.version, reply.started.seconds, reply.generation) == ("1.2", 5, (1 << 64) - 1)
-    [guest], [engine] = reply.guests, reply.engines
+    [guest], [engine] = map(guest_message, view.guests), reply.engines
     assert (guest.id, guest.host_name, guest.stub_version) == ("id", "host", "0.1")
     assert (guest.attached.seconds, guest.digests_asked, guest.bytes_uploaded) == (6, 7, 8)
     assert (engine.name, engine.version, engine.ready) == ("clamd", "1.4", False)

@@ -111,7 +111,7 @@ async def test_copies_that_attach_by_turns_both_end(tmp_path: Path) -> None:
     """The register says so to whoever cuts calls, and neither comes back with it."""
     async with door(tmp_path) as here:
         ended: list[tuple[str, str]] = []
-        here.office.registry.on_ended.append(lambda name, why: ended.append((name, why)))
+        here.office.registry.on_ended.append(lambda holder, why: ended.append((holder.name, why)))
         guest = here.guest(here.office.enrolled())
         calls = {"A": Call("10.0.0.1", "a" * 16), "B": Call("10.0.0.2", "b" * 16)}
         for boot in "ABA":

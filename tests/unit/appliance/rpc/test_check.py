@@ -1,5 +1,6 @@
 """The Check stream."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -240,3 +241,25 @@ async def test_a_guest_that_floods_is_slowed_and_seen_and_another_is_answered(tm
         assert told == [(flooding.guest.id, "slowed")]
         assert sessions.counts["breaches"] == 0
         stream.cancel()
+
+
+async def test_what_becomes_known_while_a_request_is_opened_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have their turn meanwhile; a content that they had scanned by then is not scanned again."""
+    digests = [digest_of(bytes([number])) for number in range(40)]
+    async with running_svm(tmp_path) as svm, RawGuest.connect(svm) as guest:
+        protection = svm.parts.protection
+        ask = protection.ask
+        allowed = Override(True, "known by now", "somebody", 1)
+
+        def asked(*args: Any) -> int | None:
+            """Ask, and have the last of the digests become known right after."""
+            asyncio.get_running_loop().call_soon(protection.override, digests[-1], allowed)
+            return ask(*args)
+
+        monkeypatch.setattr(protection, "ask", asked)
+        reply = await guest.ask(*digests)
+        assert reply.outcomes[0] == verdict_pb2.OUTCOME_CONTENT_NEEDED
+        assert reply.outcomes[-1] == verdict_pb2.OUTCOME_CLEAN
+        assert protection.flights.flights == 39

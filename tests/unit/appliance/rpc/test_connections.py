@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from lightagent.v1 import guest_pb2_grpc
 
 from appliance.config_limits import Limits
 from appliance.rpc.connections import Connections, Door, Place, machine_of, peer_of
 from appliance.rpc.identity import Callers, Nobody
 from appliance.rpc.server import Address, Server, ServerBounds
+from tests.support.enrolled_guest import enrolled_guest, with_authority
 from tests.support.relay import free_port
-from tests.support.svm import DEADLINE, RawGuest, digest_of, running_svm, until
+from tests.support.svm import DEADLINE, digest_of, running_svm, until
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -77,10 +76,10 @@ async def test_an_address_keeps_its_latest_connections() -> None:
             await seen(connections, number + 1)
         other = [await line(port, "127.0.0.2") for _ in range(2)]
         await seen(connections, 7)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [("127.0.0.1", 3)]
         await seen(connections, 4)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert len(told) == 1
         assert [await is_cut(each) for each in [*lines, *other]] == [True] * 3 + [False] * 4
         for _, writer in (*lines, *other):
@@ -96,7 +95,7 @@ async def test_a_connection_with_a_guest_on_it_stays() -> None:
         await seen(connections, 1)
         lines += [await line(port) for _ in range(2)]
         await seen(connections, 3)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [("127.0.0.1", 2)]
         assert [await is_cut(each) for each in lines] == [False, True, True]
         for _, writer in lines:
@@ -112,7 +111,7 @@ async def test_on_a_unix_socket_the_newest_of_a_user_go(tmp_path: Path) -> None:
         for number in range(3):
             lines.append(await asyncio.open_unix_connection(tmp_path / "s"))
             await seen(connections, number + 1)
-        connections.shut_surplus()
+        connections.shut(connections.surplus())
         assert told == [(f"uid-{os.getuid()}", 1)]
         assert [await is_cut(each) for each in lines] == [False, False, True]
         for _, writer in lines:
@@ -138,11 +137,11 @@ async def test_a_descriptor_that_is_anothers_by_now_is_left_alone() -> None:
     """Between look and cut the number may have gone to another socket."""
     ours, theirs = socket.socketpair()
     connections, _ = watching(1, 0)
-    connections._shut(Place(ours.fileno(), os.fstat(ours.fileno()).st_ino + 1))
+    connections.shut([Place(ours.fileno(), os.fstat(ours.fileno()).st_ino + 1)])
     ours.send(b"x")
     assert theirs.recv(1) == b"x"
     assert Door(port=1).connection(Place(ours.fileno(), 0)) is None
-    connections._shut(Place(ours.fileno(), os.fstat(ours.fileno()).st_ino))
+    connections.shut([Place(ours.fileno(), os.fstat(ours.fileno()).st_ino)])
     with pytest.raises(BrokenPipeError):
         ours.send(b"x")
     ours.close()
@@ -170,17 +169,16 @@ async def test_who_opens_connections_without_end_keeps_out_nobody(tmp_path: Path
     """Neither another address, nor the guest that is attached from the same; the operator is told."""
     port = free_port()
     limits = Limits(connections_per_address=4)
+    with_authority(tmp_path)
     async with running_svm(tmp_path, limits, listen=f"tcp:127.0.0.1:{port}") as svm:
         sessions, told = svm.parts.sessions, []
         sessions.on_breach.append(lambda guest, kind, why: told.append((guest.id, kind, why)))
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            guest = RawGuest(guest_pb2_grpc.ProtectionStub(channel), (), channel=channel)
-            await guest.say_hello()
+        async with enrolled_guest(svm, f"127.0.0.1:{port}") as guest:
             lines = [await line(port) for _ in range(20)]
             await until(lambda: sessions.overs["guest_over_connections_per_address"] >= 17, "they are closed")
             assert sum([await is_cut(each) for each in lines]) >= 17
             assert len((await guest.ask(digest_of(b"x"))).outcomes) == 1
-            health = health_pb2_grpc.HealthStub(channel)
+            health = health_pb2_grpc.HealthStub(guest.channel)
             assert (await health.Check(health_pb2.HealthCheckRequest(), timeout=DEADLINE)).status
             for _, writer in lines:
                 writer.close()

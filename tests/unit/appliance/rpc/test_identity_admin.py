@@ -1,7 +1,10 @@
 """The IdentityAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
+import asyncio
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -9,11 +12,15 @@ from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import identity_pb2 as pb
 from lightagent.v1 import identity_pb2_grpc
 
+from appliance.domain.caller import Caller
+from appliance.domain.identity import Certificate
 from appliance.identity.authority import pem_of
 from appliance.identity.keys import csr_for, new_key
+from appliance.rpc.admin_turns import Turns
+from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from tests.support.admin_side_server import Caller as Client
 from tests.support.admin_side_server import refused
-from tests.support.identities import DAY, OF_ACME, asked
+from tests.support.identities import DAY, OF_ACME, asked, office
 from tests.support.identity_side_server import IdentitySide, identity_side
 
 DENIED, BAD = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT
@@ -160,3 +167,31 @@ def test_without_svm_init_there_is_nothing_to_administer(tmp_path: Path) -> None
         client.close()
     assert status is DENIED
     assert "svm init" in sentence
+
+
+async def test_the_loop_is_free_while_certificates_are_listed(tmp_path: Path) -> None:
+    """However many there are: others run after each slice, which here is over at once."""
+    with office(tmp_path) as desk:
+        with desk.store.writing() as tables:
+            for number in range(100):
+                holder = f"kvm-light-agent://administrator/tenant-admin/acme/n{number}"
+                tables.put_certificate(Certificate(number.to_bytes(32, "big"), "1", holder, number, DAY))
+
+        async def caller(_context: object) -> Caller:
+            return OF_ACME
+
+        view = IdentityView(desk.registry, "", "", lambda _guest: False, desk.clock)
+        seconds = count()
+        service = IdentityAdministrationService(view, caller, Turns(clock=lambda: float(next(seconds))))
+        context: Any = None
+
+        async def listed() -> pb.ListCertificatesReply:
+            return await service.ListCertificates(pb.ListCertificatesRequest(), context)
+
+        listing = asyncio.get_running_loop().create_task(listed())
+        free = 0
+        while not listing.done():
+            await asyncio.sleep(0)
+            free += 1
+        assert len((await listing).certificates) == 100
+        assert free >= 100

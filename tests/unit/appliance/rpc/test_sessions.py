@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from appliance.config_limits import Limits
+from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.guest import Guest
-from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
+from appliance.rpc.sessions import MANY_OTHERS, Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.share import REMEMBERED_SECONDS, Pace
 from tests.support.svm import until
 
@@ -223,3 +223,74 @@ def test_a_guest_that_is_slowed_is_counted_and_told_now_and_then() -> None:
     ]
     assert sessions.counts["slowed"] == 6
     assert sessions.counts["breaches"] == 0
+
+
+def test_a_tenant_has_no_more_guests_than_it_may() -> None:
+    """One more is refused and counted; another tenant's comes in, and so does one whose place came free."""
+    sessions = Sessions(9, lambda: 7.0, Limits(tenant=TenantLimits(guests=2)))
+    first, _ = (sessions.attach(Guest(name), Labels()) for name in "ab")
+    with pytest.raises(TooManyGuests, match=r"limits\.tenant\.guests") as refused:
+        sessions.attach(Guest("c"), Labels())
+    assert refused.value.bound == "limits.tenant.guests"
+    sessions.attach(Guest("a"), Labels(), "another program")
+    sessions.attach(Guest("d", 17), Labels())
+    sessions.detach(sessions.attach(Guest("a"), Labels(), "another program"))
+    sessions.detach(first)
+    sessions.attach(Guest("c"), Labels())
+
+
+async def passes(sessions: Sessions, session: Session, setting: str, cost: float) -> bool:
+    """Whether what a session sends is worked on at once; it is given up where not."""
+    slowed = sessions.counts["slowed"]
+    task = asyncio.get_running_loop().create_task(sessions.keep_pace(session, setting, cost))
+    await asyncio.sleep(0)
+    waits = sessions.counts["slowed"] > slowed
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return not waits
+
+
+@pytest.mark.parametrize("setting", ["digests_per_second", "upload_mib_per_second"])
+async def test_who_is_alone_has_no_pace(setting: str) -> None:
+    """Beside another guest it has that of the settings, and counters say who was over which."""
+    sessions = Sessions(9, lambda: 7.0)
+    one, other = (sessions.attach(Guest(name), Labels()) for name in "ab")
+    sessions.company.note(one.guest.owner)
+    assert [await passes(sessions, one, setting, 1e6) for _ in range(3)] == [True] * 3
+    sessions.company.note(other.guest.owner)
+    assert not await passes(sessions, one, setting, 1e6)
+    assert await passes(sessions, other, setting, 1)
+    assert sessions.overs[f"guest_over_{setting}"] == 1
+    assert sessions.overs[f"tenant_over_{setting}"] == 0
+
+
+async def test_a_tenant_has_a_pace_beside_another() -> None:
+    """All its guests together, of whom each keeps its own; the other tenant does not notice."""
+    limits = Limits(digests_per_second=1000, tenant=TenantLimits(digests_per_second=1500))
+    sessions = Sessions(9, lambda: 7.0, limits)
+    loud = [sessions.attach(Guest(name), Labels()) for name in "abcd"]
+    quiet = sessions.attach(Guest("q", 17), Labels())
+    for session in (*loud, quiet):
+        sessions.company.note(session.guest.owner)
+    assert [await passes(sessions, each, "digests_per_second", 990) for each in loud] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert await passes(sessions, quiet, "digests_per_second", 990)
+    assert sessions.overs["tenant_over_digests_per_second"] == 2
+
+
+async def test_a_guest_has_more_beside_fewer() -> None:
+    """Ten times the pace of the settings beside one other, and that itself beside ten."""
+    sessions = Sessions(99, lambda: 7.0, Limits(digests_per_second=1000))
+    one, *others = (sessions.attach(Guest(str(number)), Labels()) for number in range(MANY_OTHERS + 2))
+    sessions.company.note(others[0].guest.owner)
+    assert [await passes(sessions, one, "digests_per_second", cost) for cost in (9900, 990)] == [True, False]
+    for other in others:
+        sessions.company.note(other.guest.owner)
+    assert [await passes(sessions, others[0], "digests_per_second", cost) for cost in (990, 99)] == [
+        True,
+        False,
+    ]

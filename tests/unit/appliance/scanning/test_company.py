@@ -1,7 +1,7 @@
 """Tests of appliance/scanning/company.py."""
 
 from appliance.domain.guest import Owner
-from appliance.scanning.company import HERE_SECONDS, Company
+from appliance.scanning.company import HERE_SECONDS, MOST_HEARD, Company
 
 
 class Clock:
@@ -42,3 +42,14 @@ def test_another_guest_is_company_for_a_while() -> None:
     assert company.of_tenant(16)
     assert not company.of_guest("c")
     assert not company.of_tenant(17)
+
+
+def test_others_are_counted() -> None:
+    """Each once, however often it asks; of guests without end the latest are remembered."""
+    company = Company(Clock())
+    for name in "abcab":
+        company.note(Owner(16, name))
+    assert (company.others("a"), company.others("d")) == (2, 3)
+    for number in range(2 * MOST_HEARD):
+        company.note(Owner(16, str(number)))
+    assert company.others("a") == MOST_HEARD

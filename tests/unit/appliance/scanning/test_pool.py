@@ -402,3 +402,20 @@ async def test_without_workers_contents_end_at_once() -> None:
         assert why(result) is Unanswered.ENGINE_ERROR
         assert result.no_answer is not None
         assert "no worker can be started" in result.no_answer.reason
+
+
+async def test_beside_others_a_guest_leaves_a_worker(tmp_path: Path) -> None:
+    """However many of its contents wait; who is alone has all of them; a tenant beside another likewise."""
+    gate = tmp_path / "gate"
+    async with pool_of(2) as pool:
+        with content(b"hold " + os.fsencode(gate)) as (fd, label), content(b"good") as (other, small):
+            for owner in (Owner(16, "loud"), Owner(16, "too"), Owner(17, "quiet")):
+                pool.company.note(owner)
+            held = [pool.scan(fd, label, Owner(16, "loud")) for _ in range(4)]
+            assert [len(member.jobs) for member in pool.crew.members if member.jobs] in ([1], [2])
+            same = pool.scan(other, small, Owner(16, "too"))  # of the same tenant, beside another's
+            quiet = pool.scan(other, small, Owner(17, "quiet"))
+            assert (await asyncio.wait_for(quiet, DEADLINE)).no_answer is None
+            assert not same.done()
+            gate.touch()
+            await asyncio.gather(*held, same)

@@ -66,12 +66,12 @@ async def test_a_scan_runs_on_a_slot_and_ends(tmp_path: Path) -> None:
         await desk.says(other, own(1), RUNNING)
         assert other.scan_news.slots == {own(1): False}
         await desk.says(daemon, order.id, DONE, files=10)
-        (view,) = desk.desk.views()
+        (view,) = map(desk.desk.view, desk.desk.orders.all())
         assert (view.state, view.counts.files, view.order.is_open) == (DONE, 10, False)
         await until(lambda: other.scan_news.slots == {own(1): True}, "the next has the slot")
         await desk.says(daemon, order.id, DONE, files=99)
         await desk.says(daemon, order.id, RUNNING)
-        assert desk.desk.views()[0].counts.files == 10
+        assert desk.desk.view(desk.desk.orders.all()[0]).counts.files == 10
         assert daemon.scan_news.tasks[order.id] is None  # called off: it is over
         assert desk.desk.figures()["scan_orders_ended"] == 1
 
@@ -133,7 +133,7 @@ async def test_an_order_is_called_off(tmp_path: Path) -> None:
         await desk.says(daemon, here.id, RUNNING, files=3)
         assert await desk.desk.cancel([here.id, away.id], "uid-7") == 2
         assert await desk.desk.cancel([here.id, away.id], "uid-7") == 0
-        views = desk.desk.views()
+        views = list(map(desk.desk.view, desk.desk.orders.all()))
         assert [view.state for view in views] == [ScanState.CANCELLED] * 2
         assert views[0].counts.files == 3
         assert "uid-7" in views[0].text
@@ -173,7 +173,7 @@ async def test_an_end_that_cannot_be_written_is_tried_again(
             logging.WARNING
         ]
         await desk.desk.tick()
-        (view,) = desk.desk.views()
+        (view,) = map(desk.desk.view, desk.desk.orders.all())
         assert (view.state, view.counts.files) == (DONE, 5)
 
 
@@ -199,7 +199,7 @@ async def test_what_is_too_old_goes(tmp_path: Path, caplog: pytest.LogCaptureFix
             await desk.desk.age()
         assert "disk full" in caplog.text
         await desk.desk.age()
-        assert desk.desk.views() == []
+        assert desk.desk.orders.all() == []
         assert desk.desk.board.since(0) == []
 
 

@@ -64,6 +64,8 @@ async def test_what_is_over_makes_way_for_what_is_new(tmp_path: Path) -> None:
         with pytest.raises(OrderRefused, match="cancel some first"):
             await desk.order("ip-5", "ip-6")
         assert len(orders) == 3
+        assert {order.id for order in orders.all("default")} == {order.id for order in orders.all()}
+        assert orders.all("other") == []
         await desk.order("ip-5")
     with office(tmp_path) as desk:
         assert {order.guest for order in desk.desk.orders.all()} == {"ip-3", "ip-4", "ip-5"}

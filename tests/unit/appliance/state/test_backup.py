@@ -11,12 +11,13 @@ import pytest
 from appliance.state import replacing
 from appliance.state.backup import back_up
 from appliance.state.backup_file import BadBackup
-from appliance.state.environment import StateEnvironment, StateError, StateFile
+from appliance.state.environment import STATE, StateEnvironment, StateError
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
 from appliance.state.restore import restore
 from appliance.state.store import StateStore
 from tests.support.apart import ROOT, environment
+from tests.support.owners import as_it_is, give, only_root, somebodys_place
 from tests.support.states import TERMS, all_of, found_in, make_backup, make_state
 
 
@@ -25,7 +26,7 @@ def test_a_backup_has_all_that_must_not_be_lost_and_no_more(tmp_path: Path) -> N
     path = tmp_path / "b"
     manifest = make_backup(path, make_state(tmp_path / "s", "word"))
     assert manifest.names() == {"state.lmdb", "events.lmdb", "identity/ca.key"}
-    assert manifest.schemas == {"state.lmdb": StateFile().schema, "events.lmdb": events_file(0).schema}
+    assert manifest.schemas == {"state.lmdb": STATE.schema, "events.lmdb": events_file(0).schema}
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
     restore(path, tmp_path / "r", "1")
@@ -121,3 +122,23 @@ def test_a_state_of_an_older_schema_is_backed_up_as_it_is(tmp_path: Path) -> Non
     again = StateEnvironment.open_to_read(tmp_path / "r", events_file(1 << 30))
     assert again.schema() == events_file(0).schema
     again.close()
+
+
+@only_root
+@pytest.mark.parametrize("name", ["state.lmdb-lock", "events.lmdb-lock", "identity/ca.key"])
+def test_root_neither_writes_nor_copies_what_a_link_of_the_svms_user_leads_to(
+    tmp_path: Path, name: str
+) -> None:
+    """LMDB would begin a lock in it; the SVM's own user has no right to it, and so the backup has none."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    before = as_it_is(victim)
+    with somebodys_place() as place:
+        directory = make_state(place / "state", "word")
+        (directory / name).unlink()
+        (directory / name).symlink_to(victim)
+        give(directory)
+        with pytest.raises((StateError, OSError), match="Permission denied"):
+            make_backup(tmp_path / "b", directory)
+    assert as_it_is(victim) == before
+    assert not (tmp_path / "b").exists()

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.state.environment import (
     FILE,
+    STATE,
     StateDamaged,
     StateEnvironment,
     StateError,
@@ -203,7 +204,7 @@ def broken(_env: lmdb.Environment, _txn: lmdb.Transaction) -> None:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A directory with a state of schema 1, as the program of then has made it."""
-    environment = StateEnvironment.open(tmp_path)
+    environment = StateEnvironment.open(tmp_path, StateFile())
     table = environment.table(b"mine")
     with environment.changing, environment.writing() as txn:
         txn.put(b"key", b"old", db=table)
@@ -237,7 +238,7 @@ def test_an_upgrade_that_fails_leaves_the_old_state_whole(old: Path) -> None:
     with pytest.raises(StateError, match=r"full.*see that") as caught:
         StateEnvironment.open(old, StateFile(upgrades=(moved, broken)))
     assert not isinstance(caught.value, StateDamaged)
-    environment = StateEnvironment.open(old)
+    environment = StateEnvironment.open(old, StateFile())
     assert environment.schema() == 1
     environment.close()
     assert value_in(old, b"mine", StateFile()) == b"old"
@@ -248,7 +249,7 @@ def test_a_state_of_a_newer_schema_is_refused(old: Path) -> None:
     StateEnvironment.open(old, StateFile(upgrades=(moved,))).close()
     before = (old / FILE).read_bytes()
     with pytest.raises(StateError, match="schema 2, this program knows 1: run the newer svm, or restore"):
-        StateEnvironment.open(old)
+        StateEnvironment.open(old, StateFile())
     assert (old / FILE).read_bytes() == before
 
 
@@ -291,4 +292,4 @@ def test_a_copy_is_what_was_committed_when_it_began(environment: StateEnvironmen
         environment.copy_to(copy.fileno())
     with environment.changing, environment.writing() as txn:
         txn.put(b"key", b"2", db=table)
-    assert value_in(tmp_path / "copy", b"mine", StateFile()) == b"1"
+    assert value_in(tmp_path / "copy", b"mine", STATE) == b"1"

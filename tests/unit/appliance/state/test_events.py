@@ -245,3 +245,18 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     assert str(aside) in store.notice
     assert (store.last, store.count()) == (0, 0)
     store.close()
+
+
+def test_events_are_read_beside_the_svm_that_writes_them(tmp_path: Path) -> None:
+    """Nothing can be changed then; where there are none that is said."""
+    with pytest.raises(StateError, match="not there yet"):
+        EventStore.open_to_read(tmp_path, USUAL)
+    store = opened(tmp_path)
+    store.append(own(3), NOW)
+    store.close()
+    beside = EventStore.open_to_read(tmp_path, USUAL)
+    assert [event.count for _, event in beside.from_number(1, 10)] == [1, 2, 3]
+    assert 0 < beside.fill() < 0.01
+    with pytest.raises(StateError):
+        beside.append(own(1), NOW)
+    beside.close()

@@ -1,15 +1,18 @@
 """Tokens, guests and certificates, on the disk."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
-from appliance.state.environment import StateDamaged, StateEnvironment, packed
-from appliance.state.identities import IdentityStore
+from appliance.state import identities
+from appliance.state.environment import StateDamaged, StateEnvironment, packed, unpacked
+from appliance.state.identities import PAGE, IdentityStore
 
 TOKEN = Token(b"t" * 32, "acme", "uuid", 1.0, 2.5, "me")
 GUEST = EnrolledGuest("u-1", "acme", "vm", b"m" * 32, 5.0, b"c" * 32, b"d" * 32, b"b" * 32)
@@ -134,3 +137,74 @@ def test_a_record_without_a_meaning_is_damage(
             txn.put(key, packed(fields)[:-1] + b"x", db=handle)
         with pytest.raises(StateDamaged, match="checksum"):
             all_of_it()
+
+
+def enter(store: IdentityStore, tenant: str, count: int) -> None:
+    """So many guests of a tenant, with a certificate each, and as many administrators."""
+    with store.writing() as tables:
+        for number in range(count):
+            for kind in (f"guest/{tenant}/u", f"administrator/tenant-admin/{tenant}/n"):
+                sha256 = hashlib.sha256(f"{kind}{number}".encode()).digest()
+                tables.put_certificate(Certificate(sha256, "1", f"kvm-light-agent://{kind}", number, 1e9))
+            tables.put_guest(replace(GUEST, uuid=f"{tenant}-{number:04}", tenant=tenant))
+
+
+def test_a_tenants_list_is_its_own_in_order_over_many_pages(tmp_path: Path) -> None:
+    """Certificates the newest first, those of guests where they are asked for; guests by UUID."""
+    with opened(tmp_path) as store:
+        enter(store, "acme", 3 * PAGE)  # a page that is full is the last
+        enter(store, "other", PAGE + 1)
+        for tenant, count in (("acme", 3 * PAGE), ("other", PAGE + 1), ("", 4 * PAGE + 1), ("none", 0)):
+            mine = list(store.certificates(tenant, guests=False))
+            assert len(mine) == count
+            assert all("/tenant-admin/" in each.holder and tenant in each.holder for each in mine)
+            everyone = list(store.certificates(tenant, guests=True))
+            assert len({each.sha256 for each in everyone}) == len(everyone) == 2 * count
+            times = [each.issued_at for each in everyone]
+            assert times == sorted(times, reverse=True)
+            guests = [guest.uuid for guest in store.guests(tenant)]
+            assert (len(guests), guests) == (count, sorted(guests))
+
+
+def test_who_lists_a_tenant_reads_no_record_of_others_and_none_beyond_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So how long it takes does not tell of them; a page more than is wanted at the most."""
+    read: list[dict[str, Any]] = []
+
+    def counted(data: bytes, path: Path) -> dict[str, Any]:
+        read.append(unpacked(data, path))
+        return dict(read[-1])
+
+    with opened(tmp_path) as store:
+        enter(store, "acme", 2 * PAGE)
+        enter(store, "other", 20 * PAGE)
+        monkeypatch.setattr(identities, "unpacked", counted)
+        for what in (
+            store.certificates("acme", guests=True),
+            store.certificates("acme", guests=False),
+            store.guests("acme"),
+        ):
+            read.clear()
+            next(iter(what))
+            assert len(read) == PAGE
+            list(what)
+            assert all("acme" in (fields.get("holder") or fields["tenant"]) for fields in read)
+            assert len(read) <= 4 * PAGE
+        read.clear()
+        next(store.certificates("", guests=True))  # also who sees all reads no more
+        assert len(read) == PAGE
+
+
+def test_what_is_over_is_found_without_what_is_not(tmp_path: Path) -> None:
+    """Tokens and certificates, by their end; tokens for one guest by its UUID, of one tenant by that."""
+    with opened(tmp_path) as store, store.writing() as tables:
+        for number in range(9):
+            tables.put_token(replace(TOKEN, digest=bytes([number]) * 32, expires_at=number))
+            tables.put_certificate(replace(CERTIFICATE, sha256=bytes([number]) * 32, ends_at=number))
+        tables.put_token(replace(TOKEN, digest=b"x" * 32, tenant="other", uuid="uuid-2", expires_at=99))
+        oldest = [bytes([number]) * 32 for number in range(4)]
+        assert (tables.old_tokens(3.5), tables.old_certificates(3.5)) == (oldest, oldest)
+        assert len(tables.tokens_for("uuid")) == 9
+        assert tables.tokens_for("uuid-2") == [b"x" * 32]
+        assert [tables.count_tokens(name) for name in ("acme", "other", "acm")] == [9, 1, 0]

@@ -30,7 +30,7 @@ def opened(directory: Path, now: float = 1000.0) -> Iterator[PolicyStore]:
 
 def decisions(store: PolicyStore) -> list[Consent]:
     """Those of the history, the newest first."""
-    return [entry for entry in store.history(None, 100) if isinstance(entry, Consent)]
+    return [entry for entry in list(store.history(None, 100)) if isinstance(entry, Consent)]
 
 
 def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
         made = store.create("default", Mode.EXTENDED, YES, "uid-0")
     with opened(tmp_path) as store:
         assert store.policy("default") == made
-        assert store.policies() == [made]
+        assert list(store.policies()) == [made]
         consent = made.accepted(KsnType.PRIVATE)
         assert consent is not None
         assert (consent.at, consent.actor, consent.version) == (1000.0, "uid-0", 1)
@@ -50,7 +50,7 @@ def test_a_policy_is_there_after_a_restart(tmp_path: Path) -> None:
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     """A tenant, a text, and what could be no tenant."""
     with opened(tmp_path) as store:
-        assert store.policies() == []
+        assert list(store.policies()) == []
         assert [store.policy(name) for name in ("default", "", "a" * 600)] == [None] * 3
         assert [store.texts(beginning) for beginning in ("ab" * 32, "ab", "a")] == [[]] * 3
 
@@ -83,7 +83,7 @@ def test_scopes_are_told_apart_and_the_first_is_the_default_tenants(tmp_path: Pa
     with opened(tmp_path) as store:
         scopes += [store.create(name, Mode.STANDARD, YES, "me").scope for name in ("default", "C" * 64)]
         assert scopes == [17, 18, 16, 19]
-        assert [policy.tenant for policy in store.policies()] == ["C" * 64, "a.1-2_3", "b", "default"]
+        assert [policy.tenant for policy in list(store.policies())] == ["C" * 64, "a.1-2_3", "b", "default"]
 
 
 def test_the_latest_decision_counts_and_all_are_kept(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_the_latest_decision_counts_and_all_are_kept(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         assert store.policy("default") == policy
         assert [consent.actor for consent in decisions(store)] == ["four", "three", "two", "one"]
-        assert [entry.actor for entry in store.history("default", 2)] == ["four", "three"]
-        assert store.history("nobody", 10) == store.history(None, 0) == []
-        assert [entry.number for entry in store.history(None, 10)] == [6, 5, 4, 3, 2, 1]
-        assert [entry.number for entry in store.history("other", 10)] == [4, 3]
+        assert [entry.actor for entry in list(store.history("default", 2))] == ["four", "three"]
+        assert list(store.history("nobody", 10)) == list(store.history(None, 0)) == []
+        assert [entry.number for entry in list(store.history(None, 10))] == [6, 5, 4, 3, 2, 1]
+        assert [entry.number for entry in list(store.history("other", 10))] == [4, 3]
 
 
 def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
@@ -113,14 +113,14 @@ def test_the_rest_of_a_policy_has_a_history_too(tmp_path: Path) -> None:
         policy = store.change("default", PolicyChange(mode=Mode.EXTENDED), "four")
         assert (policy.active, policy.mode) == (False, Mode.EXTENDED)
         assert policy.accepted(KsnType.PRIVATE) is not None
-        *changes, began = store.history("default", 10)
+        *changes, began = list(store.history("default", 10))
         assert changes == [
             SettingsChange(4, 1000.0, "default", "four", False, Mode.EXTENDED),
             SettingsChange(3, 1000.0, "default", "two", False, Mode.STANDARD),
             SettingsChange(2, 1000.0, "default", "one", True, Mode.STANDARD),
         ]
         assert began == policy.decided[KsnType.PRIVATE]
-        assert store.history(None, 1) == changes[:1]
+        assert list(store.history(None, 1)) == changes[:1]
 
 
 def test_a_text_is_found_by_how_its_sha256_begins(tmp_path: Path) -> None:
@@ -160,11 +160,11 @@ def test_whether_documents_are_allowed_is_kept(tmp_path: Path) -> None:
         store.change("default", PolicyChange(documents=True), "three")
         store.change("default", PolicyChange(active=False), "four")
     with opened(tmp_path) as store:
-        assert [policy.documents for policy in store.policies()] == [True, True]
+        assert [policy.documents for policy in list(store.policies())] == [True, True]
         assert not store.change("default", PolicyChange(documents=False), "five").documents
         found = [
             (entry.actor, entry.documents)
-            for entry in store.history("default", 10)
+            for entry in list(store.history("default", 10))
             if isinstance(entry, SettingsChange)
         ]
         assert found == [("five", False), ("four", True), ("two", True), ("one", False)]
@@ -182,8 +182,8 @@ def test_where_an_earlier_version_wrote_nothing_of_documents_none_are_allowed(tm
                 assert fields.pop("documents") is True
                 txn.put(key, packed(fields), db=table)
     with opened(tmp_path) as store:
-        (policy,) = store.policies()
-        (change, _) = store.history(None, 10)
+        (policy,) = list(store.policies())
+        (change, _) = list(store.history(None, 10))
         assert isinstance(change, SettingsChange)
         assert (policy.documents, change.documents) == (False, False)
 
@@ -201,7 +201,7 @@ def test_what_could_not_be_written_did_not_happen(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         store.create("default", Mode.STANDARD, YES, "me")
     with opened(tmp_path) as store:
-        assert (store.policies(), store.history(None, 10)) == ([], [])
+        assert (list(store.policies()), list(store.history(None, 10))) == ([], [])
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])

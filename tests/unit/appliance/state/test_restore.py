@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from appliance.state import replacing
 from appliance.state.backup_file import BadBackup, Writer
 from appliance.state.environment import FILE, StateEnvironment, StateError
 from appliance.state.restore import restore
 from tests.support.apart import ROOT, environment
+from tests.support.owners import SOMEBODY, as_it_is, give, only_root, owners, somebodys_place
 from tests.support.states import Found, all_of, found_in, make_backup, make_state
 
 
@@ -59,14 +62,36 @@ def test_nothing_is_kept_aside_of_nothing(tmp_path: Path, backup: Path) -> None:
         assert path.stat().st_mode & 0o077 == 0
 
 
-def test_all_belongs_to_whom_the_directory_belongs(tmp_path: Path, backup: Path) -> None:
-    """Root restores, the SVM's user serves."""
-    directory = make_state(tmp_path / "state", "old")
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, 1234, 1235)
-    restore(backup, directory, "1", overwrite=True)
-    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (directory, *directory.rglob("*"))}
-    assert owners == {(1234, 1235)}
+@only_root
+def test_all_belongs_to_whom_the_directory_belongs(backup: Path) -> None:
+    """Root restores, the SVM's user serves; the backup is root's alone."""
+    with somebodys_place() as place:
+        give(make_state(place / "state", "old"))
+        restore(backup, place / "state", "1", overwrite=True)
+        assert owners(place) == {(SOMEBODY, SOMEBODY)}
+        assert found_in(place / "state") == all_of("new")
+
+
+@only_root
+def test_a_link_that_the_svms_user_puts_in_the_way_leads_root_nowhere(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it names keeps its owner and its mode, whether or not the restore comes to its end."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    before = as_it_is(victim)
+
+    def begin(directory: Path) -> Path:
+        gathered = begun(directory)
+        (gathered / "link").symlink_to(victim)
+        return gathered
+
+    begun = replacing.begin
+    monkeypatch.setattr(replacing, "begin", begin)
+    with somebodys_place() as place:
+        with suppress(OSError):
+            restore(backup, place / "state", "1")
+        assert as_it_is(victim) == before
 
 
 def test_where_somebody_has_the_state_open_it_is_refused(tmp_path: Path, backup: Path) -> None:

@@ -49,7 +49,7 @@ def test_an_override_that_has_ended_is_not_listed(tmp_path: Path) -> None:
         assert list(store.overrides()) == [(0, DIGEST)]
     with opened(tmp_path, now=2000.0) as store:
         assert store.overrides() == {}
-        assert len(store.audit(10)) == 1
+        assert len(list(store.audit(10))) == 1
 
 
 def test_every_change_is_audited_the_newest_first(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_change_is_audited_the_newest_first(tmp_path: Path) -> None:
         store.set_override(DIGEST, replace(BLOCK, allow=True), "uid-1")
         assert store.clear_override(DIGEST, "over", "uid-2")
         assert not store.clear_override(DIGEST, "again", "uid-3")
-        entries = store.audit(10)
+        entries = list(store.audit(10))
         assert [(entry.action, entry.actor) for entry in entries] == [
             ("clear", "uid-3"),
             ("clear", "uid-2"),
@@ -67,7 +67,7 @@ def test_every_change_is_audited_the_newest_first(tmp_path: Path) -> None:
             ("block", "uid-0"),
         ]
         assert {entry.digest for entry in entries} == {DIGEST}
-        assert store.audit(1) == entries[:1]
+        assert list(store.audit(1)) == entries[:1]
 
 
 def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_the_number_of_overrides_is_bounded(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(StateError, match="clear some"):
             store.set_override(b"3" * 32, BLOCK, "me")
         store.set_override(b"1" * 32, replace(BLOCK, allow=True), "me")
-        assert len(store.audit(10)) == 3
+        assert len(list(store.audit(10))) == 3
     with opened(tmp_path, now=1500.0) as store:
         store.set_override(b"3" * 32, BLOCK, "me")
         assert set(store.overrides()) == {(0, b"1" * 32), (0, b"3" * 32)}
@@ -91,11 +91,11 @@ def test_the_audit_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
         for number in range(5):
             store.set_override(bytes([number]) * 32, BLOCK, f"uid-{number}")
         assert store.audit_dropped == 2
-        assert [entry.actor for entry in store.audit(10)] == ["uid-4", "uid-3", "uid-2"]
+        assert [entry.actor for entry in list(store.audit(10))] == ["uid-4", "uid-3", "uid-2"]
     with opened(tmp_path, audit_entries=3) as store:
         store.clear_override(b"\0" * 32, "over", "uid-5")
         assert store.audit_dropped == 1
-        assert [entry.actor for entry in store.audit(10)] == ["uid-5", "uid-4", "uid-3"]
+        assert [entry.actor for entry in list(store.audit(10))] == ["uid-5", "uid-4", "uid-3"]
         assert len(store.overrides()) == 4
 
 
@@ -111,7 +111,7 @@ def test_a_lower_bound_of_the_audit_is_reached_step_by_step(
     with opened(tmp_path, audit_entries=2) as store:
         for _ in range(4):
             store.clear_override(DIGEST, "", "me")
-            left.append(len(store.audit(100)))
+            left.append(len(list(store.audit(100))))
     assert left == [7, 4, 2, 2]
 
 
@@ -181,7 +181,7 @@ def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         kept = store.overrides()
         assert all((0, number.to_bytes(32, "big")) in kept for number in confirmed)
-        assert len(store.audit(100_000)) == len(kept)
+        assert len(list(store.audit(100_000))) == len(kept)
 
 
 def test_a_full_disk_refuses_with_a_sentence(tmp_path: Path) -> None:
@@ -227,10 +227,10 @@ except StateError as error:
     assert "free room" in str(error), error
 else:
     sys.exit("nothing was refused")
-assert len(store.overrides()) == len(store.audit(100_000)) == confirmed
+assert len(store.overrides()) == len(list(store.audit(100_000))) == confirmed
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 store.set_override(b"last" + bytes(28), block, "me")
-assert len(store.overrides()) == len(store.audit(100_000)) == confirmed + 1
+assert len(store.overrides()) == len(list(store.audit(100_000))) == confirmed + 1
 store.close()
 """
 
@@ -253,13 +253,13 @@ def test_a_tenants_override_stands_beside_the_providers(tmp_path: Path) -> None:
         assert store.overrides() == {(0, DIGEST): BLOCK, (17, DIGEST): replace(BLOCK, allow=True)}
         assert store.clear_override(DIGEST, "", "uid-7", ACME)
         assert store.overrides() == {(0, DIGEST): BLOCK}
-        assert [entry.tenant for entry in store.audit(10)] == ["acme", "other", "acme", ""]
-        assert [(entry.actor, entry.action) for entry in store.audit(10, "acme")] == [
+        assert [entry.tenant for entry in list(store.audit(10))] == ["acme", "other", "acme", ""]
+        assert [(entry.actor, entry.action) for entry in list(store.audit(10, "acme"))] == [
             ("uid-7", "clear"),
             ("uid-7", "allow"),
         ]
-        assert [entry.actor for entry in store.audit(1, "other")] == ["uid-8"]
-        assert store.audit(10, "acm") == []
+        assert [entry.actor for entry in list(store.audit(1, "other"))] == ["uid-8"]
+        assert list(store.audit(10, "acm")) == []
 
 
 def test_what_an_earlier_version_has_written_is_the_providers(tmp_path: Path) -> None:
@@ -272,8 +272,8 @@ def test_what_an_earlier_version_has_written_is_the_providers(tmp_path: Path) ->
             txn.put(DIGEST, packed(asdict(BLOCK)), db=store._overrides_db)
     with opened(tmp_path) as store:
         assert store.overrides() == {(0, DIGEST): BLOCK}
-        assert [(entry.actor, entry.tenant) for entry in store.audit(10)] == [("me", "")]
-        assert store.audit(10, "default") == []
+        assert [(entry.actor, entry.tenant) for entry in list(store.audit(10))] == [("me", "")]
+        assert list(store.audit(10, "default")) == []
 
 
 def test_a_tenant_cannot_fill_the_audit(tmp_path: Path) -> None:
@@ -282,13 +282,13 @@ def test_a_tenant_cannot_fill_the_audit(tmp_path: Path) -> None:
         store.set_override(DIGEST, BLOCK, "uid-0")
         for number in range(60):
             store.clear_override(DIGEST, str(number), "uid-7", ACME)
-        assert [entry.reason for entry in store.audit(100, "acme")] == ["59", "58", "57", "56", "55"]
-        assert [entry.actor for entry in store.audit(100)][-1] == "uid-0"
+        assert [entry.reason for entry in list(store.audit(100, "acme"))] == ["59", "58", "57", "56", "55"]
+        assert [entry.actor for entry in list(store.audit(100))][-1] == "uid-0"
         assert store.audit_dropped == 55
         for _ in range(60):
             store.clear_override(DIGEST, "", "uid-0")
-        assert store.audit(100, "acme") == []
-        assert len(store.audit(100)) == 50
+        assert list(store.audit(100, "acme")) == []
+        assert len(list(store.audit(100))) == 50
 
 
 def test_a_tenant_cannot_take_the_room_of_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
-from appliance.verdicts.environment import StoreError
+from appliance.verdicts.environment import EXPOSURE, StoreError
+from appliance.verdicts.exposure_store import ExposureStore, ExposureTerms
 from appliance.verdicts.stats import StoreStats, read_stats
 from appliance.verdicts.store import VerdictStore
 
@@ -29,6 +30,16 @@ def test_another_reader_sees_the_same_sizes(tmp_path: Path) -> None:
         beside.file_bytes,
     )
     assert 0 < own.used_bytes <= own.file_bytes <= own.map_bytes == 4 << 20
+
+
+def test_the_file_of_who_holds_what_is_read_so_too(tmp_path: Path) -> None:
+    """With its own format: one is not taken for the other."""
+    ExposureStore.open(tmp_path, ExposureTerms(4 << 20), 3600.0).close()
+    beside = read_stats(tmp_path, EXPOSURE)
+    assert (beside.entries, beside.map_bytes) == (0, 4 << 20)
+    (tmp_path / "exposure.lmdb").rename(tmp_path / "cache.lmdb")
+    with pytest.raises(StoreError, match=r"cannot be read|no file of this version"):
+        read_stats(tmp_path)
 
 
 def test_figures_have_the_names_of_the_metrics() -> None:

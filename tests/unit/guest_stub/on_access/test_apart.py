@@ -23,7 +23,7 @@ def test_a_namespace_of_its_own_is_said_with_the_settings_that_do_not_hold(tmp_p
     """Those that are set, and what to do."""
     said = apart_from_others(SETTINGS, proc_with(tmp_path, 1, 2))
     assert "exclude, on_failure_below hold for nobody outside" in said
-    assert "without ProtectSystem" in said
+    assert "start it without: no ProtectSystem" in said
     programs = AccessSettings(exclude_programs=("/bin/cp",))
     assert ": exclude_programs hold" in apart_from_others(programs, tmp_path)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.support.held_files import until
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No walk is waited for."""
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PAUSES", 0.0)
 
 
 class Told:
@@ -30,12 +32,14 @@ class Told:
         self.done = 0
         self.when_done: Callable[[], None] = lambda: None
         places = Places(lambda: [str(root) for root in roots], exclude)
-        self.catching_up = CatchingUp(places, self.note, self.all_told)
+        self.room = 1000
+        self.catching_up = CatchingUp(places, self, self.all_told)
 
     def note(self, entry: Entry, name: int) -> None:
         """A file."""
         assert threading.current_thread() is threading.main_thread()
         self.entries.append((entry, name))
+        self.room -= 1
 
     def all_told(self) -> None:
         """All of them."""
@@ -137,9 +141,11 @@ class Endless:
 
     def batches(self) -> Iterator[list[FoundFile]]:
         """Nothing, for ever."""
-        while not self._stop():
-            yield []
-        self.ended.set()
+        try:
+            while not self._stop():
+                yield []
+        finally:
+            self.ended.set()
 
 
 async def test_closing_ends_a_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,3 +162,68 @@ async def test_closing_ends_a_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) 
 async def test_closing_without_a_walk_is_nothing(tree: Path) -> None:
     """There was none."""
     await Told(tree).catching_up.close()
+
+
+async def test_walks_in_a_row_come_more_and_more_seldom(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has events lost again and again does not keep it walking; after a quiet time all is as before."""
+    now, slept = 0.0, list[float]()
+    told = Told(tree)
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(told.catching_up, "_pause", 1.0)
+    monkeypatch.setattr(loop, "time", lambda: now)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    async def walked() -> None:
+        told.catching_up.missed()
+        assert told.catching_up._task is not None
+        await told.catching_up._task
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    told.when_done = lambda: told.catching_up.missed() if told.done < 12 else None
+    await walked()
+    assert slept == [1.0, *(min(600.0, 2.0**number) for number in range(1, 12))]
+    now += 2000.0
+    told.when_done = lambda: None
+    await walked()
+    assert slept[-1] == 1.0
+
+
+async def test_since_when_something_is_missing_can_be_said(tree: Path) -> None:
+    """As the journal does, which had no room."""
+    hour_ago = time.time() - 3600
+    told = Told(tree)
+    told.catching_up.missed()
+    told.catching_up.missed(hour_ago)
+    assert told.catching_up._since <= hour_ago
+    told.catching_up.missed()
+    assert f"{tree}/a/b/file" in await told.walked()
+    await told.catching_up.close()
+
+
+async def test_a_walk_waits_for_room_in_the_journal(tree: Path) -> None:
+    """Nothing that it finds is left out; whoever looks at what is noted is told to, until there is room."""
+    told = Told(tree)
+    told.room = 0
+    told.catching_up.missed()
+    await until(lambda: told.done > 0)
+    assert told.entries == []
+    told.room = 1
+    await until(lambda: len(told.entries) == 1 and told.room == 0)
+    told.room = 1000
+    await until(lambda: len(told.entries) == 2)
+    await told.catching_up.close()
+
+
+async def test_closing_ends_a_walk_that_waits_for_room(tree: Path) -> None:
+    """Its thread too."""
+    told = Told(tree)
+    told.room = 0
+    told.catching_up.missed()
+    await until(lambda: told.done > 0)
+    await asyncio.wait_for(told.catching_up.close(), 30)
+    await until(lambda: not [each for each in threading.enumerate() if each.name.startswith("catch up")])

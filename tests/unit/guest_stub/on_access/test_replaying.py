@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from guest_stub.journal import Entry, Journal
+from guest_stub.journal import MOST_TRIES, Entry, Journal
+from guest_stub.on_access import replaying as replaying_module
 from guest_stub.on_access.answering import Waiting
 from guest_stub.on_access.exclusions import Exclusions
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
@@ -84,7 +87,13 @@ async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
     assert await bench.looked_at(5) == [file.name for file in bench.files]
     await quiet()
     assert not bench.journal.waiting
-    assert bench.replaying.figures == {"noted": 10, "replayed": 5, "not_found": 0, "unnoted": 0}
+    assert bench.replaying.figures == {
+        "noted": 10,
+        "replayed": 5,
+        "not_found": 0,
+        "given_up": 0,
+        "unnoted": 0,
+    }
     assert open_descriptors() == before
     bench.replaying.begin()
     await quiet()
@@ -302,8 +311,15 @@ async def test_what_is_excluded_is_left_alone_by_whatever_path(bench: Bench, tmp
     assert open_descriptors() == before
 
 
-async def test_what_was_renamed_is_looked_at_where_it_is(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_handles", [True, False])
+async def test_what_was_renamed_is_looked_at_where_it_is(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_handles: bool
+) -> None:
     """Also where something else has its place, which was not let through, and in an excluded place never."""
+    if not has_handles:
+        monkeypatch.setattr(replaying_module, "handle_of", lambda _fd: b"")
+    else:
+        bench.replaying.left_alone = Exclusions(["*/left"], []).left_alone
     bench.replaying.places = Places(lambda: [str(tmp_path)], ("left",))
     for file in bench.files[:4]:
         bench.let_through(file)
@@ -315,10 +331,10 @@ async def test_what_was_renamed_is_looked_at_where_it_is(bench: Bench, tmp_path:
     bench.files[1].symlink_to(bench.files[4])
     before = open_descriptors()
     bench.replaying.begin()
-    assert (await bench.looked_at(3))[0] == "file3"
+    assert sorted(await bench.looked_at(3)) == ["file0", "file1", "file3"]
     await until(lambda: not bench.journal.waiting)
-    assert sorted(content for content, _ in bench.reports.looks) == [b"file0", b"file1", b"file3"]
-    assert bench.replaying.counts["not_found"] == 1
+    assert len(bench.reports.looks) == 3
+    assert bench.replaying.counts["not_found"] == (not has_handles)
     assert open_descriptors() == before
 
 
@@ -351,3 +367,99 @@ async def test_where_inodes_say_nothing_a_file_is_known_by_its_path(bench: Bench
     bench.files[1].rename(bench.files[0])
     bench.replaying.begin()
     assert await bench.looked_at(1) == ["file1"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.ENGINE_ERROR, Outcome.CHANGED])
+async def test_what_nobody_can_say_now_is_asked_again_another_time(bench: Bench, outcome: Outcome) -> None:
+    """Not at once, and the others go on meanwhile."""
+    for file in bench.files[:2]:
+        bench.let_through(file)
+    bench.judge.answer = LinkAnswer(outcome)
+    bench.replaying.begin()
+    await until(lambda: len(bench.judge.asked) == 2)
+    await quiet()
+    assert (len(bench.judge.asked), bench.reports.looks, bench.journal.waiting) == (2, [], True)
+    bench.judge.answer = BAD
+    bench.replaying.begin()
+    assert await bench.looked_at(2) == ["file0", "file1"]
+    await until(lambda: not bench.journal.waiting)
+    assert bench.reports.words == []
+
+
+async def test_what_nobody_can_ever_say_is_given_up(bench: Bench) -> None:
+    """After some tries, which is said."""
+    bench.let_through(bench.files[0])
+    bench.judge.answer = LinkAnswer(Outcome.ENGINE_ERROR)
+    while bench.journal.waiting:
+        asked = len(bench.judge.asked)
+        bench.replaying.begin()
+        await until(lambda asked=asked: len(bench.judge.asked) > asked)  # type: ignore[misc]
+        await quiet()
+    assert len(bench.judge.asked) == MOST_TRIES
+    assert bench.reports.words == [f"given up {bench.files[0]}"]
+    assert bench.replaying.counts["given_up"] == 1
+
+
+async def test_what_nobody_could_say_is_asked_again_after_a_kill(bench: Bench, tmp_path: Path) -> None:
+    """It is noted anew before it is forgotten."""
+    bench.let_through(bench.files[0])
+    bench.judge.answer = LinkAnswer(Outcome.TIMED_OUT)
+    bench.replaying.begin()
+    await until(lambda: bool(bench.judge.asked))
+    await quiet()
+    with closing(Journal(tmp_path / "state")) as journal:
+        assert [(entry.path, entry.tries) for entry in journal.replay()] == [(str(bench.files[0]), 1)]
+
+
+async def test_that_there_is_no_room_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And when the others are looked at, since when something is missing."""
+    monkeypatch.setattr("guest_stub.journal.MOST_ENTRIES", 2)
+    since: list[float] = []
+    bench.replaying.on_missed = since.append
+    for file in bench.files[:3]:
+        bench.let_through(file)
+    assert bench.reports.words == ["not noted"] * 2  # the second is over the share of one owner
+    assert since == []
+    bench.replaying.begin()
+    assert await bench.looked_at(1) == ["file0"]
+    await until(lambda: not bench.journal.waiting)
+    assert since == [pytest.approx(time.time(), abs=60)]
+
+
+async def test_what_is_not_found_again_is_said(bench: Bench) -> None:
+    """All at once."""
+    for file in bench.files[:2]:
+        bench.let_through(file)
+        file.unlink()
+    bench.replaying.begin()
+    await until(lambda: not bench.journal.waiting)
+    assert bench.reports.words == [f"not found {file}" for file in bench.files[:2]]
+
+
+async def test_what_is_renamed_without_a_pause_is_looked_at(bench: Bench, tmp_path: Path) -> None:
+    """By its handle, unless its place is excluded by then; nothing is walked for it."""
+    bench.replaying.places = Places(lambda: [str(tmp_path)])
+    bench.replaying.left_alone = Exclusions(["*/left"], []).left_alone
+    (tmp_path / "left").mkdir()
+    for file in bench.files[:2]:
+        bench.let_through(file)
+    bench.files[0].rename(tmp_path / "left/x")
+    over = threading.Event()
+
+    def rename() -> None:
+        name, number = bench.files[1], 0
+        while not over.is_set():
+            number += 1
+            name = name.rename(tmp_path / f"name{number}")
+
+    thread = threading.Thread(target=rename)
+    thread.start()
+    try:
+        bench.replaying.begin()
+        assert await bench.looked_at(1) == ["file1"]
+        await until(lambda: not bench.journal.waiting)
+    finally:
+        over.set()
+        thread.join()
+    assert len(bench.judge.asked) == 1
+    assert bench.reports.words == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from guest_stub.journal import Entry
 from guest_stub.on_access.answering import Waiting
 from guest_stub.on_access.fanotify import OPEN_EXEC_PERM, OPEN_PERM
 from guest_stub.on_access.judging import HeldFile, Judged
@@ -17,6 +18,7 @@ from guest_stub.on_access.reporting import LINES_A_SECOND, NAMES_A_SECOND, Repor
 from guest_stub.outcome import DETECTIONS, OPEN, Outcome
 from guest_stub.remediation.done import Done, Result
 from guest_stub.remediation.quarantine import Restored
+from guest_stub.report import FileEnd
 from guest_stub.svm_link.values import EventKind, LinkAnswer
 from tests.support.held_files import until
 from tests.support.on_access_parts import BAD, DIGEST, NOTHING, PROCESS, Kernel, event_of, identity
@@ -218,15 +220,64 @@ async def test_who_acts_is_told_of_each_detection(file: Path) -> None:
 async def test_what_was_written_and_is_not_known_is_kept_for_later(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And said."""
+    """And said; that it is looked at later only where there is room to note it."""
     kept: list[int] = []
+    has_room = iter([True, False])
+
+    def note(held: HeldFile) -> bool:
+        kept.append(os.fstat(held.fd).st_ino)
+        return next(has_room)
+
     reporter = Reporter()
-    reporter.unknown = lambda held: kept.append(os.fstat(held.fd).st_ino)
+    reporter.unknown = note
     with closing(holding(file)) as held:
-        reporter.unanswered(held, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, identity(file)))
+        for _ in range(2):
+            reporter.unanswered(held, Judged(LinkAnswer(Outcome.NO_SVM), DIGEST, identity(file)))
     reporter.close()
-    assert kept == [identity(file).ino]
-    assert caplog.messages == [f"no verdict: {named(file)} will be looked at later: NO_SVM"]
+    assert kept == [identity(file).ino] * 2
+    assert caplog.messages == [
+        f"no verdict: {named(file)} will be looked at later: NO_SVM",
+        f"no verdict: {named(file)} is not noted to be looked at later: NO_SVM",
+    ]
+
+
+async def test_what_a_scan_detects_is_said_when_it_is_detected(caplog: pytest.LogCaptureFixture) -> None:
+    """It may not be found again."""
+    happenings: list[Happening] = []
+    reporter = Reporter()
+    reporter.tell = happenings.append
+    reporter.scanned(FileEnd("/a\n", Outcome.MALICIOUS, DIGEST, "Eicar"))
+    reporter.close()
+    assert caplog.messages == [
+        f"a scan has detected /a\\x0a: Eicar (malicious), SHA-256 {DIGEST.hex()}",
+    ]
+    [told] = happenings
+    assert (told.kind, told.action, told.path, told.threat) == (
+        EventKind.DETECTION, "reported", b"/a\n", "Eicar",
+    )  # fmt: skip
+
+
+async def test_what_will_not_be_looked_at_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """For whatever reason; of many that are not found one line, which names what a scan has detected."""
+    happenings: list[Happening] = []
+    reporter = Reporter()
+    reporter.tell = happenings.append
+    reporter.not_noted()
+    reporter.not_found([Entry("/tmp/a", 0.0, "open"), Entry("/b\n", 0.0, "scan"), Entry("/c", 0.0, "write")])
+    reporter.not_found([Entry("/d", 0.0, "open")])
+    reporter.given_up("/e")
+    reporter.not_replayed("the disk is gone")
+    reporter.close()
+    assert [each.kind for each in happenings] == [EventKind.OVERFLOW] * 5
+    assert [(each.action, each.path) for each in happenings] == [
+        ("not noted", b""), ("not found", b"/b\n"), ("not found", b"/d"), ("not looked at", b"/e"),
+        ("not looked at", b""),
+    ]  # fmt: skip
+    assert "there is no room" in caplog.messages[0]
+    assert caplog.messages[1] == (
+        "/b\\x0a: it was to be looked at again, and is not found: deleted, or hidden; and 2 more"
+    )
+    assert len(caplog.messages) == 5
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,14 @@ async def test_where_nothing_is_malicious_nothing_is_walked(bench: Bench) -> Non
     assert (bench.searching.counts["searches"], bench.sought.waiting) == (0, False)
 
 
-async def test_a_file_that_was_changed_since_is_another(bench: Bench) -> None:
-    """It was looked at when it was closed."""
-    changed, same = bench.file("changed"), bench.file("same")
-    bench.searching.note([bench.seen(changed), bench.seen(same)])
+async def test_a_file_that_was_changed_since_is_told_of_as_well(bench: Bench) -> None:
+    """It is looked at as it is: to be renamed is to be changed, and hides nothing."""
+    changed, renamed = bench.file("changed"), bench.file("renamed")
+    bench.searching.note([bench.seen(changed), bench.seen(renamed)])
     changed.write_text("something else")
-    assert await bench.searched() == [f"{bench.top}/same"]
+    renamed.rename(bench.top / "by now")
+    assert await bench.searched() == [f"{bench.top}/by now", f"{bench.top}/changed"]
+    assert all(entry.handle for entry, _ in bench.entries)
     assert not bench.sought.waiting
 
 

@@ -1,0 +1,1 @@
+"""What `svm doctor` looks at, over real files."""

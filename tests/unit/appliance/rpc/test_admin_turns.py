@@ -1,0 +1,101 @@
+"""How much of the SVM administrators' calls take, all of them together."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from appliance.domain.caller import Caller, Role
+from appliance.rpc.admin_calls import NoPlace
+from appliance.rpc.admin_turns import REST, SLICE_SECONDS, Turns
+
+
+class Work:
+    """Items each of which takes half a slice, by a clock that only they move. ran: which of which work."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.ran: list[str] = []
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def items(self, name: str, count: int) -> Iterator[int]:
+        """So many."""
+        for number in range(count):
+            self.now += SLICE_SECONDS / 2
+            self.ran.append(name)
+            yield number
+
+
+async def test_all_items_are_taken_in_order() -> None:
+    """None twice, none left out, also where there are none."""
+    for count in (0, 1, 2, 3, 7):
+        work = Work()
+        turns = Turns(clock=work.clock)
+        assert await turns.all_of(work.items("a", count)) == list(range(count))
+
+
+async def test_calls_take_turns_by_slices_and_others_run_in_between() -> None:
+    """Whoever wants the loop has it after each slice, however many calls go on."""
+    work = Work()
+    turns = Turns(clock=work.clock)
+    loop = asyncio.get_running_loop()
+    calls = [loop.create_task(turns.all_of(work.items(name, 6))) for name in "ab"]
+    seen = [0]
+    while not all(call.done() for call in calls):
+        await asyncio.sleep(0)
+        seen.append(len(work.ran))
+    assert "".join(work.ran) == "aabbaabbaabb"
+    assert max(after - before for before, after in pairwise(seen)) == 2
+
+
+async def test_there_is_a_rest_behind_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which nobody else's slice runs either: the longer for being one of many."""
+    rests: list[float] = []
+    sleep = asyncio.sleep
+
+    async def slept(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    work = Work()
+    turns = Turns(clock=work.clock)
+    await asyncio.gather(*(turns.all_of(work.items(name, 4)) for name in "ab"))
+    assert rests == [SLICE_SECONDS * REST] * 4
+
+
+async def test_who_goes_away_leaves_the_turn_to_others() -> None:
+    """Also in its rest."""
+    work = Work()
+    turns = Turns(clock=work.clock)
+    gone = asyncio.get_running_loop().create_task(turns.all_of(work.items("a", 1000)))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await turns.all_of(work.items("b", 3)) == [0, 1, 2]
+
+
+async def test_what_fails_leaves_the_turn_to_others() -> None:
+    """The error is the caller's."""
+    turns = Turns()
+    with pytest.raises(ZeroDivisionError):
+        await turns.each([0], lambda item: 1 / item)
+    assert await turns.all_of("ab") == ["a", "b"]
+
+
+def test_one_tenant_has_few_of_the_places() -> None:
+    """And all tenants leave some to those who run the SVM."""
+    turns = Turns(3, 1)
+    acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
+    with turns.one(acme):
+        with pytest.raises(NoPlace, match=r"^1 calls of administrators are worked on now"), turns.one(acme):
+            pass
+        with turns.one(other):
+            with pytest.raises(NoPlace), turns.one(third):
+                pass
+            with turns.one(Caller("p", Role.PROVIDER)):
+                assert turns.places.taken == 3
+    assert turns.places.taken == 0
