@@ -10,6 +10,8 @@ Each holder has one way to be written: what reads otherwise is no name.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from appliance.domain.caller import Caller, Role
@@ -66,8 +68,15 @@ def named_by(uri: str) -> Caller:
 
 def holder_of(certificate: Certificate) -> Caller:
     """Return the holder of a certificate of the register. Raises StateDamaged."""
-    try:
+    with from_register():
         return named_by(certificate.holder)
+
+
+@contextmanager
+def from_register() -> Iterator[None]:
+    """Raise StateDamaged where what the register says of somebody is no name."""
+    try:
+        yield
     except BadName as error:
         raise StateDamaged(f"the register of certificates is damaged ({error}): {REMEDY}") from error
 

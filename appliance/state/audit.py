@@ -17,7 +17,7 @@ from typing import Any
 import lmdb
 
 from appliance.state.environment import StateEnvironment, packed, unpacked
-from appliance.state.fields import key_after, made_of, meaning
+from appliance.state.fields import key_after, made_of, meaning, numbered
 
 TENANT_PART = 10  # one in so many entries of the audit may be of one tenant
 DROPPED_AT_ONCE = 100  # entries of the audit that may go with one change, when the bound was lowered
@@ -108,7 +108,7 @@ class Audit:
         first, cursor = _audited(tenant, b""), txn.cursor(db=self._audited_db)
         keys = keys_from(cursor, cursor.set_range(first), cursor.next)
         for key in takewhile(lambda key: key.startswith(first), keys):
-            yield key[len(first) :]
+            yield numbered(key[len(first) :], self._environment.path)
 
     def _newest_numbers(self, txn: lmdb.Transaction, tenant: str, before: bytes) -> Iterator[bytes]:
         """The numbers of a tenant's entries, or ("") of all, the newest first, below one; b"": all."""
@@ -117,7 +117,7 @@ class Audit:
         beyond = cursor.set_range(first + (before or b"\xff" * 8))
         keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
         for key in takewhile(lambda key: key.startswith(first), keys):
-            yield key[len(first) :]
+            yield numbered(key[len(first) :], self._environment.path)
 
 
 def keys_from(cursor: Any, there: bool, move: Callable[[], bool]) -> Iterator[bytes]:

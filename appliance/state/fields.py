@@ -18,7 +18,7 @@ from appliance.state.record import damaged
 
 # Of the years 1 and 9999, where a Timestamp begins and ends, and dates.
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
-_LAST_NUMBER = (1 << 64) - 1
+_LAST_NUMBER, _NUMBER_BYTES = (1 << 64) - 1, 8
 _LAST_SCOPE = (1 << 32) - 1
 _NONE = type(None)
 
@@ -80,17 +80,29 @@ def key_after(newest: bytes | memoryview, path: Path) -> bytes:
     newest: the key of the last one, b"" for none. Raises StateDamaged.
     """
     number = int.from_bytes(newest, "big") + 1
-    if len(newest) not in (0, 8) or number > _LAST_NUMBER:
+    if len(newest) not in (0, _NUMBER_BYTES) or number > _LAST_NUMBER:
         raise damaged(path, f"the last entry of a table has the number {bytes(newest).hex()}")
-    return number.to_bytes(8, "big")
+    return number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def numbered(key: bytes, path: Path) -> bytes:
+    """Return the key of an entry of such a table, or raise StateDamaged where it is no number."""
+    if len(key) != _NUMBER_BYTES:
+        raise damaged(path, f"an entry of a table has the number {key[:32].hex()}")
+    return key
 
 
 def tenant_of(key: bytes | memoryview) -> str:
     """Return the name of the tenant that a record is of, by its key. For `meaning`."""
     name = bytes(key).decode()
+    check_tenant(name)
+    return name
+
+
+def check_tenant(name: str) -> None:
+    """Raise ValueError where this is no name that a tenant can have. For `meaning`."""
     if not is_tenant(name):
         raise ValueError(f"{name!r} is no tenant's name")
-    return name
 
 
 def _first(name: str, wanted: type) -> int:

@@ -25,7 +25,7 @@ import lmdb
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.state.audit import Audit, AuditEntry
 from appliance.state.environment import StateEnvironment, packed, unpacked
-from appliance.state.fields import made_of, meaning
+from appliance.state.fields import check_tenant, made_of, meaning
 from appliance.state.of_tenant import (
     EVERYBODY,
     NONE,
@@ -113,7 +113,7 @@ class IdentityTables:
         after: b"" to begin.
         """
         rows = list(islice(self._rows(tenant, Kind.GUESTS, after=after), PAGE))
-        found = [guest for row in rows if (guest := self.guest(row.decode())) is not None]
+        found = [guest for row in rows if (guest := self.guest(row.decode(errors="replace"))) is not None]
         return found, rows[-1] if len(rows) == PAGE else b""
 
     def put_guest(self, guest: EnrolledGuest) -> None:
@@ -239,7 +239,7 @@ class IdentityStore:
         self.tokens_db = environment.table(b"tokens")
         self.guests_db = environment.table(b"guests")
         self.certificates_db = environment.table(b"certificates")
-        self.index = OfTenant(environment.table(TABLE))
+        self.index = OfTenant(environment.table(TABLE), environment.path)
         self.environment = environment
 
     @contextmanager
@@ -278,12 +278,16 @@ class IdentityStore:
 
 def _token(digest: bytes, fields: dict[str, Any], path: Path) -> Token:
     with meaning(path, "a token's record"):
-        return made_of(Token, fields, digest=digest)
+        token = made_of(Token, fields, digest=digest)
+        check_tenant(token.tenant)
+        return token
 
 
 def _guest(uuid: bytes, fields: dict[str, Any], path: Path) -> EnrolledGuest:
     with meaning(path, "a guest's record"):
-        return made_of(EnrolledGuest, fields, uuid=uuid.decode())
+        guest = made_of(EnrolledGuest, fields, uuid=uuid.decode())
+        check_tenant(guest.tenant)
+        return guest
 
 
 def _certificate(sha256: bytes, fields: dict[str, Any], path: Path) -> Certificate:

@@ -33,7 +33,7 @@ from appliance.domain.policy import (
 )
 from appliance.state.audit import Audit, AuditEntry, keys_from
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
-from appliance.state.fields import key_after, made_of, meaning, number_of, scope_of, tenant_of
+from appliance.state.fields import key_after, made_of, meaning, number_of, numbered, scope_of, tenant_of
 from appliance.state.of_tenant import NONE, TABLE, Kind, OfTenant, decision_rows
 from appliance.state.tenants import TenantTable
 
@@ -82,7 +82,7 @@ class PolicyStore:
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
         self._tenants = TenantTable(environment)
-        self._index = OfTenant(environment.table(TABLE))
+        self._index = OfTenant(environment.table(TABLE), environment.path)
         self._audit = Audit(environment)
 
     def policies(self) -> Iterator[Policy]:
@@ -170,7 +170,8 @@ class PolicyStore:
             return self._index.downwards(txn, tenant, Kind.DECISIONS, before)
         cursor = txn.cursor(db=self._decisions_db)
         there = cursor.prev() if before and cursor.set_range(before) else cursor.last()
-        return keys_from(cursor, there, cursor.prev)
+        keys = keys_from(cursor, there, cursor.prev)
+        return (numbered(key, self._environment.path) for key in keys)
 
     def texts(self, beginning: str, tenant: str = "") -> list[str]:
         """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.

@@ -78,6 +78,6 @@ class TenantTable:
         known = txn.get(_NEXT_SCOPE, db=self._meta_db)
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
         if not DEFAULT_TENANT_SCOPE < scope < _LAST_SCOPE:
-            raise damaged(self._path, f"the next tenant would have the scope {scope}")
+            raise damaged(self._path, f"the next tenant would have the scope {hex(scope)[:20]}")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope

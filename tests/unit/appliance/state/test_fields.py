@@ -8,7 +8,7 @@ import pytest
 from appliance.domain.identity import Certificate, CertificateState
 from appliance.domain.override import Override
 from appliance.state.environment import StateDamaged
-from appliance.state.fields import key_after, made_of, meaning, number_of, scope_of, tenant_of
+from appliance.state.fields import key_after, made_of, meaning, number_of, numbered, scope_of, tenant_of
 
 PATH = Path("/var/lib/x/state.lmdb")
 SOUND: dict[str, Any] = {"allow": True, "reason": "r", "author": "a", "set_at": 5}
@@ -77,3 +77,11 @@ def test_entries_are_numbered_up_to_the_last_number() -> None:
     for key in (b"\xff" * 8, b"x", bytes(9)):
         with pytest.raises(StateDamaged, match="the last entry of a table"):
             key_after(key, PATH)
+
+
+def test_an_entrys_key_is_its_number() -> None:
+    """Eight bytes, or damage."""
+    assert numbered(bytes(8), PATH) == bytes(8)
+    for key in (b"", bytes(7), bytes(9)):
+        with pytest.raises(StateDamaged, match="an entry of a table"):
+            numbered(key, PATH)

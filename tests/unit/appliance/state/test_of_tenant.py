@@ -154,23 +154,23 @@ def test_a_record_without_a_meaning_stops_the_upgrade(
 
 def test_rows_of_a_tenant_are_its_own_in_order_both_ways(tmp_path: Path) -> None:
     """Also beside a tenant whose name begins alike, and from any row on."""
-    environment = StateEnvironment.open(tmp_path)
-    index, table = OfTenant(environment.table(TABLE)), environment.table(TABLE)
+    environment, (x, y, z) = StateEnvironment.open(tmp_path), (letter * 40 for letter in (b"x", b"y", b"z"))
+    index, table = OfTenant(environment.table(TABLE), environment.path), environment.table(TABLE)
     with environment.changing, environment.writing() as txn:
         for tenant in ("a", "acme", "acme2", ""):
             for letter_of in (b"c", b"d", b"g"):
-                for letter in b"xyz":
-                    txn.put(tenant.encode() + b"\0" + letter_of + bytes([letter]), b"", db=table)
+                for row in (x, y, z):
+                    txn.put(tenant.encode() + b"\0" + letter_of + row, b"", db=table)
     with environment.reading() as txn:
         for tenant in ("a", "acme", "acme2", ""):
             for kind in (Kind.CERTIFICATES, Kind.DECISIONS, Kind.GUESTS):
-                assert list(index.upwards(txn, tenant, kind)) == [b"x", b"y", b"z"]
-                assert list(index.upwards(txn, tenant, kind, after=b"x")) == [b"y", b"z"]
-                assert list(index.upwards(txn, tenant, kind, after=b"xa")) == [b"y", b"z"]
-                assert list(index.upwards(txn, tenant, kind, beginning=b"y")) == [b"y"]
-                assert list(index.downwards(txn, tenant, kind)) == [b"z", b"y", b"x"]
-                assert list(index.downwards(txn, tenant, kind, before=b"z")) == [b"y", b"x"]
-                assert list(index.downwards(txn, tenant, kind, before=b"x")) == []
+                assert list(index.upwards(txn, tenant, kind)) == [x, y, z]
+                assert list(index.upwards(txn, tenant, kind, after=x)) == [y, z]
+                assert list(index.upwards(txn, tenant, kind, after=x + b"a")) == [y, z]
+                assert list(index.upwards(txn, tenant, kind, beginning=b"y")) == [y]
+                assert list(index.downwards(txn, tenant, kind)) == [z, y, x]
+                assert list(index.downwards(txn, tenant, kind, before=z)) == [y, x]
+                assert list(index.downwards(txn, tenant, kind, before=x)) == []
         assert list(index.upwards(txn, "none", Kind.GUESTS)) == []
         assert list(index.downwards(txn, "none", Kind.GUESTS)) == []
     environment.close()
