@@ -59,6 +59,7 @@ class LedgerStore:
     def __init__(self, environment: StateEnvironment) -> None:
         """Raises StateError where the file is open to read and there is no ledger yet."""
         self._environment = environment
+        self.path = environment.path
         self._ledger_db = environment.table(b"ledger")
         self._meta_db = environment.table(b"meta")
 

@@ -27,7 +27,7 @@ from appliance.domain.scan import ScanOrder
 from appliance.domain.tenants import Realm
 from appliance.identity.ending import By
 from appliance.identity.issuing import Enrolled, IdentityRefused, NewToken, TokenRefused
-from appliance.ksn.spent import last_day
+from appliance.ksn_assembly import sent_lately
 from appliance.rpc.admin_views import audit_message, override_message
 from appliance.rpc.ksn_views import history_message
 from appliance.rpc.scans_admin import scan_message
@@ -50,6 +50,7 @@ TABLES = (
 )
 # A chain stands before the records of the first, numbers are in the second, nothing in the last two.
 WITHOUT_CHECKSUM = ("ledger", "meta", "of_tenant", "audited")
+SUBMISSION = {"kind": "request", "call": "submit", "at": NOW}
 ACME = Realm(DEFAULT_TENANT_SCOPE + 1, "acme")
 DIGEST = b"d" * 32
 Rows = dict[str, dict[bytes, bytes]]
@@ -116,7 +117,7 @@ class Desk:
             scan_message(ScanView(each, each.state, each.counts, each.text)) for each in scans.all()
         ]
         yield lambda: PositionStore(environment).get("feed")
-        yield lambda: last_day((entry.payload for entry in ledger.newest()), NOW)
+        yield lambda: sent_lately(ledger, NOW)
         yield lambda: list(ledger.entries())
         yield ledger.verify
         yield lambda: (names.scope_of("acme"), names.scope_of("nobody"), names.name_of(18), names.scopes())
@@ -188,8 +189,8 @@ def odd_values(draw: st.DrawFn, sound: bytes, checksummed: bool) -> bytes:
     """The record with one field of another kind, without one, or no such record at all."""
     if not checksummed:
         chained = sound[:32]
-        bodies = st.dictionaries(st.sampled_from(["at", "kind", "call", "fields"]), VALUES, max_size=3)
-        entry = bodies.map(lambda body: chained + json.dumps(body).encode())
+        bodies = st.dictionaries(st.sampled_from(["at", "fields", "tenant"]), VALUES, max_size=3)
+        entry = bodies.map(lambda body: chained + json.dumps(SUBMISSION | body).encode())
         return draw(mutated(st.just(sound)) | entry)
     fields: dict[str, Any] = json.loads(sound[:-8])
     how = draw(st.sampled_from(["change", "change", "change", "drop", "add", "bytes"]))
