@@ -29,12 +29,13 @@ from appliance.ksn.reaching import Place
 from appliance.ksn.relearning import Page, Relearning
 from appliance.ksn.reputation import Call
 from appliance.ksn.results import Results
-from appliance.ksn.spent import last_day
+from appliance.ksn.spent import Spent, last_day
 from appliance.ksn.statement import NoStatement, read_addition
 from appliance.ksn.statistics import Figures, Statistics
 from appliance.ksn.submitting import Submitter, SubmitTerms
 from appliance.ksn.web import Clocks, Web, WebTerms
 from appliance.state.environment import StateEnvironment, StateError
+from appliance.state.fields import meaning
 from appliance.state.ledger import LedgerStore
 from appliance.state.policies import PolicyStore
 from appliance.state.positions import PositionStore
@@ -214,11 +215,20 @@ def _ask_again(
     return ask_again
 
 
+def sent_lately(ledger: LedgerStore, now: float) -> list[Spent]:
+    """What earlier runs sent in the last day, the oldest first. Raises StateError.
+
+    now: seconds since the epoch.
+    """
+    with meaning(ledger.path, "an entry of the ledger"):
+        return last_day((entry.payload for entry in ledger.newest()), now)
+
+
 def _restore(
     ledger: LedgerStore, quota: Quota, service: str, participants: Participants, submitter: Submitter | None
 ) -> None:
     """Take into account what earlier runs sent in the last day. Raises StateError."""
-    before = last_day((entry.payload for entry in ledger.newest()), time.time())
+    before = sent_lately(ledger, time.time())
     scopes = participants.scopes_by_tenant()
     quota.restore((spent.age, spent.payer(scopes)) for spent in before if spent.counts_for(service))
     if submitter is not None:

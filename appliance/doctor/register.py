@@ -18,8 +18,8 @@ from appliance.doctor.findings import (
 from appliance.domain.caller import Caller, Role
 from appliance.domain.event import Event, EventKind
 from appliance.domain.identity import Certificate, CertificateState
-from appliance.identity.names import BadName, named_by
-from appliance.state.environment import StateEnvironment, StateError
+from appliance.identity.names import holder_of
+from appliance.state.environment import StateEnvironment
 from appliance.state.events import EventStore, EventTerms
 from appliance.state.identities import IdentityStore
 
@@ -33,16 +33,12 @@ _RENEWED_BY = 5 / 6  # of its life: two thirds, a tenth of jitter, and some trie
 
 def read_register(directory: Path) -> list[Held]:
     """Every certificate that counts by its state, and whose it is. Raises StateError."""
-    with closing(StateEnvironment.open_to_read(directory)) as environment:
-        try:
-            with IdentityStore(environment).reading() as tables:
-                return [
-                    (certificate, named_by(certificate.holder))
-                    for certificate in tables.certificates()
-                    if certificate.ended is None
-                ]
-        except BadName as error:
-            raise StateError(f"{directory}: the register names nobody: {error}; restore a backup") from error
+    with (
+        closing(StateEnvironment.open_to_read(directory)) as environment,
+        IdentityStore(environment).reading() as tables,
+    ):
+        counting = (certificate for certificate in tables.certificates() if certificate.ended is None)
+        return [(certificate, holder_of(certificate)) for certificate in counting]
 
 
 def read_clones(directory: Path, terms: EventTerms, since: float) -> list[Event]:

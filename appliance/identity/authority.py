@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -80,11 +79,11 @@ class Authority:
         try:
             own = x509.load_pem_x509_certificate(certificate)
             above = x509.load_pem_x509_certificates(chain) if chain.strip() else []
-        except ValueError as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(f"the authority's certificates are no PEM: {error}") from error
         try:
             secret = serialization.load_pem_private_key(key, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(
                 f"the authority's key cannot be used ({error}): give PEM that is not encrypted"
             ) from error
@@ -174,7 +173,10 @@ def names_of(pem: bytes) -> list[str]:
 
 def ends_of(pem: bytes) -> float:
     """When the first certificate of a PEM file ends, in seconds since the epoch. Raises ValueError."""
-    return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc.timestamp()
+    try:
+        return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc.timestamp()
+    except MALFORMED as error:
+        raise ValueError(f"the certificate cannot be read: {error}") from error
 
 
 def _begun(
@@ -215,7 +217,7 @@ def _general(name: str) -> x509.GeneralName:
 def _check(certificate: x509.Certificate, key: AuthorityKey, chain: Sequence[x509.Certificate]) -> None:
     try:
         belongs = certificate.public_key() == key.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except MALFORMED:
         belongs = False
     if not belongs:
         raise AuthorityUnusable("the authority's key is not that of its certificate: give both of one")
@@ -226,7 +228,7 @@ def _check(certificate: x509.Certificate, key: AuthorityKey, chain: Sequence[x50
     for below, above in zip((certificate, *chain), chain, strict=False):
         try:
             below.verify_directly_issued_by(above)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except MALFORMED as error:
             raise AuthorityUnusable(
                 "the authority's chain does not lead upwards: give the certificates above it, the next first"
             ) from error

@@ -10,7 +10,7 @@ from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
-from appliance.identity.names import named_by
+from appliance.identity.names import holder_of
 from appliance.identity.standing import (
     check_machine,
     counted,
@@ -107,7 +107,7 @@ class Ender:
             end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.author, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
-            holder = named_by(ended.holder)
+            holder = holder_of(ended)
             whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
             about, until = ("certificate revoked", holder.tenant, whose), utc(ended.ends_at)
             before = f"counted until {until}" if ended.ended_at < ended.ends_at else f"over since {until}"
@@ -162,7 +162,7 @@ class Ender:
         with self._store.reading() as tables:
             if tables.certificate(certificate.sha256) is not None:
                 return
-        whose = named_by(certificate.holder)
+        whose = holder_of(certificate)
         subject = f"{whose.role} {whose.name}, certificate {certificate.sha256.hex()[:16]}"
         before = counted(of_holder(self._store, whose, self._clock()))
         entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject, before=before)
@@ -196,4 +196,4 @@ def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:
 
 
 def _sees(author: Caller, certificate: Certificate) -> bool:
-    return author.sees(named_by(certificate.holder).tenant)
+    return author.sees(holder_of(certificate).tenant)

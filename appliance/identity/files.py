@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -34,7 +33,7 @@ from appliance.identity.authority import (
     names_of,
     pem_of,
 )
-from appliance.identity.keys import key_pem, new_key
+from appliance.identity.keys import MALFORMED, key_pem, new_key
 from appliance.identity.names import named_by
 from appliance.state.owner import as_owner
 from appliance.state.replacing import sync_directory
@@ -97,6 +96,8 @@ def load(state_dir: Path) -> SvmIdentity | None:
     try:
         authority = Authority.load(ca, ca_key, read_private(chain) if chain.exists() else b"")
         _check_pair(server, key)
+        ends_of(server)
+        names_of(server)
     except (AuthorityUnusable, ValueError) as error:
         raise IdentityUnusable(f"{directory}: {error}") from error
     return SvmIdentity(authority, server, key)
@@ -116,14 +117,13 @@ def first_administrator(state_dir: Path, authority: Authority) -> Certificate | 
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         (uri,) = found.get_values_for_type(x509.UniformResourceIdentifier)
         named_by(uri)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except MALFORMED as error:
         raise IdentityUnusable(
             f"{path} is no certificate of this SVM's authority: move it away, `svm init` makes another"
         ) from error
-    begins = certificate.not_valid_before_utc.timestamp() + SLACK_SECONDS
-    sha256 = certificate.fingerprint(hashes.SHA256())
-    ends = certificate.not_valid_after_utc.timestamp()
-    return Certificate(sha256, f"{certificate.serial_number:x}", uri, begins, ends)
+    sha256, serial = certificate.fingerprint(hashes.SHA256()), f"{certificate.serial_number:x}"
+    return Certificate(sha256, serial, uri, begins.timestamp() + SLACK_SECONDS, ends.timestamp())
 
 
 def make(state_dir: Path, wanted: Wanted, now: float) -> list[str]:
@@ -295,10 +295,12 @@ def _locked(state_dir: Path) -> Iterator[None]:
 
 def _check_pair(certificate: bytes, key: bytes) -> None:
     """Raise ValueError where the server's certificate and its key do not belong together."""
-    shown = x509.load_pem_x509_certificates(certificate)[0].public_key()
     try:
+        shown = x509.load_pem_x509_certificates(certificate)[0].public_key()
         own = serialization.load_pem_private_key(key, None).public_key()
     except TypeError as error:
         raise ValueError("server.key is encrypted: give one that is not") from error
+    except MALFORMED as error:
+        raise ValueError(f"server.pem or server.key cannot be read: {error}") from error
     if shown != own or not isinstance(own, ec.EllipticCurvePublicKey):
         raise ValueError("server.key is not the key of server.pem: move both away, `svm init` makes others")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from appliance.domain.identity import SERVER_NAME
 from appliance.identity.authority import Authority, AuthorityUnusable
 from appliance.identity.files import MAX_FILE_BYTES
+from appliance.identity.keys import MALFORMED
 
 _AGAIN = "`svm init` makes another once it was moved away"
 
@@ -45,7 +45,7 @@ def inspect(directory: Path) -> Inspected:
             continue
         try:
             found[name] = x509.load_pem_x509_certificates(_content(directory / name))
-        except (OSError, ValueError) as error:
+        except (OSError, *MALFORMED) as error:
             problems.append(f"{name} cannot be used ({_why(error)}): restore it from a backup, or {_AGAIN}")
     problems += _authority_problems(directory, found)
     for name in ("server", "administrator"):
@@ -82,7 +82,7 @@ def _holder_problems(directory: Path, name: str, found: dict[str, list[x509.Cert
     except FileNotFoundError:
         if name == "server":  # an administrator's key belongs elsewhere
             yield f"{name}.key is not there: restore it from a backup, or {_AGAIN}, as server.pem"
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (OSError, *MALFORMED) as error:
         yield f"{name}.key cannot be used ({_why(error)}): restore it from a backup, or {_AGAIN}"
     above = found.get("ca.pem", [])[:1] + found.get("chain.pem", [])
     if above and not _issued(certificates[0], above[0]):
@@ -96,7 +96,7 @@ def _holder_problems(directory: Path, name: str, found: dict[str, list[x509.Cert
 def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
     try:
         below.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
+    except MALFORMED:
         return False
     return True
 
@@ -109,7 +109,7 @@ def _seen(name: str, certificate: x509.Certificate) -> Seen:
 def _names(certificate: x509.Certificate) -> Sequence[str]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+    except MALFORMED:
         return ()
     return [str(name.value) for name in found.value if isinstance(name, x509.DNSName | x509.IPAddress)]
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import CertificateState, EnrolledGuest, Token
@@ -15,7 +17,7 @@ from appliance.domain.policy import TENANT_RULE, is_tenant
 from appliance.domain.times import utc
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.keys import key_sha256, public_key_of
-from appliance.identity.names import is_uuid, named_by
+from appliance.identity.names import from_register, holder_of, is_uuid
 from appliance.identity.standing import (
     check_machine,
     counted,
@@ -137,8 +139,7 @@ class Issuer:
             if token.key:
                 return self._again(tables, token, key_sha256(key))
             uuid = token.uuid or str(uuid4())
-            holder = Caller(uuid, Role.GUEST, token.tenant)
-            issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
+            issued = self._issued(key, Caller(uuid, Role.GUEST, token.tenant))
             ended = self._enter(tables, token, asked, issued, uuid)
             used = replace(token, uuid=uuid, key=key_sha256(key), certificate=issued.der)
             tables.put_token(used)
@@ -159,7 +160,7 @@ class Issuer:
                 guest = followed(tables, guest, self._clock())
             elif guest.following:
                 tables.drop_certificate(guest.following)
-            issued = self.authority.issue(key, guest.holder, self._clock(), self.terms.guest_days)
+            issued = self._issued(key, guest.holder)
             self._make_room(tables)
             tables.put_certificate(issued.record)
             machine = guest.machine or asked.machine
@@ -190,6 +191,10 @@ class Issuer:
             )
         return issued
 
+    def _issued(self, key: ec.EllipticCurvePublicKey, guest: Caller) -> Issued:
+        with from_register():
+            return self.authority.issue(key, guest, self._clock(), self.terms.guest_days)
+
     def _usable(self, token: Token | None) -> Token:
         if token is None or self._clock() >= token.expires_at:
             raise TokenRefused
@@ -200,7 +205,7 @@ class Issuer:
         certificate = tables.certificate(digest_of_der(token.certificate))
         if token.key != key or certificate is None:
             raise TokenRefused
-        guest = tables.guest(named_by(certificate.holder).name)
+        guest = tables.guest(holder_of(certificate).name)
         if guest is None or certificate.state(self._clock()) is not CertificateState.GOOD:
             raise TokenRefused
         return Enrolled(token.certificate, guest, certificate.ends_at)

@@ -10,10 +10,14 @@ Each holder has one way to be written: what reads otherwise is no name.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from appliance.domain.caller import Caller, Role
+from appliance.domain.identity import Certificate
 from appliance.domain.policy import TENANT_RULE, is_tenant
+from appliance.state.record import REMEDY, StateDamaged
 
 NAME_RULE = (
     "give 1 to 64 of A-Z, a-z, 0-9, dot, underscore and hyphen, of which the first is a letter or a digit, "
@@ -60,6 +64,21 @@ def named_by(uri: str) -> Caller:
     if holder is None or uri_of(holder) != uri:
         raise BadName(f"{uri[:200]!r} names nobody")
     return holder
+
+
+def holder_of(certificate: Certificate) -> Caller:
+    """Return the holder of a certificate of the register. Raises StateDamaged."""
+    with from_register():
+        return named_by(certificate.holder)
+
+
+@contextmanager
+def from_register() -> Iterator[None]:
+    """Raise StateDamaged where what the register says of somebody is no name."""
+    try:
+        yield
+    except BadName as error:
+        raise StateDamaged(f"the register of certificates is damaged ({error}): {REMEDY}") from error
 
 
 def _guest_uri(holder: Caller) -> str:

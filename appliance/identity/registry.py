@@ -23,7 +23,7 @@ from appliance.domain.tenants import Tenants
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
 from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, NoRoom, TokenRefused
-from appliance.identity.names import BadName, named_by
+from appliance.identity.names import holder_of
 from appliance.identity.order import Order
 from appliance.identity.standing import OtherMachine, good
 from appliance.state.environment import StateError
@@ -111,8 +111,8 @@ class Registry:
         try:
             with self._store.reading() as tables:
                 certificate = good(tables.certificate(sha256), self._clock())
-            holder = named_by(certificate.holder)
-        except (BadName, StateError) as error:
+            holder = holder_of(certificate)
+        except StateError as error:
             raise NotAdmitted(f"the SVM's register cannot be used: {error}") from error
         self._shown[holder][sha256] = certificate.ends_at
         return holder
@@ -238,14 +238,14 @@ class Registry:
         """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
 
         def told(certificate: Certificate) -> None:
-            holder = named_by(certificate.holder)
+            holder = holder_of(certificate)
             self._ended(holder, _REVOKED)
             guest = holder.name if holder.role is Role.GUEST else ""
             text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.author, guest, holder.tenant, text))
 
         ended = await self._end(partial(self._ender.revoke_certificate, beginning, by), told, by)
-        return ended, named_by(ended.holder)
+        return ended, holder_of(ended)
 
     async def cloned(self, guest: Guest, why: str) -> None:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""
@@ -299,7 +299,7 @@ class Registry:
         They are read as they are asked for. guests: theirs too. Raises StateError.
         """
         for certificate in self._store.certificates(tenant, guests):
-            yield certificate, named_by(certificate.holder)
+            yield certificate, holder_of(certificate)
 
     async def finish(self) -> None:
         """Return when no change is under way."""

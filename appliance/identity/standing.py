@@ -12,7 +12,7 @@ from itertools import islice
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
 from appliance.domain.times import utc
-from appliance.identity.names import BadName, named_by, uri_of
+from appliance.identity.names import holder_of, uri_of
 from appliance.state.identities import IdentityStore, IdentityTables
 
 KEPT_SECONDS = 30 * 86400  # that a certificate stays known after its end, for people to look at
@@ -54,10 +54,7 @@ def shown_guest(tables: IdentityTables, shown: bytes, now: float) -> EnrolledGue
 
     shown: SHA-256 of it.
     """
-    try:
-        holder = named_by(good(tables.certificate(shown), now).holder)
-    except BadName as error:
-        raise NotAdmitted(str(error)) from error
+    holder = holder_of(good(tables.certificate(shown), now))
     guest = tables.guest(holder.name) if holder.role is Role.GUEST else None
     if guest is None or shown not in (guest.current, guest.following):
         raise NotAdmitted("this certificate is no guest's: enrol first")

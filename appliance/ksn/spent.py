@@ -65,5 +65,12 @@ def _spent(entry: Mapping[str, Any], age: float) -> Spent:
     service, tenant, guest, call = (
         str(entry.get(name, "")) for name in ("service", "tenant", "guest", "call")
     )
-    digest, length = handed_over(entry["fields"]) if call == Call.SUBMIT else (b"", 0)
+    digest, length = handed_over(_fields(entry)) if call == Call.SUBMIT else (b"", 0)
     return Spent(age, service, tenant, guest, call, digest, length)
+
+
+def _fields(entry: Mapping[str, Any]) -> dict[str, str]:
+    fields = entry.get("fields")
+    if not isinstance(fields, dict) or not all(isinstance(said, str) for said in fields.values()):
+        raise ValueError("a submission has no fields")
+    return fields

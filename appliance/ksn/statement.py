@@ -196,7 +196,7 @@ def handed_over(fields: Mapping[str, str]) -> tuple[bytes, int]:
     """
     digest = bytes.fromhex(fields.get("submitted digest", ""))
     _, comma, length = fields.get("content", "").rpartition("length ")
-    if len(digest) != DIGEST_BYTES or not comma:
+    if len(digest) != DIGEST_BYTES or not comma or not length.isdecimal():
         raise ValueError("these are not the fields of a submission")
     return digest, int(length)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.rpc.identity import Callers, Context
@@ -85,6 +86,21 @@ ACCESS: Mapping[str, frozenset[Role]] = {
 }
 
 
+_NO_MESSAGE = object()  # in place of a request
+
+
+def _forgiving(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Have bytes that are no message come to the gate: gRPC would log an error, and end the call by it."""
+
+    def parsed(said: bytes) -> Any:
+        try:
+            return parse(said)
+        except DecodeError:
+            return _NO_MESSAGE
+
+    return parsed
+
+
 @dataclass(slots=True, eq=False)
 class _Call:
     """One that is under way. patience: when it ends, the call does. why: what is said then."""
@@ -129,9 +145,15 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
 
         async def guarded(said: Any, context: Context) -> Any:
             async with self._admitted(method, context):
+                if said is _NO_MESSAGE:
+                    sentence = f"these bytes are no request of {method}: send what the .proto says"
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)
                 return await body(said, context)
 
-        return handler._replace(**{kind: guarded})
+        parse = handler.request_deserializer
+        if kind.startswith("unary") and parse is not None:  # messages of a stream its service reads itself
+            parse = _forgiving(parse)
+        return handler._replace(request_deserializer=parse, **{kind: guarded})
 
     @asynccontextmanager
     async def _admitted(self, method: str, context: Context) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.policy import MAX_TENANT_BYTES, TENANT_RULE, is_tenant
 from appliance.domain.tenants import unknown_tenant
 from appliance.rpc.identity import Context
+from appliance.state.environment import StateError
 
 CallerOf = Callable[[Context], Awaitable[Caller]]
 
@@ -93,7 +94,7 @@ async def refusals(context: Context) -> AsyncIterator[None]:
         yield
     except BadRequest as error:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-    except ControlRefused as error:
+    except (ControlRefused, StateError) as error:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
     except NoPlace as error:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))

@@ -24,6 +24,7 @@ from lightagent.v1 import enrolment_pb2
 from appliance.config_identity import IdentitySettings
 from appliance.domain.caller import NotAdmitted
 from appliance.domain.identity import MACHINE_BYTES, MAX_HOST_NAME_BYTES
+from appliance.identity.authority import AuthorityUnusable
 from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, TokenRefused
 from appliance.identity.keys import MAX_CSR_BYTES, BadCsr
 from appliance.identity.registry import Registry
@@ -148,7 +149,7 @@ class EnrolmentService:
                 status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
                 self.counts["malformed"] += isinstance(error, BadCsr)
                 await context.abort(status, str(error))
-            except StateError:  # the register's `problem`: not for a guest
+            except (AuthorityUnusable, StateError):  # the register's `problem`: not for a guest
                 sentence = "the SVM cannot keep a certificate now: come back later"
                 await context.abort(grpc.StatusCode.UNAVAILABLE, sentence)
             await context.write(reply)

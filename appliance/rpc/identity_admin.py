@@ -14,6 +14,7 @@ from lightagent.v1 import identity_pb2, identity_pb2_grpc
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import MAX_REASON_BYTES, Certificate, EnrolledGuest, Token
 from appliance.domain.policy import DEFAULT_TENANT
+from appliance.identity.authority import AuthorityUnusable
 from appliance.identity.ending import By
 from appliance.identity.issuing import (
     LEAST_TOKEN_SECONDS,
@@ -233,7 +234,7 @@ class _Refusals:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, BadName | BadCsr):
             raise BadRequest(str(error)) from error
-        if isinstance(error, IdentityRefused | StateError):
+        if isinstance(error, IdentityRefused | AuthorityUnusable | StateError):
             raise ControlRefused(str(error)) from error
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import lmdb
 
 from appliance.state.audited import TABLE, Audited, keys_from
-from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.environment import StateEnvironment, packed, unpacked
+from appliance.state.fields import key_after, made_of, meaning, numbered
 
 TENANT_PART = 10  # one in so many entries of the audit may be of one tenant
 DROPPED_AT_ONCE = 100  # entries of the audit that may go with one change, when the bound was lowered
@@ -51,7 +52,7 @@ class Audit:
     def __init__(self, environment: StateEnvironment) -> None:
         self._environment = environment
         self._audit_db = environment.table(b"audit")
-        self._audited = Audited(environment.table(TABLE))
+        self._audited = Audited(environment.table(TABLE), environment.path)
 
     def newest(self, limit: int, tenant: str = "") -> Iterator[AuditEntry]:
         """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged.
@@ -72,7 +73,7 @@ class Audit:
     def append(self, txn: lmdb.Transaction, entry: AuditEntry) -> None:
         """Enter a change, within the transaction that makes it; old entries may have to go for it."""
         cursor = txn.cursor(db=self._audit_db)
-        number = (int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1).to_bytes(8, "big")
+        number = key_after(cursor.key() if cursor.last() else b"", self._environment.path)
         txn.put(number, packed(_fields(entry)), db=self._audit_db, append=True)
         dropped = 0
         if entry.tenant:
@@ -86,11 +87,8 @@ class Audit:
 
     def _entry(self, data: bytes | memoryview) -> AuditEntry:
         fields = unpacked(data, self._environment.path)
-        try:
-            return AuditEntry(**{**fields, "digest": bytes.fromhex(fields.get("digest", ""))})
-        except (TypeError, ValueError) as error:
-            why = f"an entry of the audit has no meaning: {error}"
-            raise damaged(self._environment.path, why) from error
+        with meaning(self._environment.path, "an entry of the audit"):
+            return made_of(AuditEntry, fields)
 
     def _drop_of_tenant(self, txn: lmdb.Transaction, tenant: str) -> int:
         """Have a tenant's oldest entries go where it has too many; how many went."""
@@ -111,7 +109,8 @@ class Audit:
             return self._audited.newest(txn, tenant, before)
         cursor = txn.cursor(db=self._audit_db)
         beyond = bool(before) and cursor.set_range(before)
-        return keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
+        keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
+        return (numbered(key, self._environment.path) for key in keys)
 
 
 def _fields(entry: AuditEntry) -> dict[str, Any]:

@@ -9,9 +9,12 @@ In a state of schema 2 they had no places.
 
 from collections.abc import Callable, Iterator
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import lmdb
+
+from appliance.state.fields import numbered
 
 TABLE = b"audited"
 
@@ -21,9 +24,9 @@ _NUMBER_BYTES = 8
 class Audited:
     """The rows within transactions of their file. number: of an entry, 8 bytes."""
 
-    def __init__(self, table: Any) -> None:
-        """table: the handle of `audited`."""
-        self._table = table
+    def __init__(self, table: Any, path: Path) -> None:
+        """table: the handle of `audited`. path: of its file, for what is said of damage."""
+        self._table, self._path = table, path
 
     def enter(self, txn: lmdb.Transaction, tenant: str, number: bytes) -> None:
         """Enter a tenant's newest entry."""
@@ -44,18 +47,24 @@ class Audited:
     def oldest(self, txn: lmdb.Transaction, tenant: str) -> Iterator[bytes]:
         """The numbers of a tenant's entries, the oldest first."""
         cursor, first = txn.cursor(db=self._table), _row(tenant, b"")
-        return _numbers(keys_from(cursor, cursor.set_range(first), cursor.next), first)
+        return self._numbers(keys_from(cursor, cursor.set_range(first), cursor.next), first)
 
     def newest(self, txn: lmdb.Transaction, tenant: str, before: bytes = b"") -> Iterator[bytes]:
         """The same, the newest first, below a number; b"": all."""
         cursor, first = txn.cursor(db=self._table), _row(tenant, b"")
         beyond = cursor.set_range(first + (before or b"\xff" * _NUMBER_BYTES))
-        return _numbers(keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev), first)
+        keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
+        return self._numbers(keys, first)
+
+    def _numbers(self, keys: Iterator[bytes], first: bytes) -> Iterator[bytes]:
+        rows = takewhile(lambda key: key.startswith(first), keys)
+        return (numbered(key[len(first) :], self._path) for key in rows)
 
     def _place(self, txn: lmdb.Transaction, number: bytes | None, tenant: str) -> int:
         if number is None:
             return 0
-        return int.from_bytes(txn.get(_row(tenant, number), db=self._table) or b"", "big")
+        place = txn.get(_row(tenant, number), db=self._table) or b""
+        return int.from_bytes(numbered(bytes(place), self._path), "big")
 
 
 def give_places(env: lmdb.Environment, txn: lmdb.Transaction) -> None:
@@ -73,10 +82,6 @@ def keys_from(cursor: Any, there: bool, move: Callable[[], bool]) -> Iterator[by
     while there:
         yield bytes(cursor.key())
         there = move()
-
-
-def _numbers(keys: Iterator[bytes], first: bytes) -> Iterator[bytes]:
-    return (key[len(first) :] for key in takewhile(lambda key: key.startswith(first), keys))
 
 
 def _row(tenant: str, number: bytes) -> bytes:

@@ -6,8 +6,9 @@ from typing import Any
 
 import xxhash
 
-from appliance.domain.event import Event, EventKind, Said
+from appliance.domain.event import Event, Said
 from appliance.domain.policy import DEFAULT_TENANT
+from appliance.state.fields import made_of
 
 _SUM_BYTES = 8
 _DEFAULTS = {each.name: each.default for each in fields(Event)}
@@ -39,17 +40,11 @@ def decode(record: bytes) -> Event:
     if xxhash.xxh3_64_digest(data) != record[-_SUM_BYTES:]:
         raise DamagedEvent("the checksum does not fit the event")
     try:
-        said = json.loads(data)
-        return Event(
-            **{
-                "tenant": _tenant_of(said.get("guest", "")),
-                **said,
-                "kind": EventKind(said["kind"]),
-                "sha256": bytes.fromhex(said.get("sha256", "")),
-                "guests": tuple(said.get("guests", ())),
-                "said": _from_guest(said["said"]) if "said" in said else None,
-            }
-        )
+        told = json.loads(data)
+        guests = tuple(str(guest) for guest in told.pop("guests", ()))
+        said = _from_guest(told.pop("said")) if "said" in told else None
+        told.setdefault("tenant", _tenant_of(told.get("guest", "")))
+        return made_of(Event, told, guests=guests, said=said)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedEvent(f"a field has no meaning: {error}") from error
 
@@ -69,4 +64,5 @@ def _of_guest(said: Said) -> dict[str, Any]:
 
 
 def _from_guest(told: dict[str, Any]) -> Said:
-    return Said(**{**told, "path": told.get("path", "").encode(errors="surrogateescape")})
+    path = told.pop("path", "").encode(errors="surrogateescape")
+    return made_of(Said, told, path=path)

@@ -22,9 +22,10 @@ from typing import Any
 
 import lmdb
 
-from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
+from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.state.audit import Audit, AuditEntry
-from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.environment import StateEnvironment, packed, unpacked
+from appliance.state.fields import check_tenant, made_of, meaning
 from appliance.state.of_tenant import (
     EVERYBODY,
     NONE,
@@ -108,12 +109,12 @@ class IdentityTables:
     def guest(self, uuid: str) -> EnrolledGuest | None:
         """A guest by its UUID."""
         fields = self._get(self._store.guests_db, uuid.encode())
-        return None if fields is None else _guest(uuid, fields, self._path)
+        return None if fields is None else _guest(uuid.encode(), fields, self._path)
 
     def guests(self) -> Iterator[EnrolledGuest]:
         """Every guest, by UUID."""
         for key, data in self._txn.cursor(db=self._store.guests_db):
-            yield _guest(bytes(key).decode(), unpacked(data, self._path), self._path)
+            yield _guest(bytes(key), unpacked(data, self._path), self._path)
 
     def page_of_guests(self, tenant: str, after: bytes) -> tuple[list[EnrolledGuest], bytes]:
         """Some guests of a tenant, or ("") of all, by UUID, and after what the next come; b"" for no more.
@@ -121,7 +122,7 @@ class IdentityTables:
         after: b"" to begin.
         """
         rows = list(islice(self._rows(tenant, Kind.GUESTS, after=after), PAGE))
-        found = [guest for row in rows if (guest := self.guest(row.decode())) is not None]
+        found = [guest for row in rows if (guest := self.guest(row.decode(errors="replace"))) is not None]
         return found, rows[-1] if len(rows) == PAGE else b""
 
     def put_guest(self, guest: EnrolledGuest) -> None:
@@ -252,7 +253,7 @@ class IdentityStore:
         self.tokens_db = environment.table(b"tokens")
         self.guests_db = environment.table(b"guests")
         self.certificates_db = environment.table(b"certificates")
-        self.index = OfTenant(environment.table(TABLE))
+        self.index = OfTenant(environment.table(TABLE), environment.path)
         self.environment = environment
 
     @contextmanager
@@ -299,28 +300,19 @@ class IdentityStore:
 
 
 def _token(digest: bytes, fields: dict[str, Any], path: Path) -> Token:
-    try:
-        key, certificate = (bytes.fromhex(fields.pop(name, "")) for name in ("key", "certificate"))
-        return Token(digest, **fields, key=key, certificate=certificate)
-    except (TypeError, ValueError) as error:
-        raise damaged(path, f"a token's record has no meaning: {error}") from error
+    with meaning(path, "a token's record"):
+        token = made_of(Token, fields, digest=digest)
+        check_tenant(token.tenant)
+        return token
 
 
-def _guest(uuid: str, fields: dict[str, Any], path: Path) -> EnrolledGuest:
-    try:
-        return EnrolledGuest(
-            uuid, **{**fields, **{name: bytes.fromhex(fields[name]) for name in _GUEST_BYTES}}
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path, f"a guest's record has no meaning: {error}") from error
+def _guest(uuid: bytes, fields: dict[str, Any], path: Path) -> EnrolledGuest:
+    with meaning(path, "a guest's record"):
+        guest = made_of(EnrolledGuest, fields, uuid=uuid.decode())
+        check_tenant(guest.tenant)
+        return guest
 
 
 def _certificate(sha256: bytes, fields: dict[str, Any], path: Path) -> Certificate:
-    try:
-        ended = fields.pop("ended", None)
-        return Certificate(sha256, **fields, ended=None if ended is None else CertificateState(ended))
-    except (TypeError, ValueError) as error:
-        raise damaged(path, f"a certificate's record has no meaning: {error}") from error
-
-
-_GUEST_BYTES = ("machine", "current", "following", "before")
+    with meaning(path, "a certificate's record"):
+        return made_of(Certificate, fields, sha256=sha256)

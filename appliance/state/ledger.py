@@ -25,6 +25,8 @@ from appliance.state.environment import MAP_BYTES, StateEnvironment, StateError,
 LEFT_TO_OTHERS = 512 << 20  # bytes of the file that the ledger does not use
 
 _HEAD = b"ledger"
+_HEAD_BYTES = 40
+_KEY_BYTES = 8
 _BEGINNING = bytes(32)
 _AT_ONCE = 1000  # entries that are read in one transaction
 
@@ -57,6 +59,7 @@ class LedgerStore:
     def __init__(self, environment: StateEnvironment) -> None:
         """Raises StateError where the file is open to read and there is no ledger yet."""
         self._environment = environment
+        self.path = environment.path
         self._ledger_db = environment.table(b"ledger")
         self._meta_db = environment.table(b"meta")
 
@@ -100,7 +103,7 @@ class LedgerStore:
 
     def newest(self) -> Iterator[LedgerEntry]:
         """Yield all entries there are, the newest first. Raises StateDamaged at one that cannot be read."""
-        after = self.count() + 1
+        after = min(self.count(), self._newest()) + 1
         while after > 1:
             first = max(1, after - _AT_ONCE)
             yield from reversed(self._some(first, after - first))
@@ -134,12 +137,20 @@ class LedgerStore:
             return f"entry {number} is not what was written: its chain value was noted otherwise", chain
         return "", chain
 
+    def _newest(self) -> int:
+        """The number of the last entry that is there, 0 for none."""
+        with self._environment.reading() as txn:
+            cursor = txn.cursor(db=self._ledger_db)
+            return int.from_bytes(cursor.key(), "big") if cursor.last() else 0
+
     def _head(self, txn: lmdb.Transaction) -> tuple[int, bytes]:
         head = txn.get(_HEAD, db=self._meta_db)
         if head is None:
             if txn.stat(db=self._ledger_db)["entries"]:
                 raise damaged(self._environment.path, "how many entries the ledger has is gone")
             return 0, _BEGINNING
+        if len(head) != _HEAD_BYTES or head[0] & 0x80:  # no ledger comes to so many entries
+            raise damaged(self._environment.path, "how many entries the ledger has is no number")
         return int.from_bytes(head[:8], "big"), bytes(head[8:])
 
     def _some(self, first: int, limit: int) -> list[LedgerEntry]:
@@ -154,10 +165,12 @@ class LedgerStore:
 
     def _entry(self, key: bytes, value: bytes) -> LedgerEntry:
         number = int.from_bytes(key, "big")
+        if len(key) != _KEY_BYTES:  # else whoever reads on from here would come here again
+            raise damaged(self._environment.path, f"an entry of the ledger has the number {key.hex()}")
         try:
             payload = json.loads(value[32:])
             return LedgerEntry(number, float(payload.get("at", 0)), payload)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise damaged(self._environment.path, f"entry {number} of the ledger is no JSON") from error
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import lmdb
 
+from appliance.state.fields import meaning
 from appliance.state.record import damaged, unpacked
 
 TABLE = b"of_tenant"
@@ -48,6 +49,18 @@ class Kind(Enum):
     TOKENS_FOR = b"u"
     DECISIONS = b"d"
     TEXTS = b"x"
+
+
+_LEAST_BYTES = {  # of a row
+    Kind.ADMINISTRATORS: _NUMBER_BYTES + _KEY_BYTES,
+    Kind.CERTIFICATES: _NUMBER_BYTES + _KEY_BYTES,
+    Kind.ENDS: _NUMBER_BYTES + _KEY_BYTES,
+    Kind.GUESTS: 1,
+    Kind.TOKENS: _NUMBER_BYTES + _KEY_BYTES,
+    Kind.TOKENS_FOR: _KEY_BYTES,
+    Kind.DECISIONS: _NUMBER_BYTES,
+    Kind.TEXTS: _KEY_BYTES,
+}
 
 
 def certificate_rows(sha256: bytes, fields: dict[str, Any]) -> Rows:
@@ -84,9 +97,10 @@ def decision_rows(number: bytes, fields: dict[str, Any]) -> Rows:
 class OfTenant:
     """The index within transactions of its file."""
 
-    def __init__(self, table: Any) -> None:
-        """table: the handle of `of_tenant`."""
+    def __init__(self, table: Any, path: Path) -> None:
+        """table: the handle of `of_tenant`. path: of its file."""
         self._table = table
+        self._path = path
 
     def put(self, txn: lmdb.Transaction, old: Rows, new: Rows) -> None:
         """Have a record stand where it is to stand now, and nowhere else."""
@@ -98,25 +112,34 @@ class OfTenant:
     def upwards(
         self, txn: lmdb.Transaction, tenant: str, kind: Kind, beginning: bytes = b"", after: bytes = b""
     ) -> Iterator[bytes]:
-        """Yield what stands there and begins so, without tenant and letter; only what comes after a row."""
+        """Yield what stands there and begins so, without tenant and letter; only what comes after a row.
+
+        Raises StateDamaged.
+        """
         part, cursor = _part(tenant, kind), txn.cursor(db=self._table)
         there = cursor.set_range(part + (after or beginning))
         if there and after and bytes(cursor.key()) == part + after:
             there = cursor.next()
         while there and (key := bytes(cursor.key())).startswith(part + beginning):
-            yield key[len(part) :]
+            yield self._row(key[len(part) :], kind)
             there = cursor.next()
 
     def downwards(
         self, txn: lmdb.Transaction, tenant: str, kind: Kind, before: bytes = b""
     ) -> Iterator[bytes]:
-        """Yield what stands there, the last first; only what comes before a row."""
+        """Yield what stands there, the last first; only what comes before a row. Raises StateDamaged."""
         part, cursor = _part(tenant, kind), txn.cursor(db=self._table)
         beyond = part + before if before else part[:-1] + bytes([part[-1] + 1])
         there = cursor.prev() if cursor.set_range(beyond) else cursor.last()
         while there and (key := bytes(cursor.key())).startswith(part):
-            yield key[len(part) :]
+            yield self._row(key[len(part) :], kind)
             there = cursor.prev()
+
+    def _row(self, row: bytes, kind: Kind) -> bytes:
+        """A row that is long enough to name a record."""
+        if len(row) < _LEAST_BYTES[kind]:
+            raise damaged(self._path, f"a row of {kind.name.lower()} in its index has {len(row)} bytes")
+        return row
 
 
 def key_in(row: bytes) -> bytes:
@@ -147,10 +170,9 @@ def rows_of(rows: RowsOf, key: bytes, data: bytes | memoryview | None, path: Pat
     """Where a record stands; nowhere where there is none. Raises StateDamaged."""
     if data is None:
         return NONE
-    try:
-        return rows(key, unpacked(data, path))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(path, f"a record of a tenant has no meaning: {error!r}") from error
+    fields = unpacked(data, path)
+    with meaning(path, "a record of a tenant"):
+        return rows(key, fields)
 
 
 _TABLES: dict[bytes, RowsOf] = {

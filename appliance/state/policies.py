@@ -19,6 +19,7 @@ from typing import Any
 
 import lmdb
 
+from appliance.domain.digest import DIGEST_BYTES
 from appliance.domain.policy import (
     MAX_TENANT_BYTES,
     Consent,
@@ -33,10 +34,13 @@ from appliance.domain.policy import (
 from appliance.state.audit import Audit, AuditEntry
 from appliance.state.audited import keys_from
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.fields import key_after, made_of, meaning, number_of, numbered, scope_of, tenant_of
 from appliance.state.of_tenant import NONE, TABLE, Kind, OfTenant, decision_rows
 from appliance.state.tenants import TenantTable
 
 _CONSENT, _SETTINGS = "consent", "settings"
+_KINDS: dict[str, Callable[..., HistoryEntry]] = {_CONSENT: Consent, _SETTINGS: SettingsChange}
+_LAST_VERSION = 0xFFFFFFFF  # that a message has room for
 _PAGE = 32  # entries of the history that are read at once
 
 
@@ -79,13 +83,13 @@ class PolicyStore:
         self._decisions_db = environment.table(b"decisions")
         self._texts_db = environment.table(b"texts")
         self._tenants = TenantTable(environment)
-        self._index = OfTenant(environment.table(TABLE))
+        self._index = OfTenant(environment.table(TABLE), environment.path)
         self._audit = Audit(environment)
 
     def policies(self) -> Iterator[Policy]:
         """Every policy, by name, read as it is asked for. Raises StateDamaged."""
-        with self._environment.reading() as txn:
-            names = [bytes(key).decode() for key in txn.cursor(db=self._policies_db).iternext(values=False)]
+        with self._environment.reading() as txn, meaning(self._environment.path, "a policy"):
+            names = [tenant_of(key) for key in txn.cursor(db=self._policies_db).iternext(values=False)]
         for name in names:
             if (found := self.policy(name)) is not None:
                 yield found
@@ -153,7 +157,9 @@ class PolicyStore:
             with self._environment.reading() as txn:
                 numbers = list(islice(self._numbers(txn, tenant, before), min(limit, _PAGE)))
                 found = [(number, txn.get(number, db=self._decisions_db)) for number in numbers]
-                entries = [self._entry(number, data) for number, data in found if data is not None]
+                entries = [
+                    self._entry(number, self._fields(data)) for number, data in found if data is not None
+                ]
             yield from entries
             if len(numbers) < _PAGE:
                 return
@@ -165,10 +171,8 @@ class PolicyStore:
             return self._index.downwards(txn, tenant, Kind.DECISIONS, before)
         cursor = txn.cursor(db=self._decisions_db)
         there = cursor.prev() if before and cursor.set_range(before) else cursor.last()
-        return keys_from(cursor, there, cursor.prev)
-
-    def _entry(self, number: bytes, data: bytes | memoryview) -> HistoryEntry:
-        return _entry(int.from_bytes(number, "big"), unpacked(data, self._environment.path))
+        keys = keys_from(cursor, there, cursor.prev)
+        return (numbered(key, self._environment.path) for key in keys)
 
     def texts(self, beginning: str, tenant: str = "") -> list[str]:
         """Texts that somebody was shown and whose SHA-256 begins so, two at most. Raises StateDamaged.
@@ -187,8 +191,9 @@ class PolicyStore:
             return [self._text(key, txn.get(key, db=self._texts_db, default=b"")) for key in found]
 
     def _text(self, digest: bytes, data: bytes | memoryview) -> str:
-        text = str(unpacked(data, self._environment.path)["text"])
-        if hashlib.sha256(text.encode()).digest() != digest:
+        text = self._fields(data).get("text")
+        whole = text.encode(errors="replace") if isinstance(text, str) else b""
+        if not isinstance(text, str) or hashlib.sha256(whole).digest() != digest:
             raise damaged(self._environment.path, "a text that was decided on is not what it was")
         return text
 
@@ -196,16 +201,34 @@ class PolicyStore:
         data = txn.get(tenant.encode(), db=self._policies_db)
         if data is None:
             return None
-        fields = unpacked(data, self._environment.path)
-        decided = {KsnType(type_): self._decision(txn, number) for type_, number in fields["decided"].items()}
-        mode, documents = Mode(fields["mode"]), fields.get("documents", False)
-        return Policy(tenant, fields["scope"], fields["active"], mode, decided, documents)
+        fields = self._fields(data)
+        with meaning(self._environment.path, "a policy"):
+            decided: dict[str, int] = fields.pop("decided")
+            numbers = {KsnType(type_): number_of(type_, decided) for type_ in decided.keys()}  # noqa: SIM118
+            scope = scope_of({"scope": fields.pop("scope")})
+            decisions = {type_: self._decision(txn, number) for type_, number in numbers.items()}
+            return made_of(Policy, fields, tenant=tenant, scope=scope, decided=decisions)
 
     def _decision(self, txn: lmdb.Transaction, number: int) -> Consent:
-        data = txn.get(number.to_bytes(8, "big"), db=self._decisions_db)
+        key = number.to_bytes(8, "big")
+        data = txn.get(key, db=self._decisions_db)
         if data is None:
             raise damaged(self._environment.path, f"decision {number}, on which a policy rests, is gone")
-        return _consent(number, unpacked(data, self._environment.path))
+        found = self._entry(key, self._fields(data))
+        if not isinstance(found, Consent):
+            raise damaged(self._environment.path, f"entry {number}, on which a policy rests, is no decision")
+        return found
+
+    def _entry(self, key: bytes, fields: dict[str, Any]) -> HistoryEntry:
+        number = int.from_bytes(key, "big")
+        with meaning(self._environment.path, f"entry {number} of the history of policies"):
+            entry = made_of(_KINDS[fields.pop("kind")], fields, number=number)
+            if isinstance(entry, Consent) and not _is_sound(entry):
+                raise ValueError("it is about no text")
+            return entry
+
+    def _fields(self, data: bytes | memoryview) -> dict[str, Any]:
+        return unpacked(data, self._environment.path)
 
     def _decide(self, txn: lmdb.Transaction, tenant: str, decided: Decided, actor: str) -> Consent:
         """Enter a decision, and the text that it is about."""
@@ -221,7 +244,9 @@ class PolicyStore:
             "version": decided.version,
             "sha256": digest.hex(),
         }
-        return _consent(self._append(txn, fields), fields)
+        consent = self._entry(self._append(txn, fields), fields)
+        assert isinstance(consent, Consent)
+        return consent
 
     def _set(self, txn: lmdb.Transaction, policy: Policy, actor: str) -> None:
         """Enter how a policy is set from now on."""
@@ -243,13 +268,13 @@ class PolicyStore:
         )
         self._audit.append(txn, entry)
 
-    def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> int:
+    def _append(self, txn: lmdb.Transaction, fields: dict[str, Any]) -> bytes:
+        """Enter something into the history; its number, as its key."""
         cursor = txn.cursor(db=self._decisions_db)
-        number = int.from_bytes(cursor.key(), "big") + 1 if cursor.last() else 1
-        key = number.to_bytes(8, "big")
+        key = key_after(cursor.key() if cursor.last() else b"", self._environment.path)
         txn.put(key, packed(fields), db=self._decisions_db, append=True)
         self._index.put(txn, NONE, decision_rows(key, fields))
-        return number
+        return key
 
     def _keep(self, txn: lmdb.Transaction, policy: Policy) -> None:
         fields = {
@@ -262,24 +287,8 @@ class PolicyStore:
         txn.put(policy.tenant.encode(), packed(fields), db=self._policies_db)
 
 
-def _entry(number: int, fields: dict[str, Any]) -> HistoryEntry:
-    if fields["kind"] == _CONSENT:
-        return _consent(number, fields)
-    who = (number, fields["at"], fields["tenant"], fields["actor"])
-    return SettingsChange(*who, fields["active"], Mode(fields["mode"]), fields.get("documents", False))
-
-
-def _consent(number: int, fields: dict[str, Any]) -> Consent:
-    return Consent(
-        number,
-        fields["at"],
-        fields["tenant"],
-        fields["actor"],
-        Decision(fields["decision"]),
-        KsnType(fields["type"]),
-        fields["version"],
-        fields["sha256"],
-    )
+def _is_sound(consent: Consent) -> bool:
+    return len(bytes.fromhex(consent.sha256)) == DIGEST_BYTES and consent.version <= _LAST_VERSION
 
 
 def _words(policy: Policy | None) -> str:

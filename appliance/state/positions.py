@@ -4,6 +4,7 @@ positions  name -> JSON {position}, with an xxh3_64 of the rest
 """
 
 from appliance.state.environment import StateEnvironment, packed, unpacked
+from appliance.state.fields import meaning, number_of
 
 
 class PositionStore:
@@ -17,7 +18,11 @@ class PositionStore:
         """The position that was set last, None for none. Raises StateDamaged."""
         with self._environment.reading() as txn:
             data = txn.get(name.encode(), db=self._positions_db)
-            return None if data is None else int(unpacked(data, self._environment.path)["position"])
+        if data is None:
+            return None
+        fields = unpacked(data, self._environment.path)
+        with meaning(self._environment.path, "a position"):
+            return number_of("position", fields)
 
     def set(self, name: str, position: int) -> None:
         """Keep a position; on the disk when this returns. Raises StateError."""

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from appliance.domain.scan import ScanCounts, ScanOrder, ScanState
+from appliance.domain.scan import ScanCounts, ScanOrder
 from appliance.state.audit import Audit, AuditEntry
-from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
+from appliance.state.environment import StateEnvironment, packed, unpacked
+from appliance.state.fields import made_of, meaning
 
 
 class ScanOrderStore:
@@ -52,13 +53,10 @@ class ScanOrderStore:
         self, key: bytes, value: bytes, paths: dict[tuple[bytes, ...], tuple[bytes, ...]]
     ) -> ScanOrder:
         fields = unpacked(value, self._environment.path)
-        try:
+        with meaning(self._environment.path, "a scan's record"):
             named = tuple(path.encode(errors="surrogateescape") for path in fields.pop("paths"))
-            counts = ScanCounts(**fields.pop("counts", {}))
-            state = ScanState(fields.pop("state", ScanState.SCHEDULED))
-            return ScanOrder(key, paths=paths.setdefault(named, named), counts=counts, state=state, **fields)
-        except (AttributeError, TypeError, ValueError, KeyError) as error:
-            raise damaged(self._environment.path, f"a scan's record has no meaning: {error}") from error
+            counts = made_of(ScanCounts, fields.pop("counts", {}))
+            return made_of(ScanOrder, fields, id=key, paths=paths.setdefault(named, named), counts=counts)
 
 
 def _fields(order: ScanOrder) -> dict[str, Any]:

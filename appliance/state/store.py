@@ -24,6 +24,7 @@ from appliance.domain.times import utc
 from appliance.state.audit import Audit, AuditEntry
 from appliance.state.audited import keys_from
 from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
+from appliance.state.fields import made_of, meaning
 
 __all__ = ["FILE", "AuditEntry", "StateDamaged", "StateError", "StateStore"]
 
@@ -61,7 +62,7 @@ class StateStore:
         now, found = self._clock(), {}
         with self.environment.reading() as txn:
             for key, data in txn.cursor(db=self._overrides_db):
-                override = Override(**unpacked(data, self.environment.path))
+                override = self._read(data)
                 if override.in_force(now):
                     found[_scope_and_digest(bytes(key))] = override
         return found
@@ -119,7 +120,12 @@ class StateStore:
 
     def _override(self, txn: lmdb.Transaction, key: bytes) -> Override | None:
         data = txn.get(key, db=self._overrides_db)
-        return None if data is None else Override(**unpacked(data, self.environment.path))
+        return None if data is None else self._read(data)
+
+    def _read(self, data: bytes | memoryview) -> Override:
+        fields = unpacked(data, self.environment.path)
+        with meaning(self.environment.path, "an override"):
+            return made_of(Override, fields)
 
     def _make_room(self, txn: lmdb.Transaction, realm: Realm) -> None:
         """See that one more override can be set; raises StateError."""
@@ -151,7 +157,7 @@ class StateStore:
     def _drop_ended(self, txn: lmdb.Transaction) -> None:
         now = self._clock()
         for key, data in list(txn.cursor(db=self._overrides_db)):
-            if not Override(**unpacked(data, self.environment.path)).in_force(now):
+            if not self._read(data).in_force(now):
                 txn.delete(key, db=self._overrides_db)
 
 

@@ -16,11 +16,13 @@ import lmdb
 
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE
 from appliance.domain.policy import DEFAULT_TENANT
-from appliance.state.environment import StateEnvironment, StateError, packed, unpacked
+from appliance.state.environment import StateEnvironment, StateError, damaged, packed, unpacked
+from appliance.state.fields import meaning, number_of, scope_of, tenant_of
 
 MAX_TENANTS = 4096
 
 _NEXT_SCOPE = b"next scope"
+_LAST_SCOPE = 0xFFFFFFFF  # nobody's: see `ksn_control`
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class TenantTable:
         for table in (self._tenants_db, self._policies_db):
             data = txn.get(name.encode(), db=table)
             if data is not None:
-                return _tenant(name, unpacked(data, self._path))
+                return self._tenant(name, data, table)
         return Tenant(name, DEFAULT_TENANT_SCOPE) if name == DEFAULT_TENANT else None
 
     def each(self, txn: lmdb.Transaction) -> Iterator[Tenant]:
@@ -54,10 +56,11 @@ class TenantTable:
         known = set()
         for table in (self._tenants_db, self._policies_db):
             for key, data in txn.cursor(db=table):
-                name = bytes(key).decode()
+                with meaning(self._path, "a tenant's record"):
+                    name = tenant_of(key)
                 if name not in known:
                     known.add(name)
-                    yield _tenant(name, unpacked(data, self._path))
+                    yield self._tenant(name, data, table)
         if DEFAULT_TENANT not in known:
             yield Tenant(DEFAULT_TENANT, DEFAULT_TENANT_SCOPE)
 
@@ -84,10 +87,14 @@ class TenantTable:
         """A scope that nobody else has had."""
         known = txn.get(_NEXT_SCOPE, db=self._meta_db)
         scope = DEFAULT_TENANT_SCOPE + 1 if known is None else int.from_bytes(known, "little")
+        if not DEFAULT_TENANT_SCOPE < scope < _LAST_SCOPE:
+            raise damaged(self._path, f"the next tenant would have the scope {hex(scope)[:20]}")
         txn.put(_NEXT_SCOPE, (scope + 1).to_bytes(4, "little"), db=self._meta_db)
         return scope
 
-
-def _tenant(name: str, fields: dict[str, Any]) -> Tenant:
-    """What its record in either table says."""
-    return Tenant(name, fields["scope"], fields.get("guests", 0))
+    def _tenant(self, name: str, data: bytes | memoryview, table: Any) -> Tenant:
+        """What its record in either table says; a policy tells no guests."""
+        fields = unpacked(data, self._path)
+        with meaning(self._path, "a tenant's record"):
+            guests = 0 if table is self._policies_db else number_of("guests", fields)
+            return Tenant(name, scope_of(fields), guests)

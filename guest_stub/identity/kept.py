@@ -11,6 +11,7 @@ from guest_stub.svm_link.target import Proof, host_and_port
 
 MAX_BYTES = 64 << 10  # of a file
 _VERSION = 1
+_LAST_SECOND = 253_402_300_799  # of the year 9999, where dates end
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
 
 
@@ -85,9 +86,13 @@ def decode(data: bytes, kind: type[_Kept]) -> _Kept:
 
 def _value(value: Any, wanted: Any) -> Any:
     if type(value) is int and wanted is float:
-        return float(value)
+        value = float(value)
     if type(value) is not wanted or (wanted is str and not value):
         raise TypeError(f"a {type(value).__name__} in place of a {wanted.__name__}")
+    if wanted is float and not 0 <= value <= _LAST_SECOND:  # nan as well
+        raise ValueError(f"{value} is no time")
+    if wanted is str:
+        value.encode()
     return value
 
 

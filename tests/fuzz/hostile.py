@@ -38,6 +38,11 @@ from tests.support.svm import digest_of
 MOMENT = 0.05  # seconds that a story waits at the most for something to be sent or heard
 _MOST_CALLS = 40  # of a guest in a story
 _CHECK, _SCAN, _ATTACH = (PROTECTION + name for name in ("Check", "Scan", "Attach"))
+OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_retries", 0),
+)
 _END = b"(half-close)"  # in a queue of messages
 
 
@@ -125,14 +130,7 @@ class HostileGuest:
     async def arrive(self) -> None:
         """Have a ticket and a channel, if it has none."""
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(
-                self.target,
-                options=(
-                    ("grpc.use_local_subchannel_pool", 1),
-                    ("grpc.max_send_message_length", -1),
-                    ("grpc.enable_retries", 0),
-                ),
-            )
+            self._channel = grpc.aio.insecure_channel(self.target, options=OPTIONS)
         if self._companion is None:
             path = self.target.removeprefix("unix:")
             reader, self._companion = await asyncio.open_unix_connection(f"{path}.id")
@@ -266,7 +264,7 @@ class Story:
 
     def __init__(self, target: str, salt: bytes) -> None:
         self.contents = contents_of(salt)
-        self.guests = [HostileGuest(target, self.contents) for _ in range(GUESTS)]
+        self.guests: list[HostileGuest] = [HostileGuest(target, self.contents) for _ in range(GUESTS)]
         self._target = target
         self._sockets: list[asyncio.StreamWriter] = []
 
@@ -328,9 +326,12 @@ class Story:
             case Upload():
                 await guest.upload(step)
 
+    async def _connected(self) -> asyncio.StreamWriter:
+        return (await asyncio.open_unix_connection(self._target.removeprefix("unix:")))[1]
+
     async def _noise(self, data: bytes) -> None:
         if len(self._sockets) < 8:
-            _, writer = await asyncio.open_unix_connection(self._target.removeprefix("unix:"))
+            writer = await self._connected()
             writer.write(data)
             self._sockets.append(writer)
 

@@ -9,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
-Hints = Mapping[str, st.SearchStrategy[Any]]  # for fields of a name, and messages of one, wherever they stand
+Hints = Mapping[str, st.SearchStrategy[Any]]  # for fields of a name, or a full one, and for messages
 
 _LONG = 5000  # over every bound of a text
 _MANY = 300  # over the bound of a batch of events
@@ -56,8 +56,9 @@ def _single(field: FieldDescriptor, hints: Hints) -> st.SearchStrategy[Any]:
     if field.message_type is not None:
         name = field.message_type.name
         return hints[name] if name in hints else _of(field.message_type, hints)
-    if field.name in hints:
-        return hints[field.name]
+    for named in (field.full_name, field.name):
+        if named in hints:
+            return hints[named]
     if field.enum_type is not None:
         return st.sampled_from([*(value.number for value in field.enum_type.values), -1, 1000])
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:

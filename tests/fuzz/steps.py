@@ -164,7 +164,7 @@ _SIXTEEN = st.sampled_from([bytes(16), bytes(range(16)), b"\xff" * 16, b"short",
 _URLS = st.text(max_size=40) | st.sampled_from(
     ["http://example.com/", "http://a\u3002b/", "http://" + "a." * 3000, "x" * 8193, "http://[::1", "\0"]
 )
-_HINTS: Hints = {
+HINTS: Hints = {
     "sha256": _DIGEST,
     "scan": _SIXTEEN,
     "journal": _SIXTEEN,
@@ -190,7 +190,7 @@ BOMBS = {
 
 def _said(name: str) -> st.SearchStrategy[Say]:
     """What is said on a method: mostly a message of its kind."""
-    sound: st.SearchStrategy[Message] = messages(METHODS[name], _HINTS)
+    sound: st.SearchStrategy[Message] = messages(METHODS[name], HINTS)
     broken = mutated(sound.map(lambda message: message.SerializeToString()))
     odd = st.one_of(broken, st.binary(max_size=64), st.sampled_from(sorted(BOMBS)))
     return st.builds(
@@ -200,8 +200,8 @@ def _said(name: str) -> st.SearchStrategy[Say]:
 
 def _later() -> st.SearchStrategy[Say]:
     """What an attached guest may say."""
-    events = messages(guest_pb2.GuestEvents, _HINTS).map(lambda said: guest_pb2.AttachRequest(events=said))
-    scans = messages(guest_pb2.ScanStatus, _HINTS).map(lambda said: guest_pb2.AttachRequest(scan=said))
+    events = messages(guest_pb2.GuestEvents, HINTS).map(lambda said: guest_pb2.AttachRequest(events=said))
+    scans = messages(guest_pb2.ScanStatus, HINTS).map(lambda said: guest_pb2.AttachRequest(scan=said))
     return st.builds(Say, st.integers(0, GUESTS - 1), st.just(PROTECTION + "Attach"), events | scans)
 
 

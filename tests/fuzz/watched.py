@@ -4,8 +4,8 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lightagent.v1 import verdict_pb2
 from appliance.config_limits import Limits
 from appliance.console.logs import _is_of_one_who_went
 from tests.fuzz.hostile import Story
-from tests.fuzz.steps import PROTECTION, Step
+from tests.fuzz.steps import PROTECTION
 from tests.support.archives import zipped
 from tests.support.contents import EICAR
 from tests.support.svm import DEADLINE, RawGuest, Svm, digest_of, running_svm, until
@@ -54,7 +54,7 @@ NOT_THERE = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}
 LOST = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 
-class _Errors(logging.Handler):
+class Errors(logging.Handler):
     """Keeps lines of level error, of asyncio and gRPC among them."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ class Held:
 class WatchedSvm:
     """The SVM and the guest beside; each story is played and then looked after."""
 
-    def __init__(self, svm: Svm, guest: RawGuest, errors: _Errors, lines: Sequence[Any]) -> None:
+    def __init__(self, svm: Svm, guest: RawGuest, errors: Errors, lines: Sequence[Any]) -> None:
         """errors, lines: of the standard library's log, and of structlog's."""
         self._svm, self._guest = svm, guest
         self._errors, self._lines = errors, lines
@@ -111,14 +111,13 @@ class WatchedSvm:
         gc.collect()
         self._before = Held.now()
 
-    async def play(self, steps: Sequence[Step]) -> None:
+    async def play(self, steps: Sequence[Any]) -> None:
         """Play a story. Raises AssertionError where the SVM does anything but what it promises."""
         self._stories += 1
         for path, status, sentence in await self._ends_of(steps):
-            allowed = DOCUMENTED if path.startswith(PROTECTION) else DOCUMENTED | NOT_THERE
-            if path == f"{PROTECTION}Nothing":
-                allowed = NOT_THERE
-            assert status in allowed or (status, sentence) == LOST, f"{path} ended as {status}: {sentence}"
+            assert status in self._allowed(path) or (status, sentence) == LOST, (
+                f"{path} ended as {status}: {sentence}"
+            )
         await self._asks()
         gc.collect()  # what this side holds of its calls keeps their connections open
         await self._nothing_is_left()
@@ -126,9 +125,19 @@ class WatchedSvm:
         bad = [line for line in self._lines if line["log_level"] in ("error", "critical", "exception")]
         assert not bad, bad
 
-    async def _ends_of(self, steps: Sequence[Step]) -> list[tuple[str, grpc.StatusCode, str]]:
+    def _story(self, salt: bytes) -> Story:
+        """One that is to be played. salt: what no other has."""
+        return Story(self._svm.target, salt)
+
+    def _allowed(self, path: str) -> set[grpc.StatusCode]:
+        """How a call may end."""
+        if path == f"{PROTECTION}Nothing":
+            return NOT_THERE
+        return DOCUMENTED if path.startswith(PROTECTION) else DOCUMENTED | NOT_THERE
+
+    async def _ends_of(self, steps: Sequence[Any]) -> list[tuple[str, grpc.StatusCode, str]]:
         """Have the story played, and all of its guests gone; how their calls ended."""
-        story = Story(self._svm.target, b"story %d " % self._stories)
+        story = self._story(b"story %d " % self._stories)
         try:
             ends = await story.play(steps)
             await self._asks()
@@ -176,10 +185,20 @@ class WatchedSvm:
             raise AssertionError(f"{error}: {held}; {sorted(map(str, asyncio.all_tasks()))}") from None
 
 
+@asynccontextmanager
+async def on_its_socket(directory: Path, errors: Errors, lines: Sequence[Any]) -> AsyncIterator[WatchedSvm]:
+    """One whose guests come by its socket."""
+    async with running_svm(directory, LIMITS) as svm, RawGuest.connect(svm) as guest:
+        yield WatchedSvm(svm, guest, errors, lines)
+
+
+Making = Callable[[Path, Errors, Sequence[Any]], AbstractAsyncContextManager[WatchedSvm]]
+
+
 @contextmanager
-def watched_svm(directory: Path) -> Iterator[Callable[[Sequence[Step]], None]]:
+def watched_svm(directory: Path, making: Making = on_its_socket) -> Iterator[Callable[[Sequence[Any]], None]]:
     """An SVM in this process, and what plays a story to it."""
-    errors = _Errors()
+    errors = Errors()
     logging.getLogger().addHandler(errors)
     try:
         with structlog.testing.capture_logs() as lines, asyncio.Runner(debug=True) as runner:
@@ -187,8 +206,8 @@ def watched_svm(directory: Path) -> Iterator[Callable[[Sequence[Step]], None]]:
             over = asyncio.Event()
 
             async def live() -> None:
-                async with running_svm(directory, LIMITS) as svm, RawGuest.connect(svm) as guest:
-                    ready.set_result(WatchedSvm(svm, guest, errors, lines))
+                async with making(directory, errors, lines) as watched:
+                    ready.set_result(watched)
                     await over.wait()
 
             life = runner.get_loop().create_task(live())

@@ -35,8 +35,10 @@ class AdministrationStub:
     tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
     FAILED_PRECONDITION.
 
-    Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
-    rule; UNAVAILABLE while the SVM stops.
+    Errors, for all: UNAUTHENTICATED without a ticket or a certificate that counts; PERMISSION_DENIED where the caller's
+    role may not call it; INVALID_ARGUMENT for a field that breaks its rule, and for bytes that are no request;
+    FAILED_PRECONDITION where the state is damaged or cannot be written; RESOURCE_EXHAUSTED for a request of more than
+    1 MiB; UNAVAILABLE while the SVM stops.
     """
 
     @_typing.overload
@@ -72,8 +74,10 @@ class AdministrationAsyncStub(AdministrationStub):
     tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
     FAILED_PRECONDITION.
 
-    Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
-    rule; UNAVAILABLE while the SVM stops.
+    Errors, for all: UNAUTHENTICATED without a ticket or a certificate that counts; PERMISSION_DENIED where the caller's
+    role may not call it; INVALID_ARGUMENT for a field that breaks its rule, and for bytes that are no request;
+    FAILED_PRECONDITION where the state is damaged or cannot be written; RESOURCE_EXHAUSTED for a request of more than
+    1 MiB; UNAVAILABLE while the SVM stops.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -105,8 +109,10 @@ class AdministrationServicer(metaclass=_abc_1.ABCMeta):
     tenant's is answered as if it did not exist: a tenant that is not the caller's own, and one that nobody has, is
     FAILED_PRECONDITION.
 
-    Errors, for all: UNAUTHENTICATED without a ticket; INVALID_ARGUMENT for a field that breaks its
-    rule; UNAVAILABLE while the SVM stops.
+    Errors, for all: UNAUTHENTICATED without a ticket or a certificate that counts; PERMISSION_DENIED where the caller's
+    role may not call it; INVALID_ARGUMENT for a field that breaks its rule, and for bytes that are no request;
+    FAILED_PRECONDITION where the state is damaged or cannot be written; RESOURCE_EXHAUSTED for a request of more than
+    1 MiB; UNAVAILABLE while the SVM stops.
     """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,6 @@
 """Tests of appliance/ksn_assembly.py."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import KsnType, Mode
 from appliance.ksn_assembly import KsnParts, KsnUnusable, assemble, provider_terms
-from appliance.state.environment import StateEnvironment
+from appliance.state.environment import StateDamaged, StateEnvironment
+from appliance.state.ledger import LedgerStore
 from tests.unit.appliance.ksn.test_participation import policy
 
 PRIVATE = KsnSettings(enabled=True, type="private", endpoint="https://ksn.example.com/api/v1/")
@@ -50,6 +52,13 @@ def test_nothing_is_put_together_where_ksn_is_not_enabled(environment: StateEnvi
     made = parts(environment, KsnSettings())
     assert (made.network, made.figures()) == (None, {})
     assert "not enabled" in made.participation(16).reasons[0][1]
+
+
+def test_a_ledger_that_does_not_tell_what_was_spent_is_damage(environment: StateEnvironment) -> None:
+    """Whoever starts an SVM reads which file it is, and what to do."""
+    LedgerStore(environment).append([{"kind": "request", "at": time.time(), "call": "submit"}])
+    with pytest.raises(StateDamaged, match=r"state.lmdb is damaged \(an entry of the ledger has no meaning"):
+        parts(environment, PRIVATE)
 
 
 async def test_a_service_is_known_by_its_host(environment: StateEnvironment) -> None:

@@ -81,8 +81,28 @@ def test_it_is_told_whose_share_a_request_took() -> None:
     assert not requests[0].counts_for("another.example")
 
 
-def test_a_submission_that_does_not_say_what_it_was_is_not_passed_over() -> None:
-    """It may have been the whole budget."""
-    entry = {"kind": "request", "at": NOW, "call": "submit", "fields": {"submitted digest": "ab" * 32}}
-    with pytest.raises(ValueError, match="not the fields of a submission"):
+SAID = {"submitted digest": "ab" * 32, "content": "offset 0, length 3"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"submitted digest": "ab" * 32},
+        SAID | {"submitted digest": "ab"},
+        SAID | {"submitted digest": "no digits"},
+        SAID | {"content": "length -3"},
+        SAID | {"content": "length " + "9" * 5000},
+        SAID | {"content": 3},
+        list(SAID),
+        "fields",
+        None,
+    ],
+)
+def test_a_submission_that_does_not_say_what_it_was_is_not_passed_over(fields: object) -> None:
+    """It may have been the whole budget. One without any fields was a KeyError."""
+    entry: dict[str, Any] = {"kind": "request", "at": NOW, "call": "submit"}
+    assert last_day([entry | {"fields": SAID}], NOW)[0].length == 3
+    with pytest.raises(ValueError, match=r"submission|fromhex|integer string"):
+        last_day([entry | {"fields": fields}], NOW)
+    with pytest.raises(ValueError, match="a submission has no fields"):
         last_day([entry], NOW)

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import lightagent.v1
 import pytest
+from lightagent.v1 import admin_pb2
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
@@ -109,7 +110,7 @@ class Door:
         """Every method there is."""
         if details.method == ATTACH:
             return grpc.stream_stream_rpc_method_handler(self.stay)
-        return grpc.unary_unary_rpc_method_handler(self.answer)
+        return grpc.unary_unary_rpc_method_handler(self.answer, admin_pb2.GetStatusRequest.FromString)
 
 
 @asynccontextmanager
@@ -140,6 +141,21 @@ def unary(channel: grpc.aio.Channel, method: str) -> Awaitable[bytes]:
     """A unary call."""
     ask: Callable[..., Awaitable[bytes]] = channel.unary_unary(method, None, None)
     return ask(b"")
+
+
+async def test_bytes_that_are_no_request_are_refused_behind_the_table(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service hears nothing of them, and gRPC logs no error; who may not call learns no more."""
+    async with door(tmp_path, Caller("a", Role.AUDITOR)) as (made, channel):
+        for method, status in (
+            (STATUS, grpc.StatusCode.INVALID_ARGUMENT),
+            (OVERRIDE, grpc.StatusCode.PERMISSION_DENIED),
+        ):
+            ask: Callable[..., Awaitable[bytes]] = channel.unary_unary(method, None, None)
+            assert (await status_of(ask(b"\xff")))[0] is status
+        assert made.said == []
+        assert not caplog.records
 
 
 async def test_the_table_decides_before_the_service_hears_of_a_call(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from appliance.rpc.admin_calls import (
     tenant_of,
 )
 from appliance.rpc.admin_turns import Turns
+from appliance.state.environment import StateError
 
 
 class Ended(Exception):
@@ -60,6 +61,7 @@ async def test_a_body_is_told_who_calls() -> None:
     [
         (BadRequest("wrong"), grpc.StatusCode.INVALID_ARGUMENT),
         (ControlRefused("locked"), grpc.StatusCode.FAILED_PRECONDITION),
+        (StateError("the state is damaged"), grpc.StatusCode.FAILED_PRECONDITION),
         (NoPlace("too many"), grpc.StatusCode.RESOURCE_EXHAUSTED),
     ],
 )

@@ -20,7 +20,7 @@ from appliance.identity.keys import csr_for, new_key
 from appliance.identity.tokens import digest_of
 from appliance.rpc import enrolment as module
 from appliance.rpc.enrolment import EnrolmentService, network_of
-from appliance.state.environment import FILE, StateError
+from appliance.state.environment import FILE, StateError, packed
 from tests.support.identities import DAY, MACHINE, OTHER_MACHINE, PROVIDER, Office, office, shown
 from tests.support.svm import DEADLINE, until
 
@@ -267,6 +267,26 @@ async def test_a_disk_that_cannot_be_written_is_no_guests_affair(
             status, sentence = await refused(here.enrol(token))
         assert (status, str(tmp_path) in sentence) == (grpc.StatusCode.UNAVAILABLE, False)
         assert (await here.enrol(token)).tenant == "acme"
+
+
+async def test_an_authority_that_has_ended_is_a_failure_of_now(tmp_path: Path) -> None:
+    """It is made anew by whoever runs the SVM: the token is as good as before, the guest comes back."""
+    async with door(tmp_path) as here:
+        here.office.now += 11 * 365 * DAY
+        assert (await refused(here.enrol(here.token())))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_damaged_register_lets_nobody_in_and_ends_calls_as_documented(tmp_path: Path) -> None:
+    """Whoever is in it is not known, and nobody new comes in."""
+    async with door(tmp_path) as here:
+        token = here.token()
+        here.shown = pem_of((await here.enrol(here.token())).certificate)
+        with here.office.environment.writing() as txn:
+            for db in (here.office.store.certificates_db, here.office.store.tokens_db):
+                for key, _ in list(txn.cursor(db=db)):
+                    txn.put(bytes(key), packed({"odd": 1}), db=db)
+        assert (await refused(here.enrol(token)))[0] is grpc.StatusCode.UNAVAILABLE
+        assert (await refused(here.renew()))[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_who_calls_and_says_nothing_keeps_nobody_out(tmp_path: Path) -> None:

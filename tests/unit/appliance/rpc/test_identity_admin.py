@@ -154,6 +154,14 @@ def test_a_guest_is_shown_with_its_certificates(side: IdentitySide, client: Clie
     assert refused(client, "GetGuest", pb.GetGuestRequest(guest=uuid))[0] is DENIED
 
 
+def test_an_authority_that_has_ended_issues_nothing(side: IdentitySide, client: Client) -> None:
+    """The sentence says what to do."""
+    side.office.now += 11 * 365 * DAY
+    request = pb.IssueCertificateRequest(role="provider", name="paula", csr=csr_for(new_key()))
+    status, sentence = refused(client, "IssueCertificate", request)
+    assert (status, "svm init" in sentence) == (DENIED, True)
+
+
 def test_an_administrators_certificate_is_issued_listed_and_revoked(
     side: IdentitySide, client: Client
 ) -> None:

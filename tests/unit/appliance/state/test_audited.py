@@ -35,7 +35,7 @@ def note(environment: StateEnvironment, tenant: str, audit: Audit) -> None:
 
 def counted(environment: StateEnvironment, tenant: str) -> tuple[int, int, int]:
     """How many entries a tenant has: by their places, by going through them both ways."""
-    rows = Audited(environment.table(TABLE))
+    rows = Audited(environment.table(TABLE), environment.path)
     with environment.reading() as txn:
         ways = (list(rows.oldest(txn, tenant)), list(rows.newest(txn, tenant)))
         assert ways[0] == ways[1][::-1]
