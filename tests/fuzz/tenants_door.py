@@ -268,13 +268,17 @@ class Played:
                 reply = identity_pb2.GetGuestReply.FromString(heard[0])
                 assert [each.sha256 for each in reply.certificates] == certificates
                 assert reply.guest.state == self.estate.certificates[certificates[0]].state
-        request = identity_pb2.ListCertificatesRequest(guests=True, limit=16_384)
-        listed = identity_pb2.ListCertificatesReply.FromString(
-            await self._ask(person, f"{IDENTITY}ListCertificates", request)
-        ).certificates
-        assert {each.sha256: each.state for each in listed if each.tenant in self.estate.tenants} == {
-            sha256: known.state for sha256, known in self.estate.certificates.items() if known.tenant in seen
-        }
+        for guests in (False, True):
+            request = identity_pb2.ListCertificatesRequest(guests=guests, limit=16_384)
+            listed = identity_pb2.ListCertificatesReply.FromString(
+                await self._ask(person, f"{IDENTITY}ListCertificates", request)
+            ).certificates
+            found = {each.sha256: each.state for each in listed if each.tenant in self.estate.tenants}
+            assert found == {
+                sha256: known.state
+                for sha256, known in self.estate.certificates.items()
+                if known.tenant in seen and (guests or not known.is_guest)
+            }
 
     async def _look_at_the_audit(self, person: Person, seen: Sequence[str]) -> None:
         """One entry for each change that was acknowledged, in their order."""

@@ -40,7 +40,7 @@ _CSR = (
     | st.just(bytes(5000))
 )
 _MACHINE = st.sampled_from([b"m" * 32, b"o" * 32, b"", b"short", bytes(33), bytes(5000)])
-_few = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=20)
+_few = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def renewals() -> st.SearchStrategy[Say]:
@@ -70,7 +70,7 @@ def test_whatever_guests_with_certificates_do_the_svm_serves_the_one_beside(tmp_
     """As on a socket: documented ends, nothing fails inside, nothing is left."""
     with watched_svm(tmp_path, DoorOfGuests.making) as play:
 
-        @_few
+        @settings(_few, max_examples=10)
         @given(of_guests())
         def tell(story: list[Step]) -> None:
             play(story)
@@ -106,7 +106,7 @@ def test_nobody_gets_a_certificate_without_a_token(tmp_path: Path) -> None:
     """Each token one guest, for one key; what is refused is refused as documented."""
     with watched_svm(tmp_path, DoorOfEnrolment.making) as play:
 
-        @settings(_few, max_examples=12)
+        @settings(_few, max_examples=8)
         @given(of_enrolment())
         def tell(story: list[Enrolling | Called]) -> None:
             play(story)
@@ -186,7 +186,7 @@ def test_administrators_change_what_is_theirs_and_nothing_else(tmp_path: Path) -
     """Auditors nothing, those of a tenant nothing of others; every call ends as documented."""
     with watched_svm(tmp_path, DoorOfAdministrators.making) as play:
 
-        @settings(_few, max_examples=30)
+        @settings(_few, max_examples=12)
         @given(of_administrators())
         def tell(story: list[Called]) -> None:
             play(story)

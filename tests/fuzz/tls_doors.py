@@ -39,12 +39,13 @@ from tests.fuzz.steps import GUESTS
 from tests.fuzz.watched import DOCUMENTED, LIMITS, NOT_THERE, Errors, WatchedSvm
 from tests.support.identities import MACHINE, PROVIDER
 from tests.support.relay import free_port
-from tests.support.svm import RawGuest, Svm, settings_in
+from tests.support.svm import DEADLINE, RawGuest, Svm, settings_in
 from tests.support.tls_guest import TlsGuest, attach
 
 RENEW = "/lightagent.v1.Renewal/Renew"
 ENROL = "/lightagent.v1.Enrolment/Enrol"
-SECONDS = 1.0  # of one call; a list that is followed goes on until then
+_FOLLOWED = "/lightagent.v1.EventsAdministration/ListEvents"
+_WAITS_SECONDS = 0.5  # until when a list is followed, and gRPC waits for a request that never comes
 _AT_ONCE = 4  # calls of one connection, as many as the enrolment has room for; else gRPC refuses some
 UUIDS = {name: f"6ba7b810-9dad-11d1-80b4-{number:012x}" for number, name in enumerate(("acme", "other"))}
 DIGEST = b"d" * 32
@@ -265,7 +266,7 @@ class DoorOfEnrolment(WatchedDoors):
             )
             request.host_name = step.host_name
             said = (request.SerializeToString(),)
-        status, sentence, heard = await end_of(channel, path, said, 10 * SECONDS)
+        status, sentence, heard = await end_of(channel, path, said, DEADLINE)
         if path == ENROL and (status is grpc.StatusCode.OK or heard):
             self._is_earned(step, heard)
         return path, (status, sentence), heard, step
@@ -336,7 +337,9 @@ class DoorOfAdministrators(WatchedDoors):
         self, channel: grpc.aio.Channel, step: Called, places: asyncio.Semaphore
     ) -> tuple[str, grpc.StatusCode, str]:
         async with places:
-            status, sentence, _ = await end_of(channel, step.path, step.said, SECONDS)
+            waits = step.path == _FOLLOWED or not step.said
+            seconds = _WAITS_SECONDS if waits else DEADLINE
+            status, sentence, _ = await end_of(channel, step.path, step.said, seconds)
         return step.path, status, sentence
 
     def rows(self, without: str) -> dict[str, dict[bytes, bytes]]:
