@@ -49,7 +49,7 @@ _PACKAGES = {
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mcopy": "mtools",
-    "mformat": "mtools",
+    "mkfs.fat": "dosfstools",
     "qemu-img": "qemu-utils",
     "depmod": "kmod",
     "dpkg-deb": "dpkg",

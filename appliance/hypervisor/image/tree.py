@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass
 class Tree:
-    """Entries by their absolute path. epoch: the time that what is added here has, seconds since the epoch."""
+    """Entries by their absolute path. epoch: the time of what is added, seconds since 1970."""
 
     epoch: int
     entries: dict[PurePosixPath, Entry] = field(default_factory=dict)
