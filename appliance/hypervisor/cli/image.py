@@ -36,7 +36,7 @@ examples:
 
 _LOCK_EPILOG = f"""\
 Debian's mirrors keep one version of a package, so a lock can be met until the next update of what it names.
-The Python libraries stay as they are, unless --source names a source tree, whose requirements.lock then counts.
+The Python libraries stay as they are, unless --source names a source tree: its requirements.lock counts then.
 
 examples:
   svm-host image lock --output image.lock

@@ -4,7 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.hypervisor.image.partitions import BOOT_MIB, BOOT_START_MIB, ROOT_START_MIB, boot_sector
+from appliance.hypervisor.image.partitions import (
+    BOOT_MIB,
+    BOOT_START_MIB,
+    ROOT_START_MIB,
+    SECTORS_IN_MIB,
+    boot_sector,
+)
 from appliance.hypervisor.image.running import ImageError, run
 
 MBR_CODE = Path("/usr/lib/syslinux/mbr/mbr.bin")
@@ -49,7 +55,23 @@ def _make_fat(boot: Boot, epoch: int, file: Path, scratch: Path) -> None:
     environ = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
     with file.open("wb") as fat:
         fat.truncate(BOOT_MIB << 20)
-    run(["mkfs.fat", "-F", "16", "-i", f"{_SIGNATURE:08x}", "-n", "KVMLA-BOOT", "--invariant", file], environ)
+    before = str(BOOT_START_MIB * SECTORS_IN_MIB)  # by which the boot loader finds itself
+    run(
+        [
+            "mkfs.fat",
+            "-F",
+            "16",
+            "-i",
+            f"{_SIGNATURE:08x}",
+            "-n",
+            "KVMLA-BOOT",
+            "--invariant",
+            "-h",
+            before,
+            file,
+        ],
+        environ,
+    )
     contents = scratch / "boot"
     contents.mkdir()
     (contents / "kernel").write_bytes(boot.kernel.read_bytes())

@@ -10,7 +10,7 @@ _CODE_BYTES = 440
 _FAT16_LBA, _LINUX = 0x0E, 0x83
 _ACTIVE = 0x80
 _NO_CYLINDERS = b"\xfe\xff\xff"  # more than cylinders can tell: only the sector numbers count
-_SECTORS_IN_MIB = (1 << 20) // SECTOR
+SECTORS_IN_MIB = (1 << 20) // SECTOR
 
 
 def boot_sector(code: bytes, signature: int, root_mib: int) -> bytes:
@@ -24,5 +24,5 @@ def boot_sector(code: bytes, signature: int, root_mib: int) -> bytes:
 
 
 def _partition(status: int, kind: int, start_mib: int, mib: int) -> bytes:
-    where = struct.pack("<II", start_mib * _SECTORS_IN_MIB, mib * _SECTORS_IN_MIB)
+    where = struct.pack("<II", start_mib * SECTORS_IN_MIB, mib * SECTORS_IN_MIB)
     return bytes([status]) + _NO_CYLINDERS + bytes([kind]) + _NO_CYLINDERS + where

@@ -54,7 +54,7 @@ def add_programs(
 
 
 def _copy(package: str, site: Path) -> None:
-    """Copy a package as it is imported here: "appliance", or "appliance!hypervisor" without one of its rooms."""
+    """Copy a package as it is imported here: "appliance!hypervisor" is one without one of its rooms."""
     name, _, without = package.partition("!")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:

@@ -77,6 +77,7 @@ class Access:
     keys: dict[str, str]
 
 
+_FIRST_UID = 1000
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -119,19 +120,19 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
         tree.add_text("/etc/systemd/system.conf.d/kvmla.conf", "[Manager]\nRuntimeWatchdogSec=60\n")
     else:
         tree.add_directory("/etc/kvm-light-agent", 0o755)
-    for number, (user, keys) in enumerate(sorted(access.keys.items()), 1000):
-        add_keys(tree, user, number, keys)
+    others = sorted(access.keys.keys() - {"root"})
+    for user, keys in sorted(access.keys.items()):
+        add_keys(tree, user, 0 if user == "root" else _FIRST_UID + others.index(user), keys)
 
 
 def add_keys(tree: Tree, user: str, uid: int, keys: str) -> None:
     """Let somebody in by ssh: root, or a user who is made."""
     home = "/root" if user == "root" else f"/home/{user}"
-    owner = 0 if user == "root" else uid
     if user != "root":
         _add_user(tree, user, uid, home, "/bin/bash")
         tree.add_directory(home, 0o755, uid, uid)
-    tree.add_directory(f"{home}/.ssh", 0o700, owner, owner)
-    tree.add_text(f"{home}/.ssh/authorized_keys", keys.rstrip() + "\n", 0o600, owner)
+    tree.add_directory(f"{home}/.ssh", 0o700, uid, uid)
+    tree.add_text(f"{home}/.ssh/authorized_keys", keys.rstrip() + "\n", 0o600, uid)
 
 
 def _add_user(tree: Tree, name: str, uid: int, home: str, shell: str) -> None:
@@ -176,7 +177,7 @@ ClientIdentifier=mac
 _SSH_UNIT = """# Keys are each machine's own: made when it first starts.
 [Service]
 ExecStartPre=
-ExecStartPre=/bin/sh -c 'cd /etc/ssh; f=ssh_host_ed25519_key; test -e $f || ssh-keygen -q -t ed25519 -N "" -f $f'
+ExecStartPre=/bin/sh -c 'cd /etc/ssh; k=ssh_host_ed25519_key; test -e $k || ssh-keygen -qt ed25519 -N "" -f $k'
 ExecStartPre=/usr/sbin/sshd -t
 """
 
