@@ -177,7 +177,7 @@ ClientIdentifier=mac
 _SSH_UNIT = """# Keys are each machine's own: made when it first starts.
 [Service]
 ExecStartPre=
-ExecStartPre=/bin/sh -c 'cd /etc/ssh; k=ssh_host_ed25519_key; test -e $k || ssh-keygen -qt ed25519 -N "" -f $k'
+ExecStartPre=/bin/sh -c 'cd /etc/ssh; k=ssh_host_ed25519_key; [ -e $k ] || ssh-keygen -qt ed25519 -N "" -f $k'
 ExecStartPre=/usr/sbin/sshd -t
 """
 

@@ -19,9 +19,9 @@ def run(
     cwd: Path | None = None,
     complaints: bool = False,
 ) -> str:
-    """Run a program to its end; return what it printed, with what it complained in front where that is asked for.
+    """Run a program to its end; return what it printed.
 
-    environ: variables beside this process's own.
+    environ: variables beside this process's own. complaints: in front of that, what it printed to the errors.
 
     Raises ImageError, with the last lines that it complained in, when it fails or is not there.
     """

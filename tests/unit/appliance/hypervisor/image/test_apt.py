@@ -35,7 +35,8 @@ class Mirror:
         self.sources.mkdir()
         configuration = directory / "apt.conf"
         configuration.write_text(
-            f'Dir::Etc::SourceList "{self.sources}/sources.list";\nDir::Etc::SourceParts "{self.sources}/none";\n'
+            f'Dir::Etc::SourceList "{self.sources}/sources.list";\n'
+            f'Dir::Etc::SourceParts "{self.sources}/none";\n'
         )
         monkeypatch.setenv("APT_CONFIG", str(configuration))
 
@@ -71,7 +72,7 @@ def apt(directory: Path) -> Apt:
 
 
 def test_what_is_needed_is_found_whatever_is_installed_here(tmp_path: Path, mirror: Mirror) -> None:
-    """The essential ones and what is asked for with its dependencies, by version and digest; twice the same."""
+    """The essential ones, what is asked for, and its dependencies, by version and digest; twice the same."""
     one = apt(tmp_path)
     found = one.resolve(["tool"])
     assert [(pin.name, pin.version) for pin in found] == [

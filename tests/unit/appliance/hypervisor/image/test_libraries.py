@@ -60,7 +60,7 @@ def test_a_wheel_with_another_digest_is_refused(tmp_path: Path, index: Path) -> 
     """Whatever its name is."""
     file = wheel(index)
     (found,) = Wheels(tmp_path / "first").resolve(requirement(file))
-    with pytest.raises(ImageError, match="pip|python"):
+    with pytest.raises(ImageError, match="failed"):
         Wheels(tmp_path / "second").fetch([replace(found, sha256="ab" * 32)])
 
 

@@ -70,7 +70,7 @@ def test_a_lock_that_lacks_what_is_asked_for_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("recipe", sorted(EXTRAS))
 def test_the_shipped_lock_of_images_has_the_libraries_of_requirements_lock(recipe: str) -> None:
-    """In the same versions: what is tested here is what is in an image. `svm-host image lock --source .` mends it."""
+    """What is tested here is what is in an image. `svm-host image lock --source .` mends it."""
     part = part_of(
         (ROOT / "requirements.lock").read_text(), (ROOT / "pyproject.toml").read_text(), EXTRAS[recipe]
     )
