@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.hypervisor.image.libraries import Library
-from appliance.hypervisor.image.lock import SHIPPED, ImageLock
+from appliance.hypervisor.image.lock import SHIPPED, ImageLock, Library
 from appliance.hypervisor.image.locking import EXTRAS
 from appliance.hypervisor.image.python_lock import part_of
 from appliance.hypervisor.image.running import ImageError
