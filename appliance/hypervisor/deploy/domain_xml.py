@@ -36,16 +36,15 @@ class Placed:
     before: Deployment | None = None
 
     def metadata(self) -> str:
-        """As it stands in the domain."""
+        """As it stands in the domain; its namespace is added there, by who writes it."""
         healthy = "yes" if self.healthy else "no"
         inside = "".join(
-            f"\n  <kvmla:{name}{_attributes(deployment.attributes())}/>"
+            f"\n  <{name}{_attributes(deployment.attributes())}/>"
             for name, deployment in (("deployment", self.deployment), ("before", self.before))
             if deployment is not None
         )
         return (
-            f"<kvmla:protection xmlns:kvmla='{METADATA}' role='svm' host={quoteattr(self.host)} "
-            f"healthy='{healthy}'>{inside}\n</kvmla:protection>"
+            f"<protection role='svm' host={quoteattr(self.host)} healthy='{healthy}'>{inside}\n</protection>"
         )
 
     @classmethod
@@ -70,7 +69,7 @@ def domain(placed: Placed, uuid: str, paths: Mapping[str, str]) -> str:
 {f"  <uuid>{uuid}</uuid>" + chr(10) if uuid else ""}\
   <title>The security virtual machine of this host: do not migrate</title>
   <metadata>
-{_indented(placed.metadata(), 4)}
+{_indented(_in_namespace(placed.metadata()), 4)}
   </metadata>
   <memory unit='MiB'>{deployment.memory_mib}</memory>
   <vcpu placement='static'>{deployment.vcpus}</vcpu>
@@ -185,6 +184,12 @@ def _interface(deployment: Deployment, network: str, isolated: str) -> str:
 {port}\
     </interface>
 """
+
+
+def _in_namespace(metadata: str) -> str:
+    """As libvirt itself does it for what is written into a domain that is there."""
+    opened = f"<kvmla:protection xmlns:kvmla='{METADATA}'"
+    return metadata.replace("<protection", opened, 1).replace("</protection>", "</kvmla:protection>")
 
 
 def _attributes(values: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.making import remove_network, remove_unused
 from appliance.hypervisor.deploy.network_xml import own_uuid
 from appliance.hypervisor.deploy.site import Site, standing
-from appliance.hypervisor.deploy.upgrading import STOP_SECONDS
 from appliance.hypervisor.virt import definitions, volumes
 
 
@@ -21,7 +20,7 @@ def undeploy(site: Site, named: Deployment, purge: bool) -> list[str]:
     lines = []
     if placed is not None:
         site.tell(f"machine {named.name} is shut down and removed")
-        definitions.stop(site.host, named.name, STOP_SECONDS)
+        definitions.stop(site.host, named.name, site.stop_seconds)
         definitions.forget(site.host, named.name)
         lines.append(f"machine {named.name} is removed")
     lines += _networks(site, deployment)

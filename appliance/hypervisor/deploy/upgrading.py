@@ -15,8 +15,6 @@ from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError
 
-STOP_SECONDS = 60.0  # for it to end what it has begun; what it acknowledged is safe without
-
 
 def upgrade(site: Site, before: Placed, wanted: Deployment, parts: list[Part]) -> tuple[list[str], float]:
     """Have it run as wanted; what the SVM said, and for how many seconds it did not answer.
@@ -37,7 +35,7 @@ def upgrade(site: Site, before: Placed, wanted: Deployment, parts: list[Part]) -
         raise
     site.tell(f"machine {wanted.name} is shut down, and started anew")
     away = monotonic()
-    definitions.stop(site.host, wanted.name, STOP_SECONDS)
+    definitions.stop(site.host, wanted.name, site.stop_seconds)
     unsettled = replace(before, deployment=wanted, healthy=False, before=before.deployment)
     define(site, unsettled)
     said = _try(site, unsettled)
