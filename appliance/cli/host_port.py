@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
         "host-port", help="answer the host (within an SVM)", description=_DESCRIPTION, epilog=_EPILOG
     )
     parser.add_argument(
-        "--port", metavar="DEVICE", type=Path, default=DEFAULT_PORT, help=f"the port ({DEFAULT_PORT})"
+        "port", metavar="DEVICE", nargs="?", type=Path, default=DEFAULT_PORT, help=f"({DEFAULT_PORT})"
     )
     add_socket_arguments(parser)
     parser.set_defaults(run=_run)
