@@ -27,7 +27,7 @@ def disk(path: Path, content: bytes = b"") -> Path:
 def wanted(image: Path, **changes: object) -> tuple[Deployment, list[Part]]:
     """A small deployment of an image, and what goes into its volumes."""
     base = replace(Deployment(), type="qemu", reserve=False, memory_mib=512, vcpus=1, state_gib=1)
-    base = replace(base, pool_dir=POOL_DIR, **changes)  # type: ignore[arg-type]
+    base = replace(base, **{"pool_dir": POOL_DIR} | changes)  # type: ignore[arg-type]
     system = images.system(image)
     name, seed = seed_of(base, Told())
     deployment = replace(base, system=system.name, seed=name)

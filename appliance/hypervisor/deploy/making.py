@@ -5,6 +5,7 @@ is written anew, since nobody can say whether its content is all there.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from appliance.hypervisor.deploy import domain_xml, network_xml, storage_xml
 from appliance.hypervisor.deploy.addresses import addresses_of
@@ -61,7 +62,10 @@ class Making:
         """The system's and the seed's, with their content; the state's, if it is not there."""
         pool, there = self.wanted.pool, volumes.names(self._host, self.wanted.pool)
         for part in parts:
-            if part.name not in there or part.name not in self._known:
+            missing = part.name not in there or part.name not in self._known
+            if missing or self._fresh:
+                self.undo.add(f"volume {part.name}", partial(volumes.remove, self._host, pool, part.name))
+            if missing:
                 self._volume(part)
         state = self.wanted.state
         if state not in there:
@@ -112,7 +116,6 @@ class Making:
 
     def _volume(self, part: Part) -> None:
         pool = self.wanted.pool
-        self.undo.add(f"volume {part.name}", lambda: volumes.remove(self._host, pool, part.name))
         self._begin(f"volume {part.name}, {max(part.size // 2**20, 1):,} MiB")
         volumes.remove(self._host, pool, part.name)
         volumes.make(self._host, pool, part.name, storage_xml.volume(part.name, part.size, "raw"))

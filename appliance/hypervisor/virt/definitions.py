@@ -11,6 +11,7 @@ from appliance.hypervisor.virt.connection import VirtHost, told
 from appliance.hypervisor.vm import METADATA
 
 _LOOK_SECONDS = 0.1
+_ALL_OF_IT = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
 
@@ -122,16 +123,19 @@ def forget(host: VirtHost, name: str) -> None:
     if domain is None:
         return
     with told(f"the machine {name} cannot be removed"):
-        domain.undefineFlags(
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        )
+        try:
+            domain.undefineFlags(_ALL_OF_IT | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:  # the driver knows no checkpoints
+                raise
+            domain.undefineFlags(_ALL_OF_IT)
 
 
 def _metadata(domain: libvirt.virDomain) -> str:
+    """Of its definition, which may be newer than what runs."""
+    which = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else libvirt.VIR_DOMAIN_AFFECT_LIVE
     try:
-        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA, 0))
+        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA, which))
     except libvirt.libvirtError as error:
         if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
             return ""

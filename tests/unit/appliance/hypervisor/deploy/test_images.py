@@ -62,7 +62,7 @@ def test_one_that_needs_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadDeployment, match="needs another file beside it"):
         images.system(over)
     qemu_img("rebase", "-u", "-F", "qcow2", "-b", over, over)
-    with pytest.raises(BadDeployment, match="over.qcow2"):
+    with pytest.raises(BadDeployment, match=r"over\.qcow2"):
         images.system(over)
 
 
