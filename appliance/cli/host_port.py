@@ -59,9 +59,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         raise CommandError(
             f"{args.port} cannot be opened ({error.strerror}): was this SVM made by `svm-host deploy`?"
         ) from error
+    last, reply = b"", None
     try:
         for line in lines_of(fd):
-            if (reply := answer(line, lambda: console.client(args))) is not None:
+            if line != last:
+                last, reply = line, answer(line, lambda: console.client(args))
+            if reply is not None:  # the host asks again while it waits: for that nothing is issued anew
                 _write(fd, reply)
     finally:
         os.close(fd)

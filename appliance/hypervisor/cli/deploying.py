@@ -117,7 +117,7 @@ def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iter
     try:
         with _alone(settings.state_dir, alone), VirtHost.open(uri) as host:
             named = _named(identities, definitions.facts(host).name)
-            health = Health(host, named, _given(args, "wait", settings.deploy.wait_seconds))
+            health = Health.of(host, named, _given(args, "wait", settings.deploy.wait_seconds))
             yield Site(host, lambda what: console.say(f"  {plain(what)}"), health.reach)
     except (VirtError, DeployError, BadDeployment) as error:
         raise CommandError(str(error)) from error

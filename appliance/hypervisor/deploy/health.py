@@ -6,14 +6,16 @@ there with its state has all its doors open.
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from appliance.domain.caller import Role
 from appliance.hypervisor.deploy.addresses import addresses_of
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import PORT, console_log
-from appliance.hypervisor.deploy.handover import HandoverError, Holder, hand_over
+from appliance.hypervisor.deploy.handover import HandoverError, Holder, Port, hand_over
 from appliance.hypervisor.deploy.site import DeployError
 from appliance.hypervisor.virt import ports
 from appliance.hypervisor.virt.connection import VirtHost
@@ -48,26 +50,31 @@ class Health:
 
     def __init__(
         self,
-        host: VirtHost,
+        opened: Callable[[str], AbstractContextManager[Port]],
         identities: Identities,
         seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        admin: Callable[[Deployment], str] = lambda deployment: addresses_of(deployment).admin,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """seconds: the longest that it may take."""
-        self._host = host
+        """opened: the port of a machine. seconds: the longest that it may take. admin: HOST:PORT to ask."""
+        self._opened = opened
         self._identities = identities
         self._seconds = seconds
-        self._clock = clock
+        self._admin = admin
         self._pause = pause
+
+    @classmethod
+    def of(cls, host: VirtHost, identities: Identities, seconds: float) -> Self:
+        """By the ports of a host's machines."""
+        return cls(lambda name: ports.opened(host, name, PORT), identities, seconds)
 
     def reach(self, deployment: Deployment, new: bool) -> list[str]:
         """Return what is worth saying of it, once it answers. Raises DeployError, VirtError.
 
         new: whether it has not been seen to answer before, and so the administrator has no certificate yet.
         """
-        end, said = self._clock() + self._seconds, []
-        address = addresses_of(deployment).admin
+        end, said = time.monotonic() + self._seconds, []
+        address = self._admin(deployment)
         try:
             if new or self._identities.again or not self._has_one():
                 said = self._fetch(deployment, new or self._identities.again, end)
@@ -80,7 +87,7 @@ class Health:
 
     def _asked(self, deployment: Deployment, address: str, end: float) -> list[str]:
         fetched, why = False, ""
-        while self._clock() < end:
+        while time.monotonic() < end:
             try:
                 with AdminClient(CertificateLine(address, self._identities.agent), _CALL_SECONDS) as client:
                     status = client.status()
@@ -105,10 +112,5 @@ class Health:
         holders = [Holder(Role.HOST_AGENT, own.name, own.agent)]
         if administrator:
             holders.append(Holder(Role.PROVIDER, "administrator", own.administrator))
-        hand_over(
-            lambda: ports.opened(self._host, deployment.name, PORT),
-            holders,
-            end - self._clock(),
-            self._clock,
-        )
+        hand_over(lambda: self._opened(deployment.name), holders, end - time.monotonic())
         return [f"certificate of the {holder.role} {holder.name} in {holder.directory}" for holder in holders]

@@ -24,14 +24,14 @@ class Site:
     """A host, and what is around a deployment on it.
 
     tell: hears of each step before it is begun. reach: returns when the SVM answers, with what is worth
-    saying of it, or raises DeployError; its second argument says whether it is new. stop_seconds: for an SVM to
-    end what it has begun; what it acknowledged is safe without.
+    saying of it, or raises DeployError; its second argument says whether it is new. stop_seconds: for an SVM
+    to end what it has begun; what it acknowledged is safe without.
     """
 
     host: VirtHost
     tell: Callable[[str], None]
     reach: Callable[[Deployment, bool], list[str]]
-    stop_seconds: float = 60.0
+    stop_seconds: float = 15.0
 
 
 def standing(host: VirtHost, name: str) -> Placed | None:
