@@ -31,8 +31,9 @@ _WAIT_SECONDS = 120.0  # for an SVM that starts
 _ROLES = frozenset({Role.PROVIDER, Role.HOST_AGENT})
 
 _DESCRIPTION = """\
-Runs within an SVM that `svm-host deploy` made, beside `svm serve`: hands its host the certificates that it
-asks for, of the host agent and of the first administrator, for keys that the host keeps."""
+Runs within an SVM that `svm-host deploy` made, beside `svm serve`: hands its host the
+certificates that it asks for, of the host agent and of the first administrator, for keys that the
+host keeps."""
 
 _EPILOG = f"""example:
   svm host-port

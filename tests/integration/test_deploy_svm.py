@@ -1,4 +1,4 @@
-"""A real SVM, deployed by `svm-host` on a real libvirt by direct kernel boot, to its answer and on from there."""
+"""A real SVM, deployed by `svm-host` on a real libvirt by direct kernel boot, and on from there."""
 
 import re
 import subprocess

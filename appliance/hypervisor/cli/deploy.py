@@ -27,14 +27,16 @@ from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
 
 _DESCRIPTION = """\
-Deploys the security virtual machine (SVM) on this host: two networks, a storage pool, its disks, and the
-machine, which starts with the host. Returns when the SVM answers. When a step fails, what was made is taken
-back. Run again it makes what is missing, and changes nothing where all is there."""
+Deploys the security virtual machine (SVM) on this host: two networks, a storage pool, its disks,
+and the machine, which starts with the host. Returns when the SVM answers. When a step fails, what
+was made is taken back. Run again it makes what is missing, and changes nothing where all is
+there."""
 
 _EPILOG = f"""\
-The guests' network leads nowhere but to the SVM: give each guest a port in it (docs/deployment.md). The SVM
-makes its authority itself; this host gets a certificate of it in svm.identity of the settings, and the first
-administrator one in deploy.administrator: move that to where he works.
+The guests' network leads nowhere but to the SVM: give each guest a port in it
+(docs/deployment.md). The SVM makes its authority itself; this host gets a certificate of it in
+svm.identity of the settings, and the first administrator one in deploy.administrator: move that
+to where he works.
 
 An SVM is of one host: it is never migrated.
 

@@ -9,8 +9,9 @@ from appliance.hypervisor.cli.hosts import add_host_arguments
 from appliance.hypervisor.deploy.removing import undeploy
 
 _DESCRIPTION = """\
-Removes the SVM of this host: the machine, its system, and the networks that no guest has a port in. Its state
-stays (verdicts, events, its authority, which its guests know it by), and a new deploy goes on with it.
+Removes the SVM of this host: the machine, its system, and the networks that no guest has a port
+in. Its state stays (verdicts, events, its authority, which its guests know it by), and a new
+deploy goes on with it.
 
 It also removes what a deploy left that was killed."""
 

@@ -21,14 +21,16 @@ from appliance.hypervisor.deploy.site import standing
 from appliance.hypervisor.deploy.upgrading import settle, upgrade
 
 _DESCRIPTION = """\
-Gives the SVM of this host another system, on the same state. The new one is put beside the old one while that
-serves; then the machine is started anew. Should it not answer in time, the old one is started again.
+Gives the SVM of this host another system, on the same state. The new one is put beside the old
+one while that serves; then the machine is started anew. Should it not answer in time, the old one
+is started again.
 
-The guests do without an answer for as long as the start takes: what their policy lets through they tell
-afterwards, and it is looked at then."""
+The guests do without an answer for as long as the start takes: what their policy lets through
+they tell afterwards, and it is looked at then."""
 
 _EPILOG = f"""\
-Other networks, addresses or another pool: `svm-host undeploy`, then `svm-host deploy`; the state stays.
+Other networks, addresses or another pool: `svm-host undeploy`, then `svm-host deploy`; the state
+stays.
 
 examples:
   svm-host upgrade --image svm-2.qcow2

@@ -20,3 +20,4 @@ def test_help_has_examples_and_exit_codes(words: list[str]) -> None:
     assert ended.value.code == 0
     assert "examples:" in out.getvalue()
     assert "exit codes:" in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 100
