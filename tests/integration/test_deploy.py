@@ -253,7 +253,8 @@ def test_a_network_that_the_host_has_already_is_a_sentence(
 def test_it_is_not_migrated(machine: KvmHost, host: VirtHost, asked: tuple[Deployment, list[Part]]) -> None:
     """libvirt refuses by itself: its disks are this host's own."""
     deploy(site_of(host), *asked)
-    words = ("virsh", "-c", "qemu:///system", "migrate", "--live", "--p2p", "kvmla-svm", "qemu:///system")
-    migrated = machine.run(*words)
+    with kvm_host(machine.directory.parent / "o") as other:
+        words = ("virsh", "-c", "qemu:///system", "migrate", "--live", "--p2p", "kvmla-svm", other.uri)
+        migrated = machine.run(*words)
     assert (migrated.returncode, "storage is unsafe" in migrated.stderr) == (1, True), migrated.stderr
     assert "machine kvmla-svm 1" in everything(host)
