@@ -19,7 +19,7 @@ _SEED = Path("/run/kvmla-seed")
 
 
 def main() -> int:
-    """Do it; the exit code. What goes wrong is one line at the console, and keeps `svm serve` from starting."""
+    """Do it; the exit code. What goes wrong is one line at the console, and keeps `svm serve` off."""
     disks, machine = Disks(), Machine()
     try:
         mount_state(disks.state(), _STATE, pwd.getpwnam(USER).pw_uid)

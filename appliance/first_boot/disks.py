@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -82,9 +83,8 @@ def mount_state(device: Path, place: Path, owner: int) -> None:
     place.mkdir(parents=True, exist_ok=True)
     _run(["mount", "-o", "nosuid,nodev,noexec,relatime", str(device), str(place)])
     _run(["resize2fs", str(device)])  # the disk may have grown
-    (place / "lost+found").rmdir() if (place / "lost+found").exists() and not any(
-        (place / "lost+found").iterdir()
-    ) else None
+    with suppress(OSError):  # e2fsck makes it anew when it finds something
+        (place / "lost+found").rmdir()
     if place.stat().st_uid != owner:
         os.chown(place, owner, owner)
         place.chmod(0o700)

@@ -1,4 +1,4 @@
-"""What the disk of a NoCloud data source says to an SVM, in the file svm-seed.json beside cloud-init's own."""
+"""What the disk of a NoCloud data source says to an SVM, in svm-seed.json beside cloud-init's files."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _KEY = re.compile(r"(ssh|ecdsa|sk)-[!-~]+ [A-Za-z0-9+/=]+( [ -~]*)?")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A network card. mac: its hardware address. dhcp: the addresses that are given to others on its network."""
+    """A network card. mac: its hardware address. dhcp: the addresses that others on its network get."""
 
     mac: str
     address: IPv4Interface

@@ -84,6 +84,16 @@ def cache_directory() -> Path:
     return place
 
 
+def lock_in_use(shipped: Path) -> Path:
+    """The tree's lock, or the one that was made of the mirror's packages where that could not be met."""
+    newer = _newer(shipped)
+    return newer if newer.exists() else shipped
+
+
+def _newer(shipped: Path) -> Path:
+    return cache_directory() / f"newer-{hashlib.sha256(shipped.read_bytes()).hexdigest()[:16]}.lock"
+
+
 def _image(kind: str) -> VmImage:
     cache = cache_directory()
     directory = cache / f"{kind}-{_key(kind)}"
@@ -104,10 +114,8 @@ def _make(kind: str, cache: Path, directory: Path) -> None:
         extra={_AGENT: (ROOT / "tests/support/vm_agent.py").read_text()},
         units={"kvmla-lab.service": _UNIT},
     )
-    lock = ImageLock.load(SHIPPED)
-    newer = cache / f"newer-{hashlib.sha256(lock.text().encode()).hexdigest()[:16]}.lock"
-    if newer.exists():
-        lock = ImageLock.load(newer)
+    lock = ImageLock.load(lock_in_use(SHIPPED))
+    newer = _newer(SHIPPED)
     try:
         Workshop(lock, cache, say=_say).direct(wanted, directory)
     except ImageError as error:

@@ -3,7 +3,8 @@
 In the order that data passes:
 
 - `recipe`: what is in an image: packages, files, services.
-- `lock`: the versions and digests that it is made from; `python_lock`: those of Python, from requirements.lock.
+- `lock`: the versions and digests that it is made from; `locking` writes one. `python_lock`: which libraries.
+- `libraries`: brings those, as wheels.
 - `apt`: finds the packages and brings them; `repository`: hands exactly those to mmdebstrap.
 - `base`: the root file system of the packages, as a tar. `programs`: our own, and their libraries.
 - `tree`: a root file system as a sorted list of entries, from a tar, directories, and text.

@@ -19,7 +19,7 @@ _PARTS = 3  # of a .deb's name: package, version, architecture
 
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """directory: where its lists and packages are kept from one time to the next. mirror: "" for this machine's own."""
+    """directory: where it keeps lists and packages. mirror: "" for those that this machine knows."""
 
     directory: Path
     suite: str
@@ -46,13 +46,13 @@ class Apt:
         known = self._run("apt-get", "indextargets", "--format", "$(CODENAME)", "Created-By: Packages")
         if self.suite not in known.split():
             raise ImageError(
-                f"apt of this machine knows no {self.suite} of Debian: name a mirror that has it by --mirror URL"
+                f"apt of this machine knows no {self.suite} of Debian: name a mirror of it by --mirror URL"
             )
 
     def resolve(self, names: Iterable[str]) -> tuple[Package, ...]:
         """What has to be installed for these packages in an empty system, the essential ones included."""
         wanted = ["?essential", "apt", *names]
-        said = self._run("apt-get", "install", "--print-uris", "--yes", *wanted)
+        said = self._run("apt-get", *self._nothing_here(), "install", "--print-uris", "--yes", *wanted)
         return tuple(sorted(_packages(said)))
 
     def kernel(self, metapackage: str) -> Package:
@@ -61,7 +61,7 @@ class Apt:
         found = re.search(r"Depends: (linux-image-\d\S+)", said)
         if found is None:
             raise ImageError(f"{metapackage} depends on no kernel: give another by --kernel")
-        return _packages(self._run("apt-get", "download", "--print-uris", found[1]))[0]
+        return _packages(self._run("apt-get", *self._nothing_here(), "download", "--print-uris", found[1]))[0]
 
     def fetch(self, packages: Sequence[Package]) -> list[Path]:
         """The files of packages, each checked by its digest; brings those that are not here yet."""
@@ -79,6 +79,11 @@ class Apt:
                     f"{package.file} is not what the lock says: its SHA-256 differs. {_MOVED_ON}"
                 )
         return [self.archives / package.file for package in packages]
+
+    def _nothing_here(self) -> tuple[str, str]:
+        """What has been brought before is not left out of what apt prints."""
+        (self.directory / "none" / "partial").mkdir(parents=True, exist_ok=True)
+        return "-o", f"Dir::Cache::archives={self.directory}/none"
 
     def _whole(self, package: Package) -> bool:
         file = self.archives / package.file

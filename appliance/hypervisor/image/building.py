@@ -3,13 +3,15 @@
 import hashlib
 import importlib.util
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from appliance.hypervisor.image.apt import Apt
 from appliance.hypervisor.image.base import make_base
+from appliance.hypervisor.image.disk import Boot, make_disk
 from appliance.hypervisor.image.filesystem import Ext4
 from appliance.hypervisor.image.initramfs import initramfs
 from appliance.hypervisor.image.libraries import Wheels
@@ -22,14 +24,16 @@ from appliance.hypervisor.image.tree import Tree
 
 ROOT_LABEL = "kvmla-root"
 ROOT_UUIDS = {"svm": "6b766d6c-6130-4000-8000-00000000053d", "guest": "6b766d6c-6130-4000-8000-000000000657"}
+# console: what is said at boot is seen from the host.
+APPEND = "console=ttyS0 root=LABEL=kvmla-root rw quiet panic=10 random.trust_cpu=on"
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for. kind: svm or guest. packages: name of the set. extra: files of one's own, {path in it: text}.
+    """What is asked for. kind: svm or guest. packages: name of the set. mib: of the root file system.
 
-    units: systemd units of one's own, which are enabled: {name: text}. mib: the size of the root file system.
+    extra: files of one's own, {path in it: text}. units: systemd units of one's own, enabled: {name: text}.
     """
 
     kind: str
@@ -50,39 +54,68 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
+class _Parts:
+    boot: Boot
+    root: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where images are made. cache: a directory for what is brought and made once. say: is told of each step."""
+    """Where images are made. cache: a directory for what is brought and made once. say: told of each step."""
 
     lock: ImageLock
     cache: Path
     mirror: str = ""
     say: Progress = print
 
-    def direct(self, wanted: Wanted, directory: Path) -> Direct:
-        """Make one for direct kernel boot in a directory. Raises ImageError."""
+    def direct(self, wanted: Wanted, directory: Path, root: Path | None = None) -> Direct:
+        """Make one for direct kernel boot in a directory. root: None for there as well. Raises ImageError."""
         directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="kvmla-image-", dir=self.cache) as made:
-            scratch = Path(made)
-            kernel = self.kernel(scratch)
-            tree = self.tree(wanted, kernel, scratch)
-            raw = scratch / "root.raw"
-            self.root_file(wanted, tree, raw, scratch)
-            found = Direct(directory / "kernel", directory / "initrd", directory / "root.qcow2")
-            shutil.copy(kernel.image, found.kernel)
-            found.initrd.write_bytes(self.initrd(kernel, tree))
-            to_qcow2(raw, found.root)
+        found = Direct(directory / "kernel", directory / "initrd", root or directory / "root.qcow2")
+        with self._parts(wanted) as parts:
+            shutil.copyfile(parts.boot.kernel, found.kernel)
+            found.initrd.write_bytes(parts.boot.initrd)
+            to_qcow2(parts.root, found.root)
         return found
 
-    def kernel(self, scratch: Path) -> Kernel:
-        """The kernel, laid out."""
-        return unpack_kernel(self._apt().fetch([self.lock.kernel])[0], scratch / "kernel")
+    def disk(self, wanted: Wanted, file: Path) -> None:
+        """Make one that boots by itself, as a qcow2 file. Raises ImageError."""
+        with self._parts(wanted) as parts:
+            self.say(f"{wanted.kind}: disk")
+            raw = parts.scratch / "disk.raw"
+            make_disk(parts.boot, parts.root, self.lock.epoch, raw, parts.scratch)
+            to_qcow2(raw, file)
+
+    @contextmanager
+    def _parts(self, wanted: Wanted) -> Iterator["_Parts"]:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="kvmla-image-", dir=self.cache) as made:
+            scratch = Path(made)
+            kernel = self.kernel()
+            tree = self.tree(wanted, kernel, scratch)
+            root = scratch / "root.raw"
+            self.root_file(wanted, tree, root, scratch)
+            initrd = initramfs(tree.content("/bin/busybox"), kernel.early(), ROOT_LABEL)
+            yield _Parts(Boot(kernel.image, initrd, APPEND), root, scratch)
+
+    def kernel(self) -> Kernel:
+        """The kernel, laid out once."""
+        directory = self.cache / f"kernel-{self.lock.kernel.sha256[:16]}"
+        if not directory.exists():
+            self.say(f"kernel {self.lock.kernel.version}")
+            package = self._apt().fetch([self.lock.kernel])[0]
+            with TemporaryDirectory(prefix="kvmla-kernel-", dir=self.cache) as made:
+                whole = unpack_kernel(package, Path(made) / "whole")
+                whole.keep(Path(made) / "kept").directory.rename(directory)
+        return Kernel(sorted(path.name for path in directory.glob("lib/modules/*"))[0], directory)
 
     def tree(self, wanted: Wanted, kernel: Kernel, scratch: Path) -> Tree:
         """The whole root file system."""
         recipe = recipe_of(wanted.kind)
         tree = Tree.of_tar(self.base(wanted.packages), self.lock.epoch)
         dress(tree, recipe, wanted.access)
-        tree.add_files(f"/lib/modules/{kernel.release}", kernel.part(scratch / "modules"))
+        tree.add_files(f"/lib/modules/{kernel.release}", kernel.modules)
         self.say(f"{wanted.kind}: programs and libraries, compiled by the image's own Python")
         wheels = Wheels(self.cache / "wheels").fetch(self.lock.libraries[recipe.name])
         place = scratch / "programs"
@@ -101,10 +134,6 @@ class Workshop:
         contents.mkdir()
         Ext4(ROOT_LABEL, ROOT_UUIDS[wanted.kind], wanted.mib).make(tree, file, contents)
         shutil.rmtree(contents)
-
-    def initrd(self, kernel: Kernel, tree: Tree) -> bytes:
-        """What finds the root file system."""
-        return initramfs(tree.content("/bin/busybox"), kernel.early(), ROOT_LABEL)
 
     def base(self, packages: str) -> Path:
         """The root file system of the packages of a set, made once."""

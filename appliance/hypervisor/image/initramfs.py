@@ -67,7 +67,7 @@ def initramfs(busybox: bytes, modules: Sequence[Module], label: str) -> bytes:
 
 
 def _member(number: int, name: str, mode: int, content: bytes) -> bytes:
-    """One member of a cpio archive in the kernel's form, "newc" (Documentation/driver-api/early-userspace)."""
+    """One member of a cpio archive in the form "newc" (Documentation/driver-api/early-userspace of Linux)."""
     links = 2 if stat.S_ISDIR(mode) else 1
     encoded = name.encode() + b"\0"
     numbers = (number, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(encoded), 0)

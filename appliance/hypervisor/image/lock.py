@@ -1,7 +1,8 @@
-"""The lock of images: the Debian packages and Python libraries that they are made from, by version and SHA-256."""
+"""The lock of images: the Debian packages and Python libraries in them, each by its SHA-256."""
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -44,8 +45,8 @@ _Pin = TypeVar("_Pin", Package, Library)
 class ImageLock:
     """All versions.
 
-    epoch: the time that everything in an image has, in seconds since 1970. suite: Debian's. kernel: the package
-    with the kernel. packages: of the root file system, for each set of a recipe. libraries: for each recipe.
+    epoch: the time of what is made for an image, in seconds since 1970. suite: Debian's. kernel: the package
+    with it. packages: of the root file system, for each set of them. libraries: for each recipe.
     """
 
     epoch: int
@@ -89,10 +90,10 @@ class ImageLock:
         return "{\n" + ",\n".join(f" {line}" for line in lines) + "\n}\n"
 
 
-def _lines(sets: dict[str, tuple[Package, ...]] | dict[str, tuple[Library, ...]]) -> str:
+def _lines(sets: Mapping[str, Sequence[Package | Library]]) -> str:
     parts = []
     for name, pins in sorted(sets.items()):
-        rows = ",\n".join(f"   {json.dumps(asdict(pin))}" for pin in sorted(pins))
+        rows = ",\n".join(f"   {json.dumps(asdict(pin))}" for pin in sorted(pins, key=lambda pin: pin.name))
         parts.append(f"  {json.dumps(name)}: [\n{rows}\n  ]")
     return "{\n" + ",\n".join(parts) + "\n }"
 

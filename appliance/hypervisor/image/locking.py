@@ -1,4 +1,4 @@
-"""Writes a lock of images: what the mirror has now, and of the Python libraries what requirements.lock allows."""
+"""Makes a lock of images: the packages that the mirror has, the libraries of requirements.lock."""
 
 from pathlib import Path
 

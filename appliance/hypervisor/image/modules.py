@@ -14,17 +14,21 @@ EARLY = (
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
+    "ahci",
     "sd_mod",
     "virtio_net",
     "virtio_console",
     "virtio_rng",
+    "crc32c_generic",  # which ext4 asks for by itself, not by its list of dependencies
     "ext4",
+    "i6300esb",  # the watchdog that `svm-host deploy` gives an SVM; Debian has it loaded by nothing else
 )
 
 # What is loaded later, if at all: the other file systems that a machine may be given, a watchdog.
 LATER = (
-    *("isofs", "vfat", "nls_ascii", "nls_cp437", "nls_iso8859_1", "nls_utf8", "overlay", "fuse", "virtiofs"),
-    *("loop", "dm_mod", "autofs4", "configfs", "qemu_fw_cfg", "softdog", "xfs", "btrfs", "8021q", "nbd"),
+    *("button", "evdev", "isofs", "vfat", "nls_ascii", "nls_cp437", "nls_iso8859_1", "nls_utf8"),
+    *("overlay", "fuse", "virtiofs", "loop", "dm_mod", "autofs4", "configfs", "qemu_fw_cfg"),
+    *("softdog", "xfs", "btrfs", "8021q", "nbd"),
 )
 _LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
@@ -53,15 +57,6 @@ class Kernel:
             for path in self.with_needs(EARLY)
         ]
 
-    def part(self, scratch: Path) -> Path:
-        """A directory with those of its modules that an image has, to be laid under /lib/modules/RELEASE."""
-        found = scratch / "lib" / "modules" / self.release
-        for name in (*self.with_needs((*EARLY, *LATER)), *_LISTS):
-            (found / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.modules / name, found / name)
-        run(["depmod", "--basedir", scratch, self.release])
-        return found
-
     def with_needs(self, names: Iterable[str]) -> list[str]:
         """The paths of the modules of these names and of all that they need, those first that others need."""
         needs = _needs((self.modules / "modules.dep").read_text())
@@ -75,6 +70,17 @@ class Kernel:
             path, others = needs[name]
             order |= dict.fromkeys([*reversed(others), path])
         return list(order)
+
+    def keep(self, directory: Path) -> "Kernel":
+        """Put it with the modules that an image has, a twentieth of all, into a directory that is new."""
+        kept = Kernel(self.release, directory)
+        for name in (*self.with_needs((*EARLY, *LATER)), *_LISTS):
+            (kept.modules / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.modules / name, kept.modules / name)
+        kept.image.parent.mkdir(parents=True)
+        shutil.copyfile(self.image, kept.image)
+        run(["depmod", "--basedir", directory, self.release])
+        return kept
 
 
 def unpack_kernel(package: Path, directory: Path) -> Kernel:

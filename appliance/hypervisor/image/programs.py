@@ -54,13 +54,11 @@ def add_programs(
 
 
 def _copy(package: str, site: Path) -> None:
-    """Copy a package as it is imported here: "appliance", or "appliance!hypervisor" without one of its rooms."""
+    """Copy a package as it is imported here: "appliance!hypervisor" is one without one of its rooms."""
     name, _, without = package.partition("!")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ImageError(
-            f"the package {name} is not installed beside svm-host: install kvm-light-agent whole"
-        )
+        raise ImageError(f"the package {name} is not here: install kvm-light-agent whole")
     source = Path(spec.submodule_search_locations[0])
 
     def ignored(directory: str, names: list[str]) -> set[str]:

@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def part_of(requirements: str, project: str, extras: Iterable[str]) -> str:
     """The part of requirements.lock that an install with these extras needs, in its form, hashes included.
 
-    requirements: the text of requirements.lock, in which pip-compile says what needs each library. project: the
+    requirements: the text of requirements.lock, in which pip-compile says who needs a library. project: the
     text of pyproject.toml. Raises ImageError when the one does not fit the other.
     """
     wanted = _direct(project, extras)

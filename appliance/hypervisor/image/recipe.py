@@ -1,5 +1,6 @@
 """What is in an image: packages, programs, services, files."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from appliance.hypervisor.image.running import ImageError
 from appliance.hypervisor.image.tree import Tree
 
 FILES = Path(__file__).with_name("files")
-KERNEL = "linux-image-cloud-amd64"
+KERNEL = "linux-image-amd64"
 CLOUD_INIT = "cloud-init"
 
 # One root file system of packages serves both, so that it is made once.
@@ -24,7 +25,7 @@ BASE = (
         "e2fsprogs",
         "busybox-static",
     ),
-    *("python3", "ca-certificates", "openssh-server", "bubblewrap", "libarchive13"),
+    *("python3", "ca-certificates", "openssh-server", "bubblewrap", "libarchive13", "acpid"),
 )
 # With what reads a NoCloud disk as everybody's images do.
 PACKAGE_SETS = {"base": BASE, "cloud": (*BASE, CLOUD_INIT)}
@@ -71,9 +72,19 @@ def guest_recipe(stub: Path) -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who comes in by ssh: users with the keys that open it, as authorized_keys has them, and may do everything."""
+    """Who comes in by ssh: users, and the keys of each as authorized_keys has them."""
 
     keys: dict[str, str]
+
+
+_FIRST_UID = 1000
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+
+
+def check_user(name: str) -> None:
+    """Raise ImageError for what no user of an image can be called."""
+    if not _USER.fullmatch(name) or name == "svm":
+        raise ImageError(f"{name[:80]!r} cannot be a user of an image: give small letters, digits, - and _")
 
 
 def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
@@ -92,6 +103,8 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
     tree.add_text(
         "/etc/systemd/journald.conf.d/kvmla.conf", "[Journal]\nStorage=volatile\nRuntimeMaxUse=32M\n"
     )
+    tree.add_text("/etc/acpi/events/kvmla", "event=button/power.*\naction=/bin/systemctl poweroff\n")
+    _enable(tree, "acpid.service", "multi-user.target")
     _enable(tree, "systemd-networkd.service", "multi-user.target")
     _enable(tree, "systemd-networkd.socket", "sockets.target")
     for unit in _MASKED:
@@ -104,21 +117,22 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
         tree.add_directory("/etc/kvm-light-agent")
         tree.add_text("/etc/udev/rules.d/60-kvmla.rules", _PORT)
         tree.add_text("/etc/systemd/system/svm.service.d/kvmla.conf", _SVM_UNIT)
+        tree.add_text("/etc/systemd/system.conf.d/kvmla.conf", "[Manager]\nRuntimeWatchdogSec=60\n")
     else:
         tree.add_directory("/etc/kvm-light-agent", 0o755)
-    for number, (user, keys) in enumerate(sorted(access.keys.items()), 1000):
-        add_keys(tree, user, number, keys)
+    others = sorted(access.keys.keys() - {"root"})
+    for user, keys in sorted(access.keys.items()):
+        add_keys(tree, user, 0 if user == "root" else _FIRST_UID + others.index(user), keys)
 
 
 def add_keys(tree: Tree, user: str, uid: int, keys: str) -> None:
     """Let somebody in by ssh: root, or a user who is made."""
     home = "/root" if user == "root" else f"/home/{user}"
-    owner = 0 if user == "root" else uid
     if user != "root":
         _add_user(tree, user, uid, home, "/bin/bash")
         tree.add_directory(home, 0o755, uid, uid)
-    tree.add_directory(f"{home}/.ssh", 0o700, owner, owner)
-    tree.add_text(f"{home}/.ssh/authorized_keys", keys.rstrip() + "\n", 0o600, owner)
+    tree.add_directory(f"{home}/.ssh", 0o700, uid, uid)
+    tree.add_text(f"{home}/.ssh/authorized_keys", keys.rstrip() + "\n", 0o600, uid)
 
 
 def _add_user(tree: Tree, name: str, uid: int, home: str, shell: str) -> None:
@@ -134,12 +148,14 @@ def _enable(tree: Tree, unit: str, target: str) -> None:
     tree.add_link(f"/etc/systemd/system/{target}.wants/{unit}", f"/lib/systemd/system/{unit}")
 
 
+_EMPTIED = ("/dev", "/proc", "/sys", "/run", "/var/log", "/var/cache", "/boot", "/var/lib/apt/lists")
+
+
 def _strip(tree: Tree) -> None:
-    """Take out what is made anew, what differs from one making to the next, and what would be everybody's secret."""
-    below = ("/dev", "/proc", "/sys", "/run", "/tmp", "/var/log", "/var/cache", "/boot", "/var/lib/apt/lists")
+    """Take out what is made anew, what each making has otherwise, and what would be everybody's secret."""
     for path in list(tree.entries):
         name = str(path)
-        if any(str(parent) in below for parent in path.parents) or name.startswith("/etc/ssh/ssh_host_"):
+        if any(str(parent) in _EMPTIED for parent in path.parents) or name.startswith("/etc/ssh/ssh_host_"):
             tree.entries.pop(path, None)
     for name in ("/var/lib/systemd/random-seed", "/var/lib/systemd/catalog/database", "/etc/.pwd.lock"):
         tree.remove(name)
@@ -161,7 +177,7 @@ ClientIdentifier=mac
 _SSH_UNIT = """# Keys are each machine's own: made when it first starts.
 [Service]
 ExecStartPre=
-ExecStartPre=/bin/sh -c 'test -e /etc/ssh/ssh_host_ed25519_key || ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key'
+ExecStartPre=/bin/sh -c 'cd /etc/ssh; k=ssh_host_ed25519_key; [ -e $k ] || ssh-keygen -qt ed25519 -N "" -f $k'
 ExecStartPre=/usr/sbin/sshd -t
 """
 

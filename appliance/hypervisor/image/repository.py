@@ -9,7 +9,7 @@ from appliance.hypervisor.image.running import run
 
 
 def make_repository(directory: Path, files: Sequence[Path], suite: str) -> None:
-    """Make one with these .deb files in a directory that is new. Raises ImageError for a file that is none."""
+    """Make one with these .deb files in a directory that is new. Raises ImageError."""
     directory.mkdir(parents=True)
     stanzas = []
     for file in files:
@@ -21,5 +21,6 @@ def make_repository(directory: Path, files: Sequence[Path], suite: str) -> None:
     listed = "\n".join(stanzas).encode()
     (directory / "Packages").write_bytes(listed)
     (directory / "Release").write_text(
-        f"Suite: {suite}\nCodename: {suite}\nSHA256:\n {hashlib.sha256(listed).hexdigest()} {len(listed)} Packages\n"
+        f"Suite: {suite}\nCodename: {suite}\n"
+        f"SHA256:\n {hashlib.sha256(listed).hexdigest()} {len(listed)} Packages\n"
     )

@@ -14,9 +14,14 @@ class ImageError(Exception):
 
 
 def run(
-    words: Sequence[str | Path], environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    words: Sequence[str | Path],
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    complaints: bool = False,
 ) -> str:
-    """Run a program to its end; return what it printed. environ: variables beside this process's own.
+    """Run a program to its end; return what it printed.
+
+    environ: variables beside this process's own. complaints: in front of that, what it printed to the errors.
 
     Raises ImageError, with the last lines that it complained in, when it fails or is not there.
     """
@@ -42,14 +47,14 @@ def run(
     if ran.returncode:
         said = [line for line in (ran.stderr or ran.stdout).splitlines() if line.strip()][-_TOLD_LINES:]
         raise ImageError(f"{command[0]} failed ({ran.returncode}): {'; '.join(said) or 'without a word'}")
-    return ran.stdout
+    return f"{ran.stderr}{ran.stdout}" if complaints else ran.stdout
 
 
 _PACKAGES = {
     "mke2fs": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mcopy": "mtools",
-    "mformat": "mtools",
+    "mkfs.fat": "dosfstools",
     "qemu-img": "qemu-utils",
     "depmod": "kmod",
     "dpkg-deb": "dpkg",

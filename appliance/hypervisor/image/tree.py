@@ -35,7 +35,7 @@ class Entry:
 
 @dataclass
 class Tree:
-    """Entries by their absolute path. epoch: the time that what is added here has, seconds since the epoch."""
+    """Entries by their absolute path. epoch: the time of what is added, seconds since 1970."""
 
     epoch: int
     entries: dict[PurePosixPath, Entry] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Tree:
         tree = cls(epoch)
         with tarfile.open(path) as tar:
             for member in tar.getmembers():
-                name = ROOT / member.name.lstrip("./")
+                name = ROOT / member.name.removeprefix("./").rstrip("/")
                 if name != ROOT:
                     tree.entries[name] = _of_member(path, member, tree, epoch)
         return tree
@@ -143,7 +143,7 @@ _KINDS = {
 def _of_member(path: Path, member: tarfile.TarInfo, tree: Tree, epoch: int) -> Entry:
     mtime = min(int(member.mtime), epoch)
     if member.islnk():  # a further name of a file becomes a file of its own
-        return tree.entries[ROOT / member.linkname.lstrip("./")]
+        return tree.entries[ROOT / member.linkname.removeprefix("./")]
     kind = stat.S_IFREG if member.isfile() else _KINDS.get(member.type)
     if kind is None:
         raise ImageError(f"{member.name} in {path} is of a kind that no image has: {member.type!r}")
