@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The namespace of what this product writes into a domain's or a network's metadata.
+METADATA = "https://kvm-light-agent.invalid/xmlns/1"
+
 
 class Power(StrEnum):
     """Whether its processor runs. PAUSED: it holds memory and does not run, for whatever reason."""

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 from appliance.cli.console import Console
 from appliance.cli.parsing import Parser, run_command
-from appliance.hypervisor.cli import image, vms
+from appliance.hypervisor.cli import deploy, image, undeploy, upgrade, vms
 from appliance.version import program_version
 
 _DESCRIPTION = """The host agent of KVM Light Agent: it deploys the security virtual machine (SVM) on this
 KVM host, tells it which machines there are, and hands them what they need to enrol."""
 
 _EPILOG = """examples:
-  svm-host vms
   svm-host image build svm --output svm.qcow2
+  svm-host deploy --image svm.qcow2
+  svm-host vms
 
 environment:
   KVMLA_HOST_CONFIG    the settings file, where --config does not name one
@@ -29,7 +30,7 @@ def _parser() -> Parser:
     parser = Parser(prog="svm-host", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm-host {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (vms, image):
+    for command in (image, deploy, upgrade, undeploy, vms):
         command.add(commands)
     return parser
 
