@@ -69,7 +69,7 @@ def inspect_holder(authority: bytes, certificate: bytes, key: bytes) -> Inspecte
             return Inspected((), ("the certificate is not issued by the authority beside it",))
         if below.public_key() != own:
             return Inspected((), ("the certificate is for another key",))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except MALFORMED as error:
         return Inspected((), (f"there is no certificate as PEM ({_why(error)})",))
     return Inspected((_seen("ca.pem", above), _seen("administrator.pem", below)), ())
 
