@@ -27,6 +27,7 @@ def main() -> int:
         if seed is not None:
             machine.apply(seed)
             machine.name_itself(seed)
+            machine.guard(seed)
             machine.init(seed)
         if not machine.settings.exists():
             raise FirstBootError(

@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 
 from appliance.first_boot.disks import FirstBootError
@@ -9,6 +10,7 @@ from appliance.first_boot.network import network_files
 from appliance.first_boot.seed import Seed
 
 USER = "svm"
+_NO_ADDRESS = "--renew-server"  # what `svm init` says to do where its certificate lacks an address
 _SECONDS = 300.0
 
 
@@ -40,26 +42,66 @@ class Machine:
         """The kernel's word for this machine, which systemd read before."""
         Path("/proc/sys/kernel/hostname").write_text(seed.name)
 
+    def guard(self, seed: Seed, cards: Path = Path("/sys/class/net")) -> None:
+        """Guests do not reach the host's side: what comes in from their network for that address is dropped.
+
+        Linux takes a packet for any of its addresses on any card. cards: where the kernel lists them.
+        """
+        if seed.guests is None or seed.host is None:
+            return
+        names = [card.name for card in sorted(cards.iterdir()) if _mac(card) == seed.guests.mac]
+        if not names:
+            raise FirstBootError(f"no network card has the address {seed.guests.mac} that the seed names")
+        for rule in guard_rules(names[0], str(seed.host.address.ip)):
+            ran = _run(rule, user="root")
+            if ran.returncode and "exists" not in ran.stderr and "No such" not in ran.stderr:
+                raise FirstBootError(f"`{' '.join(rule)}` failed: {' '.join(ran.stderr.split())[:500]}")
+
     def init(self, seed: Seed, program: str = "svm") -> str:
         """Run `svm init` as the SVM's own user; return what it says. Raises FirstBootError."""
-        command = [program, "init", "--config", str(self.settings), *seed.init]
-        try:
-            ran = subprocess.run(
-                command,
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                stdin=subprocess.DEVNULL,
-                user=USER,
-                group=USER,
-                extra_groups=[],
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise FirstBootError(f"`svm init` could not be run: {error}") from error
+        command = [program, "init", "--config", str(self.settings)]
+        ran = _run([*command, *seed.init])
+        if ran.returncode and _NO_ADDRESS in ran.stderr:  # it was deployed again, with other addresses
+            addresses = [pair for pair in pairwise(seed.init) if pair[0] == "--address"]
+            ran = _run([*command, "--renew-server", *chain.from_iterable(addresses)])
         if ran.returncode:
             raise FirstBootError(f"`svm init` failed: {' '.join(ran.stderr.split())[:500]}")
         return ran.stdout
+
+
+def guard_rules(card: str, address: str) -> list[list[str]]:
+    """The commands by which a card takes nothing for an address that is another card's.
+
+    The kernel's rule for its own addresses, the first of all, makes way for one before it.
+    """
+    return [
+        ["ip", "rule", "add", "pref", "100", "lookup", "local"],
+        ["ip", "rule", "add", "pref", "10", "iif", card, "to", address, "blackhole"],
+        ["ip", "rule", "del", "pref", "0", "lookup", "local"],
+    ]
+
+
+def _mac(card: Path) -> str:
+    file = card / "address"
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _run(command: list[str], user: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program as the SVM's own user, unless another is named. Raises FirstBootError."""
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+            user=user or USER,
+            group=user or USER,
+            extra_groups=[],
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FirstBootError(f"`{' '.join(command[:2])}` could not be run: {error}") from error
 
 
 def _write(file: Path, text: str, mode: int = 0o644) -> None:

@@ -36,17 +36,15 @@ _AGENT = "/usr/lib/kvmla-lab/agent.py"
 _UNIT = f"""[Unit]
 Description=The test's way into this machine
 DefaultDependencies=no
-After=systemd-udev-trigger.service
 
 [Service]
-ExecStartPre=/bin/sh -c 'until test -e /dev/virtio-ports/{PORT_NAME}; do sleep 0.2; done'
 ExecStart=/usr/bin/python3 -I {_AGENT}
 Restart=always
 RestartSec=1s
 OOMScoreAdjust=-1000
-
-[Install]
-WantedBy=sysinit.target
+"""
+_RULE = f"""SUBSYSTEM=="virtio-ports", ATTR{{name}}=="{PORT_NAME}", \\
+  TAG+="systemd", ENV{{SYSTEMD_WANTS}}="kvmla-lab.service"
 """
 
 
@@ -111,7 +109,10 @@ def _image(kind: str) -> VmImage:
 def _make(kind: str, cache: Path, directory: Path) -> None:
     wanted = Wanted(
         kind,
-        extra={_AGENT: (ROOT / "tests/support/vm_agent.py").read_text()},
+        extra={
+            _AGENT: (ROOT / "tests/support/vm_agent.py").read_text(),
+            "/etc/udev/rules.d/61-kvmla-lab.rules": _RULE,
+        },
         units={"kvmla-lab.service": _UNIT},
     )
     lock = ImageLock.load(lock_in_use(SHIPPED))
@@ -129,7 +130,7 @@ def _make(kind: str, cache: Path, directory: Path) -> None:
 
 def _key(kind: str) -> str:
     """A digest of all that goes into an image."""
-    digest = hashlib.sha256(kind.encode() + _UNIT.encode())
+    digest = hashlib.sha256(f"{kind}{_UNIT}{_RULE}".encode())
     files = [ROOT / "tests/support/vm_agent.py"]
     for source in _SOURCES[kind]:
         files += (path for path in (ROOT / source).rglob("*") if path.is_file() and _counts(path))

@@ -117,6 +117,7 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
         tree.add_directory("/etc/kvm-light-agent")
         tree.add_text("/etc/udev/rules.d/60-kvmla.rules", _PORT)
         tree.add_text("/etc/systemd/system/svm.service.d/kvmla.conf", _SVM_UNIT)
+        tree.add_text("/etc/systemd/networkd.conf.d/kvmla.conf", _NETWORKD)
         tree.add_text("/etc/systemd/system.conf.d/kvmla.conf", "[Manager]\nRuntimeWatchdogSec=60\n")
     else:
         tree.add_directory("/etc/kvm-light-agent", 0o755)
@@ -172,6 +173,11 @@ LinkLocalAddressing=no
 
 [DHCPv4]
 ClientIdentifier=mac
+"""
+
+# The rule of kvmla-first-boot that keeps guests off the host's side stays.
+_NETWORKD = """[Network]
+ManageForeignRoutingPolicyRules=no
 """
 
 _SSH_UNIT = """# Keys are each machine's own: made when it first starts.

@@ -1,12 +1,14 @@
 """What a seed says is put where it counts."""
 
 import stat
+import subprocess
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 
 import pytest
 
-from appliance.first_boot.applying import Machine
+from appliance.first_boot.applying import Machine, guard_rules
 from appliance.first_boot.disks import FirstBootError
 from appliance.first_boot.seed import Card, Seed
 
@@ -38,6 +40,50 @@ def test_done_again_nothing_is_touched(tmp_path: Path) -> None:
     before = machine.settings.stat().st_ino
     machine.apply(SEED)
     assert machine.settings.stat().st_ino == before
+
+
+def test_an_address_that_is_new_gets_into_the_svms_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `svm init` says to do: it was deployed again, elsewhere."""
+    program = tmp_path / "svm"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *--renew-server*) echo "$@"; exit 0;; esac\n'
+        "echo 'without it: `svm init --renew-server` makes a newer one' >&2; exit 2\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("appliance.first_boot.applying.USER", 0)
+    said = Machine(tmp_path).init(SEED, str(program))
+    assert said.split()[3:] == ["--renew-server", "--address", "10.113.0.2"]
+
+
+def test_a_card_takes_nothing_for_the_address_of_another(tmp_path: Path) -> None:
+    """In a network of its own: the kernel drops it, and takes what is for the card itself."""
+    script = "".join(f"{' '.join(rule)} && " for rule in guard_rules("one", "10.9.1.2"))
+    apart = f"""
+set -e
+ip link set lo up
+ip link add one type veth peer name far
+ip addr add 10.9.0.2/24 dev one; ip link set one up; ip link set far up
+ip addr add 10.9.1.2/24 dev far
+{script} true
+ip route get 10.9.0.2 from 10.9.0.9 iif one
+ip route get 10.9.1.2 from 10.9.0.9 iif one && exit 3
+ip route get 10.9.1.2
+"""
+    ran = subprocess.run(
+        ["unshare", "--net", "sh", "-c", apart], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    taken = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("local ")]
+    assert taken == ["10.9.0.2", "10.9.1.2"]
+
+
+def test_a_card_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    """By its hardware address."""
+    seed = replace(SEED, host=Card("52:54:00:00:00:02", IPv4Interface("10.113.1.2/24")))
+    with pytest.raises(FirstBootError, match="no network card has the address 52:54:00:00:00:01"):
+        Machine(tmp_path).guard(seed, tmp_path)
 
 
 def test_what_svm_init_cannot_do_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
