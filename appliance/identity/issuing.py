@@ -45,7 +45,7 @@ class IdentityRefused(Exception):
 
 
 class TokenRefused(Exception):
-    """The token does not count: it is none, was used, or is over."""
+    """The token does not count: it is none, was used, is over, or is for another key."""
 
 
 class NoRoom(IdentityRefused):
@@ -92,14 +92,17 @@ class Issuer:
         self.terms = terms
         self._clock = clock
 
-    def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
-        """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused."""
+    def token(self, tenant: str, uuid: str, seconds: int, author: Caller, only_key: bytes = b"") -> NewToken:
+        """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused.
+
+        only_key: SHA-256 of the public key that it is for, none for the first that comes.
+        """
         if not is_tenant(tenant):
             raise IdentityRefused(f"{tenant[:80]!r} is no name of a tenant: {TENANT_RULE}")
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author, only_key=only_key)
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
@@ -126,6 +129,8 @@ class Issuer:
         key = public_key_of(asked.csr)  # only who has a token has this parsed
         with self.store.writing() as tables:
             token = self._usable(tables.token(digest))  # of two at once, one finds what the other has done
+            if token.only_key and token.only_key != key_sha256(key):
+                raise TokenRefused
             if token.key:
                 return self._again(tables, token, key_sha256(key))
             uuid = token.uuid or str(uuid4())
@@ -222,6 +227,15 @@ class Issuer:
             raise IdentityRefused(
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
+        if guest is not None and author.role is Role.HOST_AGENT and self._is_revoked(tables, guest):
+            raise IdentityRefused(
+                f"the guest {token.uuid} was revoked: `svm guests remove` lets its host enrol it again"
+            )
+
+    def _is_revoked(self, tables: IdentityTables, guest: EnrolledGuest) -> bool:
+        """Whether an administrator put an end to it. Who was only taken for a copy may come back."""
+        certificate = tables.certificate(guest.current)
+        return certificate is not None and certificate.ended is CertificateState.REVOKED
 
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""

@@ -145,14 +145,16 @@ class Registry:
             self._shown.pop(self.caller(pem), None)
         return follows
 
-    async def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
-        """Make a token. Raises IdentityRefused, StateError."""
+    async def token(
+        self, tenant: str, uuid: str, seconds: int, author: Caller, only_key: bytes = b""
+    ) -> NewToken:
+        """Make a token; see Issuer.token. Raises IdentityRefused, StateError."""
 
         def told(made: NewToken) -> None:
             text = f"for {seconds} s, tenant {tenant}{', which is new' if made.new_tenant else ''}"
             self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
-        return await self._change(self._issuer.token, tenant, uuid, seconds, author, then=told)
+        return await self._change(self._issuer.token, tenant, uuid, seconds, author, only_key, then=told)
 
     async def enrol(self, token: str, asked: Asked) -> Enrolled:
         """Turn a token into a certificate. Raises TokenRefused, BadCsr, NoRoom, StateError."""

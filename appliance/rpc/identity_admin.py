@@ -67,9 +67,11 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         seconds = request.ttl.seconds if request.HasField("ttl") else USUAL_TOKEN_SECONDS
         if not LEAST_TOKEN_SECONDS <= seconds <= MOST_TOKEN_SECONDS:
             raise BadRequest(f"ttl is {seconds} s: give {LEAST_TOKEN_SECONDS} to {MOST_TOKEN_SECONDS}")
+        if len(request.key_sha256) not in (0, 32):
+            raise BadRequest(f"key_sha256 has {len(request.key_sha256)} bytes: give exactly 32, or none")
         registry = self._registry()
         with _Refusals():
-            made = await registry.token(tenant, request.uuid, seconds, caller)
+            made = await registry.token(tenant, request.uuid, seconds, caller, request.key_sha256)
         return identity_pb2.CreateTokenReply(
             token=made.text,
             tenant=tenant,

@@ -81,7 +81,9 @@ class IdentityAdministrationServicer:
     """
 
     def CreateToken(self, request, context):
-        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only.
+        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
+        host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
+        the provider's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,10 @@ class IdentityAdministrationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IdentityAdministrationAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_identity_pb2.CreateTokenRequest, _identity_pb2.CreateTokenReply]
-    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
+    host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
+    the provider's.
+    """
     GetGuest: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetGuestRequest, _identity_pb2.GetGuestReply]
     """A guest that enrolled, with its certificates."""
     RevokeGuest: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RevokeGuestRequest, _identity_pb2.RevokeGuestReply]
@@ -62,7 +65,10 @@ class IdentityAdministrationAsyncStub(IdentityAdministrationStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_identity_pb2.CreateTokenRequest, _identity_pb2.CreateTokenReply]  # type: ignore[assignment]
-    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
+    host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
+    the provider's.
+    """
     GetGuest: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetGuestRequest, _identity_pb2.GetGuestReply]  # type: ignore[assignment]
     """A guest that enrolled, with its certificates."""
     RevokeGuest: _aio.UnaryUnaryMultiCallable[_identity_pb2.RevokeGuestRequest, _identity_pb2.RevokeGuestReply]  # type: ignore[assignment]
@@ -90,7 +96,10 @@ class IdentityAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.CreateTokenReply, _abc.Awaitable[_identity_pb2.CreateTokenReply]]:
-        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
+        host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
+        the provider's.
+        """
 
     @_abc_1.abstractmethod
     def GetGuest(

@@ -12,7 +12,7 @@ from appliance.domain.identity import CertificateState
 from appliance.identity import issuing as module
 from appliance.identity.ending import By
 from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, TokenRefused
-from appliance.identity.keys import BadCsr, csr_for, new_key
+from appliance.identity.keys import BadCsr, csr_for, key_sha256, new_key
 from appliance.identity.names import BadName
 from appliance.identity.standing import OtherMachine, digest_of
 from tests.support.identities import (
@@ -293,3 +293,44 @@ def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:
             desk.issuer.token("acme", "", 60, agent)
         desk.issuer.token("acme", "", 60, PROVIDER)
         assert desk.issuer.token("acme", "", 60, agent).text
+
+
+def test_a_token_for_one_key_is_good_for_no_other(tmp_path: Path) -> None:
+    """Whoever has stolen it: it is refused as any that counts for nothing, and is as good as before."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, key_sha256(key.public_key())).text
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+        first = desk.issuer.enrol(text, asked(key=key))
+        assert first.guest.uuid == UUID
+        assert desk.issuer.enrol(text, asked(key=key)).certificate == first.certificate
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+
+
+def test_a_token_stays_bound_to_its_key_over_a_restart(tmp_path: Path) -> None:
+    """It is on the disk with the token."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        authority = desk.authority
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, key_sha256(key.public_key())).text
+    with office(tmp_path, authority) as desk:
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+        assert desk.issuer.enrol(text, asked(key=key)).guest.uuid == UUID
+
+
+def test_a_host_agent_brings_back_whom_no_administrator_has_put_out(tmp_path: Path) -> None:
+    """A copy that was found comes back by itself; who was revoked does not, until it is removed."""
+    agent = Caller("host-1", Role.HOST_AGENT)
+    with office(tmp_path) as desk:
+        desk.enrolled("acme", UUID)
+        desk.ender.cloned(UUID, "in two places")
+        assert desk.issuer.token("acme", UUID, 60, agent).text
+        desk.ender.revoke_guest(UUID, By(PROVIDER))
+        with pytest.raises(IdentityRefused, match="was revoked: `svm guests remove` lets its host"):
+            desk.issuer.token("acme", UUID, 60, agent)
+        assert desk.issuer.token("acme", UUID, 60, PROVIDER).text
+        desk.ender.remove_guest(UUID, By(PROVIDER))
+        assert desk.issuer.token("acme", UUID, 60, agent).text
