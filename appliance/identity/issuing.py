@@ -227,15 +227,6 @@ class Issuer:
             raise IdentityRefused(
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
-        if guest is not None and author.role is Role.HOST_AGENT and self._is_revoked(tables, guest):
-            raise IdentityRefused(
-                f"the guest {token.uuid} was revoked: `svm guests remove` lets its host enrol it again"
-            )
-
-    def _is_revoked(self, tables: IdentityTables, guest: EnrolledGuest) -> bool:
-        """Whether an administrator put an end to it. Who was only taken for a copy may come back."""
-        certificate = tables.certificate(guest.current)
-        return certificate is not None and certificate.ended is CertificateState.REVOKED
 
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
