@@ -48,6 +48,7 @@ class IdentityParts:
             "identity_cloned": counts["cloned"],
             "identity_other_machine": counts["other_machine"],
             "identity_tokens": counts["token"],
+            "identity_tokens_withdrawn": counts["withdrawn"],
             "identity_tokens_refused": counts["refused"],
             "identity_enrolments_limited": self.service.counts["limited"],
             "identity_unwritable": counts["unwritable"],

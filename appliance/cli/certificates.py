@@ -14,6 +14,7 @@ from appliance.cli.console import (
     Console,
     add_json_argument,
     add_socket_arguments,
+    beginning_of,
     check_limit,
     exit_codes,
     table,
@@ -155,12 +156,7 @@ def _row(certificate: identity_pb2.Certificate) -> tuple[object, ...]:
 
 
 def _revoke(args: argparse.Namespace, console: Console) -> int:
-    try:
-        beginning = bytes.fromhex(args.sha256)
-    except ValueError:
-        raise CommandError(
-            f"{args.sha256[:80]!r} is no beginning of a SHA-256: give an even number of its digits"
-        ) from None
+    beginning = beginning_of(args.sha256)
     with console.client(args) as client:
         ended = client.revoke_certificate(beginning, args.reason)
     console.say(f"{ended.sha256.hex()[:16]} is revoked: it was of the {ended.role} {ended.name}")

@@ -125,6 +125,16 @@ def check_limit(limit: int, most: int) -> None:
         raise CommandError(f"--limit is {limit}: give 1 to {most}")
 
 
+def beginning_of(digits: str) -> bytes:
+    """Return the beginning of a SHA-256 that a person has typed. Raises CommandError where it is none."""
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise CommandError(
+            f"{digits[:80]!r} is no beginning of a SHA-256: give an even number of its digits"
+        ) from None
+
+
 def plain(text: str) -> str:
     """Return the text without anything that could steer a terminal: some of it is guests' words."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -17,12 +17,15 @@ from appliance.cli.console import (
     table,
 )
 from appliance.cli.times import iso, parse_later, shown
+from appliance.domain.identity import token_id
 from appliance.domain.policy import DEFAULT_TENANT
+from appliance.identity.tokens import digest_of
 
 _TOKEN_EPILOG = f"""\
 A token lets one guest enrol, once. It is printed this once; the SVM keeps its SHA-256 alone. With --uuid
 the guest is the one of that UUID, whose earlier certificate ends when it enrols; otherwise a UUID is drawn.
-Give the command that is printed to the guest alone: who has the token can be that guest.
+Give the command that is printed to the guest alone: who has the token can be that guest. One that got
+into other hands is taken back by `svm guests withdraw`.
 
 examples:
   svm guests token
@@ -116,6 +119,7 @@ def _token(args: argparse.Namespace, console: Console) -> int:
         console.say_json(
             {
                 "token": made.token,
+                "sha256": digest_of(made.token).hex(),
                 "tenant": made.tenant,
                 "guest": made.uuid or None,
                 "expires": iso(made.expires.seconds),
@@ -128,6 +132,7 @@ def _token(args: argparse.Namespace, console: Console) -> int:
         return DONE
     rows: list[tuple[str, object]] = [
         ("token", made.token),
+        ("known as", token_id(digest_of(made.token))),
         ("tenant", f"{made.tenant}{', which is new' if made.new_tenant else ''}"),
         ("guest", made.uuid or "drawn when it enrols"),
         ("good until", shown(made.expires.seconds)),

@@ -1,6 +1,7 @@
 """svm guests list|files|...: which guests there are, what one holds.
 
-`scans` has the verbs about scans, `enrolments` those about who a guest is.
+`scans` has the verbs about scans, `enrolments` those about who a guest is, `tokens` those about tokens that
+were made.
 """
 
 import argparse
@@ -8,7 +9,7 @@ from typing import Any
 
 from lightagent.v1 import exposure_pb2, verdict_pb2
 
-from appliance.cli import enrolments, scans
+from appliance.cli import enrolments, scans, tokens
 from appliance.cli.console import (
     DONE,
     NO,
@@ -67,6 +68,7 @@ def add(commands: Any) -> None:
         "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_FILES} (100)"
     )
     enrolments.add(verbs)
+    tokens.add(verbs)
     scans.add(verbs)
 
 

@@ -60,6 +60,7 @@ FIGURES = {
         "counter", "Times that a guest's certificate was shown by another machine"
     ),
     "identity_tokens": Figure("counter", "Tokens that were made for enrolments"),
+    "identity_tokens_withdrawn": Figure("counter", "Tokens that an administrator took back"),
     "identity_tokens_refused": Figure(
         "counter", "Enrolments that were refused because the token did not count"
     ),

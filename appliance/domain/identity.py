@@ -9,6 +9,7 @@ SERVER_NAME = "svm.kvm-light-agent"  # by which clients know every SVM, whatever
 MACHINE_BYTES = 32
 MAX_HOST_NAME_BYTES = 256
 MAX_REASON_BYTES = 512
+TOKEN_ID_DIGITS = 12  # in hexadecimal
 
 
 class CertificateState(StrEnum):
@@ -78,8 +79,9 @@ class EnrolledGuest:
 class Token:
     """What lets one guest enrol. Times: seconds since the epoch.
 
-    digest: SHA-256 of its text, which is kept nowhere. uuid: "" for one that is drawn. key: SHA-256 of the
-    public key that it was used for, none while it was not used. certificate: what came of that, in DER.
+    digest: SHA-256 of its text, which is kept nowhere. uuid: "" for one that is drawn; once used, that one.
+    key: SHA-256 of the public key that it was used for, none while it was not used. certificate: what came of
+    that, in DER.
     only_key: SHA-256 of the only public key that it is good for, none where that is the first that comes.
     """
 
@@ -92,3 +94,23 @@ class Token:
     key: bytes = b""
     certificate: bytes = b""
     only_key: bytes = b""
+
+    @property
+    def id(self) -> str:
+        """By which people know it."""
+        return token_id(self.digest)
+
+    @property
+    def subject(self) -> str:
+        """What it is called in the audit."""
+        return f"token {self.id}, for {f'guest {self.uuid}' if self.uuid else 'a new guest'}"
+
+    def is_for(self, caller: Caller) -> bool:
+        """Whether an administrator sees it; a host agent sees what it has made itself."""
+        own = caller.role is not Role.HOST_AGENT or self.author == caller.author
+        return own and caller.sees(self.tenant)
+
+
+def token_id(digest: bytes) -> str:
+    """What people know a token by, of its SHA-256."""
+    return digest.hex()[:TOKEN_ID_DIGITS]

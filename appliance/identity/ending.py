@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.domain.caller import Caller
-from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import named_by
@@ -15,6 +15,7 @@ from appliance.identity.standing import (
     check_machine,
     drop_old_certificates,
     drop_old_tokens,
+    drop_tokens_for,
     end,
     followed,
     shown_guest,
@@ -64,7 +65,7 @@ class Ender:
         """End a guest's certificates and tokens; how many of these counted. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
+            drop_tokens_for(tables, uuid)
             why = CertificateState.REVOKED
             ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
             self._note(tables, by, ("guest revoked", guest.tenant, f"guest {uuid}"), ended)
@@ -74,7 +75,7 @@ class Ender:
         """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
-            self._drop_tokens_for(tables, uuid)
+            drop_tokens_for(tables, uuid)
             for sha256 in guest.certificates:
                 tables.drop_certificate(sha256)
             tables.drop_guest(guest)
@@ -104,6 +105,38 @@ class Ender:
             whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
             self._note(tables, by, ("certificate revoked", holder.tenant, whose), 1)
         return ended
+
+    def withdraw(self, beginning: bytes, by: By) -> Token:
+        """Forget the unused token whose SHA-256 begins so; as it was. Raises IdentityRefused."""
+        with self._store.writing() as tables:
+            known = (token for token in tables.tokens(beginning) if self._clock() < token.expires_at)
+            found = [token for token in known if token.is_for(by.author)][:2]
+            if not found:
+                raise IdentityRefused(f"no token {beginning.hex()} is known: see `svm guests tokens`")
+            if len(found) > 1:
+                raise IdentityRefused(
+                    f"several tokens begin with {beginning.hex()}: give more of the SHA-256"
+                )
+            token = found[0]
+            if token.key:
+                raise IdentityRefused(
+                    f"the token {token.id} was used already, by {token.uuid or 'a guest'}: "
+                    "`svm guests revoke` ends that guest's certificate"
+                )
+            tables.drop_token(token.digest)
+            tables.note(
+                AuditEntry(
+                    self._clock(),
+                    by.author.author,
+                    "token withdrawn",
+                    reason=by.reason,
+                    tenant=token.tenant,
+                    subject=token.subject,
+                    before=f"counted until {utc(token.expires_at)}, made by {token.author}",
+                    after="counts no more",
+                )
+            )
+        return token
 
     def cloned(self, uuid: str, why: str) -> int:
         """End the certificates of a guest that is in two places; how many counted."""
@@ -150,10 +183,6 @@ class Ender:
         if guest is None or not author.sees(guest.tenant):
             raise IdentityRefused(f"no guest {uuid[:80]} is enrolled: see `svm guests list`")
         return guest
-
-    def _drop_tokens_for(self, tables: IdentityTables, uuid: str) -> None:
-        for digest in tables.tokens_for(uuid):
-            tables.drop_token(digest)
 
 
 def known_guest(tables: IdentityTables, uuid: str) -> EnrolledGuest | None:

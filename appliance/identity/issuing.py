@@ -20,7 +20,9 @@ from appliance.identity.standing import (
     check_machine,
     drop_old_certificates,
     drop_old_tokens,
+    drop_tokens_for,
     followed,
+    lives,
     retire,
     shown_guest,
 )
@@ -112,9 +114,9 @@ class Issuer:
             self._make_room_for_tokens(tables, tenant, author)
             tables.settle(tenant)
             tables.put_token(token)
-            whose = f"guest {uuid}" if uuid else "a new guest"
             after = f"counts until {utc(token.expires_at)}"
-            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=whose, after=after))
+            about = token.subject
+            tables.note(AuditEntry(now, author.author, "token", tenant=tenant, subject=about, after=after))
         return NewToken(text, token, new)
 
     def enrol(self, text: str, asked: Asked) -> Enrolled:
@@ -137,7 +139,7 @@ class Issuer:
             holder = Caller(uuid, Role.GUEST, token.tenant)
             issued = self.authority.issue(key, holder, self._clock(), self.terms.guest_days)
             ended = self._enter(tables, token, asked, issued, uuid)
-            used = replace(token, key=key_sha256(key), certificate=issued.der)
+            used = replace(token, uuid=uuid, key=key_sha256(key), certificate=issued.der)
             tables.put_token(used)
             guest = tables.guest(uuid)
             assert guest is not None
@@ -215,6 +217,8 @@ class Issuer:
             uuid, token.tenant, asked.host_name, asked.machine, now, issued.record.sha256, before=before
         )
         tables.put_guest(guest)
+        # One that was made while it had no certificate that counts is not to take its place now.
+        drop_tokens_for(tables, uuid, but=token.digest)
         return known is not None
 
     def _check_bound(self, tables: IdentityTables, token: Token, author: Caller) -> None:
@@ -227,6 +231,13 @@ class Issuer:
             raise IdentityRefused(
                 f"the guest {token.uuid} is of tenant {guest.tenant}: remove it there, or name that tenant"
             )
+        if author.role is Role.HOST_AGENT and guest is not None and lives(tables, guest, token.created_at):
+            raise IdentityRefused(
+                f"the guest {token.uuid} has a certificate that counts, and a host agent takes no guest's "
+                "place: if the guest has lost it, as with a new disk, have the provider make the token "
+                f"(`svm guests token --uuid {token.uuid}`), or have the guest revoked (`svm guests revoke "
+                f"{token.uuid}`) and ask again"
+            )
 
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
@@ -235,8 +246,8 @@ class Issuer:
             drop_old_tokens(tables, self._clock())
             if tables.count_tokens(tenant) >= TOKENS_OF_TENANT or tables.counts()[0] >= most:
                 raise NoRoom(
-                    "there are as many tokens as there may be: enrol the guests that they are for, or wait "
-                    "until they are over"
+                    "there are as many tokens as there may be: enrol the guests that they are for, wait "
+                    "until they are over, or take some back (`svm guests tokens`, `svm guests withdraw`)"
                 )
 
     def _check_guests(self, tables: IdentityTables, name: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
-from appliance.domain.identity import Certificate, EnrolledGuest
+from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
 from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
@@ -35,6 +35,7 @@ _EXPIRED = "this certificate has ended: show a newer one, or enrol anew"
 
 _KINDS = (
     "token",
+    "withdrawn",
     "enrolled",
     "renewed",
     "issued",
@@ -55,8 +56,8 @@ Done = TypeVar("Done")
 class IdentityChange:
     """Something that changed in the register, for those who note it. guest: its UUID, "" where it is of none.
 
-    kind: "token", "enrolled", "renewed", "issued", "revoked", "removed", "cloned", "other_machine". actor:
-    the administrator, "" for none. text: a sentence's worth of words.
+    kind: "token", "withdrawn", "enrolled", "renewed", "issued", "revoked", "removed", "cloned",
+    "other_machine". actor: the administrator, "" for none. text: a sentence's worth of words.
     """
 
     kind: str
@@ -151,10 +152,20 @@ class Registry:
         """Make a token; see Issuer.token. Raises IdentityRefused, StateError."""
 
         def told(made: NewToken) -> None:
-            text = f"for {seconds} s, tenant {tenant}{', which is new' if made.new_tenant else ''}"
+            new = ", which is new" if made.new_tenant else ""
+            text = f"{made.token.id}, for {seconds} s, tenant {tenant}{new}"
             self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
         return await self._change(self._issuer.token, tenant, uuid, seconds, author, only_key, then=told)
+
+    async def withdraw(self, beginning: bytes, by: By) -> Token:
+        """Have a token that was not used count no more; as it was. Raises IdentityRefused, StateError."""
+
+        def told(token: Token) -> None:
+            text = f"token {token.id}{by.reason and ': '}{by.reason}"
+            self._tell(IdentityChange("withdrawn", by.author.author, token.uuid, token.tenant, text))
+
+        return await self._change(self._ender.withdraw, beginning, by, then=told)
 
     async def enrol(self, token: str, asked: Asked) -> Enrolled:
         """Turn a token into a certificate. Raises TokenRefused, BadCsr, NoRoom, StateError."""
@@ -235,6 +246,13 @@ class Registry:
     async def age(self) -> None:
         """Forget what was over long ago. Raises StateError."""
         await self._change(self._ender.age)
+
+    def tokens(self, tenant: str) -> Iterator[Token]:
+        """The tokens for guests of a tenant, or ("") all, by their end, read as they are asked for.
+
+        Also those whose time is over. Raises StateError.
+        """
+        return self._store.tokens(tenant)
 
     def guests(self, tenant: str) -> Iterator[EnrolledGuest]:
         """The guests of a tenant that enrolled, or ("") all, by UUID, read as they are asked for.

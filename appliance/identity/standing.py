@@ -62,6 +62,12 @@ def shown_guest(tables: IdentityTables, shown: bytes, now: float) -> EnrolledGue
     return guest
 
 
+def lives(tables: IdentityTables, guest: EnrolledGuest, now: float) -> bool:
+    """Whether a guest has a certificate that counts at a time."""
+    known = map(tables.certificate, guest.certificates)
+    return any(each is not None and each.state(now) is CertificateState.GOOD for each in known)
+
+
 def check_machine(guest: EnrolledGuest, machine: bytes) -> None:
     """Raise OtherMachine where it is not the one that enrolled."""
     if guest.machine and machine != guest.machine:
@@ -120,6 +126,17 @@ def drop_old_tokens(tables: IdentityTables, now: float) -> None:
         token = tables.token(digest)
         if token is not None and now >= token.expires_at:
             tables.drop_token(digest)
+
+
+def drop_tokens_for(tables: IdentityTables, uuid: str, but: bytes = b"") -> int:
+    """Forget tokens that are for a guest; how many could have been used. but: SHA-256 of one that stays."""
+    unused = 0
+    for digest in tables.tokens_for(uuid):
+        token = tables.token(digest)
+        if token is not None and digest != but:
+            unused += not token.key
+            tables.drop_token(digest)
+    return unused
 
 
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:

@@ -66,6 +66,8 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
     },
     "lightagent.v1.IdentityAdministration": {
         "CreateToken": _WRITERS | {Role.HOST_AGENT},  # which hands it to a guest of its host
+        "ListTokens": _ALL_ADMINISTRATORS,
+        "WithdrawToken": _WRITERS | {Role.HOST_AGENT},  # of its own
         "GetGuest": _ALL_ADMINISTRATORS,
         "RevokeGuest": _WRITERS,
         "RemoveGuest": _WRITERS,

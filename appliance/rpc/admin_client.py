@@ -163,6 +163,15 @@ class AdminClient:
         """Make a token for an enrolment; durable on return, and told this once."""
         return self._call(self._identity.CreateToken, request)
 
+    def tokens(self, request: identity_pb2.ListTokensRequest) -> identity_pb2.ListTokensReply:
+        """Which tokens there are."""
+        return self._call(self._identity.ListTokens, request)
+
+    def withdraw_token(self, sha256: bytes, reason: str) -> identity_pb2.Token:
+        """Have a token count no more, by the beginning of its SHA-256; durable and in force on return."""
+        request = identity_pb2.WithdrawTokenRequest(sha256=sha256, reason=reason)
+        return self._call(self._identity.WithdrawToken, request).token
+
     def enrolled_guest(self, guest: str) -> identity_pb2.GetGuestReply:
         """Who a guest is."""
         return self._call(self._identity.GetGuest, identity_pb2.GetGuestRequest(guest=guest))

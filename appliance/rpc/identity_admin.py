@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import identity_pb2, identity_pb2_grpc
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import MAX_REASON_BYTES, Certificate, EnrolledGuest
+from appliance.domain.identity import MAX_REASON_BYTES, Certificate, EnrolledGuest, Token
 from appliance.domain.policy import DEFAULT_TENANT
 from appliance.identity.ending import By
 from appliance.identity.issuing import (
@@ -29,7 +29,8 @@ from appliance.rpc.admin_turns import Turns
 from appliance.state.environment import StateError
 
 DEFAULT_CERTIFICATES, MAX_CERTIFICATES = 1000, 16_384
-BEGINNING_BYTES = 4  # of a SHA-256, that name a certificate
+DEFAULT_TOKENS, MAX_TOKENS = 1000, 8192
+BEGINNING_BYTES = 4  # of a SHA-256, that name a certificate or a token
 
 _ISSUED = (Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR, Role.HOST_AGENT)
 _NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the SVM anew"
@@ -82,6 +83,35 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
             guests=self._view.guests,
             new_tenant=made.new_tenant,
         )
+
+    @answered
+    async def ListTokens(
+        self, request: identity_pb2.ListTokensRequest, caller: Caller
+    ) -> identity_pb2.ListTokensReply:
+        """Answer which tokens there are."""
+        limit = checked_limit(request.limit, DEFAULT_TOKENS, MAX_TOKENS)
+        known = self._registry().tokens(tenant_of(caller, request.tenant))
+        reply = identity_pb2.ListTokensReply()
+
+        now = self._view.clock()
+
+        def take(token: Token) -> None:
+            if now < token.expires_at and token.is_for(caller) and len(reply.tokens) < limit:
+                reply.tokens.append(_token(token))
+
+        with _Refusals():
+            await self.turns.each(known, take)
+        return reply
+
+    @answered
+    async def WithdrawToken(
+        self, request: identity_pb2.WithdrawTokenRequest, caller: Caller
+    ) -> identity_pb2.WithdrawTokenReply:
+        """Have a token count no more."""
+        by, registry = By(caller, _reason(request.reason)), self._registry()
+        with _Refusals():
+            token = await registry.withdraw(_beginning(request.sha256), by)
+        return identity_pb2.WithdrawTokenReply(token=_token(token))
 
     @answered
     async def GetGuest(
@@ -150,11 +180,9 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         self, request: identity_pb2.RevokeCertificateRequest, caller: Caller
     ) -> identity_pb2.RevokeCertificateReply:
         """End one certificate."""
-        if not BEGINNING_BYTES <= len(request.sha256) <= 32:
-            raise BadRequest(f"sha256 has {len(request.sha256)} bytes: give {BEGINNING_BYTES} to 32")
         by, registry = By(caller, _reason(request.reason)), self._registry()
         with _Refusals():
-            ended, holder = await registry.revoke_certificate(request.sha256, by)
+            ended, holder = await registry.revoke_certificate(_beginning(request.sha256), by)
         return identity_pb2.RevokeCertificateReply(certificate=self._certificate(ended, holder))
 
     def _registry(self) -> Registry:
@@ -208,6 +236,24 @@ def _reason(text: str) -> str:
     if len(reason.encode()) > MAX_REASON_BYTES:
         raise BadRequest(f"reason has {len(reason.encode())} bytes: give at most {MAX_REASON_BYTES}")
     return reason
+
+
+def _beginning(sha256: bytes) -> bytes:
+    if not BEGINNING_BYTES <= len(sha256) <= 32:
+        raise BadRequest(f"sha256 has {len(sha256)} bytes: give {BEGINNING_BYTES} to 32")
+    return sha256
+
+
+def _token(token: Token) -> identity_pb2.Token:
+    return identity_pb2.Token(
+        sha256=token.digest,
+        tenant=token.tenant,
+        uuid=token.uuid,
+        author=token.author,
+        created=_timestamp(token.created_at),
+        expires=_timestamp(token.expires_at),
+        used=bool(token.key),
+    )
 
 
 def _timestamp(seconds: float) -> Timestamp:

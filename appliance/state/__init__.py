@@ -6,6 +6,7 @@
 - `owner`        root works in a directory as whom it belongs to
 - `store`        overrides
 - `audit`        every change by an administrator, written with it
+- `audited`      which entries of the audit are a tenant's, and how many
 - `policies`     what tenants have decided, and the whole history of it
 - `tenants`      which tenants there are, and whose part of the cache is whose
 - `identities`   tokens, guests that enrolled, certificates that were issued

@@ -2,20 +2,20 @@
 
     audit    number as u64 big endian -> JSON {at, actor, action, subject, before, after, reason, tenant;
              of an override digest, expires_at}
-    audited  tenant, a zero byte, number as u64 big endian -> nothing: which entries of the audit are its
 
-Only so many entries are kept, and of what is one tenant's a tenth of that: each new one makes the oldest go.
-An entry without a tenant is of something that is no single tenant's. Every value but those of `audited` ends
-with an xxh3_64 of the rest.
+Which of them are a tenant's stands in `audited`. Only so many entries are kept, and of what is one tenant's a
+tenth of that: each new one makes the oldest go, and costs the same however many there are. An entry without a
+tenant is of something that is no single tenant's. Every value ends with an xxh3_64 of the rest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any
 
 import lmdb
 
+from appliance.state.audited import TABLE, Audited, keys_from
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 
 TENANT_PART = 10  # one in so many entries of the audit may be of one tenant
@@ -51,7 +51,7 @@ class Audit:
     def __init__(self, environment: StateEnvironment) -> None:
         self._environment = environment
         self._audit_db = environment.table(b"audit")
-        self._audited_db = environment.table(b"audited")
+        self._audited = Audited(environment.table(TABLE))
 
     def newest(self, limit: int, tenant: str = "") -> Iterator[AuditEntry]:
         """The newest `limit` changes, the newest first; of a tenant's, or ("") all. Raises StateDamaged.
@@ -76,7 +76,7 @@ class Audit:
         txn.put(number, packed(_fields(entry)), db=self._audit_db, append=True)
         dropped = 0
         if entry.tenant:
-            txn.put(_audited(entry.tenant, number), b"", db=self._audited_db)
+            self._audited.enter(txn, entry.tenant, number)
             dropped += self._drop_of_tenant(txn, entry.tenant)
         over = max(0, txn.stat(db=self._audit_db)["entries"] - self._environment.audit_entries)
         for oldest in list(islice(txn.cursor(db=self._audit_db), min(over, DROPPED_AT_ONCE))):
@@ -94,39 +94,24 @@ class Audit:
 
     def _drop_of_tenant(self, txn: lmdb.Transaction, tenant: str) -> int:
         """Have a tenant's oldest entries go where it has too many; how many went."""
-        mine = list(self._numbers(txn, tenant))
-        over = max(0, len(mine) - max(1, self._environment.audit_entries // TENANT_PART))
-        for number in mine[: min(over, DROPPED_AT_ONCE)]:
+        most = max(1, self._environment.audit_entries // TENANT_PART)
+        over = min(max(0, self._audited.count(txn, tenant) - most), DROPPED_AT_ONCE)
+        for number in list(islice(self._audited.oldest(txn, tenant), over)):
             self._drop(txn, number, tenant)
-        return min(over, DROPPED_AT_ONCE)
+        return over
 
     def _drop(self, txn: lmdb.Transaction, number: bytes, tenant: str) -> None:
         txn.delete(number, db=self._audit_db)
         if tenant:
-            txn.delete(_audited(tenant, number), db=self._audited_db)
-
-    def _numbers(self, txn: lmdb.Transaction, tenant: str) -> Iterator[bytes]:
-        """The numbers of a tenant's entries, the oldest first."""
-        first, cursor = _audited(tenant, b""), txn.cursor(db=self._audited_db)
-        keys = keys_from(cursor, cursor.set_range(first), cursor.next)
-        for key in takewhile(lambda key: key.startswith(first), keys):
-            yield key[len(first) :]
+            self._audited.drop(txn, tenant, number)
 
     def _newest_numbers(self, txn: lmdb.Transaction, tenant: str, before: bytes) -> Iterator[bytes]:
         """The numbers of a tenant's entries, or ("") of all, the newest first, below one; b"": all."""
-        first, table = (_audited(tenant, b""), self._audited_db) if tenant else (b"", self._audit_db)
-        cursor = txn.cursor(db=table)
-        beyond = cursor.set_range(first + (before or b"\xff" * 8))
-        keys = keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
-        for key in takewhile(lambda key: key.startswith(first), keys):
-            yield key[len(first) :]
-
-
-def keys_from(cursor: Any, there: bool, move: Callable[[], bool]) -> Iterator[bytes]:
-    """Yield the key that a cursor is at, if it is at one, and those that it comes to."""
-    while there:
-        yield bytes(cursor.key())
-        there = move()
+        if tenant:
+            return self._audited.newest(txn, tenant, before)
+        cursor = txn.cursor(db=self._audit_db)
+        beyond = bool(before) and cursor.set_range(before)
+        return keys_from(cursor, cursor.prev() if beyond else cursor.last(), cursor.prev)
 
 
 def _fields(entry: AuditEntry) -> dict[str, Any]:
@@ -138,7 +123,3 @@ def _fields(entry: AuditEntry) -> dict[str, Any]:
         "after": entry.after[:MAX_WORDS],
     }
     return {name: value for name, value in fields.items() if value or name in ("at", "actor", "action")}
-
-
-def _audited(tenant: str, number: bytes) -> bytes:
-    return tenant.encode() + b"\0" + number

@@ -25,6 +25,7 @@ import lmdb
 from lmdb import verify
 
 from appliance.lmdb_lock import take_room
+from appliance.state.audited import give_places
 from appliance.state.of_tenant import index_all
 from appliance.state.owner import as_owner
 from appliance.state.record import REMEDY, StateDamaged, StateError, damaged, packed, unpacked
@@ -82,7 +83,7 @@ class StateFile:
         return self.name.removesuffix(".lmdb") + ".lock"
 
 
-STATE = StateFile(upgrades=(index_all,))
+STATE = StateFile(upgrades=(index_all, give_places))
 
 
 class StateEnvironment:

@@ -61,10 +61,19 @@ class IdentityTables:
         fields = self._get(self._store.tokens_db, digest)
         return None if fields is None else _token(digest, fields, self._path)
 
-    def tokens(self) -> Iterator[Token]:
-        """Every token."""
-        for key, data in self._txn.cursor(db=self._store.tokens_db):
-            yield _token(bytes(key), unpacked(data, self._path), self._path)
+    def tokens(self, beginning: bytes = b"") -> Iterator[Token]:
+        """Each token whose SHA-256 begins so."""
+        for key, fields in self._each(self._store.tokens_db, beginning):
+            yield _token(key, fields, self._path)
+
+    def page_of_tokens(self, tenant: str, after: bytes) -> tuple[list[Token], bytes]:
+        """Some tokens for a tenant's guests, or ("") all, by their end, and after what the next come.
+
+        after: b"" to begin; b"" is returned where there are no more.
+        """
+        rows = list(islice(self._rows(tenant, Kind.TOKENS, after=after), PAGE))
+        found = [token for row in rows if (token := self.token(key_in(row))) is not None]
+        return found, rows[-1] if len(rows) == PAGE else b""
 
     def tokens_for(self, uuid: str) -> list[bytes]:
         """The digests of the tokens that are for one guest."""
@@ -163,13 +172,8 @@ class IdentityTables:
 
     def certificates(self, beginning: bytes = b"") -> Iterator[Certificate]:
         """Each certificate whose SHA-256 begins so."""
-        cursor = self._txn.cursor(db=self._store.certificates_db)
-        if not (cursor.set_range(beginning) if beginning else cursor.first()):
-            return
-        for key, data in cursor:
-            if not bytes(key).startswith(beginning):
-                return
-            yield _certificate(bytes(key), unpacked(data, self._path), self._path)
+        for key, fields in self._each(self._store.certificates_db, beginning):
+            yield _certificate(key, fields, self._path)
 
     def put_certificate(self, certificate: Certificate) -> None:
         """Keep a certificate, a new one or as it is now."""
@@ -224,6 +228,16 @@ class IdentityTables:
         self._txn.put(key, packed(fields), db=table)
         return bool(before)
 
+    def _each(self, table: Any, beginning: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Each record whose key begins so."""
+        cursor = self._txn.cursor(db=table)
+        if not (cursor.set_range(beginning) if beginning else cursor.first()):
+            return
+        for key, data in cursor:
+            if not bytes(key).startswith(beginning):
+                return
+            yield bytes(key), unpacked(data, self._path)
+
     def _get(self, table: Any, key: bytes) -> dict[str, Any] | None:
         data = self._txn.get(key, db=table)
         return None if data is None else unpacked(data, self._path)
@@ -269,6 +283,15 @@ class IdentityStore:
                 found, before = tables.page_of_certificates(tenant, guests, before)
             yield from found
             more = bool(before)
+
+    def tokens(self, tenant: str) -> Iterator[Token]:
+        """The same of tokens, by their end."""
+        after, more = b"", True
+        while more:
+            with self.reading() as tables:
+                found, after = tables.page_of_tokens(tenant, after)
+            yield from found
+            more = bool(after)
 
     @contextmanager
     def writing(self) -> Iterator[IdentityTables]:

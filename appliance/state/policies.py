@@ -30,7 +30,8 @@ from appliance.domain.policy import (
     SettingsChange,
     is_tenant,
 )
-from appliance.state.audit import Audit, AuditEntry, keys_from
+from appliance.state.audit import Audit, AuditEntry
+from appliance.state.audited import keys_from
 from appliance.state.environment import StateEnvironment, damaged, packed, unpacked
 from appliance.state.of_tenant import NONE, TABLE, Kind, OfTenant, decision_rows
 from appliance.state.tenants import TenantTable

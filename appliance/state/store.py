@@ -21,7 +21,8 @@ from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
 from appliance.domain.tenants import EVERYBODY, Realm
 from appliance.domain.times import utc
-from appliance.state.audit import Audit, AuditEntry, keys_from
+from appliance.state.audit import Audit, AuditEntry
+from appliance.state.audited import keys_from
 from appliance.state.environment import FILE, StateDamaged, StateEnvironment, StateError, packed, unpacked
 
 __all__ = ["FILE", "AuditEntry", "StateDamaged", "StateError", "StateStore"]

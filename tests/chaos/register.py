@@ -30,7 +30,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class TokenKept:
-    """uuid: of the guest that it is for, "" for a new one. expires: seconds since the epoch.
+    """uuid: of the guest that it is for or was used by, "" for a new one. expires: seconds since the epoch.
 
     key, certificate: SHA-256 of the key that it was used for, and of what came of that; b"" while unused.
     """
@@ -195,7 +195,8 @@ def _difference(expected: Any, there: Any) -> str:
 def _make_token(register: Register, uuid: str, digest: bytes, expires: float) -> None:
     register.tokens[digest] = TokenKept(uuid, expires)
     whose = f"guest {uuid}" if uuid else "a new guest"
-    register.audit.append(Entry("token", whose, after="counts until"))
+    about = f"token {digest.hex()[:12]}, for {whose}"
+    register.audit.append(Entry("token", about, after="counts until"))
 
 
 def _enrol(register: Register, token: bytes, key: bytes, sha256: bytes, holder: str) -> None:
@@ -207,7 +208,9 @@ def _enrol(register: Register, token: bytes, key: bytes, sha256: bytes, holder: 
         before = known.current
     register.issued(sha256, holder)
     register.guests[uuid] = Chain(sha256, before=before)
-    register.tokens[token] = replace(register.tokens[token], key=key, certificate=sha256)
+    used = replace(register.tokens[token], uuid=uuid, key=key, certificate=sha256)
+    register.drop_tokens(uuid)
+    register.tokens[token] = used
 
 
 def _renew(register: Register, uuid: str, shown: bytes, sha256: bytes) -> None:

@@ -240,5 +240,5 @@ def test_half_of_what_was_not_answered_is_found(desk: Desk) -> None:
         cursor = txn.cursor(db=audit)
         assert cursor.last()
         assert cursor.delete()
-    with pytest.raises(Broken, match=r"the register: ends: .*not answered: revoke"):
+    with pytest.raises(Broken, match=r"the register: tokens: .*not answered: revoke"):
         desk.look()

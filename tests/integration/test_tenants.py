@@ -42,13 +42,17 @@ UNKNOWN_TENANT = "no tenant {!r} is known: see `svm policy list`"
 
 @dataclass(frozen=True)
 class Theirs:
-    """What there is of the tenant other. text: of a Statement that it alone has decided on."""
+    """What there is of the tenant other. text: of a Statement that it alone has decided on.
+
+    token: SHA-256 of one that nobody has used yet.
+    """
 
     guest: RawGuest
     digest: bytes
     found: bytes
     scan: bytes
     text: str
+    token: bytes
 
     def marks(self) -> dict[str, bytes]:
         """What a reply must not have in it, by what it is."""
@@ -62,6 +66,7 @@ class Theirs:
             "its administrator": b"admin-of-other",
             "its Statement": b"what other has read",
             "its enrolled guest": THEIR_UUID.encode(),
+            "its token": self.token,
         }
 
 
@@ -78,6 +83,7 @@ async def theirs(here: Tenancy) -> AsyncIterator[Theirs]:
     assert parts.identity is not None
     token = await parts.identity.registry.token("other", THEIR_UUID, 3600, PROVIDER)
     await parts.identity.registry.enrol(token.text, asked(host_name="guest-of-theirs"))
+    unused = await parts.identity.registry.token("other", "", 3600, PROVIDER)
     admin = here.administrator(Role.TENANT_ADMIN, "other")
     async with admin, here.guest("guest-of-theirs", "other") as guest:
         for content in (PRIVATE, EICAR):
@@ -92,7 +98,7 @@ async def theirs(here: Tenancy) -> AsyncIterator[Theirs]:
         await until(lambda: counted(here, EventKind.DETECTION) == 1, "the detection is kept")
         await until(lambda: counted(here, EventKind.SCAN_ORDER) == 1, "the order is kept")
         await listed(admin, "guest-of-theirs", malicious=True)
-        yield Theirs(guest, digest, found, ordered.scans[0].scan, text)
+        yield Theirs(guest, digest, found, ordered.scans[0].scan, text, unused.token.digest)
 
 
 async def listed(admin: Administrator, guest: str, malicious: bool = False) -> None:
@@ -210,6 +216,10 @@ ATTEMPTS: dict[str, Attempts] = {
         for tenant in ("", "other")
         for uuid in ("", THEIR_UUID)
     ],
+    "IdentityAdministration/ListTokens": lambda _: [
+        identity_pb2.ListTokensRequest(tenant=tenant) for tenant in ("", "other")
+    ],
+    "IdentityAdministration/WithdrawToken": lambda its: [identity_pb2.WithdrawTokenRequest(sha256=its.token)],
     "IdentityAdministration/GetGuest": lambda _: [identity_pb2.GetGuestRequest(guest=THEIR_UUID)],
     "IdentityAdministration/RevokeGuest": lambda _: [identity_pb2.RevokeGuestRequest(guest=THEIR_UUID)],
     "IdentityAdministration/RemoveGuest": lambda _: [identity_pb2.RemoveGuestRequest(guest=THEIR_UUID)],
@@ -230,6 +240,7 @@ TELLING = {
     "ExposureAdministration/ListGuests",
     "ExposureAdministration/ListGuestFiles",
     "ScansAdministration/ListScans",
+    "IdentityAdministration/ListTokens",
     "IdentityAdministration/GetGuest",
     "IdentityAdministration/ListCertificates",
 }
@@ -360,7 +371,9 @@ async def test_nothing_that_a_tenant_sees_changes_when_another_acts(tmp_path: Pa
         await admin.call("Administration/SetOverride", override)
         await admin.call("ScansAdministration/OrderScans", scans_pb2.OrderScansRequest(guests=["ours"]))
         await until(lambda: counted(here, EventKind.SCAN_ORDER) == 1, "our own order is kept")
-        dummy = Theirs(ours, digest_of(PRIVATE), digest_of(EICAR), b"s" * 16, "what other has read")
+        dummy = Theirs(
+            ours, digest_of(PRIVATE), digest_of(EICAR), b"s" * 16, "what other has read", b"t" * 32
+        )
         # What goes on by itself, our own file's way into the exposure and KSN's feed, is over then.
         await listed(admin, "ours")
         status = admin_pb2.GetKsnStatusRequest()
@@ -393,7 +406,7 @@ async def test_a_tenants_administrator_changes_nothing_of_another(tmp_path: Path
         here.administrator(Role.TENANT_ADMIN, "acme") as admin,
         here.administrator(Role.TENANT_ADMIN, "other") as owner,
     ):
-        dummy = Theirs(its.guest, its.digest, its.found, its.scan, its.text)
+        dummy = Theirs(its.guest, its.digest, its.found, its.scan, its.text, its.token)
         before = await everything(owner, dummy)
         for method, attempts in ATTEMPTS.items():
             for request in attempts(its):

@@ -16,6 +16,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 ROLES = (Role.GUEST, Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR, Role.HOST_AGENT)
 
+TURNED = {
+    Role.GUEST: "root in a guest",
+    Role.TENANT_ADMIN: "a tenant's administrator",
+    Role.AUDITOR: "an auditor",
+    Role.HOST_AGENT: "a host agent that was taken over",
+}
+
 # Who imports xxHash, and what for. A new one is thought about: may what it makes decide about a file?
 CHECKSUMS = {
     "appliance/private_ksn/records.py",
@@ -110,6 +117,15 @@ def test_the_table_of_calls_is_that_of_the_code() -> None:
 def test_every_role_is_explained() -> None:
     """By the word that certificates have for it."""
     assert {cells[0].strip("`") for cells in rows("Who may do what")} >= set(map(str, Role))
+
+
+def test_what_each_role_gains_when_it_turns_against_us_is_said() -> None:
+    """But the provider's, who is trusted, and other SVMs', which may do nothing yet."""
+    attackers = {who for who, *_ in rows("What an attacker gains")}
+    assert attackers >= {TURNED[role] for role in ROLES if role is not Role.PROVIDER}
+    (agent,) = (cells for cells in rows("What an attacker gains") if cells[0] == TURNED[Role.HOST_AGENT])
+    assert "whose certificate has ended" in agent[1]
+    assert "has a certificate that counts" in agent[2]
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clightagent/v1/identity.proto\x12\rlightagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\x12\x43reateTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nkey_sha256\x18\x04 \x01(\x0c\"\xbd\x01\n\x10\x43reateTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\t\x12+\n\x07\x65xpires\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthority_sha256\x18\x05 \x01(\x0c\x12\x11\n\tenrolment\x18\x06 \x01(\t\x12\x0e\n\x06guests\x18\x08 \x01(\t\x12\x12\n\nnew_tenant\x18\x07 \x01(\x08\" \n\x0fGetGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\"n\n\rGetGuestReply\x12+\n\x05guest\x18\x01 \x01(\x0b\x32\x1c.lightagent.v1.EnrolledGuest\x12\x30\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32\x1a.lightagent.v1.Certificate\"\xa1\x01\n\rEnrolledGuest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\thost_name\x18\x03 \x01(\t\x12,\n\x08\x65nrolled\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07machine\x18\x05 \x01(\x0c\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12\r\n\x05state\x18\x07 \x01(\t\"\x8b\x02\n\x0b\x43\x65rtificate\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12*\n\x06issued\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04\x65nds\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x08 \x01(\t\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nded_by\x18\n \x01(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\"3\n\x12RevokeGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"(\n\x10RevokeGuestReply\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x01(\r\"3\n\x12RemoveGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x12\n\x10RemoveGuestReply\"R\n\x17IssueCertificateRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0b\n\x03\x63sr\x18\x04 \x01(\x0c\"e\n\x15IssueCertificateReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05\x63hain\x18\x02 \x03(\x0c\x12(\n\x04\x65nds\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x17ListCertificatesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06guests\x18\x02 \x01(\x08\"I\n\x15ListCertificatesReply\x12\x30\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x1a.lightagent.v1.Certificate\":\n\x18RevokeCertificateRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x16RevokeCertificateReply\x12/\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1a.lightagent.v1.Certificate2\x84\x05\n\x16IdentityAdministration\x12Q\n\x0b\x43reateToken\x12!.lightagent.v1.CreateTokenRequest\x1a\x1f.lightagent.v1.CreateTokenReply\x12H\n\x08GetGuest\x12\x1e.lightagent.v1.GetGuestRequest\x1a\x1c.lightagent.v1.GetGuestReply\x12Q\n\x0bRevokeGuest\x12!.lightagent.v1.RevokeGuestRequest\x1a\x1f.lightagent.v1.RevokeGuestReply\x12Q\n\x0bRemoveGuest\x12!.lightagent.v1.RemoveGuestRequest\x1a\x1f.lightagent.v1.RemoveGuestReply\x12`\n\x10IssueCertificate\x12&.lightagent.v1.IssueCertificateRequest\x1a$.lightagent.v1.IssueCertificateReply\x12`\n\x10ListCertificates\x12&.lightagent.v1.ListCertificatesRequest\x1a$.lightagent.v1.ListCertificatesReply\x12\x63\n\x11RevokeCertificate\x12\'.lightagent.v1.RevokeCertificateRequest\x1a%.lightagent.v1.RevokeCertificateReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clightagent/v1/identity.proto\x12\rlightagent.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\x12\x43reateTokenRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nkey_sha256\x18\x04 \x01(\x0c\"\xbd\x01\n\x10\x43reateTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\t\x12+\n\x07\x65xpires\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthority_sha256\x18\x05 \x01(\x0c\x12\x11\n\tenrolment\x18\x06 \x01(\t\x12\x0e\n\x06guests\x18\x08 \x01(\t\x12\x12\n\nnew_tenant\x18\x07 \x01(\x08\"\xad\x01\n\x05Token\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12+\n\x07\x63reated\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65xpires\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04used\x18\x07 \x01(\x08\"2\n\x11ListTokensRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"7\n\x0fListTokensReply\x12$\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.lightagent.v1.Token\"6\n\x14WithdrawTokenRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"9\n\x12WithdrawTokenReply\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.lightagent.v1.Token\" \n\x0fGetGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\"n\n\rGetGuestReply\x12+\n\x05guest\x18\x01 \x01(\x0b\x32\x1c.lightagent.v1.EnrolledGuest\x12\x30\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0b\x32\x1a.lightagent.v1.Certificate\"\xa1\x01\n\rEnrolledGuest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\thost_name\x18\x03 \x01(\t\x12,\n\x08\x65nrolled\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07machine\x18\x05 \x01(\x0c\x12\x10\n\x08\x61ttached\x18\x06 \x01(\x08\x12\r\n\x05state\x18\x07 \x01(\t\"\x8b\x02\n\x0b\x43\x65rtificate\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12*\n\x06issued\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04\x65nds\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x08 \x01(\t\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nded_by\x18\n \x01(\t\x12\x0e\n\x06reason\x18\x0b \x01(\t\"3\n\x12RevokeGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"(\n\x10RevokeGuestReply\x12\x14\n\x0c\x63\x65rtificates\x18\x01 \x01(\r\"3\n\x12RemoveGuestRequest\x12\r\n\x05guest\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x12\n\x10RemoveGuestReply\"R\n\x17IssueCertificateRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0b\n\x03\x63sr\x18\x04 \x01(\x0c\"e\n\x15IssueCertificateReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\r\n\x05\x63hain\x18\x02 \x03(\x0c\x12(\n\x04\x65nds\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x17ListCertificatesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06guests\x18\x02 \x01(\x08\"I\n\x15ListCertificatesReply\x12\x30\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\x1a.lightagent.v1.Certificate\":\n\x18RevokeCertificateRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x16RevokeCertificateReply\x12/\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1a.lightagent.v1.Certificate2\xad\x06\n\x16IdentityAdministration\x12Q\n\x0b\x43reateToken\x12!.lightagent.v1.CreateTokenRequest\x1a\x1f.lightagent.v1.CreateTokenReply\x12N\n\nListTokens\x12 .lightagent.v1.ListTokensRequest\x1a\x1e.lightagent.v1.ListTokensReply\x12W\n\rWithdrawToken\x12#.lightagent.v1.WithdrawTokenRequest\x1a!.lightagent.v1.WithdrawTokenReply\x12H\n\x08GetGuest\x12\x1e.lightagent.v1.GetGuestRequest\x1a\x1c.lightagent.v1.GetGuestReply\x12Q\n\x0bRevokeGuest\x12!.lightagent.v1.RevokeGuestRequest\x1a\x1f.lightagent.v1.RevokeGuestReply\x12Q\n\x0bRemoveGuest\x12!.lightagent.v1.RemoveGuestRequest\x1a\x1f.lightagent.v1.RemoveGuestReply\x12`\n\x10IssueCertificate\x12&.lightagent.v1.IssueCertificateRequest\x1a$.lightagent.v1.IssueCertificateReply\x12`\n\x10ListCertificates\x12&.lightagent.v1.ListCertificatesRequest\x1a$.lightagent.v1.ListCertificatesReply\x12\x63\n\x11RevokeCertificate\x12\'.lightagent.v1.RevokeCertificateRequest\x1a%.lightagent.v1.RevokeCertificateReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,34 +37,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETOKENREQUEST']._serialized_end=222
   _globals['_CREATETOKENREPLY']._serialized_start=225
   _globals['_CREATETOKENREPLY']._serialized_end=414
-  _globals['_GETGUESTREQUEST']._serialized_start=416
-  _globals['_GETGUESTREQUEST']._serialized_end=448
-  _globals['_GETGUESTREPLY']._serialized_start=450
-  _globals['_GETGUESTREPLY']._serialized_end=560
-  _globals['_ENROLLEDGUEST']._serialized_start=563
-  _globals['_ENROLLEDGUEST']._serialized_end=724
-  _globals['_CERTIFICATE']._serialized_start=727
-  _globals['_CERTIFICATE']._serialized_end=994
-  _globals['_REVOKEGUESTREQUEST']._serialized_start=996
-  _globals['_REVOKEGUESTREQUEST']._serialized_end=1047
-  _globals['_REVOKEGUESTREPLY']._serialized_start=1049
-  _globals['_REVOKEGUESTREPLY']._serialized_end=1089
-  _globals['_REMOVEGUESTREQUEST']._serialized_start=1091
-  _globals['_REMOVEGUESTREQUEST']._serialized_end=1142
-  _globals['_REMOVEGUESTREPLY']._serialized_start=1144
-  _globals['_REMOVEGUESTREPLY']._serialized_end=1162
-  _globals['_ISSUECERTIFICATEREQUEST']._serialized_start=1164
-  _globals['_ISSUECERTIFICATEREQUEST']._serialized_end=1246
-  _globals['_ISSUECERTIFICATEREPLY']._serialized_start=1248
-  _globals['_ISSUECERTIFICATEREPLY']._serialized_end=1349
-  _globals['_LISTCERTIFICATESREQUEST']._serialized_start=1351
-  _globals['_LISTCERTIFICATESREQUEST']._serialized_end=1407
-  _globals['_LISTCERTIFICATESREPLY']._serialized_start=1409
-  _globals['_LISTCERTIFICATESREPLY']._serialized_end=1482
-  _globals['_REVOKECERTIFICATEREQUEST']._serialized_start=1484
-  _globals['_REVOKECERTIFICATEREQUEST']._serialized_end=1542
-  _globals['_REVOKECERTIFICATEREPLY']._serialized_start=1544
-  _globals['_REVOKECERTIFICATEREPLY']._serialized_end=1617
-  _globals['_IDENTITYADMINISTRATION']._serialized_start=1620
-  _globals['_IDENTITYADMINISTRATION']._serialized_end=2264
+  _globals['_TOKEN']._serialized_start=417
+  _globals['_TOKEN']._serialized_end=590
+  _globals['_LISTTOKENSREQUEST']._serialized_start=592
+  _globals['_LISTTOKENSREQUEST']._serialized_end=642
+  _globals['_LISTTOKENSREPLY']._serialized_start=644
+  _globals['_LISTTOKENSREPLY']._serialized_end=699
+  _globals['_WITHDRAWTOKENREQUEST']._serialized_start=701
+  _globals['_WITHDRAWTOKENREQUEST']._serialized_end=755
+  _globals['_WITHDRAWTOKENREPLY']._serialized_start=757
+  _globals['_WITHDRAWTOKENREPLY']._serialized_end=814
+  _globals['_GETGUESTREQUEST']._serialized_start=816
+  _globals['_GETGUESTREQUEST']._serialized_end=848
+  _globals['_GETGUESTREPLY']._serialized_start=850
+  _globals['_GETGUESTREPLY']._serialized_end=960
+  _globals['_ENROLLEDGUEST']._serialized_start=963
+  _globals['_ENROLLEDGUEST']._serialized_end=1124
+  _globals['_CERTIFICATE']._serialized_start=1127
+  _globals['_CERTIFICATE']._serialized_end=1394
+  _globals['_REVOKEGUESTREQUEST']._serialized_start=1396
+  _globals['_REVOKEGUESTREQUEST']._serialized_end=1447
+  _globals['_REVOKEGUESTREPLY']._serialized_start=1449
+  _globals['_REVOKEGUESTREPLY']._serialized_end=1489
+  _globals['_REMOVEGUESTREQUEST']._serialized_start=1491
+  _globals['_REMOVEGUESTREQUEST']._serialized_end=1542
+  _globals['_REMOVEGUESTREPLY']._serialized_start=1544
+  _globals['_REMOVEGUESTREPLY']._serialized_end=1562
+  _globals['_ISSUECERTIFICATEREQUEST']._serialized_start=1564
+  _globals['_ISSUECERTIFICATEREQUEST']._serialized_end=1646
+  _globals['_ISSUECERTIFICATEREPLY']._serialized_start=1648
+  _globals['_ISSUECERTIFICATEREPLY']._serialized_end=1749
+  _globals['_LISTCERTIFICATESREQUEST']._serialized_start=1751
+  _globals['_LISTCERTIFICATESREQUEST']._serialized_end=1807
+  _globals['_LISTCERTIFICATESREPLY']._serialized_start=1809
+  _globals['_LISTCERTIFICATESREPLY']._serialized_end=1882
+  _globals['_REVOKECERTIFICATEREQUEST']._serialized_start=1884
+  _globals['_REVOKECERTIFICATEREQUEST']._serialized_end=1942
+  _globals['_REVOKECERTIFICATEREPLY']._serialized_start=1944
+  _globals['_REVOKECERTIFICATEREPLY']._serialized_end=2017
+  _globals['_IDENTITYADMINISTRATION']._serialized_start=2020
+  _globals['_IDENTITYADMINISTRATION']._serialized_end=2833
 # @@protoc_insertion_point(module_scope)

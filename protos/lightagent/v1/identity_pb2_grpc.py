@@ -42,6 +42,16 @@ class IdentityAdministrationStub:
                 request_serializer=lightagent_dot_v1_dot_identity__pb2.CreateTokenRequest.SerializeToString,
                 response_deserializer=lightagent_dot_v1_dot_identity__pb2.CreateTokenReply.FromString,
                 _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/lightagent.v1.IdentityAdministration/ListTokens',
+                request_serializer=lightagent_dot_v1_dot_identity__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_identity__pb2.ListTokensReply.FromString,
+                _registered_method=True)
+        self.WithdrawToken = channel.unary_unary(
+                '/lightagent.v1.IdentityAdministration/WithdrawToken',
+                request_serializer=lightagent_dot_v1_dot_identity__pb2.WithdrawTokenRequest.SerializeToString,
+                response_deserializer=lightagent_dot_v1_dot_identity__pb2.WithdrawTokenReply.FromString,
+                _registered_method=True)
         self.GetGuest = channel.unary_unary(
                 '/lightagent.v1.IdentityAdministration/GetGuest',
                 request_serializer=lightagent_dot_v1_dot_identity__pb2.GetGuestRequest.SerializeToString,
@@ -81,9 +91,22 @@ class IdentityAdministrationServicer:
     """
 
     def CreateToken(self, request, context):
-        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
-        host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
-        the provider's.
+        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Tokens whose time is not over, those that end soonest first. A host agent is shown those that it has made itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawToken(self, request, context):
+        """Have a token that was not used yet count no more: it is refused like one that never was. Of those that ListTokens
+        shows the caller. FAILED_PRECONDITION where it was used: the guest that enrolled with it is what can be revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,6 +162,16 @@ def add_IdentityAdministrationServicer_to_server(servicer, server):
                     servicer.CreateToken,
                     request_deserializer=lightagent_dot_v1_dot_identity__pb2.CreateTokenRequest.FromString,
                     response_serializer=lightagent_dot_v1_dot_identity__pb2.CreateTokenReply.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=lightagent_dot_v1_dot_identity__pb2.ListTokensRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_identity__pb2.ListTokensReply.SerializeToString,
+            ),
+            'WithdrawToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawToken,
+                    request_deserializer=lightagent_dot_v1_dot_identity__pb2.WithdrawTokenRequest.FromString,
+                    response_serializer=lightagent_dot_v1_dot_identity__pb2.WithdrawTokenReply.SerializeToString,
             ),
             'GetGuest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGuest,
@@ -201,6 +234,60 @@ class IdentityAdministration:
             '/lightagent.v1.IdentityAdministration/CreateToken',
             lightagent_dot_v1_dot_identity__pb2.CreateTokenRequest.SerializeToString,
             lightagent_dot_v1_dot_identity__pb2.CreateTokenReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.IdentityAdministration/ListTokens',
+            lightagent_dot_v1_dot_identity__pb2.ListTokensRequest.SerializeToString,
+            lightagent_dot_v1_dot_identity__pb2.ListTokensReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightagent.v1.IdentityAdministration/WithdrawToken',
+            lightagent_dot_v1_dot_identity__pb2.WithdrawTokenRequest.SerializeToString,
+            lightagent_dot_v1_dot_identity__pb2.WithdrawTokenReply.FromString,
             options,
             channel_credentials,
             insecure,

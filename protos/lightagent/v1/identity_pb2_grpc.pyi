@@ -37,9 +37,12 @@ class IdentityAdministrationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IdentityAdministrationAsyncStub: ...
     CreateToken: _grpc.UnaryUnaryMultiCallable[_identity_pb2.CreateTokenRequest, _identity_pb2.CreateTokenReply]
-    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
-    host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
-    the provider's.
+    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListTokensRequest, _identity_pb2.ListTokensReply]
+    """Tokens whose time is not over, those that end soonest first. A host agent is shown those that it has made itself."""
+    WithdrawToken: _grpc.UnaryUnaryMultiCallable[_identity_pb2.WithdrawTokenRequest, _identity_pb2.WithdrawTokenReply]
+    """Have a token that was not used yet count no more: it is refused like one that never was. Of those that ListTokens
+    shows the caller. FAILED_PRECONDITION where it was used: the guest that enrolled with it is what can be revoked.
     """
     GetGuest: _grpc.UnaryUnaryMultiCallable[_identity_pb2.GetGuestRequest, _identity_pb2.GetGuestReply]
     """A guest that enrolled, with its certificates."""
@@ -65,9 +68,12 @@ class IdentityAdministrationAsyncStub(IdentityAdministrationStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateToken: _aio.UnaryUnaryMultiCallable[_identity_pb2.CreateTokenRequest, _identity_pb2.CreateTokenReply]  # type: ignore[assignment]
-    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
-    host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
-    the provider's.
+    """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListTokensRequest, _identity_pb2.ListTokensReply]  # type: ignore[assignment]
+    """Tokens whose time is not over, those that end soonest first. A host agent is shown those that it has made itself."""
+    WithdrawToken: _aio.UnaryUnaryMultiCallable[_identity_pb2.WithdrawTokenRequest, _identity_pb2.WithdrawTokenReply]  # type: ignore[assignment]
+    """Have a token that was not used yet count no more: it is refused like one that never was. Of those that ListTokens
+    shows the caller. FAILED_PRECONDITION where it was used: the guest that enrolled with it is what can be revoked.
     """
     GetGuest: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetGuestRequest, _identity_pb2.GetGuestReply]  # type: ignore[assignment]
     """A guest that enrolled, with its certificates."""
@@ -96,9 +102,24 @@ class IdentityAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.CreateTokenReply, _abc.Awaitable[_identity_pb2.CreateTokenReply]]:
-        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only. FAILED_PRECONDITION for a
-        host agent also where an administrator has revoked the guest: what lets it in again is RemoveGuest, or a token of
-        the provider's.
+        """Make a token for the enrolment of one guest. It is told once, and kept as a SHA-256 only."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _identity_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.ListTokensReply, _abc.Awaitable[_identity_pb2.ListTokensReply]]:
+        """Tokens whose time is not over, those that end soonest first. A host agent is shown those that it has made itself."""
+
+    @_abc_1.abstractmethod
+    def WithdrawToken(
+        self,
+        request: _identity_pb2.WithdrawTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.WithdrawTokenReply, _abc.Awaitable[_identity_pb2.WithdrawTokenReply]]:
+        """Have a token that was not used yet count no more: it is refused like one that never was. Of those that ListTokens
+        shows the caller. FAILED_PRECONDITION where it was used: the guest that enrolled with it is what can be revoked.
         """
 
     @_abc_1.abstractmethod

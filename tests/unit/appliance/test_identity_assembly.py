@@ -84,7 +84,7 @@ async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path
 
         await until(lambda: len(kept()) == 3, "three events are kept")
         assert kept() == [
-            ("token: for 60 s, tenant acme, which is new", "", "provider paula"),
+            (f"token: {made.token.id}, for 60 s, tenant acme, which is new", "", "provider paula"),
             ("enrolled: vm", guest.uuid, ""),
             ("revoked: stolen", guest.uuid, "provider paula"),
         ]

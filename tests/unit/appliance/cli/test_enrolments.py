@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.identity.tokens import digest_of
 from tests.support.commands import Ran, svm
 from tests.support.identities import UUID, asked
 from tests.support.identity_side_server import IdentitySide, identity_side
@@ -30,6 +31,7 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
     fingerprint = side.office.authority.sha256.hex()
     assert ran.out.splitlines() == [
         f"token       {token}",
+        f"known as    {digest_of(token).hex()[:12]}",
         "tenant      acme, which is new",
         "guest       drawn when it enrols",
         "good until  2030-03-18 17:46:40 UTC",
@@ -41,6 +43,7 @@ def test_a_token_is_printed_with_the_command_for_the_guest(side: IdentitySide) -
     said = guests(side, "token", "--uuid", UUID, "--json").json
     assert (said["guest"], said["tenant"], said["expires"]) == (UUID, "default", "2030-03-17T18:46:40Z")
     assert said["token"] in said["command"]
+    assert said["sha256"] == digest_of(said["token"]).hex()
 
 
 @pytest.mark.parametrize(

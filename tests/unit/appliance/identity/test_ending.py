@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.domain.caller import NotAdmitted
-from appliance.domain.identity import CertificateState
+from appliance.domain.caller import Caller, NotAdmitted, Role
+from appliance.domain.identity import CertificateState, Token
 from appliance.identity.ending import By
 from appliance.identity.issuing import IdentityRefused, TokenRefused
 from appliance.identity.keys import csr_for, new_key
@@ -118,6 +118,62 @@ def test_attaching_writes_only_what_is_news(tmp_path: Path) -> None:
         assert not desk.ender.is_news(renewed, MACHINE)
         with pytest.raises(NotAdmitted, match="newer certificate"):
             desk.ender.shown(silent, MACHINE)
+
+
+def test_a_token_that_was_taken_back_is_one_that_never_was(tmp_path: Path) -> None:
+    """Refused as that, and known to nobody; the audit has who took it back, and how it was."""
+    with office(tmp_path) as desk:
+        made, other = (desk.issuer.token("acme", "", 3600, PROVIDER) for _ in range(2))
+        assert desk.ender.withdraw(made.token.digest[:6], By(OF_ACME, "leaked")) == made.token
+        for text in (made.text, "kvmla1_unknown"):
+            with pytest.raises(TokenRefused) as refused:
+                desk.issuer.enrol(text, asked())
+            assert refused.value.args == ()
+        with pytest.raises(IdentityRefused, match=r"no token .* is known"):
+            desk.ender.withdraw(made.token.digest, LOST)
+        assert desk.issuer.enrol(other.text, asked()).guest.tenant == "acme"
+        entry = next(each for each in Audit(desk.environment).newest(9) if each.action == "token withdrawn")
+        assert (entry.actor, entry.tenant, entry.reason) == ("tenant-admin anna of acme", "acme", "leaked")
+        assert entry.subject == f"token {made.token.digest.hex()[:12]}, for a new guest"
+        assert entry.before == "counted until 2030-03-17 18:46:40 UTC, made by provider paula"
+        assert entry.after == "counts no more"
+
+
+def test_a_token_that_was_used_is_not_taken_back(tmp_path: Path) -> None:
+    """It says whom it made, who can be revoked; one that is over, or nobody's to see, is none."""
+    with office(tmp_path) as desk:
+        used, over = (desk.issuer.token("acme", "", seconds, PROVIDER) for seconds in (3600, 60))
+        guest = desk.issuer.enrol(used.text, asked()).guest
+        with pytest.raises(IdentityRefused, match=f"was used already, by {guest.uuid}: `svm guests revoke`"):
+            desk.ender.withdraw(used.token.digest, LOST)
+        desk.now += 60
+        others, unseen = desk.issuer.token("umbrella", "", 3600, PROVIDER), []
+        for digest, author in (
+            (over.token.digest, PROVIDER),
+            (others.token.digest, OF_ACME),
+            (others.token.digest, Caller("host-1", Role.HOST_AGENT)),
+        ):
+            with pytest.raises(IdentityRefused) as refused:
+                desk.ender.withdraw(digest, By(author))
+            unseen.append(str(refused.value).replace(digest.hex(), "X"))
+        assert unseen == ["no token X is known: see `svm guests tokens`"] * 3
+        assert desk.issuer.enrol(others.text, asked()).guest.tenant == "umbrella"
+
+
+def test_several_tokens_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    """More of it has to be said; a host agent's are looked for among its own alone."""
+    agent = Caller("host-1", Role.HOST_AGENT)
+    with office(tmp_path) as desk:
+        with desk.store.writing() as tables:
+            for number, author in enumerate(("provider paula", "provider paula", agent.author)):
+                digest = b"same" + bytes([number]) * 28
+                tables.put_token(Token(digest, "acme", "", desk.now, desk.now + 60, author))
+        with pytest.raises(IdentityRefused, match="several tokens begin with 73616d65: give more"):
+            desk.ender.withdraw(b"same", LOST)
+        assert desk.ender.withdraw(b"same", By(agent)).digest[-1] == 2
+        assert desk.ender.withdraw(b"same\x01", LOST).digest[-1] == 1
+        with desk.store.reading() as tables:
+            assert [token.digest[-1] for token in tables.tokens()] == [0]
 
 
 def test_what_was_cloned_counts_in_no_place(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tokens, enrolments, renewals."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from tests.support.identities import (
     asked,
     office,
 )
+
+AGENT = Caller("host-1", Role.HOST_AGENT)
 
 
 def state(desk: Office, enrolled: Enrolled) -> CertificateState | None:
@@ -285,14 +288,91 @@ def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch
         assert desk.issuer.token("other", "", 60, PROVIDER).text
 
 
+def test_a_host_agent_takes_no_living_guests_place(tmp_path: Path) -> None:
+    """Only the provider's word lets another machine be that guest, or the end of its certificates."""
+    with office(tmp_path) as desk:
+        desk.enrolled("acme", UUID)
+        with pytest.raises(IdentityRefused, match=f"has a certificate that counts.*guests revoke {UUID}"):
+            desk.issuer.token("acme", UUID, 3600, AGENT)
+        desk.issuer.renew(desk_current(desk), asked())  # nor one that has a second, not shown yet
+        with pytest.raises(IdentityRefused, match="have the provider make the token"):
+            desk.issuer.token("acme", UUID, 3600, AGENT)
+        by_the_provider = desk.issuer.token("acme", UUID, 3600, PROVIDER)
+        assert desk.issuer.enrol(by_the_provider.text, asked(OTHER_MACHINE)).guest.uuid == UUID
+
+
+def end_by_time(desk: Office) -> None:
+    """Of all its certificates."""
+    desk.now += 30 * DAY
+
+
+def end_by_revocation(desk: Office) -> None:
+    """Of the guest."""
+    desk.ender.revoke_guest(UUID, By(PROVIDER))
+
+
+def end_by_one_revocation(desk: Office) -> None:
+    """Of the certificate that it has."""
+    desk.ender.revoke_certificate(desk_current(desk), By(PROVIDER))
+
+
+def end_by_a_copy(desk: Office) -> None:
+    """It is to enrol anew."""
+    desk.ender.cloned(UUID, "two at once")
+
+
+def end_by_removal(desk: Office) -> None:
+    """It is known no more."""
+    desk.ender.remove_guest(UUID, By(PROVIDER))
+
+
+@pytest.mark.parametrize(
+    "end", [end_by_time, end_by_revocation, end_by_one_revocation, end_by_a_copy, end_by_removal]
+)
+def test_a_host_agent_brings_back_a_guest_whose_certificate_has_ended(
+    tmp_path: Path, end: Callable[[Office], None]
+) -> None:
+    """Whatever ended it; and one that was never here."""
+    with office(tmp_path) as desk:
+        desk.issuer.token("acme", "", 60, PROVIDER)
+        first = desk.issuer.token("acme", UUID, 3600, AGENT)
+        desk.issuer.enrol(first.text, asked())
+        end(desk)
+        again = desk.issuer.token("acme", UUID, 3600, AGENT)
+        assert desk.issuer.enrol(again.text, asked()).guest.uuid == UUID
+        with pytest.raises(IdentityRefused, match="is of tenant acme"):
+            desk.enrolled("umbrella", UUID)
+
+
+def test_a_token_that_was_kept_back_takes_nobodys_place_later(tmp_path: Path) -> None:
+    """When a guest enrols, other tokens for it are over: also those from before it had a certificate."""
+    with office(tmp_path) as desk:
+        desk.issuer.token("acme", "", 60, PROVIDER)
+        kept, used = (desk.issuer.token("acme", UUID, 7 * 86400, AGENT) for _ in range(2))
+        other = desk.issuer.token("acme", UUID.replace("6", "7"), 3600, AGENT)
+        key = new_key()
+        guest = desk.issuer.enrol(used.text, asked(key=key))
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(kept.text, asked(OTHER_MACHINE))
+        assert desk.issuer.enrol(used.text, asked(key=key)).certificate == guest.certificate
+        assert desk.issuer.enrol(other.text, asked()).guest.tenant == "acme"
+
+
+def desk_current(desk: Office) -> bytes:
+    """The SHA-256 of the certificate that the guest shows."""
+    with desk.store.reading() as tables:
+        guest = tables.guest(UUID)
+        assert guest is not None
+        return guest.current
+
+
 def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:
     """It brings guests of those that the provider has."""
-    agent = Caller("host-1", Role.HOST_AGENT)
     with office(tmp_path) as desk:
         with pytest.raises(IdentityRefused, match="have the provider make its first token"):
-            desk.issuer.token("acme", "", 60, agent)
+            desk.issuer.token("acme", "", 60, AGENT)
         desk.issuer.token("acme", "", 60, PROVIDER)
-        assert desk.issuer.token("acme", "", 60, agent).text
+        assert desk.issuer.token("acme", "", 60, AGENT).text
 
 
 def test_a_token_for_one_key_is_good_for_no_other(tmp_path: Path) -> None:

@@ -208,6 +208,12 @@ async def test_enrolments_are_told_and_refusals_counted(tmp_path: Path) -> None:
         await desk.registry.enrol(bound.text, asked())
         assert told.ended == [guest.uuid]
         assert [change.kind for change in told.changes] == ["token", "enrolled", "token", "enrolled"]
+        leaked = (await desk.registry.token("acme", "", 60, PROVIDER)).token
+        await desk.registry.withdraw(leaked.digest, By(OF_ACME, "leaked"))
+        change = told.changes[-1]
+        assert (change.kind, change.actor, change.tenant) == ("withdrawn", OF_ACME.author, "acme")
+        assert change.text == f"token {leaked.id}: leaked"
+        assert desk.registry.counts["withdrawn"] == 1
         assert told.changes[1] == IdentityChange("enrolled", "", guest.uuid, "acme", "web")
         assert desk.registry.counts["refused"] == 1
         assert all(made.text not in change.text for change in told.changes)

@@ -15,6 +15,7 @@ from lightagent.v1.enrolment_pb2 import EnrolRequest, RenewRequest
 from appliance.identity.authority import pem_of
 from appliance.identity.ending import By
 from appliance.identity.keys import csr_for, new_key
+from appliance.identity.tokens import digest_of
 from appliance.rpc import enrolment as module
 from appliance.rpc.enrolment import EnrolmentService, network_of
 from appliance.state.environment import FILE, StateError
@@ -111,21 +112,23 @@ async def test_a_guest_enrols(tmp_path: Path) -> None:
 
 
 async def test_every_token_that_does_not_count_is_refused_alike(tmp_path: Path) -> None:
-    """One sentence, at one time after the call: unknown, used, over, revoked, of another shape."""
+    """One sentence, at one time after the call: unknown, used, over, revoked, withdrawn, of another shape."""
     async with door(tmp_path) as here:
         used, over, revoked = here.token(), here.token(seconds=60), here.token()
         await here.enrol(used)
         reply = await here.enrol(revoked)
         here.office.ender.remove_guest(reply.guest, By(PROVIDER))
+        withdrawn = here.token()
+        here.office.ender.withdraw(digest_of(withdrawn), By(PROVIDER))
         here.office.now += 60
         said, here.slept = set(), []
-        for token in ("kvmla1_" + "A" * 43, "x", used, over, revoked):
+        for token in ("kvmla1_" + "A" * 43, "x", used, over, revoked, withdrawn):
             here.now += 60
             said.add(await refused(here.enrol(token, csr_for(new_key()))))
         assert len(said) == 1
         assert said.pop()[0] is grpc.StatusCode.UNAUTHENTICATED
-        assert here.slept == [module.REFUSAL_SECONDS] * 5
-        assert here.office.registry.counts["refused"] == 5
+        assert here.slept == [module.REFUSAL_SECONDS] * 6
+        assert here.office.registry.counts["refused"] == 6
 
 
 @pytest.mark.parametrize(

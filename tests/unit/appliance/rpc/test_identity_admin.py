@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import identity_pb2 as pb
 from lightagent.v1 import identity_pb2_grpc
 
-from appliance.domain.caller import Caller
+from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
 from appliance.identity.authority import pem_of
 from appliance.identity.issuing import TokenRefused
@@ -21,7 +21,7 @@ from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from tests.support.admin_side_server import Caller as Client
 from tests.support.admin_side_server import refused
-from tests.support.identities import DAY, OF_ACME, UUID, asked, office
+from tests.support.identities import DAY, OF_ACME, PROVIDER, UUID, asked, office
 from tests.support.identity_side_server import IdentitySide, identity_side
 
 DENIED, BAD = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT
@@ -88,6 +88,57 @@ def test_who_administers_one_tenant_sees_and_touches_that_tenants(side: Identity
     listed = client.call("ListCertificates", pb.ListCertificatesRequest(guests=True)).certificates
     assert [(each.name, each.tenant) for each in listed] == [(own, "acme")]
     assert client.call("RevokeGuest", pb.RevokeGuestRequest(guest=own)).certificates == 1
+
+
+def test_tokens_are_listed_to_whom_they_concern_and_to_nobody_else(
+    side: IdentitySide, client: Client
+) -> None:
+    """The provider all, a tenant's its own, a host agent those that it has made; and never what one is."""
+    agent, other = (Caller(name, Role.HOST_AGENT) for name in ("host-1", "host-2"))
+    made = {}
+    for tenant, author in (("acme", PROVIDER), ("acme", OF_ACME), ("umbrella", PROVIDER), ("acme", agent)):
+        made[f"{tenant} {author.author}"] = side.office.issuer.token(tenant, "", 3600, author)
+    for caller, seen in (
+        (PROVIDER, set(made)),
+        (Caller("audrey", Role.AUDITOR), set(made)),
+        (OF_ACME, {"acme provider paula", "acme tenant-admin anna of acme", "acme host-agent host-1"}),
+        (agent, {"acme host-agent host-1"}),
+        (other, set()),
+    ):
+        side.caller = caller
+        reply = client.call("ListTokens", pb.ListTokensRequest())
+        assert {f"{token.tenant} {token.author}" for token in reply.tokens} == seen, caller
+        assert all(each.text.encode() not in reply.SerializeToString() for each in made.values())
+        hidden = [each.token.digest for name, each in made.items() if name not in seen]
+        for digest in hidden:
+            request = pb.WithdrawTokenRequest(sha256=digest)
+            assert refused(client, "WithdrawToken", request)[0] is DENIED
+    side.caller = PROVIDER
+    of_one = client.call("ListTokens", pb.ListTokensRequest(tenant="umbrella")).tokens
+    assert [token.tenant for token in of_one] == ["umbrella"]
+    side.caller = agent
+    mine = made["acme host-agent host-1"].token
+    assert (
+        client.call("WithdrawToken", pb.WithdrawTokenRequest(sha256=mine.digest[:4])).token.tenant == "acme"
+    )
+    assert not client.call("ListTokens", pb.ListTokensRequest()).tokens
+
+
+def test_a_listed_token_says_whom_it_is_for_and_whether_it_was_used(
+    side: IdentitySide, client: Client
+) -> None:
+    """The soonest end first, so many as are asked for; those that are over are not told."""
+    desk = side.office
+    later, used, over = (desk.issuer.token("acme", "", seconds, PROVIDER) for seconds in (7200, 3600, 60))
+    guest = desk.issuer.enrol(used.text, asked()).guest
+    desk.now += 60
+    first, second = client.call("ListTokens", pb.ListTokensRequest()).tokens
+    assert (first.sha256, first.used, first.uuid) == (used.token.digest, True, guest.uuid)
+    assert (second.sha256, second.used, second.uuid) == (later.token.digest, False, "")
+    assert (second.author, second.created.seconds) == ("provider paula", desk.now - 60)
+    assert second.expires.seconds == desk.now - 60 + 7200
+    assert len(client.call("ListTokens", pb.ListTokensRequest(limit=1)).tokens) == 1
+    assert refused(client, "WithdrawToken", pb.WithdrawTokenRequest(sha256=over.token.digest))[0] is DENIED
 
 
 def test_a_guest_is_shown_with_its_certificates(side: IdentitySide, client: Client) -> None:
@@ -157,6 +208,10 @@ CSR = csr_for(new_key())
         ("RevokeCertificate", pb.RevokeCertificateRequest(sha256=b"a" * 33)),
         ("RevokeGuest", pb.RevokeGuestRequest(guest="x", reason="x" * 513)),
         ("ListCertificates", pb.ListCertificatesRequest(limit=20_000)),
+        ("ListTokens", pb.ListTokensRequest(limit=8193)),
+        ("ListTokens", pb.ListTokensRequest(tenant="a/b")),
+        ("WithdrawToken", pb.WithdrawTokenRequest(sha256=b"abc")),
+        ("WithdrawToken", pb.WithdrawTokenRequest(sha256=b"abcd", reason="x" * 513)),
     ],
 )
 def test_what_breaks_a_rule_of_the_wire_is_refused(client: Client, name: str, request_: object) -> None:

@@ -91,7 +91,7 @@ def test_who_is_who_is_audited(tmp_path: Path) -> None:
         ("provider paula", "certificate revoked", name, "left"),
         ("tenant-admin anna of acme", "guest revoked", f"guest {guest}", "lost"),
         ("provider paula", "certificate issued", name, ""),
-        ("tenant-admin anna of acme", "token", "a new guest", ""),
+        ("tenant-admin anna of acme", "token", f"token {made.token.id}, for a new guest", ""),
     ]
     assert {entry.tenant for entry in entries} == {"acme"}
     assert "counts until 20" in entries[-1].after

@@ -14,7 +14,7 @@ import pytest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.domain.policy import Decision, KsnType, Mode
 from appliance.state import of_tenant
-from appliance.state.environment import StateDamaged, StateEnvironment, StateFile, packed
+from appliance.state.environment import STATE, StateDamaged, StateEnvironment, StateFile, packed
 from appliance.state.identities import IdentityStore, IdentityTables
 from appliance.state.of_tenant import TABLE, Kind, OfTenant, key_in, time_in
 from appliance.state.policies import Decided, PolicyStore
@@ -116,7 +116,7 @@ def test_index_and_tables_agree_after_kill_9(tmp_path: Path, seed: int) -> None:
 
 
 def test_a_state_without_the_index_gets_it_when_it_is_opened(tmp_path: Path) -> None:
-    """As one that the program before this has written; after that it is of schema 2."""
+    """As one that the program before this has written; after that it is of today's schema."""
     draw = random.Random(3)
     with opened(tmp_path) as store:
         with store.writing() as tables:
@@ -126,7 +126,7 @@ def test_a_state_without_the_index_gets_it_when_it_is_opened(tmp_path: Path) -> 
         before, _ = rows(store)
         as_before(store.environment)
     with opened(tmp_path) as store:
-        assert store.environment.schema() == 2
+        assert store.environment.schema() == STATE.schema
         assert rows(store) == (before, before)
 
 
