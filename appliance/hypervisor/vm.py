@@ -1,6 +1,6 @@
 """What the host knows of a virtual machine, by libvirt's word."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -10,6 +10,23 @@ class Power(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether there is a QEMU of it."""
+        return self is not Power.OFF
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the element `protection` in a domain's metadata says. tenant: "" for nothing.
+
+    excluded: it is not to be protected. svm: it is a security virtual machine itself.
+    """
+
+    tenant: str = ""
+    excluded: bool = False
+    svm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +40,4 @@ class Vm:
     name: str
     power: Power
     persistent: bool = True
+    marks: Marks = field(default_factory=Marks)

@@ -36,4 +36,4 @@ def test_an_error_of_libvirt_keeps_its_code() -> None:
     ):
         host.connection.lookupByName("nobody")
     assert caught.value.code == libvirt.VIR_ERR_NO_DOMAIN
-    assert str(caught.value).startswith("no such one: ")
+    assert str(caught.value).startswith("no such machine: ")
