@@ -86,7 +86,7 @@ class KvmHost:
         """Return when libvirtd answers."""
         end = time.monotonic() + DEADLINE
         while self.run("virsh", "--connect", "qemu:///system", "version").returncode:
-            log = (self.directory / "libvirtd.log").read_text()
+            log = _text(self.directory / "libvirtd.log")
             assert time.monotonic() < end, f"libvirtd did not answer within {DEADLINE:g} s:\n{log}"
             time.sleep(0.2)
 
@@ -94,8 +94,8 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
-    for name in ("etc", "lib", "run", "cache", "log"):
-        (directory / name).mkdir(parents=True)
+    for name in ("etc", "lib", "run", "cache", "log", "log/qemu"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():
         shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)
     (directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
@@ -121,3 +121,8 @@ def _first_process(unshare: int) -> int:
         assert time.monotonic() < end, "unshare began nothing"
         time.sleep(0.02)
     return int(found[0])
+
+
+def _text(path: Path) -> str:
+    """What a file has, if it is there yet."""
+    return path.read_text() if path.exists() else ""
