@@ -64,6 +64,20 @@ class NewToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Only:
+    """For whom alone a token is. key: SHA-256 of the public key, none for any.
+
+    not_revoked: for no guest that an administrator has put out.
+    """
+
+    key: bytes = b""
+    not_revoked: bool = False
+
+
+ANYBODY = Only()
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a guest asks for a certificate with. csr: DER. machine, host_name: its own words."""
 
@@ -94,20 +108,19 @@ class Issuer:
         self.terms = terms
         self._clock = clock
 
-    def token(self, tenant: str, uuid: str, seconds: int, author: Caller, only_key: bytes = b"") -> NewToken:
-        """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused.
-
-        only_key: SHA-256 of the public key that it is for, none for the first that comes.
-        """
+    def token(self, tenant: str, uuid: str, seconds: int, author: Caller, only: Only = ANYBODY) -> NewToken:
+        """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused."""
         if not is_tenant(tenant):
             raise IdentityRefused(f"{tenant[:80]!r} is no name of a tenant: {TENANT_RULE}")
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author, only_key=only_key)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author, only_key=only.key)
         with self.store.writing() as tables:
             if uuid:
                 self._check_bound(tables, token, author)
+            if only.not_revoked:
+                _check_not_revoked(tables, uuid)
             new = tables.tenant(tenant) is None
             if new and author.role is Role.HOST_AGENT:
                 raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
@@ -266,3 +279,14 @@ class Issuer:
         drop_old_certificates(tables, self._clock())
         if tables.counts()[2] >= MAX_CERTIFICATES:
             raise NoRoom(f"{MAX_CERTIFICATES:,} certificates are known, which is all: have guests removed")
+
+
+def _check_not_revoked(tables: IdentityTables, uuid: str) -> None:
+    """Refuse a guest that an administrator has put out. One that was taken for a copy may come back."""
+    guest = tables.guest(uuid)
+    certificate = None if guest is None else tables.certificate(guest.current)
+    if certificate is not None and certificate.ended is CertificateState.REVOKED:
+        raise IdentityRefused(
+            f"the guest {uuid} was revoked, and does not come back by itself: `svm-host enrol` lets it in "
+            "again, so does `svm guests remove`"
+        )

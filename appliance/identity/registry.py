@@ -20,7 +20,7 @@ from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
-from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, TokenRefused
+from appliance.identity.issuing import ANYBODY, Asked, Enrolled, Issuer, NewToken, Only, TokenRefused
 from appliance.identity.names import BadName, named_by
 from appliance.identity.standing import OtherMachine, good
 from appliance.state.environment import StateError
@@ -147,7 +147,7 @@ class Registry:
         return follows
 
     async def token(
-        self, tenant: str, uuid: str, seconds: int, author: Caller, only_key: bytes = b""
+        self, tenant: str, uuid: str, seconds: int, author: Caller, only: Only = ANYBODY
     ) -> NewToken:
         """Make a token; see Issuer.token. Raises IdentityRefused, StateError."""
 
@@ -156,7 +156,7 @@ class Registry:
             text = f"{made.token.id}, for {seconds} s, tenant {tenant}{new}"
             self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
-        return await self._change(self._issuer.token, tenant, uuid, seconds, author, only_key, then=told)
+        return await self._change(self._issuer.token, tenant, uuid, seconds, author, only, then=told)
 
     async def withdraw(self, beginning: bytes, by: By) -> Token:
         """Have a token that was not used count no more; as it was. Raises IdentityRefused, StateError."""

@@ -12,7 +12,7 @@ from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.identity import CertificateState
 from appliance.identity import issuing as module
 from appliance.identity.ending import By
-from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, TokenRefused
+from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, Only, TokenRefused
 from appliance.identity.keys import BadCsr, csr_for, key_sha256, new_key
 from appliance.identity.names import BadName
 from appliance.identity.standing import OtherMachine, digest_of
@@ -379,7 +379,7 @@ def test_a_token_for_one_key_is_good_for_no_other(tmp_path: Path) -> None:
     """Whoever has stolen it: it is refused as any that counts for nothing, and is as good as before."""
     key = new_key()
     with office(tmp_path) as desk:
-        text = desk.issuer.token("acme", UUID, 60, PROVIDER, key_sha256(key.public_key())).text
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, Only(key_sha256(key.public_key()))).text
         with pytest.raises(TokenRefused):
             desk.issuer.enrol(text, asked())
         first = desk.issuer.enrol(text, asked(key=key))
@@ -394,7 +394,7 @@ def test_a_token_stays_bound_to_its_key_over_a_restart(tmp_path: Path) -> None:
     key = new_key()
     with office(tmp_path) as desk:
         authority = desk.authority
-        text = desk.issuer.token("acme", UUID, 60, PROVIDER, key_sha256(key.public_key())).text
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, Only(key_sha256(key.public_key()))).text
     with office(tmp_path, authority) as desk:
         with pytest.raises(TokenRefused):
             desk.issuer.enrol(text, asked())
@@ -408,3 +408,21 @@ def test_an_administrators_word_counts_of_a_copy_as_well(tmp_path: Path) -> None
         desk.ender.cloned(UUID, "in two places")
         desk.ender.revoke_guest(UUID, By(PROVIDER))
         assert state(desk, enrolled) is CertificateState.REVOKED
+
+
+def test_who_was_revoked_does_not_come_back_by_itself(tmp_path: Path) -> None:
+    """Where a host brings back whoever asks: a copy that was found may, the others only by somebody's order."""
+    itself = Only(not_revoked=True)
+    with office(tmp_path) as desk:
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
+        desk.enrolled("default", UUID)
+        desk.ender.cloned(UUID, "in two places")
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
+        desk.ender.revoke_guest(UUID, By(PROVIDER))
+        with pytest.raises(
+            IdentityRefused, match="does not come back by itself: `svm-host enrol` lets it in"
+        ):
+            desk.issuer.token("default", UUID, 60, AGENT, itself)
+        assert desk.issuer.token("default", UUID, 60, AGENT).text
+        desk.ender.remove_guest(UUID, By(PROVIDER))
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
