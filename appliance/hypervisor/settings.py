@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from appliance.config_file import read_file
-from appliance.config_forms import AbsolutePath, AddressOrNothing
+from appliance.config_forms import AbsolutePath, AddressOrNothing, HostOrNothing
 from appliance.config_reading import Problem
 
 CONFIG_VARIABLE = "KVMLA_HOST_CONFIG"
@@ -28,12 +28,25 @@ class SvmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolmentSettings:
+    """Attested enrolment. automatic: machines enrol by themselves. exclude: but those with names like these.
+
+    svm: the SVM's address as guests reach it, where the SVM was not told it; "" for that one.
+    """
+
+    automatic: bool = False
+    exclude: tuple[str, ...] = ()
+    svm: Annotated[str, HostOrNothing()] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """All of them."""
 
     state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent/svm-host")
     libvirt: LibvirtSettings = field(default_factory=LibvirtSettings)
     svm: SvmSettings = field(default_factory=SvmSettings)
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> HostSettings:

@@ -411,7 +411,7 @@ def test_an_administrators_word_counts_of_a_copy_as_well(tmp_path: Path) -> None
 
 
 def test_who_was_revoked_does_not_come_back_by_itself(tmp_path: Path) -> None:
-    """Where a host brings back whoever asks: a copy that was found may, the others only by somebody's order."""
+    """Where a host brings back whoever asks: a copy that was found may, others only by an order."""
     itself = Only(not_revoked=True)
     with office(tmp_path) as desk:
         assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
