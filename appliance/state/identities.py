@@ -302,8 +302,9 @@ class IdentityStore:
 
 def _token(digest: bytes, fields: dict[str, Any], path: Path) -> Token:
     try:
-        keys = {name: bytes.fromhex(fields.pop(name, "")) for name in ("key", "certificate", "only_key")}
-        return Token(digest, **fields, **keys)
+        names = ("key", "certificate", "only_key")
+        key, certificate, only_key = (bytes.fromhex(fields.pop(name, "")) for name in names)
+        return Token(digest, **fields, key=key, certificate=certificate, only_key=only_key)
     except (TypeError, ValueError) as error:
         raise damaged(path, f"a token's record has no meaning: {error}") from error
 

@@ -15,7 +15,9 @@ from guest_stub.config import ConfigError
 from guest_stub.console import printable
 from guest_stub.decisions import Decisions
 from guest_stub.forgetful import decisions_or_none
-from guest_stub.identity.renewing import Command, Renewing
+from guest_stub.identity.by_host import ByHost
+from guest_stub.identity.child import Command
+from guest_stub.identity.renewing import Renewing
 from guest_stub.journal import Journal
 from guest_stub.limits import raise_open_files
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
@@ -56,7 +58,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         decisions = stack.enter_context(closing(decisions_or_none(setup.store)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
-        line = StandingLine(setup.target, replace(setup.labels, program=Program.DAEMON), listeners)
+        line = StandingLine(setup.target_now, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine, waits=True)))
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
@@ -69,8 +71,11 @@ async def run(options: Namespace, setup: Setup) -> int:
         stack.callback(linking.cancel)
         if host_and_port(setup.svm):
             _say_unenrolled(setup, log)
-            renewing = loop.create_task(Renewing(setup.identity, line, _renews(options, setup)).run())
-            stack.callback(renewing.cancel)
+        if host_and_port(setup.svm) or not setup.is_svm_set:
+            renews = Renewing(setup.identity, line, _own(options, setup, "renew"))
+            enrols = ByHost(setup.identity, line, _own(options, setup, "enrol", "--from-host"))
+            for part in (renews, enrols):
+                stack.callback(loop.create_task(part.run()).cancel)
 
         def ready() -> None:
             log.info("protecting: %s", settings.mode)
@@ -122,12 +127,14 @@ def _say_unenrolled(setup: Setup, log: logging.Logger) -> None:
         log.error("%s", printable(str(problem)))
 
 
-def _renews(options: Namespace, setup: Setup) -> Command:
-    """What renews this guest's certificate: this program, from where it was loaded, and from nowhere else.
+def _own(options: Namespace, setup: Setup, *command: str) -> Command:
+    """What renews this guest's certificate, and such: this program, from where it was loaded, from nowhere
+    else.
 
     -P: nor from the directory that somebody has started it in.
     """
-    words = [sys.executable, "-P", "-m", "guest_stub", "renew", "--svm", setup.svm]
+    words = [sys.executable, "-P", "-m", "guest_stub", *command]
+    words += ["--svm", setup.svm] if setup.is_svm_set and "renew" in command else []
     words += ["--state", str(setup.store.directory)]
     words += ["--config", str(options.config)] if options.config else []
     return Command(words, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})

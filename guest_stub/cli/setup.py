@@ -40,6 +40,10 @@ class Setup:
         """The SVM, and what this guest proves itself by there."""
         return Svm(self.svm, self.identity.proof)
 
+    def target_now(self) -> Svm:
+        """The same, also where this guest has enrolled since: where nothing is set, that SVM counts."""
+        return self.target if self.is_svm_set else Svm(_enrolled(self.identity), self.identity.proof)
+
 
 def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     """Put command line, environment and configuration together. Raises ConfigError."""
