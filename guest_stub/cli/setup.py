@@ -42,7 +42,11 @@ class Setup:
 
     def target_now(self) -> Svm:
         """The same, also where this guest has enrolled since: where nothing is set, that SVM counts."""
-        return self.target if self.is_svm_set else Svm(_enrolled(self.identity), self.identity.proof)
+        try:
+            known = None if self.is_svm_set else self.identity.read()
+        except IdentityRefused:  # which was said when this began
+            known = None
+        return self.target if known is None else Svm(known.svm, self.identity.proof)
 
 
 def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
