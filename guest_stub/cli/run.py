@@ -69,13 +69,8 @@ async def run(options: Namespace, setup: Setup) -> int:
         orders.begin()
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
-        if host_and_port(setup.svm):
-            _say_unenrolled(setup, log)
-        if host_and_port(setup.svm) or not setup.is_svm_set:
-            renews = Renewing(setup.identity, line, _own(options, setup, "renew"))
-            enrols = ByHost(setup.identity, line, _own(options, setup, "enrol", "--from-host"))
-            for part in (renews, enrols):
-                stack.callback(loop.create_task(part.run()).cancel)
+        for part in _of_identity(options, setup, line):
+            stack.callback(loop.create_task(part.run()).cancel)
 
         def ready() -> None:
             log.info("protecting: %s", settings.mode)
@@ -119,12 +114,24 @@ def _tools(
     )
 
 
-def _say_unenrolled(setup: Setup, log: logging.Logger) -> None:
+def _of_identity(options: Namespace, setup: Setup, line: StandingLine) -> "list[Renewing | ByHost]":
+    """What keeps this guest known to its SVM; nothing where it is on this machine."""
+    if host_and_port(setup.svm):
+        _say_unenrolled(setup)
+    elif setup.is_svm_set:
+        return []
+    return [
+        Renewing(setup.identity, line, _own(options, setup, "renew")),
+        ByHost(setup.identity, line, _own(options, setup, "enrol", "--from-host")),
+    ]
+
+
+def _say_unenrolled(setup: Setup) -> None:
     """Nobody is to look for a fault of the network. It protects as without an SVM until it is enrolled."""
     try:
         setup.identity.proof()
     except NotEnrolled as problem:
-        log.error("%s", printable(str(problem)))
+        logging.getLogger("guest-stub").error("%s", printable(str(problem)))
 
 
 def _own(options: Namespace, setup: Setup, *command: str) -> Command:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from appliance.cli.console import DONE, NO, CommandError, Console, exit_codes
-from appliance.cli.times import parse_later
 from appliance.hypervisor.attest.allowance import Allowance
 from appliance.hypervisor.attest.channel import ChannelError, opened
 from appliance.hypervisor.attest.conversation import Conversation
@@ -28,7 +27,7 @@ this. Where svm-host serve attends to the machine already, there is nothing to d
 
 examples:
   svm-host enrol web-1
-  svm-host enrol web-1 --tenant acme --wait 30m
+  svm-host enrol web-1 --tenant acme --wait 1800
   svm-host enrol web-1 --remove
 
 {exit_codes("the machine did not ask in that time, or (--remove) it had no channel")}"""
@@ -44,15 +43,22 @@ def add(commands: Any) -> None:
         default="",
         help="whose guest it will be (its metadata's, or the SVM's default)",
     )
-    parser.add_argument("--wait", metavar="SPAN", default="5m", help="how long it may take to ask (5m)")
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=_seconds, default=300.0, help="how long it may take to ask (300)"
+    )
     parser.add_argument("--remove", action="store_true", help="take the channel away instead")
     add_host_arguments(parser)
     parser.set_defaults(run=_run)
 
 
+def _seconds(text: str) -> float:
+    """Up to a day; raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 86400):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time to wait: give 1 to 86400 seconds")
+    return float(text)
+
+
 def _run(args: argparse.Namespace, console: Console) -> int:
-    now = console.clock()
-    seconds = max(1.0, parse_later(args.wait, now) - now)
     settings = settings_of(args, console)
     with hosts(args, console) as opened_hosts:
         host, vm = _found(opened_hosts, args.machine)
@@ -64,14 +70,14 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         return DONE
     machine = Machine(vm.uuid, args.tenant or vm.marks.tenant, by_order=True)
     try:
-        given = asyncio.run(_attend(settings, (vm, plugged), machine, seconds))
+        given = asyncio.run(_attend(settings, (vm, plugged), machine, args.wait))
     except ChannelError as error:
         raise CommandError(f"{vm.name}: {error}") from error
     if given:
         console.say(f"{vm.name} was handed a token for guest {vm.uuid}")
         return DONE
     console.say(
-        f"{vm.name} got nothing within {args.wait}: in the machine, is guest-stub there and running? "
+        f"{vm.name} got nothing within {args.wait:g} s: in the machine, is guest-stub there and running? "
         "What went wrong here stands above"
     )
     return NO
