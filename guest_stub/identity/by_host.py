@@ -16,7 +16,7 @@ from guest_stub.identity.port import Ports
 from guest_stub.identity.store import IdentityStore
 from guest_stub.svm_link.target import NotEnrolled
 
-LOOK_SECONDS = 2.0  # it is looked whether the host has plugged the port, and whether it is wanted
+LOOK_SECONDS = 2.0  # it is looked whether it is wanted, and the host is at the port
 FIRST_PAUSE_SECONDS = 5.0  # after one that failed; doubles each time
 LONGEST_PAUSE_SECONDS = 300.0
 SETTLE_SECONDS = 30.0  # after one that did not
@@ -53,7 +53,7 @@ class ByHost:
         failures, wait = 0, 0.0
         while True:
             await asyncio.sleep(wait)
-            if not self._is_wanted() or self._ports.find() is None:
+            if not self._is_wanted() or not self._ports.is_attended():
                 failures, wait = 0, LOOK_SECONDS
                 continue
             why = await run(self._command, PATIENCE_SECONDS)

@@ -1,6 +1,7 @@
 """The port on which this machine's host hands it what it enrols with: a channel of virtio-serial."""
 
 import os
+import select
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,22 @@ class Ports:
         except OSError:
             return None
         return self.devices / found[0] if found else None
+
+    def is_attended(self) -> bool:
+        """Whether this machine has the port, and somebody of the host is at its other end."""
+        device = self.find()
+        if device is None:
+            return False
+        try:
+            fd = os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError:
+            return False
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            return not any(found & (select.POLLHUP | select.POLLERR) for _, found in poll.poll(0))
+        finally:
+            os.close(fd)
 
     def _name(self, port: str) -> str:
         try:

@@ -1,5 +1,6 @@
 """Where the port of this machine's host is."""
 
+import os
 from pathlib import Path
 
 from guest_stub.identity.port import PORT_NAME, Ports
@@ -33,3 +34,16 @@ def test_without_udev_the_kernel_does(tmp_path: Path) -> None:
 def test_a_machine_without_such_ports_has_none(tmp_path: Path) -> None:
     """Nor has one of another kind of hardware."""
     assert Ports(tmp_path / "a", tmp_path / "b", tmp_path / "c").find() is None
+
+
+def test_a_port_is_attended_to_while_the_host_holds_its_end(tmp_path: Path) -> None:
+    """Else nobody would hear what is asked: no program is begun for that."""
+    found = ports(tmp_path)
+    assert not found.is_attended()
+    ours, theirs = os.openpty()
+    (tmp_path / "named" / PORT_NAME).symlink_to(os.ttyname(theirs))
+    assert found.is_attended()
+    os.close(ours)
+    assert not found.is_attended()
+    os.close(theirs)
+    assert not found.is_attended()
