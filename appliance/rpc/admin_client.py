@@ -122,9 +122,14 @@ class AdminClient:
             self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), self._reload_seconds
         )
 
-    def events(self, request: events_pb2.ListEventsRequest) -> Iterator[events_pb2.Event]:
-        """What happened, each event as it comes; without end where it is to be followed."""
-        seconds = None if request.follow else self._network_seconds
+    def events(
+        self, request: events_pb2.ListEventsRequest, follow_seconds: float | None = None
+    ) -> Iterator[events_pb2.Event]:
+        """What happened, each event as it comes; without end where it is to be followed.
+
+        follow_seconds: how long it is followed; then AdminError.
+        """
+        seconds = follow_seconds if request.follow else self._network_seconds
         replies: Iterator[events_pb2.ListEventsReply]
         replies = self._stream(self._events.ListEvents, request, seconds)
         for reply in replies:

@@ -35,8 +35,8 @@ for place in /etc /var/lib /run /var/cache /var/log; do
   mkdir -p "$place/libvirt"
   mount --bind "$1/${place##*/}" "$place/libvirt"
 done
-virtlogd </dev/null >"$1/virtlogd.log" 2>&1 &
-libvirtd </dev/null >"$1/libvirtd.log" 2>&1 &
+virtlogd --pid-file "$1/run/virtlogd.pid" </dev/null >"$1/virtlogd.log" 2>&1 &
+libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >"$1/libvirtd.log" 2>&1 &
 echo $! >"$1/libvirtd.pid"
 while :; do wait; sleep 0.2; done
 """
@@ -76,7 +76,7 @@ class KvmHost:
 
     def start_libvirtd(self) -> None:
         """Start it again, and wait until it answers."""
-        start = 'libvirtd </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
+        start = 'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
         subprocess.run(
             self.words("setsid", "sh", "-c", start, "sh", self.directory), check=True, timeout=DEADLINE
         )
@@ -86,7 +86,7 @@ class KvmHost:
         """Return when libvirtd answers."""
         end = time.monotonic() + DEADLINE
         while self.run("virsh", "--connect", "qemu:///system", "version").returncode:
-            log = (self.directory / "libvirtd.log").read_text()
+            log = _text(self.directory / "libvirtd.log")
             assert time.monotonic() < end, f"libvirtd did not answer within {DEADLINE:g} s:\n{log}"
             time.sleep(0.2)
 
@@ -94,8 +94,8 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
-    for name in ("etc", "lib", "run", "cache", "log"):
-        (directory / name).mkdir(parents=True)
+    for name in ("etc", "lib", "run", "cache", "log", "log/qemu", "lib/dnsmasq"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():
         shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)
     (directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
@@ -121,3 +121,8 @@ def _first_process(unshare: int) -> int:
         assert time.monotonic() < end, "unshare began nothing"
         time.sleep(0.02)
     return int(found[0])
+
+
+def _text(path: Path) -> str:
+    """What a file has, if it is there yet."""
+    return path.read_text() if path.exists() else ""
