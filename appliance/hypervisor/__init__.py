@@ -3,8 +3,11 @@
 It talks to the SVM as an administrator of its own role. Its rooms:
 
 - `cli`: its commands, one file each.
-- `serving`: what `svm-host serve` runs, part by part; `changes`: what each of them hears of the machines;
-  `svm_line`: its way to the SVM.
+- `serving`: how the parts of `svm-host serve` run, which `parts` lists; `changes`: what each of them hears of
+  the machines; `svm_line`: its way to the SVM; `service`: what systemd hears.
+- `files`: small files of its state, whole or not there.
+- `inventory`: which machines there are, followed and told to the SVM.
+- `isolation`: machines cut off from their networks, by order or after a detection, and given them back.
 - `virt`: libvirt, which nothing else imports: connections, domains, networks, volumes, events.
 - `settings`: its file of settings. `vm`: what is known of a machine, without any I/O.
 """

@@ -114,6 +114,10 @@ class Changes:
         """Every machine that is known now."""
         return list(self._known.values())
 
+    def of(self, host: str, uuid: str) -> VmSeen | None:
+        """A machine of a host, None where it is not known."""
+        return self._known.get((host, uuid))
+
     def of_uuid(self, uuid: str) -> VmSeen | None:
         """The machine of a UUID, None where no host has it; where two have it, that which runs."""
         found = [seen for (_, known), seen in self._known.items() if known == uuid]

@@ -2,11 +2,12 @@
 
 A part is made from `Serving`, and its `run` goes on until it is cancelled. What fails in it that is no fault
 of this program it handles itself: a host or an SVM that is gone comes back. To add one: a class, and a line
-in PARTS.
+in `parts.PARTS`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,9 @@ from appliance.hypervisor.virt.line import HostLine
 AGAIN_SECONDS = 5.0
 
 log = structlog.get_logger("svm-host")
+
+
+_THREADS = 64  # for what blocks: a host that does not answer holds up nobody else
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,17 @@ class Part(Protocol):
         """Do it until it is cancelled."""
 
 
-PARTS: tuple[Callable[[Serving], Part], ...] = ()
+Makers = Sequence[Callable[[Serving], Part]]
 
 
 async def serve(
     settings: HostSettings,
     stopped: asyncio.Event,
-    ready: Callable[[], None] = lambda: None,
-    parts: Sequence[Callable[[Serving], Part]] = PARTS,
+    ready: Callable[[], None],
+    parts: Makers,
 ) -> None:
     """Run the parts until the event is set. ready: called when they have begun."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "asking"))
     serving = Serving(
         settings, {uri: HostLine(uri) for uri in settings.libvirt.uri}, Changes(), SvmLine(settings.svm)
     )

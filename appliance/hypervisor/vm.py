@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
+
 
 class Power(StrEnum):
     """Whether its processor runs. PAUSED: it holds memory and does not run, for whatever reason."""
@@ -21,11 +23,11 @@ class Power(StrEnum):
 class Marks:
     """What the element `protection` in a domain's metadata says. tenant: "" for nothing.
 
-    excluded: it is not to be protected. svm: it is a security virtual machine itself.
+    excluded: it is not to be protected; None where nothing is said. svm: it is a security virtual machine.
     """
 
     tenant: str = ""
-    excluded: bool = False
+    excluded: bool | None = None
     svm: bool = False
 
 
@@ -33,7 +35,8 @@ class Marks:
 class Vm:
     """A domain of libvirt. uuid: lower case, with hyphens: its guest's identity is bound to it.
 
-    persistent: libvirt knows it also when it is off.
+    persistent: libvirt knows it also when it is off. run: a number for as long as it has memory, another when
+    it was started anew; -1 while it is off.
     """
 
     uuid: str
@@ -41,3 +44,4 @@ class Vm:
     power: Power
     persistent: bool = True
     marks: Marks = field(default_factory=Marks)
+    run: int = -1

@@ -97,7 +97,7 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
-    for name in ("etc", "lib", "run", "cache", "log", "log/qemu"):
+    for name in ("etc", "lib", "run", "cache", "log", "log/qemu", "lib/dnsmasq"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():
         shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)

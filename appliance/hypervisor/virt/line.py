@@ -12,12 +12,18 @@ ASK_SECONDS = 30.0
 
 
 class HostLine:
-    """The way to one host. Who follows its events opens it; while it is gone, none answers."""
+    """The way to one host. Who follows its events opens it; while it is gone, none answers.
+
+    uuid, name: of the host, "" before it was there. listed: all of its machines are known, and followed.
+    """
 
     def __init__(self, uri: str) -> None:
         """uri: as libvirt writes it."""
         self.uri = uri
         self.host: VirtHost | None = None
+        self.uuid = ""
+        self.name = ""
+        self.listed = False
 
     async def ask(self, question: Callable[[VirtHost], T], seconds: float = ASK_SECONDS) -> T:
         """Return what a question gives, which blocks: `await line.ask(vms)`. Raises VirtError."""
