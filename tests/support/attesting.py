@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -97,20 +98,39 @@ class Attesting:
         assert ran.code == 0, ran.err
         return ran.json
 
+    def svm_order(self, *words: object) -> None:
+        """Have `svm` do something."""
+        ran = svm_program(*words, "--socket", self.directory / "svm" / "admin.sock")
+        assert ran.code == 0, ran.err
+
     @contextmanager
-    def serving(self, program: Path) -> Iterator[subprocess.Popen[str]]:
-        """The host agent's parts that enrol, at work on the host."""
-        words = self.host.words("env", *environ(), sys.executable, program, self.settings)
-        with (
-            (self.directory / "agent.log").open("a") as log,
-            subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.PIPE, text=True) as process,
-        ):
-            try:
-                yield process
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()  # by which it ends; nsenter passes no signal on
-                process.wait(60)
+    def serving(self) -> Iterator["Agent"]:
+        """`svm-host serve`, on the host, for the length of a `with`."""
+        path = self.directory / "agent.log"
+        words = self.host.words("env", *environ(), *agent("serve", "--config", self.settings))
+        with path.open("a") as log:
+            begins = log.tell()
+            process = subprocess.Popen(words, stdout=log, stderr=log)
+        try:
+            yield Agent(path, begins)
+        finally:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for child in children or [str(process.pid)]:  # nsenter passes no signal on
+                os.kill(int(child), signal.SIGTERM)
+            process.wait(60)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A `svm-host serve`. path: what it and those before have said."""
+
+    path: Path
+    begins: int
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return self.path.read_text()[self.begins :]
 
 
 def environ() -> list[str]:
