@@ -20,7 +20,7 @@ LOOK_SECONDS = 2.0  # it is looked whether it is wanted, and the host is at the 
 FIRST_PAUSE_SECONDS = 5.0  # after one that failed; doubles each time
 LONGEST_PAUSE_SECONDS = 300.0
 SETTLE_SECONDS = 30.0  # after one that did not
-PATIENCE_SECONDS = 180.0  # for one of them; it has its own deadlines
+PATIENCE_SECONDS = 600.0  # for one of them; it has its own deadlines, but a slow machine is slow to begin it
 _chance = SystemRandom().random
 log = logging.getLogger("guest-stub")
 
