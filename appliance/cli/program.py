@@ -11,6 +11,7 @@ from appliance.cli import (
     doctor,
     events,
     guests,
+    host_port,
     init,
     ksn,
     policy,
@@ -75,6 +76,7 @@ def _parser() -> Parser:
         policy,
         ksn,
         backup,
+        host_port,
     ):
         command.add(commands)
     return parser

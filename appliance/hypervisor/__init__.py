@@ -9,5 +9,6 @@ It talks to the SVM as an administrator of its own role. Its rooms:
 - `inventory`: which machines there are, followed and told to the SVM.
 - `isolation`: machines cut off from their networks, by order or after a detection, and given them back.
 - `virt`: libvirt, which nothing else imports: connections, domains, networks, volumes, events.
+- `deploy`: an SVM on a host: made whole or taken back, upgraded, removed.
 - `settings`: its file of settings. `vm`: what is known of a machine, without any I/O.
 """

@@ -103,6 +103,31 @@ class EnrolmentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """What `svm-host deploy` makes an SVM from, where its arguments do not say otherwise.
+
+    address, host_address: with their prefix. administrator: where the first administrator's certificate goes.
+    """
+
+    name: str = "kvmla-svm"
+    type: Annotated[str, Choice("kvm", "qemu")] = "kvm"
+    memory_mib: Annotated[int, Range(512, 1048576)] = 4096
+    vcpus: Annotated[int, Range(1, 256)] = 2
+    reserve: bool = True
+    network: str = "kvmla-protection"
+    bridge: str = "kvmla0"
+    address: str = "10.113.0.2/24"
+    host_network: str = "kvmla-host"
+    host_bridge: str = "kvmla1"
+    host_address: str = "10.113.1.1/24"
+    pool: str = "kvmla"
+    pool_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent/images")
+    state_gib: Annotated[int, Range(1, 65536)] = 64
+    wait_seconds: Annotated[float, Range(1, 3600)] = 300.0
+    administrator: Annotated[Path, AbsolutePath()] = Path("/etc/kvm-light-agent/administrator")
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """All of them."""
 
@@ -112,6 +137,7 @@ class HostSettings:
     machines: MachinesSettings = field(default_factory=MachinesSettings)
     isolation: IsolationSettings = field(default_factory=IsolationSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
     log: LogSettings = field(default_factory=LogSettings)
 
 

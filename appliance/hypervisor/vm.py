@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
+# The namespace of what this product writes into a domain's or a network's metadata.
+METADATA = METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
 
 
 class Power(StrEnum):

@@ -60,6 +60,20 @@ def first_of(path: Path) -> Seen:
     return _seen(path.name, x509.load_pem_x509_certificates(_content(path))[0])
 
 
+def inspect_holder(authority: bytes, certificate: bytes, key: bytes) -> Inspected:
+    """Look at what somebody was issued, as PEM, before it is put anywhere. Raises nothing for what it is."""
+    try:
+        above, below = (x509.load_pem_x509_certificates(pem)[0] for pem in (authority, certificate))
+        own = serialization.load_pem_private_key(key, None).public_key()
+        if not _issued(below, above):
+            return Inspected((), ("the certificate is not issued by the authority beside it",))
+        if below.public_key() != own:
+            return Inspected((), ("the certificate is for another key",))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        return Inspected((), (f"there is no certificate as PEM ({_why(error)})",))
+    return Inspected((_seen("ca.pem", above), _seen("administrator.pem", below)), ())
+
+
 def _authority_problems(directory: Path, found: dict[str, list[x509.Certificate]]) -> Iterator[str]:
     if "ca.pem" not in found:
         return

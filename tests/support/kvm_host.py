@@ -30,7 +30,20 @@ set -e
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 ip link set lo up
-[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm  # it may be there and not work
+# /dev without kvm, which may be there and not work. It is not enough to put another file in its place: what
+# libvirt can open and QEMU cannot use has all that QEMU can do probed anew, 17 s for each definition.
+mkdir "$1/dev"
+mount -t tmpfs -o mode=0755 dev "$1/dev"
+for node in /dev/*; do
+  here="$1/dev/${node##*/}"
+  if [ "$node" = /dev/kvm ]; then :
+  elif [ "$node" = /dev/ptmx ]; then ln -s pts/ptmx "$here"  # it looks for its terminals beside itself
+  elif [ -h "$node" ]; then cp -P "$node" "$here"
+  elif [ -d "$node" ]; then mkdir "$here"; mount --rbind "$node" "$here"
+  else : >"$here"; mount --bind "$node" "$here"
+  fi
+done
+mount --move "$1/dev" /dev
 for place in /etc /var/lib /run /var/cache /var/log; do
   mkdir -p "$place/libvirt"
   mount --bind "$1/${place##*/}" "$place/libvirt"

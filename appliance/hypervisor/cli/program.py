@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from appliance.cli.console import Console
 from appliance.cli.parsing import Parser, run_command
-from appliance.hypervisor.cli import enrol, isolate, serve, vms
+from appliance.hypervisor.cli import deploy, enrol, isolate, serve, undeploy, upgrade, vms
 from appliance.version import program_version
 
 _DESCRIPTION = """The host agent of KVM Light Agent: it deploys the security virtual machine (SVM) on this
 KVM host, tells it which machines there are, and hands them what they need to enrol."""
 
 _EPILOG = """examples:
+  svm-host deploy --image svm.qcow2
   svm-host vms
   svm-host serve --config /etc/kvm-light-agent/svm-host.toml
   svm-host enrol web-1
@@ -32,7 +33,7 @@ def _parser() -> Parser:
     parser = Parser(prog="svm-host", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm-host {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (vms, serve, enrol, isolate):
+    for command in (vms, deploy, upgrade, undeploy, serve, enrol, isolate):
         command.add(commands)
     return parser
 

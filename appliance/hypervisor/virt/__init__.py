@@ -1,5 +1,6 @@
 """libvirt: the only room that imports it. What goes wrong comes out as a `VirtError` with a sentence.
 
 - `connection`: a host's libvirt, opened within a deadline.
-- `domains`: its machines.
+- `domains`: its machines. `definitions`: one of them, defined, started and stopped; `ports`: spoken to.
+- `networks`, `volumes`: its networks, its storage pools and what is in them.
 """

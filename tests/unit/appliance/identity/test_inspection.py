@@ -7,7 +7,7 @@ import pytest
 
 from appliance.domain.identity import SERVER_NAME
 from appliance.identity.files import Wanted, make
-from appliance.identity.inspection import first_of, inspect
+from appliance.identity.inspection import first_of, inspect, inspect_holder
 from appliance.identity.keys import key_pem, new_key
 from tests.support.identities import DAY, NOW, an_authority
 
@@ -103,3 +103,23 @@ def test_an_authority_that_was_given_is_looked_at_with_its_chain(tmp_path: Path)
     (tmp_path / "identity/chain.pem").write_bytes(own.pem)
     problems = inspect(tmp_path / "identity").problems
     assert any("chain does not lead upwards" in problem for problem in problems)
+
+
+def test_what_somebody_was_issued_is_looked_at(directory: Path) -> None:
+    """Before it is put anywhere: the certificate is of that authority and of that key."""
+    authority, certificate, key = (
+        (directory / name).read_bytes() for name in ("ca.pem", "administrator.pem", "administrator.key")
+    )
+    sound = inspect_holder(authority, certificate, key)
+    assert sound.problems == ()
+    assert [each.file for each in sound.certificates] == ["ca.pem", "administrator.pem"]
+    other = an_authority()
+    for given, said in (
+        ((other.pem, certificate, key), "the certificate is not issued by the authority beside it"),
+        ((authority, certificate, key_pem(new_key())), "the certificate is for another key"),
+        ((b"", certificate, key), "there is no certificate as PEM"),
+        ((authority, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key), "there is no"),
+        ((authority, certificate, b""), "there is no certificate as PEM"),
+    ):
+        (problem,) = inspect_holder(*given).problems
+        assert problem.startswith(said)

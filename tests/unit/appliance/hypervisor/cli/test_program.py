@@ -8,8 +8,10 @@ import pytest
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 
+COMMANDS = ("vms", "deploy", "upgrade", "undeploy")
 
-@pytest.mark.parametrize("words", [["--help"], ["vms", "--help"]])
+
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)])
 def test_help_has_examples_and_exit_codes(words: list[str]) -> None:
     """What an operator reads first."""
     out = io.StringIO()
@@ -18,3 +20,4 @@ def test_help_has_examples_and_exit_codes(words: list[str]) -> None:
     assert ended.value.code == 0
     assert "examples:" in out.getvalue()
     assert "exit codes:" in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 100

@@ -1,0 +1,156 @@
+"""What an SVM is told at its first boot: a NoCloud seed. It holds nothing secret, and no key but public ones.
+
+`meta-data`, `network-config` and `user-data` are for cloud-init (JSON is YAML); `svm-seed.json` says the same
+to an image without it.
+"""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.hypervisor.deploy.addresses import (
+    ENROLMENT_PORT,
+    GUESTS_PORT,
+    Addresses,
+    addresses_of,
+    mac_of,
+)
+from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
+from appliance.hypervisor.deploy.iso import image
+
+LABEL = "CIDATA"
+SETTINGS_FILE = "/etc/kvm-light-agent/svm.toml"
+MAX_SETTINGS_BYTES = 128 * 1024
+MAX_SSH_KEYS = 16
+
+_OURS = ("listen", "enrolment", "admin_listen")  # of [server]: where its doors are, follows from the networks
+_KEY_KINDS = ("ssh-", "ecdsa-", "sk-")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the operator has to say to it. settings: of a svm.toml of his own, "" for none."""
+
+    settings: str = ""
+    ssh_keys: tuple[str, ...] = ()
+
+
+def seed_of(deployment: Deployment, told: Told) -> tuple[str, bytes]:
+    """Return the name of the seed's volume and its content. Raises BadDeployment."""
+    addresses = addresses_of(deployment)
+    seed = _seed(deployment, addresses, told)
+    digest = hashlib.sha256(json.dumps(seed, sort_keys=True).encode()).hexdigest()[:12]
+    seed["instance"] = digest
+    files = {
+        "meta-data": {"instance-id": digest, "local-hostname": deployment.name},
+        "network-config": _network_config(seed),
+        "svm-seed.json": seed,
+    }
+    contents = {name: _json(value) for name, value in files.items()}
+    contents["user-data"] = b"#cloud-config\n" + _json(_user_data(deployment, seed))
+    return f"svm-seed-{digest}.iso", image(LABEL, contents)
+
+
+def checked_settings(text: str) -> str:
+    """Return the operator's svm.toml as it is put into the seed. Raises BadDeployment.
+
+    Whether its settings are right the SVM's own reader knows, by `svm check-config`.
+    """
+    if len(text.encode()) > MAX_SETTINGS_BYTES:
+        raise BadDeployment(f"--svm-config has more than {MAX_SETTINGS_BYTES:,} bytes: it is something else")
+    try:
+        server = tomllib.loads(text).get("server", {})
+    except tomllib.TOMLDecodeError as error:
+        raise BadDeployment(f"--svm-config is no TOML ({error}): try it by `svm check-config`") from error
+    taken = [f"server.{name}" for name in (*_OURS, "admin", "state_dir") if name in server]
+    if taken:
+        raise BadDeployment(
+            f"--svm-config has {', '.join(taken)}, which deploy sets itself: take it out, "
+            "and say --address and --host-address"
+        )
+    return text
+
+
+def checked_keys(text: str) -> tuple[str, ...]:
+    """The public keys of a file as ssh-keygen writes it. Raises BadDeployment."""
+    lines = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    bad = [line for line in lines if not line.startswith(_KEY_KINDS) or len(line) > 8192]
+    if bad or not 1 <= len(lines) <= MAX_SSH_KEYS:
+        raise BadDeployment(
+            f"--ssh-key is no file of 1 to {MAX_SSH_KEYS} public keys: give one such as ~/.ssh/id_ed25519.pub"
+        )
+    return lines
+
+
+def _seed(deployment: Deployment, addresses: Addresses, told: Told) -> dict[str, Any]:
+    given = addresses.given
+    return {
+        "version": 1,
+        "name": deployment.name,
+        "guests": {
+            "mac": mac_of(deployment.name, deployment.network),
+            "address": str(addresses.guests),
+            "dhcp": None if given is None else [str(given[0]), str(given[1])],
+        },
+        "host": {
+            "mac": mac_of(deployment.name, deployment.host_network),
+            "address": str(addresses.svm),
+        },
+        "init": [
+            *("--name", deployment.name),
+            *("--address", str(addresses.guests.ip)),
+            *("--address", str(addresses.svm.ip)),
+        ],
+        "settings": _settings(addresses, told.settings),
+        "ssh_keys": list(told.ssh_keys),
+    }
+
+
+def _settings(addresses: Addresses, own: str) -> str:
+    """svm.toml: the doors, in front of what the operator wrote; a [server] of his goes on after them."""
+    doors = {
+        "listen": f"tcp:{addresses.guests.ip}:{GUESTS_PORT}",
+        "enrolment": f"{addresses.guests.ip}:{ENROLMENT_PORT}",
+        "admin_listen": addresses.admin,
+    }
+    lines = "".join(f'{name} = "{value}"\n' for name, value in doors.items())
+    head, found, tail = own.partition("[server]\n")
+    return f"{head}[server]\n{lines}{tail}" if found else f"[server]\n{lines}\n{own}"
+
+
+def _network_config(seed: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": 2,
+        "ethernets": {
+            name: {
+                "match": {"macaddress": seed[name]["mac"]},
+                "set-name": name,
+                "dhcp4": False,
+                "dhcp6": False,
+                "addresses": [seed[name]["address"]],
+            }
+            for name in ("guests", "host")
+        },
+    }
+
+
+def _user_data(deployment: Deployment, seed: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "hostname": deployment.name,
+        "write_files": [
+            {
+                "path": SETTINGS_FILE,
+                "permissions": "0644",
+                "content": seed["settings"],
+            }
+        ],
+    }
+    if seed["ssh_keys"]:
+        said |= {"disable_root": False, "ssh_authorized_keys": seed["ssh_keys"]}
+    return said
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"

@@ -1,0 +1,95 @@
+"""svm-host upgrade: another system on the same state; if that does not answer, the one before comes back.
+
+The domain says all the while what it was before, so that a run that was killed is ended by the next one.
+"""
+
+from dataclasses import replace
+from time import monotonic
+
+from appliance.hypervisor.deploy import site as sites
+from appliance.hypervisor.deploy.deployment import Deployment
+from appliance.hypervisor.deploy.domain_xml import Placed
+from appliance.hypervisor.deploy.images import Part
+from appliance.hypervisor.deploy.making import Making, define, remove_unused
+from appliance.hypervisor.deploy.site import DeployError, Site
+from appliance.hypervisor.virt import definitions
+from appliance.hypervisor.virt.connection import VirtError
+
+
+def upgrade(site: Site, before: Placed, wanted: Deployment, parts: list[Part]) -> tuple[list[str], float]:
+    """Have it run as wanted; what the SVM said, and for how many seconds it did not answer.
+
+    before: a deployment that is settled. Raises DeployError, BadDeployment, VirtError: then the one before
+    runs, or is said not to.
+    """
+    making = Making(site, wanted, before)
+    sites.check_host(site.host, wanted)
+    try:
+        making.pool()
+        sites.check_room(site.host, wanted, parts)
+        making.volumes(parts)
+    except BaseException as error:
+        making.undo.run()
+        if isinstance(error, VirtError | DeployError):
+            raise DeployError(f"{error}; {wanted.name} runs on as it was") from error
+        raise
+    site.tell(f"machine {wanted.name} is shut down, and started anew")
+    away = monotonic()
+    definitions.stop(site.host, wanted.name, site.stop_seconds)
+    unsettled = replace(before, deployment=wanted, healthy=False, before=before.deployment)
+    define(site, unsettled)
+    said = _try(site, unsettled)
+    away = monotonic() - away
+    _settled(site, unsettled)
+    return said, away
+
+
+def settle(site: Site, placed: Placed) -> Placed:
+    """End an upgrade that a run which was killed left in its middle; what is deployed then.
+
+    Raises DeployError where the one before had to come back.
+    """
+    if placed.before is None:
+        return placed
+    site.tell(f"an upgrade of {placed.deployment.name} was broken off: it is ended now")
+    _try(site, placed)
+    return _settled(site, placed)
+
+
+def _try(site: Site, unsettled: Placed) -> list[str]:
+    """Start the new one, and return when it answers; else the one before comes back. Raises DeployError."""
+    name = unsettled.deployment.name
+    try:
+        definitions.start(site.host, name)
+        site.tell("waiting until the SVM answers")
+        return site.reach(unsettled.deployment, False)
+    except (DeployError, VirtError) as error:
+        _bring_back(site, unsettled, error)
+        raise DeployError(f"{error}; {name} runs again as it was before") from error
+    except BaseException as error:
+        _bring_back(site, unsettled, error)
+        raise
+
+
+def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
+    assert unsettled.before is not None
+    name = unsettled.deployment.name
+    site.tell(f"machine {name} is started as it was before")
+    try:
+        definitions.stop(site.host, name, 0.0)
+        old = replace(unsettled, deployment=unsettled.before, healthy=True, before=None)
+        define(site, old)
+        definitions.start(site.host, name)
+        remove_unused(site, old.deployment)
+        site.reach(old.deployment, False)
+    except (DeployError, VirtError) as error:
+        raise DeployError(
+            f"{why}; and as it was before it does not come back ({error}): run `svm-host upgrade` again"
+        ) from error
+
+
+def _settled(site: Site, unsettled: Placed) -> Placed:
+    settled = replace(unsettled, healthy=True, before=None)
+    definitions.mark(site.host, settled.deployment.name, settled.metadata())
+    remove_unused(site, settled.deployment)
+    return settled

@@ -1,0 +1,48 @@
+"""svm-host upgrade, as it is typed."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.hypervisor.deploy.deploying import deploy
+from appliance.hypervisor.deploy.health import Health
+from appliance.hypervisor.deploy.site import standing
+from appliance.hypervisor.virt import volumes
+from appliance.hypervisor.virt.connection import VirtHost
+from tests.support.deployments import disk, site_of, wanted
+from tests.unit.appliance.hypervisor.cli.test_vms import svm_host
+
+TEST = ("--connect", "test:///default")
+
+
+def config(tmp_path: Path) -> tuple[str, str]:
+    """The arguments that name the settings."""
+    (tmp_path / "h.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    return "--config", str(tmp_path / "h.toml")
+
+
+def test_without_an_svm_it_says_what_makes_one(tmp_path: Path) -> None:
+    """Nothing is made."""
+    code, _, err = svm_host("upgrade", "--memory", "1024", *config(tmp_path), *TEST)
+    assert (code, "there is no SVM kvmla-svm here: `svm-host deploy` makes it" in err) == (2, True)
+
+
+def test_what_is_asked_is_changed_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked once more, nothing is."""
+    monkeypatch.setattr(volumes, "fill", lambda *_: None)  # libvirt's test host holds no content,
+    monkeypatch.setattr(Health, "reach", lambda *_: [])  # and runs no SVM
+    first = wanted(disk(tmp_path / "1.qcow2", b"1"), type="test", pool_dir=str(tmp_path))
+    image = disk(tmp_path / "2.qcow2", b"2")
+    (tmp_path / "svm.toml").write_text("[limits]\nmax_guests = 7\n")
+    words = ("--image", str(image), "--memory", "1024", "--svm-config", str(tmp_path / "svm.toml"))
+    with VirtHost.open("test:///default") as host:
+        deploy(site_of(host), *first)
+        code, out, err = svm_host("upgrade", *words, *config(tmp_path), *TEST)
+        assert (code, err) == (0, "")
+        assert "kvmla-svm is upgraded and answers; it did not for " in out
+        placed = standing(host, "kvmla-svm")
+        assert placed is not None
+        differences = first[0].differences(placed.deployment)
+        assert [line.split()[0] for line in differences] == ["--memory", "--image", "seed"]
+        code, out, _ = svm_host("upgrade", *words, *config(tmp_path), *TEST)
+        assert (code, out) == (0, "kvmla-svm is so already: nothing was changed\n")
