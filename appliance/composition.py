@@ -22,6 +22,7 @@ from appliance.domain.verdict import Ageing, Answer
 from appliance.doors import serve_administrators, serve_by_certificate, serve_guests
 from appliance.events_assembly import assemble_events, assemble_exposure, assemble_witness
 from appliance.identity_assembly import assemble_identity
+from appliance.inventory_assembly import KnownGuests, assemble_inventory
 from appliance.ksn.later import Later
 from appliance.ksn.ledger import LedgerFailed
 from appliance.ksn.lists import UrlLists
@@ -35,6 +36,7 @@ from appliance.protection import Key, Protection
 from appliance.reloading import reload_all, reload_lists
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.server import Server
+from appliance.rpc.sessions import Sessions
 from appliance.scanning.scanner import Scanner
 from appliance.scanning.spool import SpoolFile
 from appliance.scans_assembly import PROC, assemble_scans, run_scans
@@ -123,15 +125,7 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     protection.overrides.load(state.overrides())
     protection.on_changed.append(lambda _scope, digest, concerns: sessions.tell_revoked(digest, concerns))
     ksn = assemble(settings.ksn, state.environment, protection, store.page, partial(_done, protection))
-    if ksn.network is not None:
-        stack.push_async_callback(ksn.network.close)
-        protection.reputation = ksn.network
-        ksn.network.on_forget += [sessions.tell_generation, _tell_missed]
-    if ksn.submitter is not None:
-        stack.push_async_callback(ksn.submitter.close)  # before the network is
-        protection.on_scanned.append(partial(_offer, ksn.submitter))
-    if ksn.later is not None:
-        protection.on_scanned.append(partial(_note, ksn.later))
+    _wire(ksn, protection, sessions, stack)
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
     events = assemble_events(settings)
@@ -153,9 +147,38 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     if identity is not None:
         stack.push_async_callback(identity.registry.finish)
     turns = Turns(limits.admin_calls, limits.tenant.admin_calls, sessions.over)
-    return Parts(
-        store, state, scanner, spool, protection, sessions, ksn, web, witness, scans, sight, identity, turns
+    inventory = assemble_inventory(
+        settings, state.environment, KnownGuests(sessions, identity), scans.orders, witness
     )
+    return Parts(
+        store,
+        state,
+        scanner,
+        spool,
+        protection,
+        sessions,
+        ksn,
+        web,
+        witness,
+        scans,
+        sight,
+        inventory,
+        identity,
+        turns,
+    )
+
+
+def _wire(ksn: KsnParts, protection: Protection, sessions: Sessions, stack: AsyncExitStack) -> None:
+    """Have what KSN has of parts hear of scans, and be heard; each is closed when the stack unwinds."""
+    if ksn.network is not None:
+        stack.push_async_callback(ksn.network.close)
+        protection.reputation = ksn.network
+        ksn.network.on_forget += [sessions.tell_generation, _tell_missed]
+    if ksn.submitter is not None:
+        stack.push_async_callback(ksn.submitter.close)  # before the network is
+        protection.on_scanned.append(partial(_offer, ksn.submitter))
+    if ksn.later is not None:
+        protection.on_scanned.append(partial(_note, ksn.later))
 
 
 def _tell_missed() -> None:
@@ -232,6 +255,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
         Trouble(lambda: parts.store.problem, "cache problem", "cache is written again"),
         Trouble(lambda: parts.witness.log.problem, "events problem", "events are written again"),
         Trouble(lambda: _identity_problem(parts), "identity problem", "identities are written again"),
+        Trouble(lambda: parts.inventory.problem, "inventory problem", "the inventory is written again"),
     )
 
     async def sync() -> None:
@@ -266,6 +290,7 @@ async def chores(parts: Parts, settings: Settings, throttled: Throttled) -> Asyn
             group.create_task(_every(settings.cache.sync_seconds, sync)),
             group.create_task(_every(_TICK_SECONDS, tick)),
             group.create_task(run_scans(parts.scans)),
+            group.create_task(parts.inventory.run(parts.turns)),
             group.create_task(_every(_SWEEP_SECONDS, partial(_flush_ledger, parts.ksn))),
             *map(group.create_task, _beside(parts.ksn)),
             *([] if parts.identity is None else [group.create_task(parts.identity.run())]),

@@ -22,6 +22,7 @@ from appliance.config_forms import (
     ServiceUrlOrNothing,
 )
 from appliance.config_identity import IdentitySettings
+from appliance.config_inventory import InventorySettings
 from appliance.config_limits import Limits
 from appliance.config_reading import Problem
 from appliance.config_scans import ScansSettings
@@ -220,6 +221,7 @@ class Settings:
     exposure: ExposureSettings = field(default_factory=ExposureSettings)
     scanning: ScanningSettings = field(default_factory=ScanningSettings)
     scans: ScansSettings = field(default_factory=ScansSettings)
+    inventory: InventorySettings = field(default_factory=InventorySettings)
     engines: EngineSettings = field(default_factory=EngineSettings)
     ksn: KsnSettings = field(default_factory=KsnSettings)
     web: WebSettings = field(default_factory=WebSettings)

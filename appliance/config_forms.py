@@ -4,6 +4,7 @@ A form stands in the annotation of its setting. Its `problem(value)` gets a valu
 the right type and returns "" where it is allowed, else what is wrong and what is allowed.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -11,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 # sun_path holds 107 bytes and a zero; the companion socket's ".id" must fit too.
 MAX_SOCKET_PATH_BYTES = 107 - len(".id")
 MAX_URL_CHARACTERS = 1000
+MAX_HOST_CHARACTERS = 253
+
+_HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]*)|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -91,6 +95,17 @@ class AddressOrNothing:
     def problem(self, value: str) -> str:
         """Refuse what is neither."""
         return "" if not value else _host_port_problem(value)
+
+
+@dataclass(frozen=True, slots=True)
+class HostOrNothing:
+    """A host's name or address, or an empty text for none."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what has a port, and what no name and no address looks like."""
+        if not value or (len(value) <= MAX_HOST_CHARACTERS and _HOST.fullmatch(value)):
+            return ""
+        return f"{value[:80]!r} is no host: give a name or an address, without a port and without brackets"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
 from appliance.domain.tenants import Realm
 from appliance.identity_assembly import IdentityParts
+from appliance.inventory_assembly import Inventory
 from appliance.ksn.web import Web
 from appliance.ksn_assembly import KsnParts
 from appliance.protection import Protection
@@ -47,6 +48,7 @@ class Parts:
     witness: Witness
     scans: Desk
     sight: Sight
+    inventory: Inventory
     identity: IdentityParts | None = None  # where `svm init` was run
     turns: Turns = field(default_factory=Turns)  # of administrators
     connections: Connections = field(default_factory=Connections)
@@ -197,6 +199,7 @@ class SvmControl:
             "audit_dropped": parts.state.audit_dropped,
             **parts.scans.figures(),
             **(parts.identity.figures() if parts.identity is not None else {}),
+            **parts.inventory.watch.figures(),
             **parts.witness.log.figures(),
             **parts.witness.exposure.figures(),
             **parts.ksn.figures(),

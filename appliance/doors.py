@@ -13,6 +13,8 @@ from lightagent.v1 import (
     events_pb2,
     exposure_pb2,
     guest_pb2,
+    hosts_pb2,
+    hosts_pb2_grpc,
     identity_pb2,
     identity_pb2_grpc,
     scans_pb2,
@@ -24,6 +26,7 @@ from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
 from appliance.identity_assembly import IdentityParts, told_address
+from appliance.inventory_control import HostControl
 from appliance.ksn_control import PolicyControl
 from appliance.limits_assembly import watch_guests, watched_door
 from appliance.rpc import wire
@@ -35,6 +38,7 @@ from appliance.rpc.enrolment import MAX_MESSAGE_BYTES
 from appliance.rpc.events_admin import EventsAdministrationService
 from appliance.rpc.exposure_admin import ExposureAdministrationService
 from appliance.rpc.guest import GuestService
+from appliance.rpc.hosts_admin import HostAdministrationService
 from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching, guest_process
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from appliance.rpc.ksn_admin import KsnAdministrationService
@@ -221,7 +225,7 @@ async def _start_administration(
     service = IdentityAdministrationService(view, callers.caller, parts.turns)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)
     stack.push_async_callback(server.stop, 0)
-    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2)
+    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2, hosts_pb2)
     services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
     await server.start(*(each.full_name for each in services))
 
@@ -237,6 +241,8 @@ def _add_administration(
     EventsAdministrationService(parts.witness.log, caller).add_to(server.grpc)
     ExposureAdministrationService(GuestControl(parts), caller, parts.turns).add_to(server.grpc)
     scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
+    hosts = HostAdministrationService(HostControl(parts), caller, parts.turns)
+    hosts_pb2_grpc.add_HostAdministrationServicer_to_server(hosts, server.grpc)
 
 
 def _bounds_of_administration(settings: Settings) -> ServerBounds:

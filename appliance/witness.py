@@ -17,6 +17,7 @@ from appliance.events.detections import Detections
 from appliance.events.log import EventLog
 from appliance.events.outbreak import Outbreaks, OutbreakTerms
 from appliance.identity.registry import IdentityChange
+from appliance.inventory.watch import VmEvent
 from appliance.protection import Protection
 from appliance.rpc.sessions import Session, Sessions
 from appliance.scanning.scanner import Scanner
@@ -150,6 +151,14 @@ class Witness:
             )
         )
 
+    def vm_changed(self, event: VmEvent) -> None:
+        """A machine is left unprotected, or is protected again."""
+        self._note(_of_vm(event, self.log.now()))
+
+    async def vm_told(self, event: VmEvent) -> None:
+        """A host agent has done something to a machine; returns when the event is on the disk."""
+        await self.log.keep_own(_of_vm(event, self.log.now()))
+
     def scans_ordered(self, orders: Sequence[ScanOrder]) -> None:
         """Scans of guests were ordered, all by the same administrator and alike."""
         for mine in by_tenant(orders).values():
@@ -272,6 +281,11 @@ class Witness:
 
     def _note(self, event: Event) -> bool:
         return self.log.note(replace(event, text=_cut(event.text)))
+
+
+def _of_vm(event: VmEvent, now: float) -> Event:
+    uuid = event.view.placed.vm.uuid
+    return Event(now, event.kind, uuid, text=_cut(event.text), actor=event.actor, tenant=event.view.tenant)
 
 
 def _cut(text: str) -> str:

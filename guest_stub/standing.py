@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import SystemRandom
 
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
@@ -20,14 +21,18 @@ class StandingLine:
     """One link after the other. Serves one event loop; it is its own LinkListener, for `listeners`.
 
     generation: the SVM's, as it was said last; 0 until then. why: there is no link, "" while there is one.
+    refused: since the SVM does not take what this guest proves itself by.
     """
 
-    def __init__(self, target: Target, labels: HelloLabels, listeners: Sequence[LinkListener]) -> None:
-        """Nothing is opened yet."""
+    def __init__(
+        self, target: Target | Callable[[], Target], labels: HelloLabels, listeners: Sequence[LinkListener]
+    ) -> None:
+        """Nothing is opened yet. target: asked for with each link where it may change."""
+        self.refused = False
         self.generation = 0
         self.why = "no SVM has answered yet"
         self.on_link: list[Callable[[], None]] = []  # told of each new one
-        self._target = target
+        self._target = target if callable(target) else lambda: target
         self._labels = labels
         self._listeners = listeners
         self._link: SvmLink | None = None
@@ -53,19 +58,19 @@ class StandingLine:
         while True:
             self._wanted.clear()
             try:
-                link = await SvmLink.open(self._target, self._labels, OPEN_SECONDS, self)
+                link = await SvmLink.open(self._target(), self._labels, OPEN_SECONDS, self)
             except SvmUnreachable as problem:
-                self.why = str(problem)
-                await asyncio.sleep(pause_before(attempts, _chance))
-                attempts += 1
+                self.why, self.refused = str(problem), problem.is_of_certificate
+                attempts = await self._paused(attempts)
                 continue
-            attempts = 0
+            attempts, self.refused = 0, False
             await self._use(link)
             # Hundreds of guests lose their SVM in the same moment: they come back one by one.
             await asyncio.sleep(pause_before(2, _chance))
 
     def anew(self) -> None:
         """Have another link opened in place of the one in use, by what this guest is known by now."""
+        self.refused = False
         self._wanted.set()
 
     async def after(self, lost: SvmLink) -> SvmLink | None:
@@ -78,6 +83,14 @@ class StandingLine:
         await self._replaced.wait()
         link = self._link
         return None if link is lost or link is None or link.lost.is_set() else link
+
+    async def _paused(self, attempts: int) -> int:
+        """Wait before the next attempt, but not where this guest has enrolled anew; how many there were."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_before(attempts, _chance)):
+                await self._wanted.wait()
+                return 0
+        return attempts + 1
 
     async def _use(self, link: SvmLink) -> None:
         """Tell of a link, and of those that take its place, and wait until the last is lost."""
@@ -124,7 +137,7 @@ class StandingLine:
         self._replaced.clear()
         link.followed = True
         try:
-            return await SvmLink.open(self._target, self._labels, OPEN_SECONDS, self)
+            return await SvmLink.open(self._target(), self._labels, OPEN_SECONDS, self)
         except SvmUnreachable as problem:
             link.followed = False
             self._replaced.set()

@@ -5,6 +5,8 @@ were made.
 """
 
 import argparse
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from lightagent.v1 import exposure_pb2, verdict_pb2
@@ -21,7 +23,9 @@ from appliance.cli.console import (
     plain,
     table,
 )
+from appliance.cli.machines import HEAD, Entry, Guest, Machine, joined
 from appliance.cli.times import iso, shown
+from appliance.domain.vm import MAX_VMS
 from appliance.rpc.exposure_admin import MAX_FILES, MAX_GUESTS
 
 _DESCRIPTION = """\
@@ -34,10 +38,16 @@ were not here yet. Times are known to the hour. What a guest held that was not h
 is forgotten. A guest's certificate is good, expired, revoked or cloned; of one on a unix socket there is
 none.
 
-example:
-  svm guests list
+Where host agents tell of the virtual machines of their hosts, each stands with its guest, and those without
+one come last: protected, stub silent (it has enrolled, and its stub is not attached), not enrolled, powered
+off (and when all of it was scanned last), excluded, or an SVM itself. Of a machine on a host of which nothing
+was told for long it says how it was.
 
-{exit_codes("no guest was ever here")}"""
+examples:
+  svm guests list
+  svm guests list --unprotected --json
+
+{exit_codes("no guest was ever here; with --unprotected, every machine is protected")}"""
 
 _FILES_EPILOG = f"""\
 A guest's files are known by their SHA-256, from what it asked about; a line is that, what is known of it
@@ -60,6 +70,9 @@ def add(commands: Any) -> None:
     listing = _add_verb(verbs, "list", "which guests are, or were, here", _LIST_EPILOG, _list)
     listing.add_argument(
         "--limit", metavar="N", type=int, default=100, help=f"the first N, at most {MAX_GUESTS} (100)"
+    )
+    listing.add_argument(
+        "--unprotected", action="store_true", help="only machines that should be protected and are not"
     )
     files = _add_verb(verbs, "files", "what a guest holds", _FILES_EPILOG, _files)
     files.add_argument("guest", metavar="GUEST")
@@ -85,39 +98,21 @@ def _add_verb(verbs: Any, name: str, does: str, epilog: str, run: Any) -> argpar
 def _list(args: argparse.Namespace, console: Console) -> int:
     check_limit(args.limit, MAX_GUESTS)
     with console.client(args) as client:
-        guests = client.guests(args.limit).guests
+        guests = client.guests(MAX_GUESTS if args.unprotected else args.limit).guests
+        machines = client.vms(MAX_VMS).vms
+    found = list(islice(_entries(guests, machines, args.unprotected), args.limit))
     if args.json:
-        console.say_json([_guest_dict(guest) for guest in guests])
-    elif guests:
-        rows = [
-            (
-                guest.guest,
-                "yes" if guest.attached else "no",
-                guest.host_name or "-",
-                guest.files,
-                guest.tenant or "-",
-                guest.certificate or "-",
-                shown(guest.certificate_ends.seconds) if guest.HasField("certificate_ends") else "-",
-                shown(guest.first_seen.seconds) if guest.HasField("first_seen") else "-",
-                shown(guest.last_seen.seconds) if guest.HasField("last_seen") else "-",
-            )
-            for guest in guests
-        ]
-        head = (
-            "guest",
-            "attached",
-            "calls itself",
-            "files",
-            "tenant",
-            "certificate",
-            "until",
-            "first seen",
-            "last seen",
-        )
-        console.say(*table(head, rows))
+        console.say_json([entry.fields() for entry in found])
+    elif found:
+        console.say(*table(HEAD, (entry.row() for entry in found)))
     else:
-        console.say("no guest was ever here")
-    return DONE if guests else NO
+        console.say("every machine is protected" if args.unprotected else "no guest was ever here")
+    return DONE if found else NO
+
+
+def _entries(guests: Sequence[Guest], machines: Sequence[Machine], unprotected: bool) -> Iterator[Entry]:
+    """Those that are asked for."""
+    return (entry for entry in joined(guests, machines) if entry.is_unprotected or not unprotected)
 
 
 def _files(args: argparse.Namespace, console: Console) -> int:
@@ -154,22 +149,6 @@ def _file_text(file: exposure_pb2.GuestFile) -> str:
         file.threat,
     ]
     return plain("  ".join(words)).rstrip()
-
-
-def _guest_dict(guest: exposure_pb2.KnownGuest) -> dict[str, Any]:
-    return {
-        "guest": guest.guest,
-        "attached": guest.attached,
-        "host_name": guest.host_name or None,
-        "files": guest.files,
-        "tenant": guest.tenant or None,
-        "certificate": guest.certificate or None,
-        "certificate_ends": iso(guest.certificate_ends.seconds)
-        if guest.HasField("certificate_ends")
-        else None,
-        "first": iso(guest.first_seen.seconds) if guest.HasField("first_seen") else None,
-        "last": iso(guest.last_seen.seconds) if guest.HasField("last_seen") else None,
-    }
 
 
 def _file_dict(file: exposure_pb2.GuestFile) -> dict[str, Any]:

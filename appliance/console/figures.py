@@ -184,6 +184,11 @@ FIGURES = {
     "events_revocation": Figure("counter", "Events kept of digests whose answers count no more"),
     "events_identity": Figure("counter", "Events kept of tokens, enrolments and certificates"),
     "events_clone": Figure("counter", "Events kept of certificates that were shown where they do not belong"),
+    "events_vm_unprotected": Figure("counter", "Events kept of machines that were left unprotected"),
+    "events_vm_protected": Figure("counter", "Events kept of such machines that are protected again"),
+    "events_vm_isolated": Figure("counter", "Events kept of machines that were cut off from their networks"),
+    "events_vm_released": Figure("counter", "Events kept of machines that got their networks back"),
+    "events_vm_enrolled": Figure("counter", "Events kept of machines that a host agent had enrol"),
     "events_loss": Figure("counter", "Events kept that tell of events that were not"),
     "events_action": Figure("counter", "Events kept of what guests say they did to files"),
     "events_fallback": Figure("counter", "Events kept of guests that answered by their fail mode"),
@@ -211,6 +216,16 @@ FIGURES = {
         "counter", "Times that it was forgotten who holds a digest, by age or for want of room"
     ),
     "exposure_failing": Figure("gauge", "1 while it cannot be written who holds what"),
+    # virtual machines, by the word of host agents
+    "vms": Figure("gauge", "Virtual machines that the hosts have, running or not"),
+    "vms_protected": Figure("gauge", "Those of them that are protected"),
+    "vms_silent": Figure("gauge", "Those that have enrolled, and whose stub is not attached"),
+    "vms_not_enrolled": Figure("gauge", "Those that run and have not enrolled"),
+    "vms_off": Figure("gauge", "Those that are off"),
+    "vms_excluded": Figure("gauge", "Those that are not to be protected"),
+    "vms_svm": Figure("gauge", "Those that are security virtual machines"),
+    "vms_hosts": Figure("gauge", "Hosts that a host agent has told of"),
+    "vms_hosts_silent": Figure("gauge", "Those of them of which nothing was told recently"),
     # web addresses
     "web_asked": Figure("counter", "Web addresses that guests asked about"),
     "web_listed": Figure("counter", "Web addresses that a list at home answered"),

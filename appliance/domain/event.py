@@ -28,6 +28,11 @@ class EventKind(StrEnum):
     LOSS = "loss"  # events that were not kept
     IDENTITY = "identity"  # tokens, enrolments, certificates: made, or ended
     CLONE = "clone"  # a guest's certificate in two places, or on another machine
+    VM_UNPROTECTED = "vm-unprotected"  # a machine that should be protected has not been for long
+    VM_PROTECTED = "vm-protected"  # it is again
+    VM_ISOLATED = "vm-isolated"  # a host agent cut its network off
+    VM_RELEASED = "vm-released"  # and gave it back
+    VM_ENROLLED = "vm-enrolled"  # a host agent had it enrol
     # By the guest's word alone.
     ACTION = "action"  # what was done to a file
     FALLBACK = "fallback"  # answered by the fail mode, since no verdict came in time

@@ -82,6 +82,7 @@ class Token:
     digest: SHA-256 of its text, which is kept nowhere. uuid: "" for one that is drawn; once used, that one.
     key: SHA-256 of the public key that it was used for, none while it was not used. certificate: what came of
     that, in DER.
+    only_key: SHA-256 of the only public key that it is good for, none where that is the first that comes.
     """
 
     digest: bytes
@@ -92,6 +93,7 @@ class Token:
     author: str
     key: bytes = b""
     certificate: bytes = b""
+    only_key: bytes = b""
 
     @property
     def id(self) -> str:

@@ -115,14 +115,21 @@ class EventLog:
         journal: of which `said.number` of each is. What was kept before is not kept again.
         """
         owner = user_of(guest_id)
+        await self._keep([Entry(event, owner, journal) for event in events])
+
+    async def keep_own(self, event: Event) -> None:
+        """Keep an event of the SVM's own, as an administrator tells it; returns when it is on the disk."""
+        await self._keep([Entry(event)])
+
+    async def _keep(self, entries: list[Entry]) -> None:
         async with self._turns:
             kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            batch = _Batch([Entry(event, owner, journal) for event in events], kept)
+            batch = _Batch(entries, kept)
             self._batches.append(batch)
             self._filled.set()
             try:
                 await kept
-            except asyncio.CancelledError:  # its guest went: it must not stay beyond its turn
+            except asyncio.CancelledError:  # who told it went: it must not stay beyond its turn
                 with suppress(ValueError):  # it is being committed
                     self._batches.remove(batch)
                 raise

@@ -5,11 +5,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from appliance.config import LogSettings
 from appliance.config_file import read_file
-from appliance.config_forms import AbsolutePath, AddressOrNothing, Choice, Range
+from appliance.config_forms import (
+    AbsolutePath,
+    AddressOrNothing,
+    Choice,
+    HostOrNothing,
+    PathOrNothing,
+    Range,
+)
 from appliance.config_reading import Problem
+from appliance.domain.policy import TENANT_RULE, is_tenant
 
 CONFIG_VARIABLE = "KVMLA_HOST_CONFIG"
+
+# For what a machine may be cut off by itself: a detection of either disposition, an outbreak, a copied
+# identity.
+REASONS = ("malicious", "suspicious", "outbreak", "clone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,68 @@ class SvmSettings:
 
     server: Annotated[str, AddressOrNothing()] = ""
     identity: Annotated[Path, AbsolutePath()] = Path("/etc/kvm-light-agent/svm-host")
+
+
+class _Owners:
+    """TENANT=PATTERN, the pattern of names as a shell has them."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is no such pair."""
+        tenant, between, pattern = value.partition("=")
+        if not between or not pattern:
+            return f"{value[:200]!r} is not TENANT=PATTERN"
+        return "" if is_tenant(tenant) else f"{tenant[:80]!r} is no name of a tenant: {TENANT_RULE}"
+
+
+class _TenantOrNothing:
+    """A tenant's name, or an empty text."""
+
+    def problem(self, value: str) -> str:
+        """Refuse what is neither."""
+        return (
+            "" if not value or is_tenant(value) else f"{value[:80]!r} is no name of a tenant: {TENANT_RULE}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MachinesSettings:
+    """Whose machines are, where their metadata does not say it, and which are not to be protected.
+
+    file: lines "UUID TENANT [excluded]". tenants: TENANT=PATTERN, the first that matches a name counts.
+    tenant: of all others, "" for nobody's. exclude: patterns of names.
+    """
+
+    file: Annotated[str, PathOrNothing()] = ""
+    tenants: Annotated[tuple[str, ...], _Owners()] = ()
+    tenant: Annotated[str, _TenantOrNothing()] = ""
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationSettings:
+    """Which machines are cut off by themselves, and what stays.
+
+    on: words of REASONS; none: no machine is. snapshot: one is made of each. at_most_per_hour: further ones
+    are not cut off: a false alarm must not take everything away. keep: names of libvirt networks and of
+    bridges whose links stay up.
+    """
+
+    on: Annotated[tuple[str, ...], Choice(*REASONS)] = ()
+    snapshot: bool = False
+    at_most_per_hour: Annotated[int, Range(1, 100_000)] = 10
+    keep: tuple[str, ...] = ("kvmla-protection", "kvmla0")
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentSettings:
+    """Attested enrolment. automatic: machines enrol by themselves. exclude: but those with names like these.
+
+    svm: the SVM's address as guests reach it, where the SVM was not told it; "" for that one.
+    """
+
+    automatic: bool = False
+    exclude: tuple[str, ...] = ()
+    svm: Annotated[str, HostOrNothing()] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +134,11 @@ class HostSettings:
     state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent/svm-host")
     libvirt: LibvirtSettings = field(default_factory=LibvirtSettings)
     svm: SvmSettings = field(default_factory=SvmSettings)
+    machines: MachinesSettings = field(default_factory=MachinesSettings)
+    isolation: IsolationSettings = field(default_factory=IsolationSettings)
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> HostSettings:

@@ -1,10 +1,10 @@
 """What the host knows of a virtual machine, by libvirt's word."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 # The namespace of what this product writes into a domain's or a network's metadata.
-METADATA = "https://kvm-light-agent.invalid/xmlns/1"
+METADATA = METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
 
 
 class Power(StrEnum):
@@ -14,15 +14,35 @@ class Power(StrEnum):
     PAUSED = "paused"
     OFF = "off"
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether there is a QEMU of it."""
+        return self is not Power.OFF
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the element `protection` in a domain's metadata says. tenant: "" for nothing.
+
+    excluded: it is not to be protected; None where nothing is said. svm: it is a security virtual machine.
+    """
+
+    tenant: str = ""
+    excluded: bool | None = None
+    svm: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Vm:
     """A domain of libvirt. uuid: lower case, with hyphens: its guest's identity is bound to it.
 
-    persistent: libvirt knows it also when it is off.
+    persistent: libvirt knows it also when it is off. run: a number for as long as it has memory, another when
+    it was started anew; -1 while it is off.
     """
 
     uuid: str
     name: str
     power: Power
     persistent: bool = True
+    marks: Marks = field(default_factory=Marks)
+    run: int = -1

@@ -52,7 +52,7 @@ class IdentityRefused(Exception):
 
 
 class TokenRefused(Exception):
-    """The token does not count: it is none, was used, or is over."""
+    """The token does not count: it is none, was used, is over, or is for another key."""
 
 
 class NoRoom(IdentityRefused):
@@ -70,6 +70,20 @@ class NewToken:
     text: str
     token: Token
     new_tenant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """For whom alone a token is. key: SHA-256 of the public key, none for any.
+
+    not_revoked: for no guest that an administrator has put out.
+    """
+
+    key: bytes = b""
+    not_revoked: bool = False
+
+
+ANYBODY = Only()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +117,18 @@ class Issuer:
         self.terms = terms
         self._clock = clock
 
-    def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
+    def token(self, tenant: str, uuid: str, seconds: int, author: Caller, only: Only = ANYBODY) -> NewToken:
         """Make a token. uuid: "" for one that is drawn at the enrolment. Raises IdentityRefused."""
         if not is_tenant(tenant):
             raise IdentityRefused(f"{tenant[:80]!r} is no name of a tenant: {TENANT_RULE}")
         if uuid and not is_uuid(uuid):
             raise IdentityRefused(f"{uuid[:80]!r} is no UUID: give it in small letters, with hyphens")
         now, text = self._clock(), new_text()
-        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author)
+        token = Token(digest_of(text), tenant, uuid, now, now + seconds, author.author, only_key=only.key)
         with self.store.writing() as tables:
             before = self._check_bound(tables, token, author) if uuid else ""
+            if only.not_revoked:
+                _check_not_revoked(tables, uuid)
             new = tables.tenant(tenant) is None
             if new and author.role is Role.HOST_AGENT:
                 raise IdentityRefused(f"no tenant {tenant} is known: have the provider make its first token")
@@ -136,6 +152,8 @@ class Issuer:
         key = public_key_of(asked.csr)  # only who has a token has this parsed
         with self.store.writing() as tables:
             token = self._usable(tables.token(digest))  # of two at once, one finds what the other has done
+            if token.only_key and token.only_key != key_sha256(key):
+                raise TokenRefused
             if token.key:
                 return self._again(tables, token, key_sha256(key))
             uuid = token.uuid or str(uuid4())
@@ -302,3 +320,14 @@ class Issuer:
 def _until(ends_at: float) -> str:
     """How something is that counts now, in words."""
     return f"counts until {utc(ends_at)}"
+
+
+def _check_not_revoked(tables: IdentityTables, uuid: str) -> None:
+    """Refuse a guest that an administrator has put out. One that was taken for a copy may come back."""
+    guest = tables.guest(uuid)
+    certificate = None if guest is None else tables.certificate(guest.current)
+    if certificate is not None and certificate.ended is CertificateState.REVOKED:
+        raise IdentityRefused(
+            f"the guest {uuid} was revoked, and does not come back by itself: `svm-host enrol` lets it in "
+            "again, so does `svm guests remove`"
+        )

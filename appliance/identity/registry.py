@@ -22,7 +22,16 @@ from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.domain.tenants import Tenants
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.ending import By, Ender, known_guest
-from appliance.identity.issuing import Asked, Enrolled, Issuer, NewToken, NoRoom, TokenRefused
+from appliance.identity.issuing import (
+    ANYBODY,
+    Asked,
+    Enrolled,
+    Issuer,
+    NewToken,
+    NoRoom,
+    Only,
+    TokenRefused,
+)
 from appliance.identity.names import holder_of
 from appliance.identity.order import Order
 from appliance.identity.standing import OtherMachine, good
@@ -159,15 +168,17 @@ class Registry:
             self._shown.pop(self.caller(pem), None)
         return follows
 
-    async def token(self, tenant: str, uuid: str, seconds: int, author: Caller) -> NewToken:
-        """Make a token. Raises IdentityRefused, StateError."""
+    async def token(
+        self, tenant: str, uuid: str, seconds: int, author: Caller, only: Only = ANYBODY
+    ) -> NewToken:
+        """Make a token; see Issuer.token. Raises IdentityRefused, StateError."""
 
         def told(made: NewToken) -> None:
             new = ", which is new" if made.new_tenant else ""
             text = f"{made.token.id}, for {seconds} s, tenant {tenant}{new}"
             self._tell(IdentityChange("token", author.author, uuid, tenant, text))
 
-        work = partial(self._issuer.token, tenant, uuid, seconds, author)
+        work = partial(self._issuer.token, tenant, uuid, seconds, author, only)
         return await self._change(work, told, who=_asker(author))
 
     async def withdraw(self, beginning: bytes, by: By) -> Token:

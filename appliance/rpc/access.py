@@ -23,6 +23,7 @@ _GUEST = frozenset({Role.GUEST})
 _PROVIDER = frozenset({Role.PROVIDER})
 _WRITERS = frozenset({Role.PROVIDER, Role.TENANT_ADMIN})
 _READERS = frozenset({Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR})
+_HOSTS = frozenset({Role.PROVIDER, Role.HOST_AGENT})
 _ALL_ADMINISTRATORS = _READERS | {Role.HOST_AGENT}
 
 _ROWS: dict[str, dict[str, frozenset[Role]]] = {
@@ -75,6 +76,11 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "IssueCertificate": _PROVIDER,
         "ListCertificates": _READERS,
         "RevokeCertificate": _PROVIDER,
+    },
+    "lightagent.v1.HostAdministration": {
+        "ReportVms": _HOSTS,
+        "ReportVmEvent": _HOSTS,
+        "ListVms": _ALL_ADMINISTRATORS,
     },
     # Say what is served, and how to ask; see `lobby` for what they may hold.
     "grpc.health.v1.Health": {"Check": ANYBODY, "Watch": ANYBODY},

@@ -16,6 +16,8 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2,
     exposure_pb2_grpc,
+    hosts_pb2,
+    hosts_pb2_grpc,
     identity_pb2,
     identity_pb2_grpc,
     scans_pb2,
@@ -74,6 +76,7 @@ class AdminClient:
         self._exposure = exposure_pb2_grpc.ExposureAdministrationStub(self._channel)
         self._scans = scans_pb2_grpc.ScansAdministrationStub(self._channel)
         self._identity = identity_pb2_grpc.IdentityAdministrationStub(self._channel)
+        self._hosts = hosts_pb2_grpc.HostAdministrationStub(self._channel)
         return self
 
     def __exit__(
@@ -119,9 +122,14 @@ class AdminClient:
             self._stub.ReloadSignatures, admin_pb2.ReloadSignaturesRequest(), self._reload_seconds
         )
 
-    def events(self, request: events_pb2.ListEventsRequest) -> Iterator[events_pb2.Event]:
-        """What happened, each event as it comes; without end where it is to be followed."""
-        seconds = None if request.follow else self._network_seconds
+    def events(
+        self, request: events_pb2.ListEventsRequest, follow_seconds: float | None = None
+    ) -> Iterator[events_pb2.Event]:
+        """What happened, each event as it comes; without end where it is to be followed.
+
+        follow_seconds: how long it is followed; then AdminError.
+        """
+        seconds = follow_seconds if request.follow else self._network_seconds
         replies: Iterator[events_pb2.ListEventsReply]
         replies = self._stream(self._events.ListEvents, request, seconds)
         for reply in replies:
@@ -200,6 +208,18 @@ class AdminClient:
         """End a certificate, by the beginning of its SHA-256; durable and in force on return."""
         request = identity_pb2.RevokeCertificateRequest(sha256=sha256, reason=reason)
         return self._call(self._identity.RevokeCertificate, request).certificate
+
+    def report_vms(self, request: hosts_pb2.ReportVmsRequest) -> hosts_pb2.ReportVmsReply:
+        """Tell of all machines of a host; durable on return."""
+        return self._call(self._hosts.ReportVms, request)
+
+    def report_vm_event(self, request: hosts_pb2.ReportVmEventRequest) -> None:
+        """Tell of something that was done to a machine; durable on return."""
+        self._call(self._hosts.ReportVmEvent, request)
+
+    def vms(self, limit: int, tenant: str = "") -> hosts_pb2.ListVmsReply:
+        """Which machines the hosts have, and how each is protected."""
+        return self._call(self._hosts.ListVms, hosts_pb2.ListVmsRequest(limit=limit, tenant=tenant))
 
     def policies(self) -> admin_pb2.ListPoliciesReply:
         """Every tenant's policy, by name."""

@@ -98,7 +98,10 @@ class EventsAdministrationService:
         """Send what is wanted; raises TimeoutError where the reader takes nothing."""
         store = self._log.store
         newest = store.last
-        first = await asyncio.to_thread(store.first_of_newest, wanted, request.since.seconds, limit)
+        if request.after:
+            first = request.after + 1 if request.after <= newest else 1
+        else:
+            first = await asyncio.to_thread(store.first_of_newest, wanted, request.since.seconds, limit)
         while request.follow or first <= newest:
             await self._log.grown(first - 1)
             last = store.last

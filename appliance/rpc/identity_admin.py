@@ -21,6 +21,7 @@ from appliance.identity.issuing import (
     MOST_TOKEN_SECONDS,
     USUAL_TOKEN_SECONDS,
     IdentityRefused,
+    Only,
 )
 from appliance.identity.keys import BadCsr
 from appliance.identity.names import BadName
@@ -77,9 +78,11 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         seconds = request.ttl.seconds if request.HasField("ttl") else USUAL_TOKEN_SECONDS
         if not LEAST_TOKEN_SECONDS <= seconds <= MOST_TOKEN_SECONDS:
             raise BadRequest(f"ttl is {seconds} s: give {LEAST_TOKEN_SECONDS} to {MOST_TOKEN_SECONDS}")
-        registry = self._registry()
+        if len(request.key_sha256) not in (0, 32):
+            raise BadRequest(f"key_sha256 has {len(request.key_sha256)} bytes: give exactly 32, or none")
+        only, registry = Only(request.key_sha256, request.not_revoked), self._registry()
         with _Refusals():
-            made = await registry.token(tenant, request.uuid, seconds, caller)
+            made = await registry.token(tenant, request.uuid, seconds, caller, only)
         return identity_pb2.CreateTokenReply(
             token=made.text,
             tenant=tenant,

@@ -44,7 +44,7 @@ __all__ = [
 
 FILE = "state.lmdb"
 MAP_BYTES = 8 << 30  # reserved address space, all that may ever be kept; the file grows as it needs
-MAX_TABLES = 16
+MAX_TABLES = 32
 AUDIT_ENTRIES = 100_000
 
 _LOOKS = 5  # at a file that is written meanwhile, before it is called damaged

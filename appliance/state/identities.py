@@ -1,7 +1,7 @@
 """Who is who, on the disk before it counts: tokens, guests that enrolled, certificates that were issued.
 
     tokens        SHA-256 of the token -> JSON {tenant, uuid, created_at, expires_at, author; once used: key,
-                  certificate, and uuid is that of the guest which enrolled}
+                  certificate, and uuid is that of the guest which enrolled; for one key alone: only_key}
     guests        UUID -> JSON {tenant, host_name, machine, enrolled_at, current, following, before}
     certificates  SHA-256 of the certificate in DER -> JSON {serial, holder, issued_at, ends_at; once ended:
     ended,
@@ -100,6 +100,8 @@ class IdentityTables:
         }
         if token.key:
             fields |= {"key": token.key.hex(), "certificate": token.certificate.hex()}
+        if token.only_key:
+            fields["only_key"] = token.only_key.hex()
         self._put(self._store.tokens_db, token.digest, fields, token_rows)
 
     def drop_token(self, digest: bytes) -> None:

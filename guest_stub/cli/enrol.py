@@ -9,7 +9,11 @@ from guest_stub.cli.identity import moment
 from guest_stub.cli.identity_words import token as token_of
 from guest_stub.cli.setup import Setup
 from guest_stub.console import printable
-from guest_stub.identity.enrolling import Machine, Place, enrol_guest, renew_guest
+from guest_stub.identity.enrolling import Machine, Place, enrol_by_host, enrol_guest, renew_guest
+from guest_stub.identity.host_offer import Offer, ask
+from guest_stub.identity.kept import Identity
+from guest_stub.identity.machine import hardware
+from guest_stub.identity.port import Ports
 from guest_stub.svm_link.target import IdentityProblem
 
 _MOST_BYTES = 4096  # of a file with a token
@@ -17,25 +21,45 @@ _MOST_BYTES = 4096  # of a file with a token
 
 async def enrol(options: Namespace, setup: Setup, say: Callable[[str], None]) -> int:
     """Enrol; 0. Raises IdentityProblem, SvmUnreachable, OSError."""
-    host, port = options.place
-    place = Place(host, port, options.enrolment_port, options.ca_fingerprint)
-    token = options.token or _read(options.token_file)
-    machine = Machine(setup.labels.machine, setup.labels.host_name)
-    identity = await enrol_guest(setup.identity, place, token, machine)
+    identity = await (_by_host(options, setup) if options.from_host else _by_token(options, setup))
     say(f"enrolled: guest {identity.guest} of tenant {printable(identity.tenant)}")
     say(f"svm: {identity.svm}")
     if setup.is_svm_set:
         say(
             f"note: the settings say svm = {printable(setup.svm)}, and that counts: take it out, or change it"
         )
-    say("If guest-stub run runs already, start it anew: systemctl restart guest-stub")
+    say("A guest-stub run that runs already has noticed by its next attempt to reach the SVM")
     return 0
+
+
+async def _by_token(options: Namespace, setup: Setup) -> Identity:
+    if options.place is None or options.ca_fingerprint is None:
+        raise IdentityProblem(
+            "give --svm and --ca-fingerprint with the token, as `svm guests token` has printed them all"
+        )
+    host, port = options.place
+    place = Place(host, port, options.enrolment_port, options.ca_fingerprint)
+    token = options.token or _read(options.token_file)
+    return await enrol_guest(setup.identity, place, token, _machine(setup))
+
+
+async def _by_host(options: Namespace, setup: Setup) -> Identity:
+    if options.place is not None or options.ca_fingerprint is not None:
+        raise IdentityProblem("--from-host goes without --svm and --ca-fingerprint: the host says them")
+
+    def asks(key_sha256: bytes) -> Offer:
+        return ask(Ports(), key_sha256, options.wait)
+
+    return await enrol_by_host(setup.identity, asks, _machine(setup), hardware())
+
+
+def _machine(setup: Setup) -> Machine:
+    return Machine(setup.labels.machine, setup.labels.host_name)
 
 
 async def renew(options: Namespace, setup: Setup, say: Callable[[str], None]) -> int:
     """Renew, if it is time; 0. Raises IdentityProblem, SvmUnreachable."""
-    machine = Machine(setup.labels.machine, setup.labels.host_name)
-    identity, is_new = await renew_guest(setup.identity, setup.svm, machine, options.now)
+    identity, is_new = await renew_guest(setup.identity, setup.svm, _machine(setup), options.now)
     if is_new:
         say(f"renewed: until {moment(identity.ends)}")
     else:

@@ -12,7 +12,9 @@ MAX_TOKEN_BYTES = 128
 _ENROL = """\
 The key is made in this guest and never leaves it. The SVM's authority is known by its fingerprint, which `svm
 init` has printed; then the token is exchanged for a certificate. A token stands in the list of processes
-while this runs: to keep it out of there give --token-file, with - for the standard input.
+while this runs: to keep it out of there give --token-file, with - for the standard input. --svm and
+--ca-fingerprint go with a token; --from-host needs neither: the host of this virtual machine knows which it
+is, and hands it a token of its own on a port that it has plugged. guest-stub run does that by itself.
 
 exit codes:
   0  this guest is enrolled
@@ -30,12 +32,12 @@ def add_identity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     raw = argparse.RawDescriptionHelpFormatter
     enrol = commands.add_parser(
         "enrol",
-        help="get this guest's certificate from an SVM, by a token",
+        help="get this guest's certificate from an SVM, by a token or by this machine's host",
         formatter_class=raw,
         epilog=_ENROL,
     )
     enrol.add_argument(
-        "--svm", dest="place", required=True, type=host_and_port, metavar="HOST[:PORT]",
+        "--svm", dest="place", type=host_and_port, metavar="HOST[:PORT]",
         help=f"the SVM, and the port where guests ask it (default {GUESTS_PORT})",
     )  # fmt: skip
     enrol.add_argument(
@@ -45,8 +47,15 @@ def add_identity(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     by = enrol.add_mutually_exclusive_group(required=True)
     by.add_argument("--token", type=token, metavar="TOKEN", help="as `svm guests token` has printed it")
     by.add_argument("--token-file", metavar="FILE", help="it stands in a file; - for the standard input")
+    by.add_argument(
+        "--from-host", action="store_true", help="this machine's host hands out all of it (svm-host enrol)"
+    )
     enrol.add_argument(
-        "--ca-fingerprint", required=True, type=fingerprint, metavar="SHA256",
+        "--wait", type=seconds, default=60.0, metavar="SECONDS",
+        help="for what the host hands out (default 60)",
+    )  # fmt: skip
+    enrol.add_argument(
+        "--ca-fingerprint", type=fingerprint, metavar="SHA256",
         help="of the certificate of the SVM's authority: 64 hexadecimal digits",
     )  # fmt: skip
     _add_places(enrol)
@@ -86,6 +95,15 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is no port: write a number from 1 to 65535")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Up to an hour; raises ArgumentTypeError."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 3600):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time to wait: write a number of seconds from 1 to 3600"
+        )
+    return float(text)
 
 
 def token(text: str) -> str:

@@ -15,7 +15,9 @@ from guest_stub.config import ConfigError
 from guest_stub.console import printable
 from guest_stub.decisions import Decisions
 from guest_stub.forgetful import decisions_or_none
-from guest_stub.identity.renewing import Command, Renewing
+from guest_stub.identity.by_host import ByHost
+from guest_stub.identity.child import Command
+from guest_stub.identity.renewing import Renewing
 from guest_stub.journal import Journal
 from guest_stub.limits import raise_open_files
 from guest_stub.on_access.coverage import MOUNTINFO, parse_mounts
@@ -56,7 +58,7 @@ async def run(options: Namespace, setup: Setup) -> int:
         decisions = stack.enter_context(closing(decisions_or_none(setup.store)))
         journal = stack.enter_context(closing(Journal(setup.store.directory)))
         listeners: list[LinkListener] = []
-        line = StandingLine(setup.target, replace(setup.labels, program=Program.DAEMON), listeners)
+        line = StandingLine(setup.target_now, replace(setup.labels, program=Program.DAEMON), listeners)
         quarantine = stack.enter_context(closing(Quarantine(setup.quarantine, waits=True)))
         outbox = stack.enter_context(closing(Outbox(setup.store.directory)))
         protection = Protection(settings, line, (decisions, journal, quarantine), outbox)
@@ -67,10 +69,8 @@ async def run(options: Namespace, setup: Setup) -> int:
         orders.begin()
         linking = loop.create_task(line.run())
         stack.callback(linking.cancel)
-        if host_and_port(setup.svm):
-            _say_unenrolled(setup, log)
-            renewing = loop.create_task(Renewing(setup.identity, line, _renews(options, setup)).run())
-            stack.callback(renewing.cancel)
+        for part in _of_identity(options, setup, line):
+            stack.callback(loop.create_task(part.run()).cancel)
 
         def ready() -> None:
             log.info("protecting: %s", settings.mode)
@@ -114,20 +114,34 @@ def _tools(
     )
 
 
-def _say_unenrolled(setup: Setup, log: logging.Logger) -> None:
+def _of_identity(options: Namespace, setup: Setup, line: StandingLine) -> "list[Renewing | ByHost]":
+    """What keeps this guest known to its SVM; nothing where it is on this machine."""
+    if host_and_port(setup.svm):
+        _say_unenrolled(setup)
+    elif setup.is_svm_set:
+        return []
+    return [
+        Renewing(setup.identity, line, _own(options, setup, "renew")),
+        ByHost(setup.identity, line, _own(options, setup, "enrol", "--from-host")),
+    ]
+
+
+def _say_unenrolled(setup: Setup) -> None:
     """Nobody is to look for a fault of the network. It protects as without an SVM until it is enrolled."""
     try:
         setup.identity.proof()
     except NotEnrolled as problem:
-        log.error("%s", printable(str(problem)))
+        logging.getLogger("guest-stub").error("%s", printable(str(problem)))
 
 
-def _renews(options: Namespace, setup: Setup) -> Command:
-    """What renews this guest's certificate: this program, from where it was loaded, and from nowhere else.
+def _own(options: Namespace, setup: Setup, *command: str) -> Command:
+    """What renews this guest's certificate, and such: this program, from where it was loaded, from nowhere
+    else.
 
     -P: nor from the directory that somebody has started it in.
     """
-    words = [sys.executable, "-P", "-m", "guest_stub", "renew", "--svm", setup.svm]
+    words = [sys.executable, "-P", "-m", "guest_stub", *command]
+    words += ["--svm", setup.svm] if setup.is_svm_set and "renew" in command else []
     words += ["--state", str(setup.store.directory)]
     words += ["--config", str(options.config)] if options.config else []
     return Command(words, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})

@@ -40,6 +40,14 @@ class Setup:
         """The SVM, and what this guest proves itself by there."""
         return Svm(self.svm, self.identity.proof)
 
+    def target_now(self) -> Svm:
+        """The same, also where this guest has enrolled since: where nothing is set, that SVM counts."""
+        try:
+            known = None if self.is_svm_set else self.identity.read()
+        except IdentityRefused:  # which was said when this began
+            known = None
+        return self.target if known is None else Svm(known.svm, self.identity.proof)
+
 
 def prepare(options: Namespace, environ: Mapping[str, str]) -> Setup:
     """Put command line, environment and configuration together. Raises ConfigError."""

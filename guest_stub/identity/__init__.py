@@ -8,5 +8,8 @@ In the order that a guest gets them:
 - `enrolling`  the first certificate, by a token, and the next, by the one before: what is done in which order
 - `store`      the directory: private, one program at a time
   - `kept`     what stands in it: who we are, and a key that was asked for; no I/O
-- `renewing`   when the daemon has it renewed; by a program of its own, so that it never loads cryptography
+- `port`       where this machine's host speaks to it; `host_offer` what the host hands out there
+- `by_host`    when the daemon has this machine enrol by its host
+- `renewing`   when the daemon has the certificate renewed
+- `child`      how both are done: by a program of its own, so that the daemon never loads cryptography
 """

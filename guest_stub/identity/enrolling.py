@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
 
-from guest_stub.identity.kept import Identity, Pending, pem
-from guest_stub.identity.keys import Issued, Unsound, examine, make_key, request
+from guest_stub.identity.host_offer import Offer
+from guest_stub.identity.kept import Identity, Pending, by_host, pem
+from guest_stub.identity.keys import Issued, Unsound, examine, make_key, public_sha256, request
 from guest_stub.identity.pinning import authority_of
 from guest_stub.identity.store import IdentityRefused, IdentityStore, OpenStore
 from guest_stub.svm_link.enrolment import Answer, Asked, enrol, renew
@@ -26,16 +27,26 @@ _USUAL_SHARE = 2 / 3  # of its life, where the SVM says nothing of use
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an SVM is, and which. port: where guests ask. fingerprint: of its authority, 32 bytes."""
+    """Where an SVM is, and which. port: where guests ask. fingerprint: of its authority, 32 bytes.
+
+    enrolment_host: where they enrol, "" for the same.
+    """
 
     host: str
     port: int
     enrolment_port: int
     fingerprint: bytes
+    enrolment_host: str = ""
 
-    def address(self, port: int) -> str:
-        """The host and a port, as gRPC has it."""
-        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+    @property
+    def svm(self) -> str:
+        """Where guests ask, as gRPC has it."""
+        return _address(self.host, self.port)
+
+    @property
+    def enrolment(self) -> str:
+        """Where they enrol."""
+        return _address(self.enrolment_host or self.host, self.enrolment_port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +86,30 @@ async def enrol_guest(store: IdentityStore, place: Place, token: str, machine: M
         ):
             opened.keep(known)  # with which nothing is left over of a kill
             return known
-        authority = pem(authority_of(place.host, place.enrolment_port, place.fingerprint))
+        authority = _authority(place)
         pending = _pending(opened, asked_with)
-        where = place.address(place.enrolment_port)
-        answer = await enrol(where, authority.encode(), token, machine.asks(pending.key))
-        return _keep(opened, _Known(f"tcp:{place.address(place.port)}", authority, pending), answer)
+        answer = await enrol(place.enrolment, authority.encode(), token, machine.asks(pending.key))
+        return _keep(opened, _Known(f"tcp:{place.svm}", authority, pending), answer)
+
+
+async def enrol_by_host(
+    store: IdentityStore, asks: Callable[[bytes], Offer], machine: Machine, hardware: str
+) -> Identity:
+    """Get a certificate by what this machine's host hands out for a key. Raises IdentityProblem,
+    SvmUnreachable.
+
+    asks: the host, for the SHA-256 of the public key. hardware: see machine.hardware(); a key that another
+    machine has begun with, of which this one is a copy, is not gone on with.
+    """
+    with store.open() as opened:
+        pending = _pending(opened, by_host(hardware))
+        machine.asks(pending.key)  # or there is nothing to ask the host for
+        offer = asks(public_sha256(pending.key))
+        (host, port), (enrolment_host, enrolment_port) = offer.svm, offer.enrolment
+        place = Place(host, port, enrolment_port, offer.fingerprint, enrolment_host)
+        authority = _authority(place)
+        answer = await enrol(place.enrolment, authority.encode(), offer.token, machine.asks(pending.key))
+        return _keep(opened, _Known(f"tcp:{place.svm}", authority, pending), answer)
 
 
 async def renew_guest(
@@ -98,6 +128,16 @@ async def renew_guest(
         pending = _pending(opened, _digest(b"certificate\0" + old.certificate.encode()))
         answer = await renew(Svm(address, lambda: old.proof), machine.asks(pending.key))
         return _keep(opened, _Known(old.svm, old.authority, pending), answer), True
+
+
+def _authority(place: Place) -> str:
+    """The authority's certificate, PEM. Raises NotPinned."""
+    host = place.enrolment_host or place.host
+    return pem(authority_of(host, place.enrolment_port, place.fingerprint))
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _digest(shown: bytes) -> str:

@@ -45,6 +45,10 @@ class Identity:
             self.authority.encode(), self.certificate.encode(), self.key.encode(), self.begins, self.ends
         )
 
+    def is_of_another(self, hardware: str) -> bool:
+        """Whether a machine of this UUID ("" for unknown) is a copy of the one that enrolled by its host."""
+        return hardware not in ("", self.guest) and self.asked_with == by_host(self.guest)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the authority's certificate, in hexadecimal digits."""
@@ -60,6 +64,11 @@ class Pending:
 
     asked_with: str
     key: str
+
+
+def by_host(machine: str) -> str:
+    """`asked_with` of what a machine of this UUID has asked its host for."""
+    return hashlib.sha256(f"host\0{machine}".encode()).hexdigest()
 
 
 _Kept = TypeVar("_Kept", Identity, Pending)

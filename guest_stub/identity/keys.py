@@ -5,6 +5,7 @@ checked: it has to be for this key, to be issued below the authority that was pi
 guest's clock.
 """
 
+import hashlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -59,6 +60,12 @@ def make_key() -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
+
+
+def public_sha256(key: str) -> bytes:
+    """SHA-256 of the public key of a key, in DER. Raises Unsound for what is no key."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(_private(key).public_key().public_bytes(serialization.Encoding.DER, form)).digest()
 
 
 def request(key: str) -> bytes:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from guest_stub.identity.kept import MAX_BYTES, Identity, NotKept, Pending, decode, encode
+from guest_stub.identity.machine import hardware
 from guest_stub.svm_link.target import NotEnrolled, Proof, nobody
 
 DIRECTORY = "identity"
@@ -35,10 +36,11 @@ class IdentityRefused(NotEnrolled):
 
 
 class IdentityStore:
-    """state: the stub's state directory."""
+    """state: the stub's state directory. hardware: says this machine's UUID, see machine.hardware()."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, hardware: Callable[[], str] = hardware) -> None:
         """Nothing is opened yet."""
+        self._hardware = hardware
         self.state = state
         self.directory = state / DIRECTORY
 
@@ -61,6 +63,11 @@ class IdentityStore:
     def proof(self) -> Proof:
         """What this guest proves itself by now. Raises NotEnrolled, IdentityRefused."""
         identity = self.read()
+        if identity is not None and identity.is_of_another(self._hardware()):
+            raise NotEnrolled(
+                f"this machine is a copy of {identity.guest}, which enrolled by its host, and shows nothing "
+                "of it: guest-stub enrol --from-host"
+            )
         return nobody() if identity is None else identity.proof
 
     @contextmanager

@@ -49,6 +49,12 @@ _TLS_OPTIONS = (("grpc.ssl_target_name_override", SVM_NAME),)
 class SvmUnreachable(Exception):
     """No SVM answers at the target, or it refuses this stub; the message says which and what to do."""
 
+    @property
+    def is_of_certificate(self) -> bool:
+        """Whether the SVM does not take what this guest proves itself by."""
+        cause = self.__cause__
+        return isinstance(cause, aio.AioRpcError) and cause.code() is grpc.StatusCode.UNAUTHENTICATED
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

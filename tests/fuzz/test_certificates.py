@@ -20,8 +20,9 @@ from appliance.identity.keys import BadCsr, public_key_of
 from appliance.identity.names import BadName, named_by, uri_of
 from guest_stub.cli.identity import _json, _lines
 from guest_stub.identity import kept
+from guest_stub.identity.child import Command
 from guest_stub.identity.keys import Unsound, request
-from guest_stub.identity.renewing import Command, Renewing
+from guest_stub.identity.renewing import Renewing
 from guest_stub.identity.store import IdentityRefused, IdentityStore
 from tests.fuzz.mutation import mutated, seeds
 from tests.support.identities import NOW, office, shown

@@ -14,7 +14,16 @@ from unittest.mock import patch
 
 import grpc
 import pytest
-from lightagent.v1 import admin_pb2, events_pb2, exposure_pb2, guest_pb2, identity_pb2, scans_pb2, verdict_pb2
+from lightagent.v1 import (
+    admin_pb2,
+    events_pb2,
+    exposure_pb2,
+    guest_pb2,
+    hosts_pb2,
+    identity_pb2,
+    scans_pb2,
+    verdict_pb2,
+)
 
 from appliance.domain.caller import Role
 from appliance.domain.event import EventKind
@@ -25,6 +34,7 @@ from appliance.verdicts import exposure
 from tests.support.contents import EICAR
 from tests.support.identities import PROVIDER, asked
 from tests.support.ksn import decision
+from tests.support.machines import agent, running
 from tests.support.misbehaving_ksn import MisbehavingKsn, says
 from tests.support.svm import DEADLINE, RawGuest, digest_of, until
 from tests.support.tenants import Administrator, Tenancy, tenancy
@@ -67,6 +77,7 @@ class Theirs:
             "its Statement": b"what other has read",
             "its enrolled guest": THEIR_UUID.encode(),
             "its token": self.token,
+            "its machine": b"vm-of-other",
         }
 
 
@@ -84,6 +95,8 @@ async def theirs(here: Tenancy) -> AsyncIterator[Theirs]:
     token = await parts.identity.registry.token("other", THEIR_UUID, 3600, PROVIDER)
     await parts.identity.registry.enrol(token.text, asked(host_name="guest-of-theirs"))
     unused = await parts.identity.registry.token("other", "", 3600, PROVIDER)
+    vms = [running(THEIR_UUID, "vm-of-other"), running(name="vm-of-other, not enrolled", tenant="other")]
+    await parts.inventory.watch.register.report(agent(), vms, parts.inventory.watch.clock())
     admin = here.administrator(Role.TENANT_ADMIN, "other")
     async with admin, here.guest("guest-of-theirs", "other") as guest:
         for content in (PRIVATE, EICAR):
@@ -226,6 +239,9 @@ ATTEMPTS: dict[str, Attempts] = {
     "IdentityAdministration/ListCertificates": lambda _: [
         identity_pb2.ListCertificatesRequest(limit=1000, guests=True)
     ],
+    "HostAdministration/ListVms": lambda _: [
+        hosts_pb2.ListVmsRequest(limit=1000, tenant=tenant) for tenant in ("", "other")
+    ],
 }
 # What a provider is told of another tenant with the same requests: else the attempts would prove nothing.
 TELLING = {
@@ -243,6 +259,7 @@ TELLING = {
     "IdentityAdministration/ListTokens",
     "IdentityAdministration/GetGuest",
     "IdentityAdministration/ListCertificates",
+    "HostAdministration/ListVms",
 }
 
 

@@ -53,7 +53,7 @@ def act(story: str, directory: Path, place: Place, token: str) -> None:
     if story == "enrol":
         asyncio.run(enrol_guest(IdentityStore(directory), place, token, MACHINE))
     else:
-        asyncio.run(renew_guest(IdentityStore(directory), f"tcp:{place.address(place.port)}", MACHINE, True))
+        asyncio.run(renew_guest(IdentityStore(directory), f"tcp:{place.svm}", MACHINE, True))
 
 
 def state(directory: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lightagent.v1 import (
     events_pb2_grpc,
     exposure_pb2_grpc,
     guest_pb2_grpc,
+    hosts_pb2_grpc,
     identity_pb2_grpc,
     scans_pb2_grpc,
 )
@@ -39,6 +40,7 @@ STUBS = {
     "ExposureAdministration": exposure_pb2_grpc.ExposureAdministrationStub,
     "ScansAdministration": scans_pb2_grpc.ScansAdministrationStub,
     "IdentityAdministration": identity_pb2_grpc.IdentityAdministrationStub,
+    "HostAdministration": hosts_pb2_grpc.HostAdministrationStub,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appliance.cli.console import Console
 from appliance.cli.parsing import Parser, run_command
-from appliance.hypervisor.cli import deploy, image, undeploy, upgrade, vms
+from appliance.hypervisor.cli import deploy, enrol, image, isolate, serve, undeploy, upgrade, vms
 from appliance.version import program_version
 
 _DESCRIPTION = """The host agent of KVM Light Agent: it deploys the security virtual machine (SVM) on this
@@ -14,6 +14,10 @@ _EPILOG = """examples:
   svm-host image build svm --output svm.qcow2
   svm-host deploy --image svm.qcow2
   svm-host vms
+  svm-host serve --config /etc/kvm-light-agent/svm-host.toml
+  svm-host enrol web-1
+  svm-host isolate web-3 --reason "what was seen"
+  svm-host release web-3
 
 environment:
   KVMLA_HOST_CONFIG    the settings file, where --config does not name one
@@ -30,7 +34,7 @@ def _parser() -> Parser:
     parser = Parser(prog="svm-host", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm-host {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (image, deploy, upgrade, undeploy, vms):
+    for command in (image, deploy, upgrade, undeploy, vms, serve, enrol, isolate):
         command.add(commands)
     return parser
 

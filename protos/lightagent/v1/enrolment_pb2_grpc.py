@@ -29,8 +29,8 @@ class EnrolmentStub:
     """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
     SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
 
-    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
-    for another;
+    UNAUTHENTICATED     the token is not one, was used, is over, or is for another key: one sentence for all, and no
+    sooner for one than for another;
     INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
     RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
     or as many guests are known as there may be;
@@ -54,8 +54,8 @@ class EnrolmentServicer:
     """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
     SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
 
-    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
-    for another;
+    UNAUTHENTICATED     the token is not one, was used, is over, or is for another key: one sentence for all, and no
+    sooner for one than for another;
     INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
     RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
     or as many guests are known as there may be;
@@ -91,8 +91,8 @@ class Enrolment:
     """On a port of its own (server.enrolment), over TLS in which only the SVM proves itself. The guest knows it by the
     SHA-256 of its authority's certificate, which whoever made the token has given to it beside the token.
 
-    UNAUTHENTICATED     the token is not one, was used, or is over: one sentence for all, and no sooner for one than
-    for another;
+    UNAUTHENTICATED     the token is not one, was used, is over, or is for another key: one sentence for all, and no
+    sooner for one than for another;
     INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
     RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
     or as many guests are known as there may be;

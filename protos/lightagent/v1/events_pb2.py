@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alightagent/v1/events.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x01\n\x11ListEventsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05guest\x18\x04 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x12\x0e\n\x06tenant\x18\x06 \x01(\t\"7\n\x0fListEventsReply\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.lightagent.v1.Event\"\xf3\x01\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05guest\x18\x04 \x01(\t\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x0e\n\x06threat\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\r\n\x05\x63ount\x18\t \x01(\r\x12\x0e\n\x06guests\x18\n \x03(\t\x12(\n\x04said\x18\x0b \x01(\x0b\x32\x1a.lightagent.v1.SaidByGuest\x12\x0e\n\x06tenant\x18\x0c \x01(\t\"t\n\x0bSaidByGuest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x12\x0f\n\x07process\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t2h\n\x14\x45ventsAdministration\x12P\n\nListEvents\x12 .lightagent.v1.ListEventsRequest\x1a\x1e.lightagent.v1.ListEventsReply0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1alightagent/v1/events.proto\x12\rlightagent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x01\n\x11ListEventsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05guest\x18\x04 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x07 \x01(\x04\"7\n\x0fListEventsReply\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.lightagent.v1.Event\"\xf3\x01\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05guest\x18\x04 \x01(\t\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x0e\n\x06threat\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x08 \x01(\t\x12\r\n\x05\x63ount\x18\t \x01(\r\x12\x0e\n\x06guests\x18\n \x03(\t\x12(\n\x04said\x18\x0b \x01(\x0b\x32\x1a.lightagent.v1.SaidByGuest\x12\x0e\n\x06tenant\x18\x0c \x01(\t\"t\n\x0bSaidByGuest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04path\x18\x03 \x01(\x0c\x12\x0f\n\x07process\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t2h\n\x14\x45ventsAdministration\x12P\n\nListEvents\x12 .lightagent.v1.ListEventsRequest\x1a\x1e.lightagent.v1.ListEventsReply0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightagent.v1.events_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTEVENTSREQUEST']._serialized_start=79
-  _globals['_LISTEVENTSREQUEST']._serialized_end=218
-  _globals['_LISTEVENTSREPLY']._serialized_start=220
-  _globals['_LISTEVENTSREPLY']._serialized_end=275
-  _globals['_EVENT']._serialized_start=278
-  _globals['_EVENT']._serialized_end=521
-  _globals['_SAIDBYGUEST']._serialized_start=523
-  _globals['_SAIDBYGUEST']._serialized_end=639
-  _globals['_EVENTSADMINISTRATION']._serialized_start=641
-  _globals['_EVENTSADMINISTRATION']._serialized_end=745
+  _globals['_LISTEVENTSREQUEST']._serialized_end=233
+  _globals['_LISTEVENTSREPLY']._serialized_start=235
+  _globals['_LISTEVENTSREPLY']._serialized_end=290
+  _globals['_EVENT']._serialized_start=293
+  _globals['_EVENT']._serialized_end=536
+  _globals['_SAIDBYGUEST']._serialized_start=538
+  _globals['_SAIDBYGUEST']._serialized_end=654
+  _globals['_EVENTSADMINISTRATION']._serialized_start=656
+  _globals['_EVENTSADMINISTRATION']._serialized_end=760
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,7 @@ class ListEventsRequest(_message.Message):
     GUEST_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """The newest so many that match, of those that are kept. 1 to 100,000; 0: 100."""
     guest: _builtins.str
@@ -37,6 +38,11 @@ class ListEventsRequest(_message.Message):
     """True: go on with those that come."""
     tenant: _builtins.str
     """Only what is this tenant's; see Administration."""
+    after: _builtins.int
+    """Not 0: only those of numbers above this, all of them that are kept, whatever `limit` and `since` say: a follower goes
+    on from the last that it has dealt with. Where there is no such number yet the events have begun anew, and all of
+    them are sent.
+    """
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Only those at this time or later; absent: from the first."""
@@ -54,10 +60,11 @@ class ListEventsRequest(_message.Message):
         guest: _builtins.str = ...,
         follow: _builtins.bool = ...,
         tenant: _builtins.str = ...,
+        after: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "guest", b"guest", "kinds", b"kinds", "limit", b"limit", "since", b"since", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "follow", b"follow", "guest", b"guest", "kinds", b"kinds", "limit", b"limit", "since", b"since", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -107,7 +114,8 @@ class Event(_message.Message):
     """Counts up over all events, from 1, also over those that the caller does not see."""
     kind: _builtins.str
     """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "scan-order", "scan-end",
-    "revocation", "svm-start", "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
+    "revocation", "svm-start", "svm-stop", "loss", "vm-unprotected", "vm-protected", "vm-isolated", "vm-released",
+    "vm-enrolled"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
     """
     guest: _builtins.str
     """By its connection."""

@@ -27,11 +27,21 @@ class CreateTokenRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     UUID_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    KEY_SHA256_FIELD_NUMBER: _builtins.int
+    NOT_REVOKED_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose the guest will be; "": the caller's own, or "default" where he has none. One that is new is made by it."""
     uuid: _builtins.str
     """The guest's UUID, with hyphens; "": one is drawn when it enrols. Who administers one tenant can name only
     guests of it that are known; a host agent only guests without a certificate that counts.
+    """
+    key_sha256: _builtins.bytes
+    """For this public key alone: the SHA-256 of it as DER of a SubjectPublicKeyInfo, 32 bytes. None: for the first that
+    comes. Who has the token and not the key can do nothing with it.
+    """
+    not_revoked: _builtins.bool
+    """Not for a guest that an administrator has revoked, which is FAILED_PRECONDITION: for who brings guests back without
+    that anybody has looked at them.
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
@@ -43,10 +53,12 @@ class CreateTokenRequest(_message.Message):
         tenant: _builtins.str = ...,
         uuid: _builtins.str = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        key_sha256: _builtins.bytes = ...,
+        not_revoked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "ttl", b"ttl", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_sha256", b"key_sha256", "not_revoked", b"not_revoked", "tenant", b"tenant", "ttl", b"ttl", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -341,3 +341,47 @@ async def test_a_fault_of_one_who_is_told_ends_neither_the_link_nor_the_others(
             assert len(linked) == len(listener.generations) == number
     assert "nobody likes" in caplog.text
     assert "closed file" in caplog.text
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_guest_that_enrols_anew_goes_where_it_enrolled(tmp_path: Path) -> None:
+    """Also to another SVM, and without waiting for the next attempt."""
+    store, listener = IdentityStore(tmp_path), Listener()
+    async with tls_serving() as first, tls_serving() as second:
+        enrolled(first, store)
+        first.register.revoked[store_guest(store)] = "revoked"
+
+        def target() -> Svm:
+            known = store.read()
+            assert known is not None
+            return Svm(known.svm, store.proof)
+
+        line = StandingLine(target, LABELS, [listener])
+        async with running(line) as stop:
+            await until(lambda: line.refused)
+            assert "does not accept this guest's certificate: revoked" in line.why
+            enrolled(second, store)
+            line.anew()
+            await until(lambda: line.current is not None)
+            assert not line.refused
+            assert len(second.register.shown) == 1
+            await stop()
+
+
+async def test_who_has_enrolled_anew_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the pause was to be."""
+    monkeypatch.setattr(standing, "pause_before", lambda _attempts, _chance: 1000.0)
+    line = StandingLine(f"unix:{tmp_path}/svm.sock", LABELS, [])
+    async with running(line):
+        await until(lambda: "is the SVM running" in line.why)
+        async with serving(tmp_path / "svm.sock"):
+            line.anew()
+            await until(lambda: line.current is not None)
+            assert not line.refused
+
+
+def store_guest(store: IdentityStore) -> str:
+    """Who it is."""
+    known = store.read()
+    assert known is not None
+    return known.guest

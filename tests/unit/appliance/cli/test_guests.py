@@ -7,9 +7,27 @@ import pytest
 
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
+from appliance.domain.vm import HostVm, Protection, VmPower
+from appliance.inventory.register import PlacedVm
+from appliance.inventory.watch import VmView
 from appliance.rpc.exposure_admin import GuestSeen
 from tests.support.commands import NOON, Ran, svm
 from tests.support.exposure_side_server import ExposureSide, exposure_side
+
+
+def uuid_of(number: int) -> str:
+    """The UUID of a machine."""
+    return f"00000000-0000-0000-0000-{number:012}"
+
+
+def machine(
+    number: int, name: str, protection: Protection, scanned_at: float = 0.0, isolated: bool = False
+) -> VmView:
+    """A machine of acme on host-1."""
+    power = VmPower.OFF if protection is Protection.OFF else VmPower.RUNNING
+    vm = HostVm(uuid_of(number), name, power, isolated=isolated)
+    return VmView(PlacedVm(vm, uuid_of(99), "host-1", NOON), protection, "acme", scanned_at=scanned_at)
+
 
 DIGEST = b"\xab" * 32
 BAD = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, 0, threat="Worm\x1b")
@@ -36,11 +54,12 @@ def test_guests_are_listed(side: ExposureSide) -> None:
         GuestSeen("ip-1", True, "vm\x1b", WHEN, WHEN, 1234),
         GuestSeen("ip-2", False, "", 0, 0, 0, "acme", "revoked", WHEN),
     ]
-    ran, at = guests(side, "list"), "2030-03-17 17:46:40 UTC"
+    ran, at, none = guests(side, "list"), "2030-03-17 17:46:40 UTC", f"{'-':<23}"
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[1:] == [
-        f"ip-1   yes       vm?           1,234  default  -            {'-':<23}  {at}  {at}",
-        f"ip-2   no        -                 0  acme     revoked      {at}  {'-':<23}  -",
+        f"ip-1            -        -  yes       vm?           1,234  default  -            {none}  "
+        f"{at}  {at}",
+        f"ip-2            -        -  no        -                 0  acme     revoked      {at}  {none}  -",
     ]
     away = guests(side, "list", "--json").json[1]
     assert (away["tenant"], away["certificate"], away["first"]) == ("acme", "revoked", None)
@@ -56,8 +75,44 @@ def test_guests_are_listed(side: ExposureSide) -> None:
             "certificate_ends": None,
             "first": "2030-03-17T17:46:40Z",
             "last": "2030-03-17T17:46:40Z",
+            "machine": None,
         }
     ]
+
+
+def test_machines_stand_with_their_guests_and_those_without_come_last(side: ExposureSide) -> None:
+    """How each is protected, in words; --unprotected leaves those that need something done."""
+    side.exposure.known = [GuestSeen(uuid_of(1), True, "web", WHEN, WHEN, 5, "acme", "good", WHEN)]
+    side.hosts.views = [
+        machine(1, "web", Protection.PROTECTED),
+        machine(2, "db", Protection.NOT_ENROLLED),
+        machine(3, "old", Protection.OFF, scanned_at=float(WHEN)),
+        machine(4, "new", Protection.OFF),
+        machine(5, "bad", Protection.SILENT, isolated=True),
+    ]
+    lines = guests(side, "list").out.splitlines()[1:]
+    assert [line.split("  ")[1] for line in lines] == [
+        "protected",
+        "not enrolled",
+        "powered off, scanned 2030-03-17 17:46:40 UTC",
+        "powered off, never scanned",
+        "stub silent, isolated",
+    ]
+    assert "web on host-1" in lines[0]
+    found = guests(side, "list", "--unprotected", "--json").json
+    assert [(entry["machine"]["name"], entry["machine"]["protection"]) for entry in found] == [
+        ("db", "not-enrolled"),
+        ("bad", "silent"),
+    ]
+    assert found[0]["machine"]["unprotected_since"] is None
+    assert (found[0]["guest"], found[0]["tenant"], found[0]["machine"]["power"]) == (
+        uuid_of(2),
+        "acme",
+        "running",
+    )
+    side.hosts.views = side.hosts.views[:1]
+    ran = guests(side, "list", "--unprotected")
+    assert (ran.code, ran.out) == (1, "every machine is protected\n")
 
 
 def test_files_of_a_guest_are_listed(side: ExposureSide) -> None:

@@ -12,8 +12,8 @@ from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.identity import CertificateState
 from appliance.identity import issuing as module
 from appliance.identity.ending import By
-from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, TokenRefused
-from appliance.identity.keys import BadCsr, csr_for, new_key
+from appliance.identity.issuing import Asked, Enrolled, IdentityRefused, NoRoom, Only, TokenRefused
+from appliance.identity.keys import BadCsr, csr_for, key_sha256, new_key
 from appliance.identity.names import BadName
 from appliance.identity.standing import OtherMachine, digest_of
 from tests.support.identities import (
@@ -396,3 +396,56 @@ def test_a_host_agent_makes_no_tenants(tmp_path: Path) -> None:
             desk.issuer.token("acme", "", 60, AGENT)
         desk.issuer.token("acme", "", 60, PROVIDER)
         assert desk.issuer.token("acme", "", 60, AGENT).text
+
+
+def test_a_token_for_one_key_is_good_for_no_other(tmp_path: Path) -> None:
+    """Whoever has stolen it: it is refused as any that counts for nothing, and is as good as before."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, Only(key_sha256(key.public_key()))).text
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+        first = desk.issuer.enrol(text, asked(key=key))
+        assert first.guest.uuid == UUID
+        assert desk.issuer.enrol(text, asked(key=key)).certificate == first.certificate
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+
+
+def test_a_token_stays_bound_to_its_key_over_a_restart(tmp_path: Path) -> None:
+    """It is on the disk with the token."""
+    key = new_key()
+    with office(tmp_path) as desk:
+        authority = desk.authority
+        text = desk.issuer.token("acme", UUID, 60, PROVIDER, Only(key_sha256(key.public_key()))).text
+    with office(tmp_path, authority) as desk:
+        with pytest.raises(TokenRefused):
+            desk.issuer.enrol(text, asked())
+        assert desk.issuer.enrol(text, asked(key=key)).guest.uuid == UUID
+
+
+def test_an_administrators_word_counts_of_a_copy_as_well(tmp_path: Path) -> None:
+    """Who was taken for one and is revoked then is revoked: a copy comes back by itself, it does not."""
+    with office(tmp_path) as desk:
+        enrolled = desk.enrolled("acme", UUID)
+        desk.ender.cloned(UUID, "in two places")
+        desk.ender.revoke_guest(UUID, By(PROVIDER))
+        assert state(desk, enrolled) is CertificateState.REVOKED
+
+
+def test_who_was_revoked_does_not_come_back_by_itself(tmp_path: Path) -> None:
+    """Where a host brings back whoever asks: a copy that was found may, others only by an order."""
+    itself = Only(not_revoked=True)
+    with office(tmp_path) as desk:
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
+        desk.enrolled("default", UUID)
+        desk.ender.cloned(UUID, "in two places")
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text
+        desk.ender.revoke_guest(UUID, By(PROVIDER))
+        with pytest.raises(
+            IdentityRefused, match="does not come back by itself: `svm-host enrol` lets it in"
+        ):
+            desk.issuer.token("default", UUID, 60, AGENT, itself)
+        assert desk.issuer.token("default", UUID, 60, AGENT).text
+        desk.ender.remove_guest(UUID, By(PROVIDER))
+        assert desk.issuer.token("default", UUID, 60, AGENT, itself).text

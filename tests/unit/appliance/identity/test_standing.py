@@ -52,15 +52,15 @@ def test_a_guest_shows_its_own_certificate_on_its_own_machine(tmp_path: Path) ->
 
 
 def test_what_has_ended_keeps_its_first_reason(tmp_path: Path) -> None:
-    """And only what counted is counted."""
+    """And only what counted is counted. That of a copy gives way to an administrator's: see test_issuing."""
     with office(tmp_path) as desk:
         guests = [desk.enrolled().guest.current for _ in range(2)]
         with desk.store.writing() as tables:
-            assert end(tables, guests[:1], CertificateState.CLONED, 5.0, "", "first") == 1
+            assert end(tables, guests[:1], CertificateState.SUPERSEDED, 5.0, "", "first") == 1
             assert end(tables, [*guests, b"none"], CertificateState.REVOKED, 6.0, "me", "second") == 1
             first = tables.certificate(guests[0])
             assert first is not None
-            assert (first.ended, first.ended_at, first.reason) == (CertificateState.CLONED, 5.0, "first")
+            assert (first.ended, first.ended_at, first.reason) == (CertificateState.SUPERSEDED, 5.0, "first")
 
 
 def test_how_many_count_is_told_of_a_guest_and_of_an_administrator(tmp_path: Path) -> None:

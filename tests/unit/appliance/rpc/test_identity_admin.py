@@ -15,13 +15,14 @@ from lightagent.v1 import identity_pb2_grpc
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
 from appliance.identity.authority import pem_of
-from appliance.identity.keys import csr_for, new_key
+from appliance.identity.issuing import TokenRefused
+from appliance.identity.keys import csr_for, key_sha256, new_key
 from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
 from tests.support.admin_side_server import Caller as Client
 from tests.support.admin_side_server import refused
-from tests.support.identities import DAY, OF_ACME, PROVIDER, asked, office
+from tests.support.identities import DAY, OF_ACME, PROVIDER, UUID, asked, office
 from tests.support.identity_side_server import IdentitySide, identity_side
 
 DENIED, BAD = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT
@@ -51,6 +52,16 @@ def test_a_token_is_made_for_an_hour_and_says_where_to_go(side: IdentitySide, cl
     assert made.enrolment == "192.0.2.1:7444"
     assert side.office.issuer.enrol(made.token, asked()).guest.tenant == "acme"
     assert client.call("CreateToken", pb.CreateTokenRequest()).tenant == "default"
+
+
+def test_a_token_is_made_for_one_key(side: IdentitySide, client: Client) -> None:
+    """Which whoever asks for it names; another's request is refused."""
+    key = new_key()
+    request = pb.CreateTokenRequest(tenant="acme", uuid=UUID, key_sha256=key_sha256(key.public_key()))
+    made = client.call("CreateToken", request)
+    with pytest.raises(TokenRefused):
+        side.office.issuer.enrol(made.token, asked())
+    assert side.office.issuer.enrol(made.token, asked(key=key)).guest.uuid == UUID
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 59, 7 * 86400 + 1])
@@ -200,6 +211,8 @@ CSR = csr_for(new_key())
             "IssueCertificate",
             pb.IssueCertificateRequest(role="tenant-admin", name="a", csr=CSR),
         ),
+        ("CreateToken", pb.CreateTokenRequest(key_sha256=b"k" * 31)),
+        ("CreateToken", pb.CreateTokenRequest(key_sha256=b"k" * 33)),
         ("RevokeCertificate", pb.RevokeCertificateRequest(sha256=b"abc")),
         ("RevokeCertificate", pb.RevokeCertificateRequest(sha256=b"a" * 33)),
         ("RevokeGuest", pb.RevokeGuestRequest(guest="x", reason="x" * 513)),

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from guest_stub.cli import enrol as module
 from guest_stub.cli.arguments import parse
 from guest_stub.cli.enrol import enrol, renew
 from guest_stub.cli.setup import prepare
+from guest_stub.identity.host_offer import Offer
+from guest_stub.identity.port import Ports
 from guest_stub.svm_link.target import IdentityProblem
 from tests.support.enrolment_side_server import TOKEN, TlsSideServer, tls_serving
 
@@ -74,3 +77,36 @@ async def test_renewing_says_until_when(tmp_path: Path) -> None:
         await enrolled(tmp_path, side, "--token", TOKEN)
         assert (await ran(tmp_path, "renew"))[0].startswith("not due before ")
         assert (await ran(tmp_path, "renew", "--now"))[0].startswith("renewed: until ")
+
+
+async def test_the_host_is_asked_for_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as it was told."""
+    waited = list[float]()
+    async with tls_serving() as side:
+
+        def ask(_ports: object, _key: bytes, seconds: float) -> Offer:
+            waited.append(seconds)
+            place = side.place
+            return Offer(
+                TOKEN, (place.host, place.port), (place.host, place.enrolment_port), place.fingerprint
+            )
+
+        monkeypatch.setattr(module, "ask", ask)
+        lines = await ran(tmp_path, "enrol", "--from-host", "--wait", "7")
+    assert lines[:2] == [f"enrolled: guest {lines[0].split()[2]} of tenant default", f"svm: {side.target}"]
+    assert waited == [7.0]
+
+
+async def test_what_goes_with_a_token_goes_with_no_host(tmp_path: Path) -> None:
+    """And the other way round: nobody is to think that it counted."""
+    with pytest.raises(IdentityProblem, match="give --svm and --ca-fingerprint with the token"):
+        await ran(tmp_path, "enrol", "--token", TOKEN)
+    with pytest.raises(IdentityProblem, match="--from-host goes without --svm"):
+        await ran(tmp_path, "enrol", "--from-host", "--svm", "h")
+
+
+async def test_without_a_port_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on this machine."""
+    monkeypatch.setattr(module, "Ports", lambda: Ports(tmp_path, tmp_path, tmp_path))
+    with pytest.raises(IdentityProblem, match="this machine has no port"):
+        await ran(tmp_path, "enrol", "--from-host", "--wait", "1")

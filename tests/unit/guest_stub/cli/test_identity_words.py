@@ -46,6 +46,9 @@ def test_an_svm_may_be_written_in_several_ways(text: str, place: tuple[str, int]
         (["--token", "x" * 129], "this is no token"),
         (["--ca-fingerprint", "ab"], "is no fingerprint: it has 64 hexadecimal digits"),
         (["--token-file", "/x"], "not allowed with argument --token"),
+        (["--from-host"], "not allowed with argument --token"),
+        (["--wait", "0"], "is no time to wait: write a number of seconds from 1 to 3600"),
+        (["--wait", "3601"], "is no time to wait"),
     ],
 )
 def test_a_mistake_is_a_line(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,8 +64,15 @@ def test_a_token_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     """By one way or the other; what surrounds it falls away."""
     with pytest.raises(SystemExit):
         parse(["enrol", *SOUND[:2], *SOUND[4:]])
-    assert "--token --token-file is required" in capsys.readouterr().err
+    assert "--token --token-file --from-host is required" in capsys.readouterr().err
     assert parse(["enrol", *SOUND, "--token", " x\n"]).token == "x"
+
+
+def test_the_host_says_the_rest() -> None:
+    """Nothing but how long it may take."""
+    options = parse(["enrol", "--from-host", "--wait", "7"])
+    assert (options.from_host, options.wait, options.place) == (True, 7.0, None)
+    assert not parse(["enrol", *SOUND]).from_host
 
 
 def test_the_others_say_where(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,21 @@ def test_where_nothing_says_which_it_is_the_svm_that_this_guest_enrolled_at(
     assert "identity.json: it is damaged" in capsys.readouterr().err
 
 
+def test_a_daemon_goes_where_its_guest_enrols_meanwhile(tmp_path: Path) -> None:
+    """Unless it was told where; and where that is damaged, where it went before."""
+    (tmp_path / "stub.toml").write_text("")
+    words = ["run", "--config", str(tmp_path / "stub.toml"), "--state", str(tmp_path / "state")]
+    setup, told = prepare(parse(words), {}), prepare(parse([*words, "--svm", "unix:/y"]), {})
+    assert setup.target_now().address == DEFAULT_SVM
+    store = IdentityStore(tmp_path / "state")
+    with store.open() as opened:
+        opened.keep(SOUND)
+    assert setup.target_now().address == SOUND.svm
+    assert told.target_now().address == "unix:/y"
+    (store.directory / "identity.json").write_text("{")
+    assert setup.target_now().address == DEFAULT_SVM
+
+
 def test_the_quarantine_is_beside_the_decisions(tmp_path: Path) -> None:
     """Its bounds are those that are set."""
     (tmp_path / "stub.toml").write_text("quarantine_mib = 3\nquarantine_days = 4\n")

@@ -1,7 +1,9 @@
 """Tests of how a guest gets its certificates, against real TLS."""
 
 import json
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightagent.v1 import enrolment_pb2
 
-from guest_stub.identity.enrolling import JITTER, Machine, enrol_guest, renew_at, renew_guest
-from guest_stub.identity.keys import Issued
+from guest_stub.identity.enrolling import JITTER, Machine, enrol_by_host, enrol_guest, renew_at, renew_guest
+from guest_stub.identity.host_offer import Offer
+from guest_stub.identity.keys import Issued, public_sha256
 from guest_stub.identity.store import IdentityStore
 from guest_stub.svm_link.ksn import ask_ksn
 from guest_stub.svm_link.link import SvmUnreachable
@@ -178,3 +181,47 @@ def test_guests_that_enrolled_together_do_not_renew_together(
     when = renew_at(Issued("", "", "", -3600.0, left), after, 0.0, lambda: chance)
     wait = after if 0 < after < left else left * 2 / 3
     assert wait * (1 - JITTER) <= when <= wait < left
+
+
+def offering(side: TlsSideServer, asked: list[bytes]) -> Callable[[bytes], Offer]:
+    """A host that hands out a token of this SVM."""
+
+    def offer(key: bytes) -> Offer:
+        asked.append(key)
+        place = side.place
+        return Offer(TOKEN, (place.host, place.port), (place.host, place.enrolment_port), place.fingerprint)
+
+    return offer
+
+
+async def test_a_machine_enrols_by_what_its_host_hands_out(tmp_path: Path) -> None:
+    """For the key that it has asked with; nothing was typed, and the token is on no disk."""
+    store, asked = IdentityStore(tmp_path), list[bytes]()
+    async with tls_serving() as side:
+        identity = await enrol_by_host(store, offering(side, asked), MACHINE, "uuid")
+        assert store.read() == identity
+        assert asked == [public_sha256(identity.key)]
+        assert identity.svm == side.target
+    assert TOKEN not in "".join(path.read_text() for path in store.directory.iterdir())
+
+
+async def test_the_host_is_asked_again_with_the_same_key(tmp_path: Path) -> None:
+    """Until there is a certificate; a copy of the machine begins with a key of its own."""
+    store, asked = IdentityStore(tmp_path), list[bytes]()
+    async with tls_serving(register=Register(lose=1)) as side:
+        with pytest.raises(SvmUnreachable, match="the answer is lost"):
+            await enrol_by_host(store, offering(side, asked), MACHINE, "uuid")
+        shutil.copytree(tmp_path / "identity", tmp_path / "copy" / "identity")
+        await enrol_by_host(store, offering(side, asked), MACHINE, "uuid")
+        with pytest.raises(SvmUnreachable, match="does not take the token"):
+            await enrol_by_host(IdentityStore(tmp_path / "copy"), offering(side, asked), MACHINE, "other")
+    assert asked[0] == asked[1] != asked[2]
+
+
+async def test_without_a_machine_id_the_host_is_not_asked(tmp_path: Path) -> None:
+    """Its token would be lost."""
+    asked = list[bytes]()
+    async with tls_serving() as side:
+        with pytest.raises(IdentityProblem, match="no /etc/machine-id"):
+            await enrol_by_host(IdentityStore(tmp_path), offering(side, asked), Machine(b"", "g"), "uuid")
+    assert asked == []

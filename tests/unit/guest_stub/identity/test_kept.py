@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guest_stub.identity.kept import Identity, NotKept, Pending, decode, der, encode, pem
+from guest_stub.identity.kept import Identity, NotKept, Pending, by_host, decode, der, encode, pem
 from tests.support.authority import Authority
 
 CA = Authority()
@@ -72,3 +72,12 @@ def test_numbers_may_be_whole() -> None:
     """A person who edits a time writes no fraction."""
     said = json.loads(encode(SOUND)) | {"renew_at": 0}
     assert decode(json.dumps(said).encode(), Identity) == replace(SOUND, renew_at=0.0)
+
+
+def test_a_copy_of_what_enrolled_by_its_host_is_known() -> None:
+    """By the hardware's UUID, where that is known; who enrolled by a token is not bound to it."""
+    enrolled = replace(SOUND, asked_with=by_host(SOUND.guest))
+    assert enrolled.is_of_another("2222")
+    assert not enrolled.is_of_another(SOUND.guest)
+    assert not enrolled.is_of_another("")
+    assert not SOUND.is_of_another("2222")

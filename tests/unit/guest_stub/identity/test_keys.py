@@ -1,5 +1,6 @@
 """Tests of keys, requests, and of what is believed of an answer."""
 
+import hashlib
 import time
 from dataclasses import replace
 from uuid import uuid4
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guest_stub.identity.kept import pem
-from guest_stub.identity.keys import MAX_CHAIN, Unsound, examine, make_key, request
+from guest_stub.identity.keys import MAX_CHAIN, Unsound, examine, make_key, public_sha256, request
 from guest_stub.svm_link.enrolment import Answer
 from tests.support.authority import DAY, Authority, Wanted, guest_uri
 
@@ -140,3 +141,11 @@ def test_what_is_no_key_says_so() -> None:
     """As a file that somebody has edited."""
     with pytest.raises(Unsound, match="the key that is kept is none"):
         request("no key")
+
+
+def test_the_digest_of_a_key_is_what_the_svm_makes_of_the_request() -> None:
+    """By which a token is for this key alone."""
+    key = make_key()
+    asked = x509.load_der_x509_csr(request(key)).public_key()
+    der = asked.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert public_sha256(key) == hashlib.sha256(der).digest()

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guest_stub.identity import renewing as module
-from guest_stub.identity.renewing import Command, Renewing, pause_before
+from guest_stub.identity.child import Command, run
+from guest_stub.identity.renewing import Renewing, pause_before
 from guest_stub.identity.store import IdentityStore
 from guest_stub.svm_link.link import SvmLink
 from guest_stub.svm_link.target import Svm
@@ -152,11 +153,11 @@ async def test_one_that_hangs_is_ended(
 async def test_it_begins_as_well_while_grpc_is_at_work(tmp_path: Path) -> None:
     """Each time: what a library does at a fork is none of this program's."""
     store = IdentityStore(tmp_path)
-    renewing = Renewing(store, Links(), Command(["true"]))
+    command = Command(["true"])
     async with tls_serving() as side:
         enrolled(side, store)
         async with await SvmLink.open(Svm(side.target, store.proof), LABELS, 30.0):
-            assert {await renewing._renewed() for _ in range(150)} == {""}
+            assert {await run(command, 60.0) for _ in range(150)} == {""}
 
 
 async def test_a_program_that_is_not_there_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

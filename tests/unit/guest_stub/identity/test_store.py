@@ -2,12 +2,13 @@
 
 import fcntl
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guest_stub.identity import store as module
-from guest_stub.identity.kept import MAX_BYTES, Pending
+from guest_stub.identity.kept import MAX_BYTES, Pending, by_host
 from guest_stub.identity.store import IdentityRefused, IdentityStore
 from guest_stub.svm_link.target import NotEnrolled
 from tests.unit.guest_stub.identity.test_kept import SOUND
@@ -152,3 +153,14 @@ def test_a_disk_that_takes_nothing_leaves_what_was(tmp_path: Path, monkeypatch: 
             opened.keep(SOUND)
     assert os.listdir(store.directory) == ["identity.json"]
     assert store.read() == SOUND
+
+
+def test_a_copy_shows_nothing_of_the_original(tmp_path: Path) -> None:
+    """The original is not disturbed by it: it would else be taken for one that is in two places."""
+    original = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    kept = replace(SOUND, guest=original, asked_with=by_host(original))
+    with IdentityStore(tmp_path).open() as opened:
+        opened.keep(kept)
+    assert IdentityStore(tmp_path, lambda: original).proof() == kept.proof
+    with pytest.raises(NotEnrolled, match=f"this machine is a copy of {original}.*enrol --from-host"):
+        IdentityStore(tmp_path, lambda: original.replace("6", "7")).proof()

@@ -1,0 +1,116 @@
+"""svm-host isolate|release: cuts a machine off from its networks, and gives them back as they were."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from appliance.cli.console import DONE, FAILED, NO, CommandError, Console, exit_codes
+from appliance.domain.identity import MAX_REASON_BYTES
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.telling import tell_svm
+from appliance.hypervisor.files import StateUnusable
+from appliance.hypervisor.isolation.enforcing import isolator_of
+from appliance.hypervisor.isolation.isolator import Done, Isolator, Order
+from appliance.hypervisor.virt.connection import VirtHost
+from appliance.hypervisor.virt.domains import named
+from appliance.hypervisor.vm import Vm
+
+_ISOLATE = f"""\
+Every network link of the machine goes down, but for those of the protection network (isolation.keep of the
+settings), in the running machine and in its definition; it runs on. How each was is kept in state_dir before
+anything is changed, and `svm-host release` sets that again. While `svm-host serve` runs, what comes anew is
+cut off too: interfaces, links that somebody sets up, and the machine when it is started anew.
+
+With --snapshot one is made when it is cut off: of its memory too where its disks allow that.
+
+examples:
+  svm-host isolate web-3 --reason "ransom note on its desktop" --snapshot
+  svm-host isolate 6ba7b810-9dad-11d1-80b4-00c04fd430c8
+
+{exit_codes()}"""
+
+_RELEASE = f"""\
+Its links are set as they were before `svm-host isolate`. Of a machine that no host has any more, what was
+kept is forgotten.
+
+example:
+  svm-host release web-3
+
+{exit_codes("it was not cut off")}"""
+
+_Act = Callable[[Isolator, VirtHost, Vm], Done]
+
+
+def add(commands: Any) -> None:
+    """Enter both commands. commands: what argparse's add_subparsers gave."""
+    isolate = commands.add_parser("isolate", help="cut a machine off from its networks", epilog=_ISOLATE)
+    isolate.add_argument("machine", metavar="VM", help="its name or UUID")
+    isolate.add_argument("--snapshot", action="store_true", help="make a snapshot of it")
+    isolate.add_argument("--reason", metavar="TEXT", default="", help="for the record")
+    add_host_arguments(isolate)
+    isolate.set_defaults(run=_isolate)
+    release = commands.add_parser("release", help="give a machine its networks back", epilog=_RELEASE)
+    release.add_argument("machine", metavar="VM", help="its name or UUID")
+    add_host_arguments(release)
+    release.set_defaults(run=_release)
+
+
+def _isolate(args: argparse.Namespace, console: Console) -> int:
+    reason = args.reason.strip() or "by order"
+    if len(reason.encode(errors="replace")) > MAX_REASON_BYTES:
+        raise CommandError(f"--reason is longer than {MAX_REASON_BYTES} bytes: say less")
+    order = Order(reason, "svm-host isolate", args.snapshot)
+    vm, done = _do(args, console, lambda isolator, host, vm: isolator.isolate(host, vm.uuid, vm.name, order))
+    state = "was cut off already" if done.already else "is cut off"
+    console.say(f"{vm.name} ({vm.uuid}) {state}: {done.links} links")
+    if done.snapshot:
+        console.say(f"snapshot: {done.snapshot}")
+    return _ended(done, console, DONE)
+
+
+def _release(args: argparse.Namespace, console: Console) -> int:
+    vm, done = _do(
+        args, console, lambda isolator, host, vm: isolator.release(host, vm.uuid, "svm-host release")
+    )
+    if done.already:
+        console.say(f"{vm.name} ({vm.uuid}) was not cut off")
+        return NO
+    if not done.problems:
+        console.say(f"{vm.name} ({vm.uuid}) has its {done.links} links as they were")
+    return _ended(done, console, DONE)
+
+
+def _do(args: argparse.Namespace, console: Console, act: _Act) -> tuple[Vm, Done]:
+    """Do something to the machine, and tell the SVM."""
+    settings = settings_of(args, console)
+    isolator = isolator_of(settings)
+    try:
+        with hosts(args, console) as opened:
+            for host in opened:
+                vm = named(host, args.machine)
+                if vm is not None:
+                    done = act(isolator, host, vm)
+                    tell_svm(settings, host, console)
+                    return vm, done
+        _forget(args.machine, isolator)
+    except StateUnusable as error:
+        raise CommandError(str(error)) from error
+    raise CommandError(f"no host has a machine {args.machine!r}: see `svm-host vms`")
+
+
+def _forget(machine: str, isolator: Isolator) -> None:
+    """Forget what was kept of a machine that is gone."""
+    for uuid in isolator.records.uuids():
+        record = isolator.records.get(uuid)
+        if record is not None and machine in (uuid, record.name):
+            with isolator.records.changing():
+                isolator.records.remove(uuid)
+            raise CommandError(
+                f"no host has the machine {record.name} ({uuid}) any more: that it was cut off is forgotten"
+            )
+
+
+def _ended(done: Done, console: Console, code: int) -> int:
+    for problem in done.problems:
+        console.complain(problem)
+    return FAILED if done.problems else code

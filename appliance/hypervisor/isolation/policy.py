@@ -1,0 +1,164 @@
+"""Cuts machines off after detections, as the settings say.
+
+What happened is heard from the SVM's events, from the one after the last that was dealt with: its number is
+on the disk, so nothing is missed over a restart of either. The first time, what was before is left alone.
+
+    position.json  {after: the number of an event}
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import structlog
+from lightagent.v1 import events_pb2
+
+from appliance.domain.event import EventKind
+from appliance.hypervisor.changes import VmSeen
+from appliance.hypervisor.files import StateUnusable, read_bounded, write_durably
+from appliance.hypervisor.isolation.enforcing import isolator_of
+from appliance.hypervisor.isolation.isolator import Order
+from appliance.hypervisor.serving import Serving
+from appliance.hypervisor.virt.connection import VirtError
+from appliance.rpc.admin_client import AdminError
+
+FOLLOW_SECONDS = 120.0  # then it is asked anew: a connection that broke unnoticed is found by that
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+TRIES = 5  # to cut a machine off, with such a pause between
+_HOUR = 3600.0
+_NEWEST = 1
+
+log = structlog.get_logger("svm-host")
+
+_KINDS = {
+    "malicious": EventKind.DETECTION,
+    "suspicious": EventKind.DETECTION,
+    "outbreak": EventKind.OUTBREAK,
+    "clone": EventKind.CLONE,
+}
+
+
+def reason_in(event: events_pb2.Event, on: tuple[str, ...]) -> str:
+    """Why machines are to be cut off after an event, "" where they are not. on: of the settings.
+
+    What a guest says alone counts for nothing.
+    """
+    if event.HasField("said"):
+        return ""
+    for word in on:
+        if event.kind == _KINDS[word] and (
+            event.kind != EventKind.DETECTION or event.text.partition(",")[0] == word
+        ):
+            threat = f" {event.threat}" if event.threat else ""
+            return f"{word}{threat} (event {event.number})"
+    return ""
+
+
+def concerned(event: events_pb2.Event) -> list[str]:
+    """The guests of an event."""
+    return [event.guest] if event.guest else list(event.guests)
+
+
+class IsolationPolicy:
+    """A part of `serve`; does nothing where `isolation.on` is empty."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._settings = serving.settings.isolation
+        self._isolator = isolator_of(serving.settings)
+        self._path = serving.settings.state_dir / "position.json"
+        self._cut_off: deque[float] = deque()
+        self._problem = ""
+
+    async def run(self) -> None:
+        """Hear of what happens, until cancelled."""
+        if not self._settings.on or not self._serving.settings.svm.server:
+            await asyncio.Event().wait()
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            try:
+                await self._follow()
+            except (AdminError, StateUnusable) as error:
+                if time.monotonic() - began < FOLLOW_SECONDS:
+                    self._say(str(error))
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                    await asyncio.sleep(pause)
+                    continue
+            pause = FIRST_PAUSE
+
+    async def _follow(self) -> None:
+        """Deal with events for as long as one call of them lasts. Raises AdminError, StateUnusable."""
+        after = await self._position()
+        kinds = sorted({_KINDS[word] for word in self._settings.on})
+        request = events_pb2.ListEventsRequest(kinds=kinds, after=after, follow=True)
+        client = self._serving.svm.client()
+        events: Iterator[events_pb2.Event] = client.events(request, FOLLOW_SECONDS)
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            self._say("")
+            await self._deal_with(event)
+            await asyncio.to_thread(self._keep, event.number)
+
+    async def _position(self) -> int:
+        """After which event to go on: the last that was dealt with, at first the newest that there is."""
+        text = await asyncio.to_thread(read_bounded, self._path, 1024)
+        if text is not None:
+            try:
+                return max(1, int(json.loads(text)["after"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise StateUnusable(f"{self._path} is not what svm-host wrote: remove it") from error
+        request = events_pb2.ListEventsRequest(limit=_NEWEST)
+        newest = await self._serving.svm.ask(lambda svm: [event.number for event in svm.events(request)])
+        after = max(newest, default=1)
+        await asyncio.to_thread(self._keep, after)
+        return after
+
+    async def _deal_with(self, event: events_pb2.Event) -> None:
+        reason = reason_in(event, self._settings.on)
+        for guest in concerned(event) if reason else ():
+            seen = self._serving.changes.of_uuid(guest)
+            if seen is None or seen.vm.marks.svm:
+                continue
+            if self._is_enough(guest):
+                log.warning("machine is left alone", machine=seen.vm.name, uuid=guest, reason=reason)
+                continue
+            await self._isolate(seen, reason)
+
+    def _is_enough(self, guest: str) -> bool:
+        """Whether so many were cut off within an hour that no more are."""
+        now = time.monotonic()
+        while self._cut_off and now - self._cut_off[0] >= _HOUR:
+            self._cut_off.popleft()
+        known = guest in self._isolator.records.uuids()
+        return not known and len(self._cut_off) >= self._settings.at_most_per_hour
+
+    async def _isolate(self, seen: VmSeen, reason: str) -> None:
+        """Cut a machine off; where its host cannot now, it is tried some times."""
+        line, vm = self._serving.hosts[seen.host], seen.vm
+        order = Order(reason, "policy", self._settings.snapshot)
+        for number in range(TRIES):
+            try:
+                done = await line.ask(lambda host: self._isolator.isolate(host, vm.uuid, vm.name, order))
+            except (VirtError, StateUnusable) as error:
+                log.error("machine is not cut off", machine=vm.name, uuid=vm.uuid, why=str(error))
+                await asyncio.sleep(FIRST_PAUSE * 2**number)
+                continue
+            if not done.already:
+                self._cut_off.append(time.monotonic())
+                log.warning("machine is cut off", machine=vm.name, uuid=vm.uuid, reason=reason)
+            for problem in done.problems:
+                log.error("machine is cut off in part", machine=vm.name, uuid=vm.uuid, why=problem)
+            self._serving.changes.publish(seen)
+            return
+
+    def _keep(self, number: int) -> None:
+        write_durably(self._path, json.dumps({"after": number}))
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            log.warning("events are not heard", why=problem)
+        elif self._problem and not problem:
+            log.info("events are heard again")
+        self._problem = problem

@@ -1,0 +1,1 @@
+"""Tests of attested enrolment, the host's side."""
