@@ -18,7 +18,7 @@ CHANNEL = (
     "<channel type='unix'><source mode='bind' path='{path}'/>"
     f"<target type='virtio' name='{PORT_NAME}'/></channel>"
 )
-BOOT_SECONDS = 180.0  # emulated, beside others on a busy machine
+BOOT_SECONDS = 300.0  # emulated, beside others on a busy machine
 _ASK_AGAIN = 2.0
 
 

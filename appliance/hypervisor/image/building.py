@@ -17,7 +17,7 @@ from appliance.hypervisor.image.initramfs import initramfs
 from appliance.hypervisor.image.libraries import Wheels
 from appliance.hypervisor.image.lock import ImageLock, Package
 from appliance.hypervisor.image.modules import Kernel, unpack_kernel
-from appliance.hypervisor.image.programs import add_programs
+from appliance.hypervisor.image.programs import add_programs, trust_compiled
 from appliance.hypervisor.image.recipe import Access, Recipe, dress, guest_recipe, svm_recipe
 from appliance.hypervisor.image.running import ImageError, run
 from appliance.hypervisor.image.tree import Tree
@@ -115,6 +115,7 @@ class Workshop:
         recipe = recipe_of(wanted.kind)
         tree = Tree.of_tar(self.base(wanted.packages), self.lock.epoch)
         dress(tree, recipe, wanted.access)
+        trust_compiled(tree)
         tree.add_files(f"/lib/modules/{kernel.release}", kernel.modules)
         self.say(f"{wanted.kind}: programs and libraries, compiled by the image's own Python")
         wheels = Wheels(self.cache / "wheels").fetch(self.lock.libraries[recipe.name])

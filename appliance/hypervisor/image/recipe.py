@@ -93,6 +93,7 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
     tree.add_text("/etc/hostname", f"kvmla-{recipe.name}\n")
     tree.add_text("/etc/hosts", f"127.0.0.1 localhost kvmla-{recipe.name}\n::1 localhost\n")
     tree.add_text("/etc/fstab", "")
+    tree.add_text("/etc/apt/sources.list", "")  # it named the directory that the packages came from
     tree.add_text("/etc/machine-id", "")
     tree.add_text("/etc/resolv.conf", "")
     for place in ("/etc/.updated", "/var/.updated"):  # nothing is to be brought up to date at the first start

@@ -1,11 +1,14 @@
 """Our programs in an image."""
 
+import py_compile
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from appliance.hypervisor.image import programs
-from appliance.hypervisor.image.programs import SITE, add_programs
+from appliance.hypervisor.image.programs import SITE, add_programs, trust_compiled
 from appliance.hypervisor.image.running import ImageError
 from appliance.hypervisor.image.tree import Tree
 
@@ -31,6 +34,22 @@ def test_a_program_is_a_script_that_calls_its_module(tmp_path: Path, monkeypatch
     tree = tree_with(tmp_path, monkeypatch, ("lightagent",))
     assert "from appliance.__main__ import main" in tree.text("/usr/bin/svm")
     assert {path.name: entry.mode & 0o777 for path, entry in tree.entries.items()}["svm"] == 0o755
+
+
+def test_what_debian_has_compiled_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Python itself imports it, though the source beside it is another by now."""
+    source = tmp_path / "kvmla_tried.py"
+    source.write_text("X = 1\n")
+    checked = py_compile.PycInvalidationMode.CHECKED_HASH
+    compiled = Path(py_compile.compile(str(source), invalidation_mode=checked, doraise=True) or "")
+    tree = Tree(0)
+    tree.add_files("/site", tmp_path)
+    trust_compiled(tree)
+    source.write_text("X = 2\n")
+    compiled.write_bytes(tree.content(f"/site/__pycache__/{compiled.name}"))
+    words = [sys.executable, "-c", "import kvmla_tried; print(kvmla_tried.X)"]
+    ran = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.stdout == "1\n"
 
 
 def test_a_package_that_is_not_here_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ def dressed(kind: str, keys: dict[str, str] | None = None) -> Tree:
         tree.add_text(f"/etc/{name}", "root:x:0:0\n", 0o600)
     tree.add_text("/etc/ssh/ssh_host_rsa_key", "everybody's")
     tree.add_text("/var/log/dpkg.log", "today")
+    tree.add_text("/etc/apt/sources.list", "deb copy:///somewhere/of/this/machine ./")
     dress(tree, recipe_of(kind), Access(keys or {}))
     return tree
 
@@ -32,10 +33,11 @@ def enabled(tree: Tree) -> set[str]:
     [("svm", {"svm.service", "kvmla-first-boot.service"}), ("guest", {"guest-stub.service"})],
 )
 def test_each_starts_what_it_is_there_for(kind: str, units: set[str]) -> None:
-    """And has no key and no log that another machine has as well."""
+    """And has nothing that differs from one making to the next, nor what would be everybody's."""
     tree = dressed(kind)
     assert units <= enabled(tree)
     assert not tree.text("/etc/ssh/ssh_host_rsa_key")
+    assert not tree.text("/etc/apt/sources.list")
     assert PurePosixPath("/var/log/dpkg.log") not in tree.entries
 
 
