@@ -1,7 +1,7 @@
 """Runs in a test's virtual machine: does what the test asks through a virtio-serial port, as root.
 
-One line of JSON in, {"id", "run": [program, arguments], "input": base64, "seconds"}; one out, {"id", "code", "out",
-"err"}. The file is put into images by itself, and imports nothing but Python's own.
+One line of JSON in, {"id", "run": [program, arguments], "input": base64, "seconds"}; one out, {"id", "code",
+"out", "err"}. The file is put into images by itself, and imports nothing but Python's own.
 """
 
 import base64

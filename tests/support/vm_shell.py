@@ -54,7 +54,7 @@ class VmShell:
             found = self._answer(port, str(question["id"]), time.monotonic() + seconds + 30.0)
         if found is None:
             raise VmSilent(f"{words} got no answer from the machine within {seconds + 30:g} s")
-        out, err = (base64.b64decode(found[name]).decode(errors="replace") for name in ("out", "err"))
+        out, err = (base64.b64decode(str(found[name])).decode(errors="replace") for name in ("out", "err"))
         return Ran(int(found["code"]), out, err)
 
     def ok(self, *words: str, seconds: float = 120.0, feed: bytes = b"") -> str:
