@@ -89,7 +89,10 @@ class KvmHost:
 
     def start_libvirtd(self) -> None:
         """Start it again, and wait until it answers."""
-        start = 'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
+        start = (
+            'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & '
+            'echo $! >"$1/libvirtd.pid"'
+        )
         subprocess.run(
             self.words("setsid", "sh", "-c", start, "sh", self.directory), check=True, timeout=DEADLINE
         )
@@ -107,7 +110,7 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
-    for name in ("etc", "lib", "run", "cache", "log", "log/qemu"):
+    for name in ("etc", "lib", "run", "cache", "log", "log/qemu", "lib/dnsmasq"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():
         shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)
