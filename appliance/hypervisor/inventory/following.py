@@ -14,7 +14,7 @@ from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.inventory.agent import Agent
 from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.serving import Serving
-from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.domains import host_name, host_uuid, vm_of, vms
 from appliance.hypervisor.virt.events import open_followed
 from appliance.hypervisor.virt.line import HostLine
@@ -91,15 +91,20 @@ class Follower:
                     log.warning("host is gone", host=line.uri, why=str(error))
                     told = str(error)
             finally:
-                host, line.host, line.listed = line.host, None, False
-                if host is not None:
-                    await asyncio.shield(asyncio.to_thread(_closed, host))
+                line.host, line.listed = None, False
             await asyncio.sleep(pause)
 
     async def _until_it_goes(self, line: HostLine, agent: Agent) -> None:
         """Follow one connection to its end, which is a VirtError."""
         inbox = _Inbox(asyncio.get_running_loop())
-        line.host = await asyncio.to_thread(open_followed, line.uri, inbox.tell)
+        followed = await asyncio.to_thread(open_followed, line.uri, inbox.tell)
+        try:
+            line.host = followed.host
+            await self._hear(line, agent, inbox)
+        finally:
+            await asyncio.shield(asyncio.to_thread(followed.close))
+
+    async def _hear(self, line: HostLine, agent: Agent, inbox: _Inbox) -> None:
         line.uuid = await asyncio.to_thread(agent.host, line.uri, await line.ask(host_uuid))
         line.name = await line.ask(host_name)
         await self._list(line)
@@ -145,11 +150,3 @@ class Follower:
 
     def _known(self, line: HostLine) -> list[VmSeen]:
         return [seen for seen in self._serving.changes.known() if seen.host == line.uri]
-
-
-def _closed(host: VirtHost) -> None:
-    """Close a connection, which may be gone already."""
-    try:
-        host.close()
-    except VirtError:
-        return
