@@ -189,7 +189,7 @@ async def test_after_a_detection_a_machine_is_cut_off_where_the_settings_say_so(
                 await here.until(
                     isolated,
                     [
-                        f"db on {_name(host)}: cut off by policy: malicious EICAR-Test-File "
+                        f"db on {_name(host)}: cut off by policy: malicious Eicar-Test-Signature "
                         f"(event {await _number(here)})"
                     ],
                 )

@@ -1,5 +1,4 @@
-"""svm-host isolate|release on libvirt's own test host, which sets no links; tests/integration has real ones.
-"""
+"""svm-host isolate|release on libvirt's own test host, which sets no links; others are in integration."""
 
 import io
 from pathlib import Path
