@@ -72,6 +72,7 @@ class Follower:
         self._serving = serving
         self._owners = Owners(serving.settings.machines)
         self._told = ""
+        self._listed: set[str] = set()  # once
 
     async def run(self) -> None:
         """Follow every host, until cancelled."""
@@ -109,6 +110,7 @@ class Follower:
         line.name = await line.ask(host_name)
         await self._list(line)
         line.listed = True
+        self._listed.add(line.uri)
         log.info("host is followed", host=line.uri, uuid=line.uuid, machines=len(self._known(line)))
         while True:
             changed = await inbox.next(AGAIN_SECONDS)
@@ -136,8 +138,10 @@ class Follower:
                 self._seen(line, vm)
 
     def _seen(self, line: HostLine, vm: Vm) -> None:
+        """Publish a machine. One that is new started, but for those that there were when `serve` began."""
         before = self._serving.changes.of(line.uri, vm.uuid)
-        started = before is not None and vm.run not in (-1, before.vm.run)
+        is_news = before.vm.run != vm.run if before else line.uri in self._listed
+        started = vm.power.has_memory and is_news
         self._serving.changes.publish(self._as_seen(line, vm, started))
 
     def _as_seen(self, line: HostLine, vm: Vm, started: bool = False) -> VmSeen:

@@ -78,6 +78,18 @@ async def test_machines_are_told_as_they_change(tmp_path: Path) -> None:
         assert serving.changes.known() == []
 
 
+async def test_a_machine_that_comes_anew_has_started(tmp_path: Path) -> None:
+    """Unlike those that were there at first."""
+    xml = "<domain type='test'><name>new</name><memory>8192</memory><os><type>hvm</type></os></domain>"
+    async with following(tmp_path, own_test_host(tmp_path)) as (serving, line):
+        changes = serving.changes.subscribe()
+        assert not (await seen(changes)).started
+        await until(lambda: line.listed, "the host is listed")
+        await line.ask(lambda host: host.connection.createXML(xml))
+        new = await seen(changes)
+        assert (new.vm.name, new.vm.persistent, new.started) == ("new", False, True)
+
+
 async def test_a_host_that_goes_is_opened_anew_and_what_was_missed_is_told(tmp_path: Path) -> None:
     """As when its libvirt was started anew."""
     with patch("appliance.hypervisor.inventory.following.FIRST_PAUSE", 0.01), capture_logs() as logs:
