@@ -41,8 +41,7 @@ class _Inbox:
             self.loop.call_soon_threadsafe(self._take, uuid)
 
     async def next(self, seconds: float) -> list[str]:
-        """The machines of which something changed; none when that time is over. Raises VirtError at the end.
-        """
+        """The machines that changed; none when that time is over. Raises VirtError at the end."""
         try:
             async with asyncio.timeout(seconds):
                 await self.some.wait()
