@@ -25,6 +25,7 @@ from appliance.hypervisor.serving import Serving
 from appliance.hypervisor.virt.connection import VirtError
 from appliance.identity.names import is_uuid
 from appliance.rpc.admin_client import AdminError
+from appliance.rpc.events_admin import MAX_EVENTS
 
 FOLLOW_SECONDS = 120.0  # then it is asked anew: a connection that broke unnoticed is found by that
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -105,7 +106,8 @@ class IsolationPolicy:
         """Note events for as long as one call of them lasts. Raises AdminError, StateUnusable."""
         after = await self._position()
         kinds = sorted({_KINDS[word] for word in self._settings.on})
-        request = events_pb2.ListEventsRequest(kinds=kinds, after=after, follow=True)
+        limit = 0 if after else MAX_EVENTS  # where there was none yet, all of them are news
+        request = events_pb2.ListEventsRequest(kinds=kinds, after=after, limit=limit, follow=True)
         events = self._serving.svm.client().events(request, FOLLOW_SECONDS)
         while (event := await asyncio.to_thread(next, events, None)) is not None:
             self._say("")
@@ -117,12 +119,12 @@ class IsolationPolicy:
         text = await asyncio.to_thread(read_bounded, self._path, 1024)
         if text is not None:
             try:
-                return max(1, int(json.loads(text)["after"]))
+                return max(0, int(json.loads(text)["after"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise StateUnusable(f"{self._path} is not what svm-host wrote: remove it") from error
         request = events_pb2.ListEventsRequest(limit=1)
         newest = await self._serving.svm.ask(lambda svm: [event.number for event in svm.events(request)])
-        after = max(newest, default=1)
+        after = max(newest, default=0)
         await asyncio.to_thread(self._keep, after)
         return after
 
