@@ -1,4 +1,4 @@
-"""Files by their descriptors, and parts of what can be read: without a buffer, since what reads them has one."""
+"""Files by their descriptors, and parts of what can be read: without a buffer, which their readers have."""
 
 import io
 import os

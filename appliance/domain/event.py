@@ -28,6 +28,8 @@ class EventKind(StrEnum):
     LOSS = "loss"  # events that were not kept
     IDENTITY = "identity"  # tokens, enrolments, certificates: made, or ended
     CLONE = "clone"  # a guest's certificate in two places, or on another machine
+    IMAGE_SCANNED = "image-scanned"  # a disk image was scanned from outside, or not to its end
+    IMAGE_DETECTION = "image-detection"  # a malicious or suspicious file lies on one
     # By the guest's word alone.
     ACTION = "action"  # what was done to a file
     FALLBACK = "fallback"  # answered by the fail mode, since no verdict came in time

@@ -64,6 +64,11 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "ListScans": _ALL_ADMINISTRATORS,
         "CancelScans": _WRITERS | {Role.HOST_AGENT},
     },
+    "lightagent.v1.ImageAdministration": {
+        # Into the part of the cache that everybody reads too: what enters there are bytes that the SVM has hashed.
+        "CheckImage": _PROVIDER | {Role.HOST_AGENT},
+        "ScanContent": _PROVIDER | {Role.HOST_AGENT},
+    },
     "lightagent.v1.IdentityAdministration": {
         "CreateToken": _WRITERS | {Role.HOST_AGENT},  # which hands it to a guest of its host
         "GetGuest": _ALL_ADMINISTRATORS,
