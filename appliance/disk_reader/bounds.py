@@ -15,6 +15,10 @@ class TookTooLong(Exception):
     """A step was not over in its time: it may be one without an end."""
 
 
+class DiskGone(Exception):
+    """The disk itself can be read no more: there is no use in going on to the next file."""
+
+
 class Patience:
     """Ends a step that does not end by itself, by the process's alarm. Not nested."""
 

@@ -11,6 +11,8 @@ from typing import Final
 
 from dissect.util.stream import AlignedStream
 
+from appliance.disk_reader.bounds import DiskGone
+
 _ALIGN: Final = 256 << 10
 MAX_READ_BYTES: Final = 32 << 20
 _NBDMAGIC: Final = 0x4E42444D41474943
@@ -22,7 +24,7 @@ _OPT_GO, _REP_ACK, _REP_INFO, _INFO_EXPORT = 7, 1, 3, 0
 _MAX_OPTION_BYTES: Final = 64 << 10
 
 
-class NbdFailed(Exception):
+class NbdFailed(DiskGone):
     """The server does not give the disk, or has gone. The text says what happened."""
 
 

@@ -37,12 +37,17 @@ class Ended(Exception):
     """The other side is gone, or has nothing more to say."""
 
 
-def send(fd: int, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
-    """Write a message; may wait for the other side."""
+def packed(head: dict[str, Any], body: bytes | memoryview = b"") -> bytes:
+    """A message but for its bytes."""
     words = json.dumps(head, separators=(",", ":")).encode()
     if len(words) > MAX_HEAD_BYTES or len(body) > MAX_CHUNK_BYTES:
         raise ValueError(f"a message of {len(words)} and {len(body)} bytes is too long")
-    _write(fd, _LENGTHS.pack(len(words), len(body)) + words)
+    return _LENGTHS.pack(len(words), len(body)) + words
+
+
+def send(fd: int, head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+    """Write a message; may wait for the other side."""
+    _write(fd, packed(head, body))
     if body:
         _write(fd, body)
 
@@ -97,3 +102,17 @@ def receive(fd: int, inbox: Inbox) -> tuple[dict[str, Any], bytes]:
             raise Ended
         inbox.feed(data)
     return message
+
+
+def natural(said: Any) -> int:
+    """A number that is said, from 0 to what 64 bits hold. Raises Garbled."""
+    if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said < 1 << 64:
+        raise Garbled("a number that is none")
+    return said
+
+
+def sentence(said: Any) -> str:
+    """A text that is said, printable and of a length that people read. Raises Garbled."""
+    if not isinstance(said, str):
+        raise Garbled("a text that is none")
+    return "".join(letter if letter.isprintable() else "?" for letter in said[:MAX_WORDS])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from appliance.disk_reader.bounds import Patience, why
+from appliance.disk_reader.bounds import DiskGone, Patience, why
 from appliance.disk_reader.protocol import MAX_PATH_BYTES
 from appliance.disk_reader.trees.tree import Content, Node, Run, Tree, Wrong
 
@@ -109,6 +109,8 @@ class Walk:
             try:
                 with self._patience.for_step():
                     child = next(children, None)
+            except DiskGone:
+                raise
             except Exception as error:  # whatever a parser raises that meets hostile bytes
                 yield Problem(here, f"the directory cannot be read to its end ({why(error)})")
                 return
@@ -121,6 +123,8 @@ class Walk:
         try:
             with self._patience.for_step():
                 contents = list(self._tree.contents(node))
+        except DiskGone:
+            raise
         except Exception as error:
             self._files += 1
             yield Problem(path, f"the file cannot be read ({why(error)})")
@@ -137,6 +141,8 @@ class Walk:
         if digest is None:
             try:
                 digest = self._digest(content)
+            except DiskGone:
+                raise
             except Exception as error:
                 return Problem(path, f"the file cannot be read ({why(error)})")
             self._links[name] = digest

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from appliance.config_file import read_file
-from appliance.config_forms import AbsolutePath, AddressOrNothing
+from appliance.config_forms import AbsolutePath, AddressOrNothing, PathOrNothing, Range
 from appliance.config_reading import Problem
 
 CONFIG_VARIABLE = "KVMLA_HOST_CONFIG"
@@ -28,12 +28,27 @@ class SvmSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DisksSettings:
+    """How much `scan-image` reads: files of one volume, the largest file, hours for all of it.
+
+    backup_dir: where the backup of a running machine has its socket and what is written meanwhile, which QEMU
+    has to be let do there; empty: in the machine's own directory of libvirt, and beside its disks.
+    """
+
+    files: Annotated[int, Range(1, 100_000_000)] = 5_000_000
+    file_mib: Annotated[int, Range(1, 1_048_576)] = 4096
+    hours: Annotated[float, Range(0.001, 168)] = 12.0
+    backup_dir: Annotated[str, PathOrNothing()] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """All of them."""
 
     state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent/svm-host")
     libvirt: LibvirtSettings = field(default_factory=LibvirtSettings)
     svm: SvmSettings = field(default_factory=SvmSettings)
+    disks: DisksSettings = field(default_factory=DisksSettings)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> HostSettings:

@@ -65,7 +65,7 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "CancelScans": _WRITERS | {Role.HOST_AGENT},
     },
     "lightagent.v1.ImageAdministration": {
-        # Into the part of the cache that everybody reads too: what enters there are bytes that the SVM has hashed.
+        # Into the part of the cache that everybody reads too: what enters there the SVM has hashed itself.
         "CheckImage": _PROVIDER | {Role.HOST_AGENT},
         "ScanContent": _PROVIDER | {Role.HOST_AGENT},
     },

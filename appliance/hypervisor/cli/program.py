@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appliance.cli.console import Console
 from appliance.cli.parsing import Parser, run_command
-from appliance.hypervisor.cli import vms
+from appliance.hypervisor.cli import scan_image, vms
 from appliance.version import program_version
 
 _DESCRIPTION = """The host agent of KVM Light Agent: it deploys the security virtual machine (SVM) on this
@@ -12,6 +12,7 @@ KVM host, tells it which machines there are, and hands them what they need to en
 
 _EPILOG = """examples:
   svm-host vms
+  svm-host scan-image /var/lib/libvirt/images/template.qcow2 --seed
 
 environment:
   KVMLA_HOST_CONFIG    the settings file, where --config does not name one
@@ -28,7 +29,7 @@ def _parser() -> Parser:
     parser = Parser(prog="svm-host", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm-host {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (vms,):
+    for command in (vms, scan_image):
         command.add(commands)
     return parser
 
