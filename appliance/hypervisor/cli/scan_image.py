@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -12,15 +14,19 @@ from typing import Any
 from lightagent.v1 import images_pb2
 
 from appliance.cli.console import CommandError, Console, add_json_argument
-from appliance.hypervisor.cli.hosts import add_host_arguments, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
-from appliance.hypervisor.disks.source import Source, of_file
+from appliance.hypervisor.disks.source import Source, of_backup, of_file, of_machine_off
 from appliance.hypervisor.settings import HostSettings
+from appliance.hypervisor.virt.backups import backup
+from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
+from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
 from appliance.rpc.images_client import ImageClient
 
@@ -76,9 +82,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     progress = Progress(console.err, time.monotonic, not args.no_progress)
     with ExitStack() as stack:
         try:
-            source = _source(args, stack)
+            source = _source(args, console, settings, stack)
             report = asyncio.run(_scan(args, settings, line, source, progress))
-        except (BadImage, CannotRead) as error:
+        except (BadImage, CannotRead, VirtError) as error:
             raise CommandError(str(error)) from error
         finally:
             progress.clear()
@@ -89,9 +95,34 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return report.exit_code
 
 
-def _source(args: argparse.Namespace, stack: ExitStack) -> Source:
+def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    return of_file(Path(args.what), args.format, stack)
+    if "/" in args.what or os.path.exists(args.what):
+        return of_file(Path(args.what), args.format, stack)
+    if args.format:
+        raise CommandError("--format is for files: the format of a machine's disks is in its definition")
+    machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    disks = machine.disks()
+    source = _of_machine(machine, disks, settings, stack)
+    source.tenant = machine.tenant()
+    if not disks:
+        source.problems.append((machine.name, "it has no disks"))
+    return source
+
+
+def _of_machine(
+    machine: Machine, disks: Sequence[DiskSeen], settings: HostSettings, stack: ExitStack
+) -> Source:
+    if machine.vm().power is Power.OFF:
+        return of_machine_off(machine, disks, stack)
+    directory = Path(settings.disks.backup_dir) if settings.disks.backup_dir else None
+    readable = [disk.target for disk in disks if disk.path is not None]
+    if not readable:
+        source = Source(machine.name, machine.uuid)
+    else:
+        source = of_backup(machine, stack.enter_context(backup(machine, readable, directory)), stack)
+    source.problems += [(disk.target, disk.why) for disk in disks if disk.path is None]
+    return source
 
 
 async def _scan(
@@ -102,8 +133,9 @@ async def _scan(
     report.notes += source.notes
     for name, why in source.problems:
         report.problem(name, b"", why)
+    tenant = "" if args.seed else args.tenant or source.tenant
     begin = images_pb2.ImageScan(
-        image=source.label[:400], machine=source.machine, tenant=args.tenant, seed=args.seed
+        image=source.label[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
     disks = settings.disks
     limits = Limits(disks.files, disks.file_mib << 20, disks.hours * 3600)

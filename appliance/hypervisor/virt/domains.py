@@ -17,10 +17,11 @@ _POWER = {
 def vms(host: VirtHost) -> list[Vm]:
     """All of its machines, running or not, by name. Raises VirtError."""
     with told(f"libvirt at {host.uri} does not tell its machines"):
-        return sorted(map(_vm, host.connection.listAllDomains()), key=lambda vm: vm.name)
+        return sorted(map(seen, host.connection.listAllDomains()), key=lambda vm: vm.name)
 
 
-def _vm(domain: libvirt.virDomain) -> Vm:
+def seen(domain: libvirt.virDomain) -> Vm:
+    """How a machine stands now."""
     state, _reason = domain.state()
     return Vm(
         uuid=domain.UUIDString(),
