@@ -32,7 +32,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """Bitmaps: one is begun under a name; of one that was begun `before`, "" for none, what it has is read."""
+    """Bitmaps: one begins, under a name; what one has that began `before`, "" for none, is read."""
 
     begun: str
     before: str = ""
