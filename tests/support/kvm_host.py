@@ -35,8 +35,8 @@ for place in /etc /var/lib /run /var/cache /var/log; do
   mkdir -p "$place/libvirt"
   mount --bind "$1/${place##*/}" "$place/libvirt"
 done
-virtlogd </dev/null >"$1/virtlogd.log" 2>&1 &
-libvirtd </dev/null >"$1/libvirtd.log" 2>&1 &
+virtlogd --pid-file "$1/run/virtlogd.pid" </dev/null >"$1/virtlogd.log" 2>&1 &
+libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >"$1/libvirtd.log" 2>&1 &
 echo $! >"$1/libvirtd.pid"
 while :; do wait; sleep 0.2; done
 """
@@ -76,7 +76,7 @@ class KvmHost:
 
     def start_libvirtd(self) -> None:
         """Start it again, and wait until it answers."""
-        start = 'libvirtd </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
+        start = 'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
         subprocess.run(
             self.words("setsid", "sh", "-c", start, "sh", self.directory), check=True, timeout=DEADLINE
         )
