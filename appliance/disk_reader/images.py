@@ -92,6 +92,8 @@ def _layer(layer: dict[str, Any], under: BinaryIO | None) -> BinaryIO:
     if layer["format"] != "qcow2":
         raise NoImage(f"the format {layer['format']} is not known")
     image = QCow2(cast(BinaryIO, files[0]), allow_no_backing_file=True)
+    if image.has_subclusters:  # which the library reads without an end
+        raise NoImage("it has extended_l2, which is not read")
     # Not given to the parser, which would look for yet another qcow2 in what a guest has written.
     image.backing_file = None if under is None else _Backing(under)
     if image.needs_backing_file and under is None:

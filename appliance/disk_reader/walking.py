@@ -178,7 +178,8 @@ def _checked(child: Node | str, here: str) -> Node | Problem:
     if isinstance(child, str):
         return Problem(here, child)
     if "/" in child.name or "\0" in child.name or child.name in ("", ".", ".."):
-        return Node(child.name.replace("/", "\N{BIG SOLIDUS}").replace("\0", "?") or "?", *_rest(child))
+        name = child.name.replace("/", "\N{BIG SOLIDUS}").replace("\0", "?")
+        return Node(f"?{name}" if name in ("", ".", "..") else name, *_rest(child))
     return child
 
 

@@ -24,6 +24,7 @@ FAST = (
     "ksn-answer-p99-dead",
     "private-ksn",
     "revocation",
+    "image-scan",
     "crowd",
     "reconnects",
 )
@@ -37,6 +38,8 @@ FIGURES = [  # of them, in order
     "private-ksn-answers",
     "revocation-last",
     "revocation-p50",
+    "image-scan",
+    "image-scan-first",
     "crowd-p99",
     "crowd-p50",
     "svm-memory-reconnects",

@@ -76,7 +76,10 @@ class KvmHost:
 
     def start_libvirtd(self) -> None:
         """Start it again, and wait until it answers."""
-        start = 'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & echo $! >"$1/libvirtd.pid"'
+        start = (
+            'libvirtd --pid-file "$1/run/libvirtd.pid" </dev/null >>"$1/libvirtd.log" 2>&1 & '
+            'echo $! >"$1/libvirtd.pid"'
+        )
         subprocess.run(
             self.words("setsid", "sh", "-c", start, "sh", self.directory), check=True, timeout=DEADLINE
         )

@@ -10,6 +10,7 @@ from appliance.disk_reader.trees.tree import Content, Node, Run, Wrong, by_runs,
 
 _LAST: Final = {12: 0xFF7, 16: 0xFFF7, 32: 0x0FFFFFF7}  # from here on no cluster follows; this one is bad
 _MOST_DIRECTORY_BYTES: Final = 64 << 20
+_SMALL_BASE, _SMALL_EXTENSION = 0x08, 0x10
 
 
 class FatTree:
@@ -33,7 +34,7 @@ class FatTree:
                 continue
             is_directory = bool(entry.is_directory())
             key = int(entry.cluster) if is_directory else (node.key, number)
-            yield Node(str(entry.name).rstrip("\0"), key, is_directory, entry)
+            yield Node(_name_of(entry), key, is_directory, entry)
 
     def _directory(self, entry: Any) -> BinaryIO:
         if entry is self._fs.root and not self._fs.root.cluster:
@@ -68,3 +69,13 @@ class FatTree:
             if cluster > last:
                 break
         return runs
+
+
+def _name_of(entry: Any) -> str:
+    """The long name, else the short one in small letters where it says so."""
+    if entry.ldirents:
+        return str(entry.name).rstrip("\0")
+    base, dot, extension = str(entry.short_name).partition(".")
+    said = int(entry.dirent.DIR_NTRes)
+    base = base.lower() if said & _SMALL_BASE else base
+    return base + dot + (extension.lower() if said & _SMALL_EXTENSION else extension)

@@ -25,7 +25,7 @@ _OTHERS: Final = (
 )
 _MAX_BACKING_BYTES: Final = 1023
 _BACKING_FORMAT: Final = 0xE2792ACA
-_CORRUPT, _DATA_FILE = 2, 4
+_CORRUPT, _DATA_FILE, _SUBCLUSTERS = 2, 4, 16
 _MOST_EXTENTS: Final = 256
 _EXTENT_LINE: Final = re.compile(
     r'(?:RW|RDONLY)\s+(\d{1,15})\s+(SPARSE|FLAT)\s+"([^"/\\]{1,255})"(?:\s+(\d{1,15}))?'
@@ -96,6 +96,8 @@ def _qcow2(head: bytes) -> Header:
         raise BadImage("it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r")
     if features & _DATA_FILE:
         raise BadImage("its data is in a file of its own (data_file), which is not read: convert it")
+    if features & _SUBCLUSTERS:
+        raise BadImage("it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`")
     if not backing_at:
         return Header("qcow2")
     if not 0 < backing_size <= _MAX_BACKING_BYTES or backing_at + backing_size > len(head):
