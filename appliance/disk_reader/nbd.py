@@ -36,7 +36,16 @@ class NbdStream(AlignedStream):  # type: ignore[misc]  # the library has no type
         self._line = socket.socket(fileno=fd)
         self._line.setblocking(True)
         self._handle = 0
-        super().__init__(_negotiated(self._line, export.encode()), _ALIGN)
+        try:
+            size = _negotiated(self._line, export.encode())
+        except BaseException:
+            self._line.close()
+            raise
+        super().__init__(size, _ALIGN)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
 
     def _read(self, offset: int, length: int) -> bytes:
         length, parts = min(length, self.size - offset), []

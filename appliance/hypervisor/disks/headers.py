@@ -25,7 +25,11 @@ _OTHERS: Final = (
 )
 _MAX_BACKING_BYTES: Final = 1023
 _BACKING_FORMAT: Final = 0xE2792ACA
-_CORRUPT, _DATA_FILE, _SUBCLUSTERS = 2, 4, 16
+_UNREAD_FEATURES: Final = {  # bits of the incompatible ones
+    2: "it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r",
+    4: "its data is in a file of its own (data_file), which is not read: convert it with `qemu-img convert`",
+    16: "it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`",
+}
 _MOST_EXTENTS: Final = 256
 _EXTENT_LINE: Final = re.compile(
     r'(?:RW|RDONLY)\s+(\d{1,15})\s+(SPARSE|FLAT)\s+"([^"/\\]{1,255})"(?:\s+(\d{1,15}))?'
@@ -83,21 +87,16 @@ def _qcow2(head: bytes) -> Header:
     )
     if magic != _QCOW2:
         raise BadImage("it is no qcow2: its first bytes are others")
-    if version not in (2, 3):
-        raise BadImage(f"it is qcow2 of version {version}, which nobody knows: its header is damaged")
+    if version not in (2, 3) or not 9 <= cluster_bits <= 21:
+        raise BadImage(f"its header is damaged (version {version}, clusters of 2^{cluster_bits} bytes)")
     if crypt:
         raise BadImage("it is encrypted: only who has its key can read it; scan it in the guest")
-    if not 9 <= cluster_bits <= 21:
-        raise BadImage("its header is damaged (its clusters have no size that can be)")
     features, length = struct.unpack_from(">Q", head, 72)[0] if version == 3 else 0, 72
     if version == 3:
         length = struct.unpack_from(">I", head, 100)[0]
-    if features & _CORRUPT:
-        raise BadImage("it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r")
-    if features & _DATA_FILE:
-        raise BadImage("its data is in a file of its own (data_file), which is not read: convert it")
-    if features & _SUBCLUSTERS:
-        raise BadImage("it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`")
+    for feature, why in _UNREAD_FEATURES.items():
+        if features & feature:
+            raise BadImage(why)
     if not backing_at:
         return Header("qcow2")
     if not 0 < backing_size <= _MAX_BACKING_BYTES or backing_at + backing_size > len(head):

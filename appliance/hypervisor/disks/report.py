@@ -1,6 +1,5 @@
 """What a scan of disks found and what it did not look at: gathered, and told to people and programs."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -177,7 +176,7 @@ class Report:
 
 def shown(path: bytes) -> str:
     """A path of a guest, for people: what is no UTF-8 as escapes."""
-    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _words(answer: ImageAnswer) -> str:
