@@ -3,6 +3,7 @@
 A line is opened for the length of a `with`: the channel, and what goes with every call on it.
 """
 
+import asyncio
 import os
 import socket
 from contextlib import ExitStack
@@ -50,7 +51,7 @@ class AdminLine(Protocol):
     def open(self, seconds: float, stack: ExitStack) -> OpenLine:
         """Open it, in so many seconds; it is closed when the stack unwinds. Raises AdminError."""
 
-    def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
+    async def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
         """The same on an event loop; all but the channel is closed when the stack unwinds."""
 
     def why_unavailable(self, details: str) -> str:
@@ -74,9 +75,9 @@ class SocketLine:
         stack.callback(channel.close)
         return OpenLine(channel, (("ticket", ticket),))
 
-    def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
+    async def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
         """Get a ticket, and open the channel."""
-        companion, ticket = self._get_ticket(seconds)
+        companion, ticket = await asyncio.to_thread(self._get_ticket, seconds)
         stack.callback(companion.close)
         channel = grpc.aio.insecure_channel(f"unix:{os.path.abspath(self.path)}", _OPTIONS)
         return OpenAsyncLine(channel, (("ticket", ticket),))
@@ -132,7 +133,7 @@ class CertificateLine:
         stack.callback(channel.close)
         return OpenLine(channel)
 
-    def open_async(self, _seconds: float, _stack: ExitStack) -> OpenAsyncLine:
+    async def open_async(self, _seconds: float, _stack: ExitStack) -> OpenAsyncLine:
         """Open the channel; it is connected with the first call."""
         return OpenAsyncLine(grpc.aio.secure_channel(self.address, self._credentials(), _NAMED_OPTIONS))
 

@@ -111,7 +111,7 @@ class ImageClient:
     async def __aenter__(self) -> Self:
         """Begin."""
         try:
-            opened = self._line.open_async(CALL_SECONDS, self._stack)
+            opened = await self._line.open_async(CALL_SECONDS, self._stack)
             self._async_stack.push_async_callback(opened.channel.close, None)
             self._metadata = opened.metadata
             # The stub's types know streams as iterators only; here they are read and written by hand.

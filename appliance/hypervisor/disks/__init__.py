@@ -7,7 +7,6 @@ In the order that data passes:
 - `chain`     an image and all that lies under it, open for reading; `in_use`: who writes to it
 - `reader`    the program `disk-reader` behind its walls, and what it says, which is hostile
 - `scanning`  the use case: digests first, content only of what the SVM does not know
-- `known`     what an earlier scan knows of files whose blocks have not changed since; `bitmap`: which have
 - `report`    what was found, and what was not looked at
 - `progress`  the bar on a terminal
 """

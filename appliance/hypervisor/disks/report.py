@@ -43,7 +43,6 @@ class Report:
     asked: int = 0  # digests, each once
     sent: int = 0
     sent_bytes: int = 0
-    unchanged: int = 0  # files whose blocks have not changed since they were hashed last
     outcomes: Counter[int] = field(default_factory=Counter)
     finds: list[Find] = field(default_factory=list)
     problems: list[tuple[str, bytes, str]] = field(default_factory=list)  # volume, path, sentence
@@ -131,8 +130,6 @@ class Report:
             f"{self.problem_count:,} not looked at",
             f"{self.sent:,} sent to the SVM ({self.sent_bytes / 1e6:,.1f} MB)",
         ]
-        if self.unchanged:
-            counted.append(f"{self.unchanged:,} not read, since they have not changed")
         return ", ".join(counted)
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,7 +143,6 @@ class Report:
             "suspicious": self.suspicious,
             "unanswered": self.unanswered,
             "not_looked_at": self.problem_count,
-            "unchanged": self.unchanged,
             "sent": self.sent,
             "sent_bytes": self.sent_bytes,
             "complete": self.is_complete,

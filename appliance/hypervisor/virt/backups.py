@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from appliance.hypervisor.virt.connection import VirtError, reason, told
+from appliance.hypervisor.virt.connection import VirtError, told
 from appliance.hypervisor.virt.machine import Machine
 
 _SOCKET = "kvmla-backup.sock"
@@ -20,28 +20,14 @@ _QEMU_DIRECTORY = Path("/var/lib/libvirt/qemu")  # where libvirt gives each mach
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """One that is open. socket: where QEMU serves it; each disk is an export by its target's name.
-
-    bitmaps: of each disk, what it wrote since the checkpoint that was named; none where none was.
-    """
+    """One that is open. socket: where QEMU serves it; each disk is an export by its target's name."""
 
     socket: Path
     disks: tuple[str, ...]
-    bitmaps: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Since:
-    """Bitmaps: one begins, under a name; what one has that began `before`, "" for none, is read."""
-
-    begun: str
-    before: str = ""
 
 
 @contextmanager
-def backup(
-    machine: Machine, disks: Sequence[str], directory: Path | None, since: Since | None = None
-) -> Iterator[Backup]:
+def backup(machine: Machine, disks: Sequence[str], directory: Path | None) -> Iterator[Backup]:
     """A backup of some disks, for the length of a `with`. Raises VirtError.
 
     directory: where QEMU may make the socket and its scratch files; None: its own, and beside the disks.
@@ -51,13 +37,11 @@ def backup(
     if len(str(socket).encode()) > 107:
         raise VirtError(f"{place} is too long for a socket: set disks.backup_dir to a shorter directory")
     _end_own(machine, socket)
-    begun = _backup_xml(socket, disks, directory, machine, since)
-    checkpoint = None if since is None else _checkpoint_xml(since.begun, disks, machine)
+    begun = _backup_xml(socket, disks, directory, machine)
     with told(f"no backup of {machine.name} can be begun"):
-        machine.domain.backupBegin(begun, checkpoint, 0)
+        machine.domain.backupBegin(begun, None, 0)
     try:
-        bitmaps = tuple(f"backup-{disk}" for disk in disks) if since is not None and since.before else ()
-        yield Backup(socket, tuple(disks), bitmaps)
+        yield Backup(socket, tuple(disks))
     finally:
         with suppress(libvirt.libvirtError):  # it has ended with the machine
             machine.domain.abortJob()
@@ -94,12 +78,8 @@ def _scratch(directory: Path | None, machine: Machine, disk: str) -> Path:
     return (directory or Path()) / f"kvmla-{machine.uuid}-{disk}.scratch"
 
 
-def _backup_xml(
-    socket: Path, disks: Sequence[str], directory: Path | None, machine: Machine, since: Since | None
-) -> str:
+def _backup_xml(socket: Path, disks: Sequence[str], directory: Path | None, machine: Machine) -> str:
     root = ElementTree.Element("domainbackup", mode="pull")
-    if since is not None and since.before:
-        ElementTree.SubElement(root, "incremental").text = since.before
     ElementTree.SubElement(root, "server", transport="unix", socket=str(socket))
     all_disks = ElementTree.SubElement(root, "disks")
     for disk in machine.disks():
@@ -110,29 +90,3 @@ def _backup_xml(
             scratch = str(_scratch(directory, machine, disk.target))
             ElementTree.SubElement(entry, "scratch", file=scratch)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _checkpoint_xml(name: str, disks: Sequence[str], machine: Machine) -> str:
-    root = ElementTree.Element("domaincheckpoint")
-    ElementTree.SubElement(root, "name").text = name
-    all_disks = ElementTree.SubElement(root, "disks")
-    for disk in machine.disks():
-        kind = "bitmap" if disk.target in disks else "no"
-        ElementTree.SubElement(all_disks, "disk", name=disk.target, checkpoint=kind)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def checkpoints(machine: Machine, prefix: str) -> list[str]:
-    """The names of those that begin so. Raises VirtError."""
-    with told(f"libvirt does not tell the checkpoints of {machine.name}"):
-        names = [each.getName() for each in machine.domain.listAllCheckpoints(0)]
-    return sorted(name for name in names if name.startswith(prefix))
-
-
-def forget_checkpoint(machine: Machine, name: str) -> str:
-    """Drop one; why it was not, "" where it was."""
-    try:
-        machine.domain.checkpointLookupByName(name, 0).delete(0)
-    except libvirt.libvirtError as error:
-        return reason(error)
-    return ""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,21 +22,24 @@ def test_who_writes_to_an_image_is_seen(tmp_path: Path) -> None:
         assert before.writer == ""
         words = ["qemu-nbd", "-f", "qcow2", "-t", "-k", str(tmp_path / "socket"), str(image)]
         with subprocess.Popen([*words[:1], "-r", *words[1:]]) as reading:
-            wait_for(tmp_path / "socket")
-            assert not is_written(chain.top.fds[0])
-            reading.terminate()
+            try:
+                wait_until((tmp_path / "socket").exists)
+                assert not is_written(chain.top.fds[0])
+            finally:
+                reading.kill()
         (tmp_path / "socket").unlink(missing_ok=True)
         with subprocess.Popen(words) as writing:
-            wait_for(tmp_path / "socket")
-            assert Standing.of(chain).writer == str(image)
-            writing.terminate()
+            try:
+                wait_until(lambda: Standing.of(chain).writer == str(image))
+            finally:
+                writing.kill()
         os.utime(image, ns=(1, 1))
         assert Standing.of(chain) != before
 
 
-def wait_for(path: Path) -> None:
-    """Return when there is a file."""
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Return when something is so."""
     end = time.monotonic() + DEADLINE
-    while not path.exists():
+    while not is_so():
         assert time.monotonic() < end
         time.sleep(0.02)

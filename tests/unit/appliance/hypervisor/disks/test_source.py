@@ -10,7 +10,7 @@ import pytest
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.source import of_file
 from tests.support.disk_images import converted, empty
-from tests.unit.appliance.hypervisor.disks.test_in_use import wait_for
+from tests.unit.appliance.hypervisor.disks.test_in_use import wait_until
 
 
 def test_an_image_that_is_written_to_meanwhile_is_told(tmp_path: Path) -> None:
@@ -31,11 +31,13 @@ def test_an_image_that_a_machine_writes_to_is_refused(tmp_path: Path) -> None:
     with ExitStack() as stack:
         before = of_file(image, "", stack)
         with subprocess.Popen(words) as writing:
-            wait_for(tmp_path / "socket")
-            with pytest.raises(BadImage, match="a running machine writes to it: name the machine"):
-                of_file(image, "", stack)
-            assert "a machine was started meanwhile" in before.after[0]()
-            writing.terminate()
+            try:
+                wait_until(lambda: before.after[0]() != "")
+                with pytest.raises(BadImage, match="a running machine writes to it: name the machine"):
+                    of_file(image, "", stack)
+                assert "a machine was started meanwhile" in before.after[0]()
+            finally:
+                writing.kill()
 
 
 def test_a_format_that_was_guessed_is_told(tmp_path: Path) -> None:
