@@ -71,7 +71,7 @@ class SocketLine:
         """Get a ticket, and open the channel."""
         companion, ticket = self._get_ticket(seconds)
         stack.callback(companion.close)
-        channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", _OPTIONS)
+        channel = grpc.insecure_channel(self._target(), _OPTIONS)
         stack.callback(channel.close)
         return OpenLine(channel, (("ticket", ticket),))
 
@@ -79,8 +79,11 @@ class SocketLine:
         """Get a ticket, and open the channel."""
         companion, ticket = await asyncio.to_thread(self._get_ticket, seconds)
         stack.callback(companion.close)
-        channel = grpc.aio.insecure_channel(f"unix:{os.path.abspath(self.path)}", _OPTIONS)
+        channel = grpc.aio.insecure_channel(self._target(), _OPTIONS)
         return OpenAsyncLine(channel, (("ticket", ticket),))
+
+    def _target(self) -> str:
+        return f"unix:{os.path.abspath(self.path)}"
 
     def why_unavailable(self, _details: str) -> str:
         """It was there when the ticket was fetched."""

@@ -9,7 +9,6 @@ from appliance.domain.caller import Role
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, PUBLIC_SCOPE
 from appliance.rpc.access import ACCESS
 from appliance.rpc.admin_line import AdminError
-from appliance.rpc.images_admin import MAX_IMAGES
 from tests.support.images import Contents, ImageSvm, image_svm
 
 
@@ -50,15 +49,17 @@ async def test_what_cannot_be_scanned_is_refused(tmp_path: Path, begin: dict[str
                 pass
 
 
-async def test_so_many_images_and_no_more(tmp_path: Path) -> None:
+async def test_so_many_images_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that ends makes room."""
+    monkeypatch.setattr("appliance.rpc.images_admin.MAX_IMAGES", 2)
     async with image_svm(tmp_path) as svm, AsyncExitStack() as stack:
-        for _ in range(MAX_IMAGES):
-            await stack.enter_async_context(svm.client())
-        with pytest.raises(AdminError, match=f"{MAX_IMAGES} images are looked at now"):
-            async with svm.client():
-                pass
-        assert len(svm.parts.sessions.beside) == MAX_IMAGES
+        await stack.enter_async_context(svm.client())
+        async with svm.client():
+            with pytest.raises(AdminError, match="2 images are looked at now"):
+                async with svm.client():
+                    pass
+            assert len(svm.parts.sessions.beside) == 2
+        await stack.enter_async_context(svm.client())
         assert svm.parts.sessions.all() == []
 
 

@@ -1,7 +1,6 @@
 """What is said on an image's stream beside questions."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,17 @@ EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 MACHINE = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 
-def noted(svm: ImageSvm) -> list[Event]:
-    """Where events are gathered from now on."""
-    events: list[Event] = []
-    svm.parts.witness.log.on_kept.append(lambda _number, event: events.append(event))
+def noted(svm: ImageSvm) -> asyncio.Queue[Event]:
+    """Where events come from now on."""
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    svm.parts.witness.log.on_kept.append(lambda _number, event: events.put_nowait(event))
     return events
 
 
-async def until(events: list[Event], number: int) -> list[Event]:
-    """Them, once there are so many."""
-    end = time.monotonic() + DEADLINE
-    while len(events) < number and time.monotonic() < end:
-        await asyncio.sleep(0.01)
-    return events
+async def until(events: asyncio.Queue[Event], number: int) -> list[Event]:
+    """So many of them."""
+    async with asyncio.timeout(DEADLINE):
+        return [await events.get() for _ in range(number)]
 
 
 async def test_what_the_svm_knows_as_a_detection_becomes_an_event(tmp_path: Path) -> None:
