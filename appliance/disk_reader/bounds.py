@@ -9,6 +9,7 @@ from typing import Final
 from appliance.disk_reader.protocol import MAX_WORDS
 
 STEP_SECONDS: Final = 20.0
+_AGAIN_SECONDS: Final = 0.5
 
 
 class TookTooLong(Exception):
@@ -29,7 +30,8 @@ class Patience:
     @contextmanager
     def for_step(self) -> Iterator[None]:
         """Raise TookTooLong within, when it takes too long."""
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        # Again and again: the first may ring where an exception goes nowhere, in a finalizer say.
+        signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN_SECONDS)
         try:
             yield
         finally:

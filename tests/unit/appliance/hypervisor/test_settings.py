@@ -1,11 +1,16 @@
 """The settings of `svm-host`."""
 
+import tomllib
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 
+import appliance.hypervisor
 from appliance.config_file import ConfigError
 from appliance.hypervisor.settings import HostSettings, load
+
+EXAMPLE = Path(appliance.hypervisor.__path__[0]) / "svm-host.example.toml"
 
 
 def test_without_a_file_the_defaults_count() -> None:
@@ -28,3 +33,18 @@ def test_what_is_wrong_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('state_dir = "here"\n[svm]\nserver = 5\n')
     with pytest.raises(ConfigError, match=r"toml:1: state_dir: .*; .*toml:3: svm.server: must be a str"):
         load(tmp_path / "a.toml", {})
+
+
+def test_the_example_has_every_setting_with_its_default() -> None:
+    """It names each of them, and nothing else."""
+    settings = HostSettings()
+    table = tomllib.loads(EXAMPLE.read_text())
+    written = {name: set(value) for name, value in table.items() if isinstance(value, dict)}
+    expected = {
+        field.name: {each.name for each in fields(getattr(settings, field.name))}
+        for field in fields(settings)
+        if is_dataclass(getattr(settings, field.name))
+    }
+    assert written == expected
+    assert set(table) == {field.name for field in fields(settings)}
+    assert load(EXAMPLE, {}) == settings
