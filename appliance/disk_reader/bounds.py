@@ -25,21 +25,24 @@ class Patience:
 
     def __init__(self, step_seconds: float = STEP_SECONDS) -> None:
         self._seconds = step_seconds
-        signal.signal(signal.SIGALRM, _ring)
+        self._is_on = False
+        signal.signal(signal.SIGALRM, self._ring)
 
     @contextmanager
     def for_step(self) -> Iterator[None]:
         """Raise TookTooLong within, when it takes too long."""
+        self._is_on = True
         # Again and again: the first may ring where an exception goes nowhere, in a finalizer say.
         signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN_SECONDS)
         try:
             yield
         finally:
+            self._is_on = False
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-
-def _ring(_number: int, _frame: FrameType | None) -> None:
-    raise TookTooLong("it does not come to an end")
+    def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_on:
+            raise TookTooLong("it does not come to an end")
 
 
 def why(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -54,15 +55,41 @@ def image(kind: str) -> bytes:
         return made.read_bytes()
 
 
-def changed(data: bytes, where: tuple[int, int], some: list[Change]) -> io.BytesIO:
+class Changed(io.RawIOBase):
+    """A disk with bytes changed in a part of it, of which that part alone is copied."""
+
+    def __init__(self, data: bytes, where: tuple[int, int], some: list[Change]) -> None:
+        super().__init__()
+        self._data, self._begin = data, where[0]
+        self._part = bytearray(data[where[0] : sum(where)])
+        for place, value in some:
+            self._part[int(place * len(self._part))] = value
+        self._at = 0
+
+    def tell(self) -> int:
+        """Where it is read next."""
+        return self._at
+
+    def seek(self, to: int, whence: int = 0) -> int:
+        """Go somewhere."""
+        self._at = max(0, to + (0, self._at, len(self._data))[whence])
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes."""
+        end = len(self._data) if size is None or size < 0 else self._at + size
+        data = bytearray(self._data[self._at : end])
+        first = max(self._at, self._begin)
+        last = min(self._at + len(data), self._begin + len(self._part))
+        if first < last:
+            data[first - self._at : last - self._at] = self._part[first - self._begin : last - self._begin]
+        self._at += len(data)
+        return bytes(data)
+
+
+def changed(data: bytes, where: tuple[int, int], some: list[Change]) -> BinaryIO:
     """It with bytes changed in a part of it."""
-    begin, size = where
-    stream = io.BytesIO(data)
-    for place, value in some:
-        stream.seek(begin + int(place * size))
-        stream.write(bytes([value]))
-    stream.seek(0)
-    return stream
+    return cast(BinaryIO, Changed(data, where, some))
 
 
 # Hypothesis watches the collection of garbage, and the alarm may ring just then.
