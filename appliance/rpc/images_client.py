@@ -147,6 +147,14 @@ class ImageClient:
         self, digests: Sequence[bytes], content: Callable[[int], ImageContent | None]
     ) -> list[ImageAnswer]:
         """What is known of digests, once all of them are settled. content: by index, None for none."""
+        try:
+            return await self._checked(digests, content)
+        except BaseExceptionGroup as errors:
+            raise first_of(errors) from None
+
+    async def _checked(
+        self, digests: Sequence[bytes], content: Callable[[int], ImageContent | None]
+    ) -> list[ImageAnswer]:
         async with asyncio.TaskGroup() as group:
             question = _Question(
                 lambda index, lease: void(
@@ -296,3 +304,11 @@ _ABORT: Final = guest_pb2.ScanPart(abort=guest_pb2.ScanAbort())
 
 def void(_value: Awaitable[object]) -> None:
     """Drop a value that a callback has no use for: its task group holds the task."""
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the errors that tasks ended with."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

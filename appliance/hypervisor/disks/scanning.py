@@ -18,7 +18,7 @@ from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import AnswerFailed, DiskReader, ReaderEnded
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.disks.said import FileSeen, VolumeSeen
-from appliance.rpc.images_client import ContentGone, ImageAnswer, ImageContent
+from appliance.rpc.images_client import ContentGone, ImageAnswer, ImageContent, first_of
 
 _BATCHES_AT_ONCE: Final = BATCHES_KEPT - 4  # whose files may still be asked for
 MAX_ASKS: Final = 6
@@ -174,11 +174,3 @@ async def _bytes_of(reader: DiskReader, file: int) -> AsyncGenerator[bytes]:
                 yield chunk
     except (AnswerFailed, ReaderEnded) as error:
         raise ContentGone(str(error)) from error
-
-
-def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One of the errors that tasks ended with."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -7,7 +7,7 @@ from lightagent.v1 import images_pb2
 
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.rpc.admin_line import AdminError, SocketLine
-from appliance.rpc.images_client import ImageClient, ImageContent
+from appliance.rpc.images_client import ImageClient, ImageContent, first_of
 from tests.support.images import Contents, image_svm
 
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -69,3 +69,9 @@ async def test_no_svm_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(AdminError, match="no SVM answers on"):
         async with ImageClient(SocketLine(str(tmp_path / "none")), images_pb2.ImageScan(image="x")):
             pass
+
+
+def test_the_first_error_of_many_counts() -> None:
+    """However deep it lies."""
+    error = ValueError("x")
+    assert first_of(BaseExceptionGroup("a", [ExceptionGroup("b", [error])])) is error

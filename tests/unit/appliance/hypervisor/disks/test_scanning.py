@@ -13,7 +13,7 @@ from appliance.domain.outcome import Disposition, Unanswered
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import DiskReader, find_sandbox
 from appliance.hypervisor.disks.report import Report
-from appliance.hypervisor.disks.scanning import DiskScan, Limits, first_of
+from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.rpc.images_client import ContentGone, ImageAnswer, ImageContent
 from tests.support.disk_images import ext4, fat, partitioned, tool, write_tree
 
@@ -147,9 +147,3 @@ async def test_the_time_for_a_scan_has_an_end(tmp_path: Path) -> None:
     image = ext4(tmp_path / "tree", tmp_path / "image")
     report = await scanned(image, MadeUp(), Limits(10, 10, 0.001))
     assert "is over (disks.hours)" in report.problems[0][2]
-
-
-def test_the_first_error_of_many_counts() -> None:
-    """However deep it lies."""
-    error = ValueError("x")
-    assert first_of(BaseExceptionGroup("a", [ExceptionGroup("b", [error])])) is error
