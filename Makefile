@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROTO_FILES := lightagent/v1/verdict.proto lightagent/v1/guest.proto lightagent/v1/admin.proto lightagent/v1/events.proto lightagent/v1/exposure.proto lightagent/v1/scans.proto \
-  lightagent/v1/enrolment.proto lightagent/v1/identity.proto lightagent/v1/hosts.proto
+  lightagent/v1/enrolment.proto lightagent/v1/identity.proto lightagent/v1/hosts.proto lightagent/v1/images.proto
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

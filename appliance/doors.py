@@ -17,6 +17,7 @@ from lightagent.v1 import (
     hosts_pb2_grpc,
     identity_pb2,
     identity_pb2_grpc,
+    images_pb2,
     scans_pb2,
 )
 
@@ -41,6 +42,7 @@ from appliance.rpc.guest import GuestService
 from appliance.rpc.hosts_admin import HostAdministrationService
 from appliance.rpc.identity import ByCertificate, ByTicket, Callers, Nobody, Vouching, guest_process
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
+from appliance.rpc.images_admin import ImageAdministrationService
 from appliance.rpc.ksn_admin import KsnAdministrationService
 from appliance.rpc.server import Address, CannotListen, Server, ServerBounds
 from appliance.rpc.sessions import Sessions
@@ -225,7 +227,11 @@ async def _start_administration(
     service = IdentityAdministrationService(view, callers.caller, parts.turns)
     identity_pb2_grpc.add_IdentityAdministrationServicer_to_server(service, server.grpc)
     stack.push_async_callback(server.stop, 0)
-    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2, hosts_pb2)
+    terms = Terms(settings.limits, wire.duration(settings.cache.valid_for_seconds))
+    ImageAdministrationService(parts, terms, parts.sight.tenants, parts.witness, callers.caller).add_to(
+        server.grpc
+    )
+    files = (admin_pb2, events_pb2, exposure_pb2, scans_pb2, identity_pb2, hosts_pb2, images_pb2)
     services = [each for file in files for each in file.DESCRIPTOR.services_by_name.values()]
     await server.start(*(each.full_name for each in services))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from appliance.domain.event import MAX_GUESTS_NAMED, MAX_TEXT_BYTES, Event, EventKind
 from appliance.domain.guest import Guest
+from appliance.domain.image import ImageCounts, ImageScan, is_image
 from appliance.domain.override import Override
 from appliance.domain.policy import Decision, Policy
 from appliance.domain.scan import ScanOrder, by_tenant, shown_paths, told_counts
@@ -27,6 +28,8 @@ MOST_REVOKED = 4096  # revocations for which it is looked up who holds the diges
 NAMED_SECONDS = (
     1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
 )
+
+_MOST_COUNTED = 2**32 - 1  # what the wire has room for
 
 _Revoked = tuple[bytes, str, Realm, float]  # digest, why, for whom, and until when the guests are looked up
 
@@ -189,6 +192,38 @@ class Witness:
         text = f"{order.state}: {told_counts(order.counts)}{'; ' if order.text else ''}{order.text}"
         self._note(Event(self.log.now(), EventKind.SCAN_END, order.guest, text=text, tenant=order.tenant))
 
+    def image_found(self, scan: ImageScan, digest: bytes, verdict: Verdict, path: bytes) -> None:
+        """A malicious or suspicious file lies on a disk image."""
+        where = path.decode(errors="replace") + (f", inside {verdict.member}" if verdict.member else "")
+        self._note(
+            Event(
+                self.log.now(),
+                EventKind.IMAGE_DETECTION,
+                scan.machine,
+                digest,
+                verdict.threat,
+                f"{verdict.disposition.name.lower()}, in {scan.label}: {where}",
+                scan.actor,
+                tenant=scan.tenant,
+            )
+        )
+
+    def image_scanned(self, scan: ImageScan, counts: ImageCounts, complete: bool, text: str) -> None:
+        """A scan of a disk image is over."""
+        end = "all of it" if complete else "not all of it"
+        said = f"{scan.label}: {end}{f' ({text})' if text else ''}; {counts}"
+        self._note(
+            Event(
+                self.log.now(),
+                EventKind.IMAGE_SCANNED,
+                scan.machine,
+                text=said,
+                actor=scan.actor,
+                count=min(counts.malicious + counts.suspicious, _MOST_COUNTED),
+                tenant=scan.tenant,
+            )
+        )
+
     def _generation(self, generation: int) -> None:
         self._note(Event(self.log.now(), EventKind.GENERATION, text=f"{generation:016x} is in use"))
 
@@ -205,7 +240,9 @@ class Witness:
         self._note(Event(self.log.now(), EventKind.ATTACH, guest.id, text=text, tenant=guest.tenant))
 
     def _told(self, guest: Guest, digest: bytes, verdict: Verdict) -> None:
-        """A guest is told of a detection: an event where it is news."""
+        """A guest is told of a detection: an event where it is news. Of images see `image_found`."""
+        if is_image(guest.id):
+            return
         if not self._detections.is_news(guest.id, digest):
             return
         where = f", inside {verdict.member}" if verdict.member else ""

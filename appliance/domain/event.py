@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     VM_ISOLATED = "vm-isolated"  # a host agent cut its network off
     VM_RELEASED = "vm-released"  # and gave it back
     VM_ENROLLED = "vm-enrolled"  # a host agent had it enrol
+    IMAGE_SCANNED = "image-scanned"  # a disk image was scanned from outside, or not to its end
+    IMAGE_DETECTION = "image-detection"  # a malicious or suspicious file lies on one
     # By the guest's word alone.
     ACTION = "action"  # what was done to a file
     FALLBACK = "fallback"  # answered by the fail mode, since no verdict came in time

@@ -128,6 +128,20 @@ class DeploySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DisksSettings:
+    """How much `scan-image` reads: files of one volume, the largest file, hours for all of it.
+
+    backup_dir: where the backup of a running machine has its socket and what is written meanwhile, which QEMU
+    has to be let do there; empty: in the machine's own directory of libvirt, and beside its disks.
+    """
+
+    files: Annotated[int, Range(1, 100_000_000)] = 5_000_000
+    file_mib: Annotated[int, Range(1, 1_048_576)] = 4096
+    hours: Annotated[float, Range(0.001, 168)] = 12.0
+    backup_dir: Annotated[str, PathOrNothing()] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSettings:
     """All of them."""
 
@@ -139,6 +153,7 @@ class HostSettings:
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     log: LogSettings = field(default_factory=LogSettings)
+    disks: DisksSettings = field(default_factory=DisksSettings)
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> HostSettings:

@@ -66,6 +66,11 @@ _ROWS: dict[str, dict[str, frozenset[Role]]] = {
         "ListScans": _ALL_ADMINISTRATORS,
         "CancelScans": _WRITERS | {Role.HOST_AGENT},
     },
+    "lightagent.v1.ImageAdministration": {
+        # Into the part of the cache that everybody reads too: what enters there the SVM has hashed itself.
+        "CheckImage": _PROVIDER | {Role.HOST_AGENT},
+        "ScanContent": _PROVIDER | {Role.HOST_AGENT},
+    },
     "lightagent.v1.IdentityAdministration": {
         "CreateToken": _WRITERS | {Role.HOST_AGENT},  # which hands it to a guest of its host
         "ListTokens": _ALL_ADMINISTRATORS,

@@ -284,13 +284,17 @@ class AdminClient:
             raise AdminError(_CLOSED) from error
 
     def _why_failed(self, error: grpc.RpcError, seconds: float) -> str:
-        code, details = error.code(), error.details()
-        if code in _SENTENCES:
-            return str(details)
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return self._line.why_unavailable(str(details))
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"the SVM on {self._line} did not answer within {seconds:g} s: see its log, then try again"
-        if code is grpc.StatusCode.UNIMPLEMENTED:
-            return f"the SVM on {self._line} does not know this command: it is older than this svm; update it"
-        return f"the SVM on {self._line} failed ({code.name}: {details}): see its log"
+        return why_failed(self._line, error.code(), error.details(), seconds)
+
+
+def why_failed(line: AdminLine, code: grpc.StatusCode, details: str | None, seconds: float) -> str:
+    """A sentence for a call that failed. seconds: its deadline."""
+    if code in _SENTENCES:
+        return str(details)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return line.why_unavailable(str(details))
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"the SVM on {line} did not answer within {seconds:g} s: see its log, then try again"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"the SVM on {line} does not know this command: it is older than this svm; update it"
+    return f"the SVM on {line} failed ({code.name}: {details}): see its log"

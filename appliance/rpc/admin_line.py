@@ -3,6 +3,7 @@
 A line is opened for the length of a `with`: the channel, and what goes with every call on it.
 """
 
+import asyncio
 import os
 import socket
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ _TICKET_BYTES = 33  # 32 hexadecimal digits and a newline
 # TLS is spoken, and TLS 1.3 behind the handshake where it does not take the certificate.
 _CLOSED = ("socket closed", "reset by peer", "handshake read failed", "broken pipe")
 _OPTIONS = (("grpc.max_receive_message_length", MAX_REPLY_BYTES),)
+_NAMED_OPTIONS = (*_OPTIONS, ("grpc.ssl_target_name_override", SERVER_NAME))
 
 
 class AdminError(Exception):
@@ -35,6 +37,14 @@ class OpenLine:
     metadata: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAsyncLine:
+    """The same for calls of an event loop; who opened it closes the channel."""
+
+    channel: grpc.aio.Channel
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
 class AdminLine(Protocol):
     """A way to an SVM."""
 
@@ -43,6 +53,9 @@ class AdminLine(Protocol):
 
     def open(self, seconds: float, stack: ExitStack) -> OpenLine:
         """Open it, in so many seconds; it is closed when the stack unwinds. Raises AdminError."""
+
+    async def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
+        """The same on an event loop; all but the channel is closed when the stack unwinds."""
 
     def why_unavailable(self, details: str) -> str:
         """Why nobody answers a call any more, or from the beginning. details: gRPC's words."""
@@ -61,9 +74,19 @@ class SocketLine:
         """Get a ticket, and open the channel."""
         companion, ticket = self._get_ticket(seconds)
         stack.callback(companion.close)
-        channel = grpc.insecure_channel(f"unix:{os.path.abspath(self.path)}", _OPTIONS)
+        channel = grpc.insecure_channel(self._target(), _OPTIONS)
         stack.callback(channel.close)
         return OpenLine(channel, (("ticket", ticket),))
+
+    async def open_async(self, seconds: float, stack: ExitStack) -> OpenAsyncLine:
+        """Get a ticket, and open the channel."""
+        companion, ticket = await asyncio.to_thread(self._get_ticket, seconds)
+        stack.callback(companion.close)
+        channel = grpc.aio.insecure_channel(self._target(), _OPTIONS)
+        return OpenAsyncLine(channel, (("ticket", ticket),))
+
+    def _target(self) -> str:
+        return f"unix:{os.path.abspath(self.path)}"
 
     def why_unavailable(self, _details: str) -> str:
         """It was there when the ticket was fetched."""
@@ -112,14 +135,19 @@ class CertificateLine:
 
     def open(self, _seconds: float, stack: ExitStack) -> OpenLine:
         """Open the channel; it is connected with the first call."""
+        channel = grpc.secure_channel(self.address, self._credentials(), _NAMED_OPTIONS)
+        stack.callback(channel.close)
+        return OpenLine(channel)
+
+    async def open_async(self, _seconds: float, _stack: ExitStack) -> OpenAsyncLine:
+        """Open the channel; it is connected with the first call."""
+        return OpenAsyncLine(grpc.aio.secure_channel(self.address, self._credentials(), _NAMED_OPTIONS))
+
+    def _credentials(self) -> grpc.ChannelCredentials:
         authority, chain, key = (
             self._read(name) for name in ("ca.pem", "administrator.pem", "administrator.key")
         )
-        credentials = grpc.ssl_channel_credentials(authority, key, chain)
-        named = ("grpc.ssl_target_name_override", SERVER_NAME)
-        channel = grpc.secure_channel(self.address, credentials, (*_OPTIONS, named))
-        stack.callback(channel.close)
-        return OpenLine(channel)
+        return grpc.ssl_channel_credentials(authority, key, chain)
 
     def why_unavailable(self, details: str) -> str:
         """Nobody listens there, or not with a certificate of this authority, or it lets nobody in."""

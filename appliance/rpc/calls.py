@@ -161,16 +161,23 @@ async def session_call(context: Context, callers: Callers, sessions: Sessions) -
         session = sessions.of(guest, session_name(context))
         if session is None:
             raise Unattached("no open Attach: attach first, and stay attached")
-        task: asyncio.Task[Any] | None = asyncio.current_task()
-        assert task is not None
-        session.calls.add(task)
-        try:
+        async with call_of(session):
             yield session
-        except TakesNothing:
-            session.cut_off()
-            raise
-        finally:
-            session.calls.discard(task)
+
+
+@asynccontextmanager
+async def call_of(session: Session) -> AsyncIterator[None]:
+    """A call as one of its session, for its length; who takes nothing loses the session with it."""
+    task: asyncio.Task[Any] | None = asyncio.current_task()
+    assert task is not None
+    session.calls.add(task)
+    try:
+        yield
+    except TakesNothing:
+        session.cut_off()
+        raise
+    finally:
+        session.calls.discard(task)
 
 
 async def take_in(read: Coroutine[Any, Any, None], session: Session) -> None:

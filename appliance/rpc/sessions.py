@@ -132,6 +132,7 @@ class Sessions:
         self.on_breach: list[Callable[[Guest, str, str], None]] = []
         self.on_attach: list[Callable[[Session], None]] = []
         self.on_detach: list[Callable[[Session], None]] = []
+        self.beside: set[Session] = set()  # that are no guest's: of disk images
         self._max_guests = max_guests
         self._tenant_paces = {name: getattr(self.limits.tenant, name) for name in _TENANT_PACES}
         self._clock = clock
@@ -343,7 +344,7 @@ class Sessions:
     def stop(self) -> None:
         """Take no more from any guest; what was accepted is still answered."""
         self.stopping = True
-        for session in self.all():
+        for session in (*self.all(), *self.beside):
             session.stop_reading()
 
     def tell_generation(self) -> None:

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,25 +42,36 @@ def find_runtime() -> WorkerRuntime:
 
     Raises RuntimeIncomplete.
     """
+    archive = ctypes.util.find_library("archive")
+    if archive is None:
+        raise RuntimeIncomplete("libarchive is not installed: install Debian's package libarchive13")
+    # libarchive-c would run ldconfig to find its library, which a sandbox has not.
+    return runtime_of("appliance.scanning.worker", _LIBRARIES, {"LIBARCHIVE": archive})
+
+
+def runtime_of(
+    module: str,
+    libraries: Sequence[str],
+    environment: Mapping[str, str],
+    extra: str = "appliance",
+) -> WorkerRuntime:
+    """Return the runtime of another module of this package that is a program. libraries: that it imports.
+
+    extra: which of the package's extras they come with. Raises RuntimeIncomplete.
+    """
     # The real interpreter: in a virtual environment `python` is a link to it, and the site directory
     # that the link stands for is not needed, since every import path is given.
     interpreter = Path(os.path.realpath(sys.executable))
     package = Path(appliance.__path__[0])
-    libraries = [_parent_of(name) for name in _LIBRARIES]
-    archive = ctypes.util.find_library("archive")
-    if archive is None:
-        raise RuntimeIncomplete("libarchive is not installed: install Debian's package libarchive13")
+    places = [_parent_of(name, extra) for name in libraries]
     standard = [sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", f"{sys.base_exec_prefix}/lib"]
-    imports = dict.fromkeys(str(path) for path in (package.parent, *libraries))
+    imports = dict.fromkeys(str(path) for path in (package.parent, *places))
     return WorkerRuntime(
         # No site, no user site, no current directory, no writing of bytecode: imports come from where
         # this process has them and from nowhere else.
-        command=(str(interpreter), "-S", "-s", "-P", "-B", "-X", "utf8", "-m", "appliance.scanning.worker"),
-        # libarchive-c would run ldconfig to find its library, which a sandbox has not.
-        environment={"PYTHONPATH": os.pathsep.join(imports), "LIBARCHIVE": archive, "LANG": "C.UTF-8"},
-        paths=outermost(
-            [interpreter, package, *libraries, *map(Path, standard), *map(Path, _SYSTEM_LIBRARIES)]
-        ),
+        command=(str(interpreter), "-S", "-s", "-P", "-B", "-X", "utf8", "-m", module),
+        environment={"PYTHONPATH": os.pathsep.join(imports), "LANG": "C.UTF-8", **environment},
+        paths=outermost([interpreter, package, *places, *map(Path, standard), *map(Path, _SYSTEM_LIBRARIES)]),
     )
 
 
@@ -72,12 +84,14 @@ def outermost(paths: list[Path]) -> tuple[Path, ...]:
     return tuple(kept)
 
 
-def _parent_of(library: str) -> Path:
+def _parent_of(library: str, extra: str) -> Path:
     """Return the directory on the import path that holds the library, without importing it."""
-    spec = importlib.util.find_spec(library)
+    first = library.partition(".")[0]  # a name space may be in several places
+    spec = importlib.util.find_spec(library) if importlib.util.find_spec(first) is not None else None
     if spec is None or spec.origin is None:
         raise RuntimeIncomplete(
-            f"the Python library {library} is not installed: install kvm-light-agent[appliance]"
+            f"the Python library {library} is not installed: install kvm-light-agent[{extra}]"
         )
     origin = Path(spec.origin)
-    return origin.parent.parent if spec.submodule_search_locations else origin.parent
+    within = len(library.split(".")) if spec.submodule_search_locations else 0
+    return origin.parents[within]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from appliance.cli.console import Console
 from appliance.cli.parsing import Parser, run_command
-from appliance.hypervisor.cli import deploy, enrol, image, isolate, serve, undeploy, upgrade, vms
+from appliance.hypervisor.cli import deploy, enrol, image, isolate, scan_image, serve, undeploy, upgrade, vms
 from appliance.version import program_version
 
 _DESCRIPTION = """The host agent of KVM Light Agent: it deploys the security virtual machine (SVM) on this
@@ -18,6 +18,7 @@ _EPILOG = """examples:
   svm-host enrol web-1
   svm-host isolate web-3 --reason "what was seen"
   svm-host release web-3
+  svm-host scan-image /var/lib/libvirt/images/template.qcow2 --seed
 
 environment:
   KVMLA_HOST_CONFIG    the settings file, where --config does not name one
@@ -34,7 +35,7 @@ def _parser() -> Parser:
     parser = Parser(prog="svm-host", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"svm-host {program_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (image, deploy, upgrade, undeploy, vms, serve, enrol, isolate):
+    for command in (image, deploy, upgrade, undeploy, vms, serve, enrol, isolate, scan_image):
         command.add(commands)
     return parser
 

@@ -2,5 +2,6 @@
 
 - `connection`: a host's libvirt, opened within a deadline.
 - `domains`: its machines. `definitions`: one of them, defined, started and stopped; `ports`: spoken to.
+- `machine`: one of them, and its disks; `backups`: what it runs on, at a moment.
 - `networks`, `volumes`: its networks, its storage pools and what is in them.
 """

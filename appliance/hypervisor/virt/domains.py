@@ -59,7 +59,7 @@ def host_name(host: VirtHost) -> str:
 
 def _vm_or_none(domain: libvirt.virDomain) -> Vm | None:
     try:
-        return _vm(domain)
+        return seen(domain)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
@@ -68,7 +68,8 @@ def _vm_or_none(domain: libvirt.virDomain) -> Vm | None:
     return None
 
 
-def _vm(domain: libvirt.virDomain) -> Vm:
+def seen(domain: libvirt.virDomain) -> Vm:
+    """How a machine stands now."""
     state, _reason = domain.state()
     power = _POWER.get(state, Power.OFF)
     return Vm(

@@ -115,7 +115,8 @@ class Event(_message.Message):
     kind: _builtins.str
     """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "scan-order", "scan-end",
     "revocation", "svm-start", "svm-stop", "loss", "vm-unprotected", "vm-protected", "vm-isolated", "vm-released",
-    "vm-enrolled"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
+    "vm-enrolled", "image-scanned", "image-detection"; by a guest's word "detection", "action", "fallback",
+    "overflow", "stub-start", "stub-stop", "note".
     """
     guest: _builtins.str
     """By its connection."""

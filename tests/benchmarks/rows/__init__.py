@@ -16,6 +16,7 @@
 - `idle`           CPU and memory of `guest-stub run`: when nothing happens, and after 100,000 opens
 - `building`       a C project is built under `guest-stub run`, against building it unwatched
 - `clamonacc`      the same opens and build, against clamonacc in its place
+- `image_scan`     `svm-host scan-image`, against reading and hashing the image with the bare library
 - `usr`            the tree that two of them share
 """
 
@@ -26,6 +27,7 @@ from tests.benchmarks.rows import (
     cold_scan,
     crowded,
     idle,
+    image_scan,
     known_digests,
     ksn_answers,
     ksn_lookups,
@@ -58,6 +60,7 @@ ROWS = (
     Row("private-ksn", private_ksn.run),
     Row("on-access", on_access.run),
     Row("revocation", revocation.run),
+    Row("image-scan", image_scan.run),
     Row("crowd", crowded.floods),
     Row("crowd-tls", crowded.floods_over_tls),
     Row("reconnects", crowded.reconnects),

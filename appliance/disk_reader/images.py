@@ -1,0 +1,106 @@
+"""Disks as they lie in files: layer over layer, raw, qcow2 or vmdk, each as one stream."""
+
+from collections.abc import Sequence
+from typing import Any, BinaryIO, cast
+
+from dissect.hypervisor.disk.qcow2 import QCow2
+from dissect.hypervisor.disk.vmdk import SparseDisk
+from dissect.util.stream import AlignedStream
+
+from appliance.disk_reader.files import FileStream
+from appliance.disk_reader.nbd import NbdStream
+
+_ALIGN = 64 << 10
+_SECTOR = 512
+
+
+class NoImage(Exception):
+    """What is given is no disk that can be read. The text says why."""
+
+
+class _Backing:
+    """What lies under a layer; beyond its end there are zeros."""
+
+    def __init__(self, under: BinaryIO) -> None:
+        self._under = under
+
+    def seek(self, to: int) -> int:
+        """Go somewhere."""
+        return self._under.seek(to)
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, always."""
+        return self._under.read(size).ljust(size, b"\0")
+
+
+class _Flat:
+    """An extent of a vmdk disk that lies in a file as it is. start: where in it, in sectors."""
+
+    def __init__(self, file: FileStream, sectors: int, start: int) -> None:
+        self.sector_count = sectors
+        self._file = file
+        self._start = start
+
+    def read_sectors(self, sector: int, count: int) -> bytes:
+        """Its sectors."""
+        self._file.seek((self._start + sector) * _SECTOR)
+        return self._file.read(count * _SECTOR).ljust(count * _SECTOR, b"\0")
+
+
+class _Vmdk(AlignedStream):  # type: ignore[misc]  # the library has no types
+    """Extents of one vmdk disk, one behind the other."""
+
+    def __init__(self, extents: Sequence[Any]) -> None:
+        self._extents = extents
+        super().__init__(sum(extent.sector_count for extent in extents) * _SECTOR, _ALIGN)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        sector, left = offset // _SECTOR, (min(length, self.size - offset) + _SECTOR - 1) // _SECTOR
+        parts: list[bytes] = []
+        for extent in self._extents:
+            if sector < extent.sector_count and left:
+                count = min(left, extent.sector_count - sector)
+                parts.append(extent.read_sectors(sector, count))
+                sector, left = sector + count, left - count
+            sector -= extent.sector_count
+        return b"".join(parts)
+
+
+def open_disk(layers: Sequence[dict[str, Any]]) -> BinaryIO:
+    """One disk. layers: the lowest first; each with its `format` and its descriptors `fds`.
+
+    Raises NoImage, and whatever a parser raises that meets a damaged one.
+    """
+    if not layers:
+        raise NoImage("no layer is given")
+    disk: BinaryIO | None = None
+    for layer in layers:
+        disk = _layer(layer, disk)
+    assert disk is not None
+    return disk
+
+
+def _layer(layer: dict[str, Any], under: BinaryIO | None) -> BinaryIO:
+    if layer["format"] == "nbd":
+        return cast(BinaryIO, NbdStream(layer["fds"][0], layer["export"]))
+    files = [FileStream(fd) for fd in layer["fds"]]
+    if layer["format"] == "raw":
+        return cast(BinaryIO, files[0])
+    if layer["format"] == "vmdk":
+        extents = zip(files, layer["extents"], strict=True)
+        return cast(BinaryIO, _Vmdk([_extent(file, *said) for file, said in extents]))
+    if layer["format"] != "qcow2":
+        raise NoImage(f"the format {layer['format']} is not known")
+    image = QCow2(cast(BinaryIO, files[0]), allow_no_backing_file=True)
+    if image.has_subclusters:  # which the library reads without an end
+        raise NoImage("it has extended_l2, which is not read")
+    # Not given to the parser, which would look for yet another qcow2 in what a guest has written.
+    image.backing_file = None if under is None else _Backing(under)
+    if image.needs_backing_file and under is None:
+        raise NoImage("the file under it is not given")
+    return cast(BinaryIO, image.open())
+
+
+def _extent(file: FileStream, kind: str, sectors: int, start: int) -> Any:
+    """kind: "sparse" or "flat". start: of a flat one in its file, in sectors."""
+    return SparseDisk(file) if kind == "sparse" else _Flat(file, sectors, start)

@@ -1,0 +1,100 @@
+"""A disk that QEMU serves by the Network Block Device protocol, on a socket that is connected already.
+
+The fixed newstyle handshake, then reads with simple replies, as in the protocol's own description
+(https://github.com/NetworkBlockDevice/nbd, doc/proto.md). What is asked about changed blocks in `svm-host` is
+another connection.
+"""
+
+import socket
+import struct
+from typing import Final
+
+from dissect.util.stream import AlignedStream
+
+from appliance.disk_reader.bounds import DiskGone
+
+_ALIGN: Final = 256 << 10
+MAX_READ_BYTES: Final = 32 << 20
+_NBDMAGIC: Final = 0x4E42444D41474943
+_IHAVEOPT: Final = 0x49484156454F5054
+_OPTION_REPLY: Final = 0x3E889045565A9
+_REQUEST, _SIMPLE_REPLY = 0x25609513, 0x67446698
+_FIXED_NEWSTYLE, _NO_ZEROES = 1, 2
+_OPT_GO, _REP_ACK, _REP_INFO, _INFO_EXPORT = 7, 1, 3, 0
+_MAX_OPTION_BYTES: Final = 64 << 10
+
+
+class NbdFailed(DiskGone):
+    """The server does not give the disk, or has gone. The text says what happened."""
+
+
+class NbdStream(AlignedStream):  # type: ignore[misc]  # the library has no types
+    """A disk that is served."""
+
+    def __init__(self, fd: int, export: str) -> None:
+        """fd: of the connected socket. export: the name of the disk there."""
+        self._line = socket.socket(fileno=fd)
+        self._line.setblocking(True)
+        self._handle = 0
+        try:
+            size = _negotiated(self._line, export.encode())
+        except BaseException:
+            self._line.close()
+            raise
+        super().__init__(size, _ALIGN)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
+
+    def _read(self, offset: int, length: int) -> bytes:
+        length, parts = min(length, self.size - offset), []
+        while length > 0:
+            some = min(length, MAX_READ_BYTES)
+            parts.append(self._one(offset, some))
+            offset, length = offset + some, length - some
+        return b"".join(parts)
+
+    def _one(self, offset: int, length: int) -> bytes:
+        self._handle += 1
+        self._line.sendall(struct.pack(">IHHQQI", _REQUEST, 0, 0, self._handle, offset, length))
+        magic, error, handle = struct.unpack(">IIQ", taken(self._line, 16))
+        if magic != _SIMPLE_REPLY or handle != self._handle:
+            raise NbdFailed("the server of the disk answers what was not asked")
+        if error:
+            raise NbdFailed(f"the server of the disk cannot read it (error {error})")
+        return taken(self._line, length)
+
+
+def _negotiated(line: socket.socket, export: bytes) -> int:
+    """Agree on the export; its size in bytes."""
+    magic, have, flags = struct.unpack(">QQH", taken(line, 18))
+    if magic != _NBDMAGIC or have != _IHAVEOPT or not flags & _FIXED_NEWSTYLE:
+        raise NbdFailed("what answers there is no server of disks")
+    line.sendall(struct.pack(">I", _FIXED_NEWSTYLE | (flags & _NO_ZEROES)))
+    asked = struct.pack(">I", len(export)) + export + struct.pack(">H", 0)
+    line.sendall(struct.pack(">QII", _IHAVEOPT, _OPT_GO, len(asked)) + asked)
+    size = 0
+    while True:
+        magic, _option, kind, length = struct.unpack(">QIII", taken(line, 20))
+        if magic != _OPTION_REPLY or length > _MAX_OPTION_BYTES:
+            raise NbdFailed("the server of the disk does not speak the protocol")
+        said = taken(line, length)
+        if kind == _REP_ACK:
+            return size
+        if kind != _REP_INFO:
+            raise NbdFailed(f"the server has no disk of the name {export.decode(errors='replace')}")
+        if len(said) >= 10 and struct.unpack_from(">H", said)[0] == _INFO_EXPORT:
+            size = struct.unpack_from(">Q", said, 2)[0]
+
+
+def taken(line: socket.socket, length: int) -> bytes:
+    """Exactly so many bytes."""
+    data, at = bytearray(length), 0
+    view = memoryview(data)
+    while at < length:
+        came = line.recv_into(view[at:], min(length - at, 1 << 20))
+        if not came:
+            raise NbdFailed("the server of the disk has gone: the machine ended, or its backup was ended")
+        at += came
+    return bytes(data)

@@ -1,0 +1,100 @@
+"""A part of the disks, and what its first bytes say it is."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+MOST_VOLUMES: Final = 512
+HEAD_BYTES: Final = 68 << 10  # what is looked at of one
+_SECTOR: Final = 512
+_BTRFS_MAGIC_AT, _EXT_MAGIC_AT, _ISO_MAGIC_AT = 0x10040, 1080, 32769
+_SWAP_PAGES: Final = (4096, 8192, 16384, 65536)
+_RAID_MAGIC: Final = b"\xfc\x4e\x2b\xa9"
+
+Piece = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A part of the disks. name: for people. kind: its file system, "" where there is none that is read.
+
+    note: why it is not read. harmless: whether there can be no files on it (swap, empty).
+    pieces: what it is made of, in order: bytes, the number of the disk, and where they begin on that.
+    """
+
+    name: str
+    size: int
+    stream: BinaryIO | None
+    kind: str = ""
+    note: str = ""
+    harmless: bool = False
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is something that is recognised, be it read or not."""
+        return bool(self.kind or self.note)
+
+
+def seen(name: str, stream: BinaryIO, size: int, pieces: tuple[Piece, ...]) -> Volume:
+    """What is on a volume, by its first bytes."""
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
+    kind, note = recognised(head)
+    return Volume(name, size, stream if kind else None, kind, note, note == _SWAP, pieces)
+
+
+def is_empty(stream: BinaryIO) -> bool:
+    """Whether there are only zeros where a file system would begin."""
+    stream.seek(0)
+    return not stream.read(HEAD_BYTES).strip(b"\0")
+
+
+_SWAP: Final = "it is swap space"
+_UNREAD: Final = (
+    (0, b"LUKS\xba\xbe", "it is encrypted (LUKS): only the guest can read it"),
+    (3, b"-FVE-FS-", "it is encrypted (BitLocker): only the guest can read it"),
+    *((page - 10, word, _SWAP) for page in _SWAP_PAGES for word in (b"SWAPSPACE2", b"SWAP-SPACE")),
+    *(
+        (at, _RAID_MAGIC, "it is a part of a software RAID, which is not put together here")
+        for at in (0, 4096)
+    ),
+    (3, b"EXFAT   ", "it is exFAT, which is not read"),
+    (_ISO_MAGIC_AT, b"CD001", "it is an image of a CD, which is not read"),
+)
+_READ: Final = (
+    *((at, b"LABELONE", "lvm") for at in range(0, 4 * _SECTOR, _SECTOR)),
+    (_BTRFS_MAGIC_AT, b"_BHRfS_M", "btrfs"),
+    (0, b"XFSB", "xfs"),
+    (3, b"NTFS    ", "ntfs"),
+    (_EXT_MAGIC_AT, b"\x53\xef", "ext4"),
+)
+
+
+def recognised(head: bytes) -> tuple[str, str]:
+    """The kind of what begins so, or a sentence where it is known and not read."""
+    for at, magic, kind in _READ:
+        if head.startswith(magic, at):
+            return kind, ""
+    for at, magic, note in _UNREAD:
+        if head.startswith(magic, at):
+            return "", note
+    return ("fat", "") if _is_fat(head) else ("", "")
+
+
+def _is_fat(head: bytes) -> bool:
+    sector, clusters, reserved, fats = struct.unpack_from("<HBHB", head, 11)
+    is_jump = head[0] == 0xE9 or (head[0] == 0xEB and head[2] == 0x90)
+    sane = sector in (512, 1024, 2048, 4096) and clusters and clusters & (clusters - 1) == 0
+    return bool(is_jump and sane and reserved and 1 <= fats <= 4 and head[510:512] == b"\x55\xaa")
+
+
+def within(pieces: tuple[Piece, ...], start: int, length: int) -> Iterator[Piece]:
+    """The pieces that a part of what they make up is made of."""
+    end, begin = start + length, 0
+    for size, disk, at in pieces:
+        first, last = max(start, begin), min(end, begin + size)
+        if first < last:
+            yield last - first, disk, at + first - begin
+        begin += size

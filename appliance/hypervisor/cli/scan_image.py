@@ -1,0 +1,185 @@
+"""svm-host scan-image: what lies on the disks of a machine, or on an image, without a guest's help."""
+
+import argparse
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightagent.v1 import images_pb2
+
+from appliance.cli.console import CommandError, Console, add_json_argument
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
+from appliance.hypervisor.disks.headers import FORMATS, BadImage
+from appliance.hypervisor.disks.progress import Progress
+from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox
+from appliance.hypervisor.disks.report import Report
+from appliance.hypervisor.disks.scanning import DiskScan, Limits
+from appliance.hypervisor.disks.source import Source, of_backup, of_file, of_machine_off
+from appliance.hypervisor.settings import HostSettings
+from appliance.hypervisor.virt.backups import backup
+from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
+from appliance.hypervisor.vm import Power
+from appliance.rpc.admin_line import AdminError, AdminLine
+from appliance.rpc.images_client import ImageClient
+
+_DESCRIPTION = """\
+Scans disks from outside: nothing runs in the guest, and nothing is written. Digests are asked first; content
+is sent only where the SVM knows nothing of it. What reads the disk is a program of its own behind walls."""
+
+_EPILOG = """\
+WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt: one that is off
+is read as it is, one that runs by a backup of this moment. qcow2 (with what lies under it), raw, vmdk;
+partitions, LVM; ext4, xfs, btrfs, NTFS, FAT.
+
+With --seed what is found is entered for everybody: clones of the image find every file of it known, and send
+nothing.
+
+examples:
+  svm-host scan-image /var/lib/libvirt/images/template.qcow2 --seed
+  svm-host scan-image web-1 --tenant acme
+  svm-host scan-image ./disk.vmdk --json
+
+exit codes:
+  0  nothing was found, and everything was looked at
+  1  something was found
+  2  nothing was found, but not everything was looked at, or the scan could not be done; the reason is told"""
+
+
+def add(commands: Any) -> None:
+    """Enter the command. commands: what argparse's add_subparsers gave."""
+    parser = commands.add_parser(
+        "scan-image",
+        help="scan the disks of a machine, or an image",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    parser.add_argument("what", metavar="WHAT", help="a file, or a machine")
+    parser.add_argument("--seed", action="store_true", help="enter what is found for everybody (see below)")
+    parser.add_argument("--tenant", metavar="NAME", default="", help="whose disk it is (default: default)")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="", help="of a file, where its name does not say"
+    )
+    parser.add_argument("--no-progress", action="store_true", help="no bar, on a terminal either")
+    add_json_argument(parser)
+    add_svm_arguments(parser)
+    add_host_arguments(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    if args.seed and args.tenant:
+        raise CommandError("--seed enters for everybody: give no --tenant with it")
+    settings = settings_of(args, console)
+    line = svm_line(args, settings)
+    progress = Progress(console.err, time.monotonic, not args.no_progress)
+    with ExitStack() as stack:
+        try:
+            source = _source(args, console, settings, stack)
+            report = asyncio.run(_scan(args, settings, line, source, progress))
+        except (BadImage, CannotRead, VirtError) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            progress.clear()
+    if args.json:
+        console.say_json(report.as_dict())
+    else:
+        console.say(*report.lines())
+    return report.exit_code
+
+
+def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
+    """What is to be scanned, open."""
+    if "/" in args.what or os.path.exists(args.what):
+        return of_file(Path(args.what), args.format, stack)
+    if args.format:
+        raise CommandError("--format is for files: the format of a machine's disks is in its definition")
+    machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    disks = machine.disks()
+    source = _of_machine(machine, disks, settings, stack)
+    source.tenant = machine.tenant()
+    if not disks:
+        source.problems.append((machine.name, "it has no disks"))
+    return source
+
+
+def _of_machine(
+    machine: Machine, disks: Sequence[DiskSeen], settings: HostSettings, stack: ExitStack
+) -> Source:
+    if machine.vm().power is Power.OFF:
+        return of_machine_off(machine, disks, stack)
+    directory = Path(settings.disks.backup_dir) if settings.disks.backup_dir else None
+    readable = [disk.target for disk in disks if disk.path is not None]
+    if not readable:
+        source = Source(machine.name, machine.uuid)
+    else:
+        source = of_backup(machine, stack.enter_context(backup(machine, readable, directory)), stack)
+    source.problems += [(disk.target, disk.why) for disk in disks if disk.path is None]
+    return source
+
+
+async def _scan(
+    args: argparse.Namespace, settings: HostSettings, line: AdminLine, source: Source, progress: Progress
+) -> Report:
+    """Scan, tell the SVM what came of it, and return that. Raises AdminError and CannotRead."""
+    report = Report(source.label)
+    report.notes += source.notes
+    for name, why in source.problems:
+        report.problem(name, b"", why)
+    tenant = "" if args.seed else args.tenant or source.tenant
+    begin = images_pb2.ImageScan(
+        image=source.label[:400], machine=source.machine, tenant=tenant, seed=args.seed
+    )
+    disks = settings.disks
+    limits = Limits(disks.files, disks.file_mib << 20, disks.hours * 3600)
+    sandbox = find_sandbox()
+    async with ImageClient(line, begin) as svm:
+        scan = DiskScan(partial(DiskReader, sandbox, source.fds), svm, report, limits, progress)
+        await _until_signal(scan.run(source.disks), report)
+        for look in source.after:
+            if wrong := look():
+                report.problem(source.label, b"", wrong)
+        with suppress(AdminError) if report.problem_count else ExitStack():
+            await svm.done(_summary(report))
+    return report
+
+
+async def _until_signal(running: Any, report: Report) -> None:
+    """Run it; a signal ends it, and the report says so."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(running)
+    interrupted = False
+
+    def stop() -> None:
+        nonlocal interrupted
+        interrupted = True
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+        report.problem("all disks", b"", "it was interrupted")
+
+
+def _summary(report: Report) -> images_pb2.ImageSummary:
+    return images_pb2.ImageSummary(
+        files=report.files,
+        bytes=report.read,
+        malicious=report.malicious,
+        suspicious=report.suspicious,
+        unanswered=report.problem_count,
+        sent=report.sent,
+        complete=report.is_complete,
+        text=report.problems[0][2][:200] if report.problems else "",
+    )

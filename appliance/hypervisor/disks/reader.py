@@ -1,0 +1,255 @@
+"""The program `disk-reader` behind its walls: started, asked, ended; and what it says, held to its form.
+
+It reads what guests have written, so whatever it says may be made up: each message is checked, a silence has
+an end, and its end is a sentence. Questions are answered in their order; the next files are asked for before
+those at hand are dealt with, so that it reads on meanwhile.
+"""
+
+import asyncio
+import subprocess
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from appliance.disk_reader import protocol
+from appliance.hypervisor.disks.said import Batch, VolumeSeen, batch_of, is_more, volumes_of
+from appliance.scanning.runtime import RuntimeIncomplete, runtime_of
+from appliance.scanning.sandbox import Sandbox, SandboxUnavailable
+
+SILENT_SECONDS: Final = 120.0  # that it may say nothing: one step of its own may take 20
+_END_SECONDS: Final = 5.0
+_MESSAGES: Final = 2  # of one answer that wait to be taken
+_WORDS_BYTES: Final = 4096  # of its complaints
+_LIBRARIES: Final = (
+    "dissect.hypervisor",
+    "dissect.volume",
+    "dissect.extfs",
+    "dissect.xfs",
+    "dissect.btrfs",
+    "dissect.ntfs",
+    "dissect.fat",
+    "dissect.util",
+    "dissect.cstruct",
+)
+
+Message = tuple[dict[str, Any], bytes]
+
+
+Taken = TypeVar("Taken")
+
+
+class _Slot:
+    """Where the answer to one question comes, in one message or more; what nobody wants is dropped."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue(_MESSAGES)
+        self._dropped = False
+
+    async def put(self, message: Message) -> None:
+        """Hand on a message, once there is room."""
+        if not self._dropped:
+            await self._messages.put(message)
+
+    async def take(self) -> Message | None:
+        """The next message, None where none comes any more."""
+        return await self._messages.get()
+
+    def end(self) -> None:
+        """No message comes any more."""
+        if self._messages.full():
+            self._messages.get_nowait()
+        self._messages.put_nowait(None)
+
+    def drop(self) -> None:
+        """Nobody takes what comes."""
+        self._dropped = True
+        while not self._messages.empty():
+            self._messages.get_nowait()
+
+
+class CannotRead(Exception):
+    """There is no program that could read disks here. The message says what to install."""
+
+
+class ReaderEnded(Exception):
+    """The program ended, said nothing for too long, or said what cannot be. The message says which."""
+
+
+class AnswerFailed(Exception):
+    """It answers a question with why there is no answer."""
+
+
+def find_sandbox() -> Sandbox:
+    """What it is started with. Raises CannotRead."""
+    try:
+        return Sandbox.find("bubblewrap", runtime_of("appliance.disk_reader", _LIBRARIES, {}, "disks"))
+    except (RuntimeIncomplete, SandboxUnavailable) as error:
+        raise CannotRead(str(error).partition(", or set")[0]) from error
+
+
+class DiskReader:
+    """One run of the program, for the length of an `async with`."""
+
+    def __init__(self, sandbox: Sandbox, fds: Sequence[int]) -> None:
+        """fds: all that it may read."""
+        self._sandbox = sandbox
+        self._fds = fds
+        self._slots: deque[_Slot] = deque()
+        self._why = ""
+        self._ahead: _Slot | None = None
+        self.busy_bytes = 0  # read of files that are not told yet
+
+    async def __aenter__(self) -> Self:
+        """Start it. Raises CannotRead."""
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._sandbox.command([]),
+                env=self._sandbox.runtime.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=self._fds,
+                limit=1 << 20,
+            )
+        except OSError as error:
+            raise CannotRead(f"disk-reader cannot be started: {error.strerror or error}") from error
+        assert self._process.stderr is not None
+        loop = asyncio.get_running_loop()
+        self._complaints = loop.create_task(_tail(self._process.stderr))
+        self._pump = loop.create_task(self._take())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        self._pump.cancel()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self._process.wait()
+        self._complaints.cancel()
+        await asyncio.gather(self._pump, self._complaints, return_exceptions=True)
+
+    async def open(
+        self, disks: Sequence[Sequence[dict[str, Any]]], files: int, file_bytes: int
+    ) -> list[VolumeSeen]:
+        """Which volumes the disks have. files, file_bytes: how much is read of one. Raises ReaderEnded."""
+        ask = {"ask": "open", "disks": disks, "files": files, "file_bytes": file_bytes}
+        return self._checked(volumes_of, await self._answer(self._ask(ask)))
+
+    async def walk(self, volume: int) -> None:
+        """Begin with a volume. Raises AnswerFailed where its file system is damaged, and ReaderEnded."""
+        await self._answer(self._ask({"ask": "walk", "volume": volume}))
+        self._ahead = self._ask({"ask": "next"})
+
+    async def batch(self) -> Batch:
+        """The next files of the volume. Raises AnswerFailed and ReaderEnded."""
+        assert self._ahead is not None
+        slot, self._ahead = self._ahead, None
+        batch = self._checked(batch_of, await self._answer(slot))
+        if not batch.is_last:
+            self._ahead = self._ask({"ask": "next"})
+        return batch
+
+    async def content(self, file: int) -> AsyncGenerator[bytes]:
+        """The bytes of a file that was told. Raises AnswerFailed and ReaderEnded."""
+        slot = self._ask({"ask": "content", "file": file})
+        more = True
+        try:
+            while more:
+                message = await self._answer(slot)
+                more = bool(self._checked(is_more, message))
+                yield message[1]
+        finally:
+            slot.drop()
+
+    # -- questions and answers
+
+    def _ask(self, head: dict[str, Any]) -> _Slot:
+        """Ask something; where its answer comes. What was asked last is of little length: it has room."""
+        slot = _Slot()
+        if self._why:
+            slot.end()
+            return slot
+        self._slots.append(slot)
+        assert self._process.stdin is not None
+        words = protocol.packed(head)
+        with suppress(OSError):
+            self._process.stdin.write(words)
+        return slot
+
+    async def _answer(self, slot: _Slot) -> Message:
+        message = await slot.take()
+        if message is None:
+            raise ReaderEnded(self._why)
+        head = message[0]
+        if head.get("say") == "failed":
+            raise AnswerFailed(protocol.sentence(head.get("why")))
+        return message
+
+    def _checked(self, take: Callable[[dict[str, Any], bytes], Taken], message: Message) -> Taken:
+        try:
+            return take(*message)
+        except protocol.Garbled as error:
+            self._why = f"the program that reads it said what cannot be ({error})"
+            raise ReaderEnded(self._why) from error
+
+    async def _take(self) -> None:
+        """Hand each message to who asked for it, until the program ends."""
+        try:
+            await self._hand_on()
+        except (TimeoutError, protocol.Garbled, ConnectionError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                why = f"the program that reads it said nothing for {SILENT_SECONDS:g} s"
+            else:
+                why = f"the program that reads it said what cannot be ({error})"
+            self._end(why)
+        except protocol.Ended:
+            self._end(await self._why_ended())
+
+    def _end(self, why: str) -> None:
+        self._why = self._why or why
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        for slot in self._slots:
+            slot.end()
+
+    async def _hand_on(self) -> None:
+        inbox, output = protocol.Inbox(), self._process.stdout
+        assert output is not None
+        while True:
+            while (message := inbox.take()) is None:
+                # With nothing asked it has nothing to say.
+                async with asyncio.timeout(SILENT_SECONDS if self._slots else None):
+                    data = await output.read(1 << 18)
+                if not data:
+                    raise protocol.Ended
+                inbox.feed(data)
+            head = message[0]
+            if head.get("say") == "busy":
+                self.busy_bytes += protocol.natural(head.get("bytes"))
+                continue
+            if not self._slots:
+                raise protocol.Garbled("an answer to nothing")
+            await self._slots[0].put(message)
+            if head.get("more") is not True:
+                self._slots.popleft()
+
+    async def _why_ended(self) -> str:
+        code = await self._process.wait()
+        words = (await self._complaints).decode("utf-8", "replace").strip().splitlines()
+        last = f": {protocol.sentence(words[-1])}" if words else ""
+        how = f"by signal {-code}" if code < 0 else f"with {code}"
+        return f"the program that reads it ended {how}{last}"
+
+
+async def _tail(stream: asyncio.StreamReader) -> bytes:
+    """The end of what is said on a stream."""
+    kept = b""
+    while data := await stream.read(1 << 16):
+        kept = (kept + data)[-_WORDS_BYTES:]
+    return kept

@@ -1,0 +1,116 @@
+"""One machine: what its definition says of its disks, and whether it runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import libvirt
+
+from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
+from appliance.hypervisor.virt.domains import seen
+from appliance.hypervisor.vm import Vm
+
+METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSeen:
+    """A disk of a machine. target: its name there, such as "vda". path: where it lies, else `why` tells.
+
+    format: as the definition says, which no guest can change; raw where it says nothing, as for libvirt.
+    """
+
+    target: str
+    path: Path | None
+    format: str = "raw"
+    why: str = ""
+
+
+class Machine:
+    """A domain of libvirt. Every call may raise VirtError."""
+
+    def __init__(self, host: VirtHost, domain: libvirt.virDomain) -> None:
+        self.host = host
+        self.domain = domain
+        self.uuid: str = domain.UUIDString()
+        self.name: str = domain.name()
+
+    def vm(self) -> Vm:
+        """How it stands now. Raises VirtError where it is gone, to another host too."""
+        with told(f"the machine {self.name} is not there any more"):
+            return seen(self.domain)
+
+    def running_as(self) -> int:
+        """The number that libvirt gave its run, -1 where it does not run."""
+        with told(f"the machine {self.name} is not there any more"):
+            return int(self.domain.ID()) if self.domain.isActive() else -1
+
+    def tenant(self) -> str:
+        """Whose it is, by its metadata; "" where they do not say."""
+        try:
+            text = self.domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, 0)
+        except libvirt.libvirtError:
+            return ""
+        try:
+            return ElementTree.fromstring(text).get("tenant", "")  # noqa: S314  # libvirt's own, which it has parsed
+        except ElementTree.ParseError:
+            return ""
+
+    def has_saved_memory(self) -> bool:
+        """Whether it was saved, and goes on from there when it is started: its disks are as amid its run."""
+        with told(f"the machine {self.name} is not there any more"):
+            return bool(self.domain.hasManagedSaveImage(0))
+
+    def disks(self) -> list[DiskSeen]:
+        """Its disks, without drives of CDs and floppies."""
+        with told(f"libvirt does not tell how {self.name} is defined"):
+            text = self.domain.XMLDesc(0)
+        definition = ElementTree.fromstring(text)  # noqa: S314  # the same
+        return list(self._disks(definition))
+
+    def _disks(self, definition: ElementTree.Element) -> Iterator[DiskSeen]:
+        for disk in definition.iterfind("./devices/disk"):
+            if disk.get("device", "disk") not in ("disk", "lun"):
+                continue
+            target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
+            name = "disk" if target is None else target.get("dev", "disk")
+            image_format = "raw" if driver is None else driver.get("type", "raw")
+            kind = disk.get("type", "")
+            if disk.find("source/encryption") is not None:
+                yield DiskSeen(
+                    name, None, why="it is encrypted by libvirt: it can be read in the guest alone"
+                )
+            elif source is None:
+                yield DiskSeen(name, None, why="it has no source")
+            elif kind == "file":
+                yield DiskSeen(name, Path(source.get("file", "")), image_format)
+            elif kind == "block":
+                yield DiskSeen(name, Path(source.get("dev", "")), image_format)
+            elif kind == "volume":
+                yield self._of_pool(name, source, image_format)
+            else:
+                yield DiskSeen(
+                    name, None, why=f"it lies on no file or device of this host ({kind}), and is not read"
+                )
+
+    def _of_pool(self, name: str, source: ElementTree.Element, image_format: str) -> DiskSeen:
+        try:
+            pool = self.host.connection.storagePoolLookupByName(source.get("pool", ""))
+            return DiskSeen(
+                name, Path(pool.storageVolLookupByName(source.get("volume", "")).path()), image_format
+            )
+        except libvirt.libvirtError as error:
+            return DiskSeen(name, None, why=f"its volume is not found ({' '.join(str(error).split())[:200]})")
+
+
+def find_machine(hosts: list[VirtHost], name: str) -> Machine:
+    """The machine of a name or UUID, on one of the hosts. Raises VirtError."""
+    for host in hosts:
+        for look in (host.connection.lookupByName, host.connection.lookupByUUIDString):
+            try:
+                return Machine(host, look(name))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG):
+                    raise VirtError(f"libvirt at {host.uri} does not tell of {name}: {error}") from error
+    raise VirtError(f"{name}: there is no such file, and no such machine on this host: see `svm-host vms`")

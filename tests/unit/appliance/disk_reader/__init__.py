@@ -1,0 +1,1 @@
+"""The program `disk-reader`, module by module, in this process."""

@@ -1,0 +1,1 @@
+"""File systems, made by their own tools."""

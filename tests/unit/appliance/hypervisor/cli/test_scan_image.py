@@ -1,0 +1,40 @@
+"""The command line of scan-image; real scans are in tests/integration/test_scan_image.py."""
+
+import io
+from pathlib import Path
+
+from appliance.cli.console import Console
+from appliance.hypervisor.cli.program import run
+from tests.support.disk_images import empty
+
+
+def svm_host(*words: object) -> tuple[int, str, str]:
+    """Run `svm-host scan-image`: exit code, output, errors."""
+    out, err = io.StringIO(), io.StringIO()
+    console = Console({}, out, err, lambda: 0.0, program="svm-host")
+    code = run(("scan-image", *map(str, words)), console)
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_without_an_svm_nothing_is_scanned(tmp_path: Path) -> None:
+    """Neither where none is named, nor where none answers."""
+    disk = empty(tmp_path / "disk.raw", 1)
+    assert "no SVM is named" in svm_host(disk)[2]
+    code, out, err = svm_host(disk, "--socket", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert "no SVM answers on" in err
+
+
+def test_what_is_neither_a_file_nor_a_machine_is_a_sentence(tmp_path: Path) -> None:
+    """A machine's format is in its definition."""
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert "nobody: there is no such file, and no such machine" in svm_host("nobody", *where)[2]
+    assert "--format is for files" in svm_host("test", "--format", "raw", *where)[2]
+
+
+def test_a_machine_whose_backup_libvirt_cannot_make_is_a_sentence(tmp_path: Path) -> None:
+    """The test host's machine runs and has no disks that anybody could read."""
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    code, out, err = svm_host("test", *where)
+    assert (code, out) == (2, "")
+    assert err.startswith("svm-host: ")

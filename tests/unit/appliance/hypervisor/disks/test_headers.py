@@ -1,0 +1,82 @@
+"""The first bytes of images, of real ones and of hostile ones."""
+
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from appliance.hypervisor.disks.headers import FORMATS, BadImage, header_of, probed
+from tests.support.disk_images import converted, empty, overlay, tool
+
+
+def test_what_lies_under_an_image_is_told_as_it_is_written_there(tmp_path: Path) -> None:
+    """With its format."""
+    raw = empty(tmp_path / "a.raw", 1)
+    top = overlay(raw, tmp_path / "top.qcow2", "raw")
+    header = header_of(top.read_bytes()[:65536], "qcow2")
+    assert (header.backing, header.backing_format) == (str(raw), "raw")
+
+
+def test_formats_are_told_by_the_first_bytes(tmp_path: Path) -> None:
+    """Those that are known and not read are a sentence."""
+    raw = empty(tmp_path / "a.raw", 1)
+    for suffix in ("qcow2", "vmdk"):
+        assert probed(converted(raw, tmp_path / f"a.{suffix}").read_bytes()[:65536]) == suffix
+    assert probed(raw.read_bytes()) == "raw"
+    for suffix in ("vdi", "vhdx", "qed"):
+        with pytest.raises(BadImage, match="convert it with"):
+            probed(converted(raw, tmp_path / f"a.{suffix}").read_bytes()[:65536])
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("-o", "encrypt.format=luks,encrypt.key-secret=s", "--object", "secret,id=s,data=x"), "encrypted"),
+        (("-o", "data_file={}/data"), "data_file"),
+        (("-o", "extended_l2=on"), "extended_l2"),
+    ],
+)
+def test_what_cannot_be_read_says_why(tmp_path: Path, options: tuple[str, ...], why: str) -> None:
+    """And what to do."""
+    image = tmp_path / "a.qcow2"
+    tool("qemu-img", "create", "-q", "-f", "qcow2", *(word.format(tmp_path) for word in options), image, "1M")
+    with pytest.raises(BadImage, match=why):
+        header_of(image.read_bytes()[:65536], "qcow2")
+
+
+def test_an_image_that_is_marked_as_corrupt_is_not_read(tmp_path: Path) -> None:
+    """Nobody knows what is in it."""
+    image = bytearray(converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2").read_bytes())
+    struct.pack_into(">Q", image, 72, 2)
+    with pytest.raises(BadImage, match="marked as corrupt"):
+        header_of(bytes(image[:65536]), "qcow2")
+
+
+def test_parts_of_a_vmdk_lie_beside_it(tmp_path: Path) -> None:
+    """A name that leads elsewhere is none."""
+    raw = empty(tmp_path / "a.raw", 3)
+    image = converted(raw, tmp_path / "a.vmdk", "-o", "subformat=twoGbMaxExtentFlat")
+    header = header_of(image.read_bytes(), "vmdk")
+    assert header.extents == (("flat", 3 << 11, 0),)
+    assert header.extent_files == ("a-f001.vmdk",)
+    for line in (b'RW 10 FLAT "../../etc/shadow" 0', b'RW 10 FLAT "/etc/shadow" 0', b"RW 10 ZERO"):
+        with pytest.raises(BadImage, match="extents that are not read"):
+            header_of(b"# Disk DescriptorFile\n" + line, "vmdk")
+    with pytest.raises(BadImage, match="lies on another"):
+        header_of(b"# Disk DescriptorFile\nparentCID=12345678\n", "vmdk")
+
+
+_QCOW2 = b"QFI\xfb\0\0\0\3"
+
+
+@given(st.sampled_from((_QCOW2, b"KDMV", b"# Disk DescriptorFile\n", b"")), st.binary(max_size=300))
+@example(_QCOW2, b"\0" * 90)
+@example(b"KDMV", b"\xff" * 60)
+def test_whatever_the_bytes_are_the_header_is_read_or_refused(magic: bytes, more: bytes) -> None:
+    """Nothing else is raised."""
+    for image_format in (*FORMATS, "vhd"):
+        with suppress(BadImage):
+            header_of(magic + more, image_format)

@@ -1,0 +1,47 @@
+"""What is scanned, before and after."""
+
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from appliance.hypervisor.disks.headers import BadImage
+from appliance.hypervisor.disks.source import of_file
+from tests.support.disk_images import converted, empty
+from tests.unit.appliance.hypervisor.disks.test_in_use import wait_until
+
+
+def test_an_image_that_is_written_to_meanwhile_is_told(tmp_path: Path) -> None:
+    """Nothing that was read of it is passed over in silence."""
+    image = converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2")
+    with ExitStack() as stack:
+        source = of_file(image, "", stack)
+        assert [look() for look in source.after] == [""]
+        os.utime(image)
+        (wrong,) = [look() for look in source.after]
+        assert "it was written to while it was read" in wrong
+
+
+def test_an_image_that_a_machine_writes_to_is_refused(tmp_path: Path) -> None:
+    """The sentence says what to do instead; so it does when one starts meanwhile."""
+    image = converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2")
+    words = ["qemu-nbd", "-f", "qcow2", "-t", "-k", str(tmp_path / "socket"), str(image)]
+    with ExitStack() as stack:
+        before = of_file(image, "", stack)
+        with subprocess.Popen(words) as writing:
+            try:
+                wait_until(lambda: before.after[0]() != "")
+                with pytest.raises(BadImage, match="a running machine writes to it: name the machine"):
+                    of_file(image, "", stack)
+                assert "a machine was started meanwhile" in before.after[0]()
+            finally:
+                writing.kill()
+
+
+def test_a_format_that_was_guessed_is_told(tmp_path: Path) -> None:
+    """It may be what a guest has written."""
+    image = converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2").rename(tmp_path / "a.img")
+    with ExitStack() as stack:
+        assert "taken for qcow2 by its first bytes" in of_file(image, "", stack).notes[0]
