@@ -121,7 +121,7 @@ def test_new_machines_enrol_by_themselves(place: Attesting, guests: list[Machine
     left_out.shell.wait()
     assert left_out.identity() == {}
     assert devices(place, "left-out") == 0
-    events = place.svm("events", "list")
+    events = place.svm("events")
     assert [event["guest"] for event in events if event["text"].startswith("enrolled")] == [web.uuid]
 
 
