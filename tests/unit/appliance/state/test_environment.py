@@ -149,8 +149,9 @@ def test_a_file_that_grows_while_it_is_checked_is_no_damage(
 ) -> None:
     """The check takes the length first; what was written after that is beyond it."""
     environment = StateEnvironment.open(tmp_path)
+    table = environment.table(b"mine")
     with environment.writing() as txn:
-        txn.put(b"key", bytes(1 << 20), db=environment.table(b"mine"))
+        txn.put(b"key", bytes(2 << 20), db=table)
     environment.close()
     whole: Callable[..., list[str]] = verify.verify
     lengths = [1 << 20]
