@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench fuzz chaos lint types format protos protos-check lock clean \
+.PHONY: help setup demo test real-vms bench fuzz chaos lint types format protos protos-check lock clean \
         packages-run packages-test packages-bench
 
 # The first Python of version 3.11 or later; `make PYTHON=/path/to/python3.12 ...` chooses another.
@@ -22,6 +22,9 @@ demo: $(READY) ## five guests scan a real tree through a real SVM; TREE=director
 
 test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+real-vms: $(READY) packages-test ## an SVM and guests in real machines, emulated; ARGS=more for pytest
+	$(BIN)/python -m pytest tests/real_vms $(ARGS)
 
 bench: $(READY) packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)

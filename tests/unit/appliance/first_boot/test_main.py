@@ -1,4 +1,4 @@
-"""The program `kvmla-first-boot`; tests/integration/test_images_boot.py has it in a machine."""
+"""The program `kvmla-first-boot`; tests/real_vms/test_images_boot.py has it in a machine."""
 
 import pwd
 

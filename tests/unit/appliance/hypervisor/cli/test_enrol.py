@@ -1,4 +1,4 @@
-"""svm-host enrol; with real machines: integration/test_attested_enrolment."""
+"""svm-host enrol; with real machines: real_vms/test_attested_enrolment."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""svm-host image; what it makes is in tests/integration/test_images_boot.py."""
+"""svm-host image; what it makes is in tests/real_vms/test_images_boot.py."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The steps of making an image; tests/integration/test_images_boot.py makes whole ones."""
+"""The steps of making an image; tests/real_vms/test_images_boot.py makes whole ones."""
 
 from pathlib import Path
 

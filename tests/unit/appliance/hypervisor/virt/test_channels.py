@@ -1,4 +1,4 @@
-"""The channel of a machine. What libvirt and QEMU make of it: integration/test_attested_enrolment."""
+"""The channel of a machine. What libvirt and QEMU make of it: real_vms/test_attested_enrolment."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
