@@ -98,7 +98,8 @@ def test_an_svm_serves_and_keeps_its_state(host: KvmHost, place: Path) -> None:
     wait_for(log, '"event": "serving"')
     assert "kvmla-first-boot: ready" in log.read_text(errors="replace")
     shell.wait()
-    assert "tcp:10.113.0.2:7443" in shell.ok("svm", "status", "--json")
+    assert '"listen": "tcp:10.113.0.2:7443"' in log.read_text(errors="replace")
+    assert '"workers_ready": 1.0' in shell.ok("svm", "status", "--json")
     assert shell.ok("stat", "-c", "%U %a", "/var/lib/kvm-light-agent").strip() == "svm 700"
     assert "RuntimeWatchdogUSec=1min" in shell.ok("systemctl", "show", "-p", "RuntimeWatchdogUSec")
     assert "i6300ESB" in shell.ok("cat", "/sys/class/watchdog/watchdog0/identity")
