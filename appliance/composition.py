@@ -54,6 +54,7 @@ _TICK_SECONDS = 5.0
 _SWEEP_RECORDS, _SWEEP_TURNS = 250, 20  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _DESCRIPTORS = 65536
+from appliance.witness import Witness
 
 log = structlog.get_logger("svm")
 
@@ -128,16 +129,8 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     _wire(ksn, protection, sessions, stack)
     web = assemble_web(ksn, UrlLists(settings.web.lists_dirs), settings.cache.valid_for_seconds)
     await reload_lists(web.lists)
-    events = assemble_events(settings)
-    stack.push_async_callback(events.close)
-    exposure = assemble_exposure(settings)
-    stack.push_async_callback(exposure.close)
-    if events.store.notice:
-        log.warning("events begin anew", notice=events.store.notice)
-    if exposure.notice:
-        log.warning("exposure set aside", notice=exposure.notice)
     sight = Sight(TenantNames(state.environment), store, protection)
-    witness = assemble_witness(settings, events, exposure, sight.tenants)
+    witness = _open_witness(settings, sight, stack)
     # For as long as a guest may hold the file: its answer has run out long before, and it has to look for it.
     await witness.restore(protection, max(cache.valid_for_seconds, settings.exposure.keep_days * _DAY))
     witness.watch(sessions, protection, scanner)
@@ -166,6 +159,19 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
         identity,
         turns,
     )
+
+
+def _open_witness(settings: Settings, sight: Sight, stack: AsyncExitStack) -> Witness:
+    """Open what is told of guests and who holds what; each is closed when the stack unwinds."""
+    events = assemble_events(settings)
+    stack.push_async_callback(events.close)
+    exposure = assemble_exposure(settings)
+    stack.push_async_callback(exposure.close)
+    if events.store.notice:
+        log.warning("events begin anew", notice=events.store.notice)
+    if exposure.notice:
+        log.warning("exposure set aside", notice=exposure.notice)
+    return assemble_witness(settings, events, exposure, sight.tenants)
 
 
 def _wire(ksn: KsnParts, protection: Protection, sessions: Sessions, stack: AsyncExitStack) -> None:

@@ -103,8 +103,21 @@ class DiskReader:
 
     async def __aenter__(self) -> Self:
         """Start it. Raises CannotRead."""
+        starting = asyncio.get_running_loop().create_task(self._started())
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # what is half started is started, and ended then
+            await _ended(await starting)
+            raise
+        assert self._process.stderr is not None
+        loop = asyncio.get_running_loop()
+        self._complaints = loop.create_task(_tail(self._process.stderr))
+        self._pump = loop.create_task(self._take())
+        return self
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
                 *self._sandbox.command([]),
                 env=self._sandbox.runtime.environment,
                 stdin=subprocess.PIPE,
@@ -115,22 +128,13 @@ class DiskReader:
             )
         except OSError as error:
             raise CannotRead(f"disk-reader cannot be started: {error.strerror or error}") from error
-        assert self._process.stderr is not None
-        loop = asyncio.get_running_loop()
-        self._complaints = loop.create_task(_tail(self._process.stderr))
-        self._pump = loop.create_task(self._take())
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
         self._pump.cancel()
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS):
-                await self._process.wait()
+        await _ended(self._process)
         self._complaints.cancel()
         await asyncio.gather(self._pump, self._complaints, return_exceptions=True)
 
@@ -253,3 +257,14 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     while data := await stream.read(1 << 16):
         kept = (kept + data)[-_WORDS_BYTES:]
     return kept
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """End a process. What it has started itself, if that is left, sees that nobody asks any more."""
+    assert process.stdin is not None
+    process.stdin.close()
+    with suppress(ProcessLookupError):
+        process.kill()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
