@@ -107,7 +107,7 @@ class Event(_message.Message):
     """Counts up over all events, from 1, also over those that the caller does not see."""
     kind: _builtins.str
     """"attach", "detach", "detection", "outbreak", "override", "policy", "generation", "scan-order", "scan-end",
-    "revocation", "svm-start", "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
+    "revocation", "image-scanned", "image-detection", "svm-start", "svm-stop", "loss"; by a guest's word "detection", "action", "fallback", "overflow", "stub-start", "stub-stop", "note".
     """
     guest: _builtins.str
     """By its connection."""
