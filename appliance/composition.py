@@ -47,6 +47,7 @@ from appliance.trouble import Trouble
 from appliance.verdicts.single_flight import Flights
 from appliance.verdicts.store import VerdictStore
 from appliance.version import program_version
+from appliance.witness import Witness
 
 _EXPIRE_SECONDS = 0.25  # how often leases are looked at
 _SWEEP_SECONDS = 1.0
@@ -54,7 +55,6 @@ _TICK_SECONDS = 5.0
 _SWEEP_RECORDS, _SWEEP_TURNS = 250, 20  # looked at each time: a million in some three minutes
 _DAY = 86400.0
 _DESCRIPTORS = 65536
-from appliance.witness import Witness
 
 log = structlog.get_logger("svm")
 
