@@ -1,5 +1,4 @@
-"""Small files of the host agent's state: whole or not there, and on the disk before anybody counts on them.
-"""
+"""Small files of the host agent's state: whole or not there, on the disk before anybody counts on them."""
 
 import os
 from pathlib import Path

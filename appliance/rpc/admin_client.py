@@ -32,6 +32,8 @@ CALL_SECONDS = 15.0
 NETWORK_SECONDS = 60.0  # for calls that ask KSN: a name, a connection and an answer may each take their time
 RELOAD_SECONDS = 600.0  # compiling a large set of rules takes minutes on a small machine
 
+_CLOSED = "the connection to the SVM was closed meanwhile: ask again"  # as gRPC says by a ValueError
+
 # Statuses whose details are the SVM's own sentence.
 _SENTENCES = (
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -267,6 +269,8 @@ class AdminClient:
             return method(request, timeout=deadline, metadata=self._metadata)
         except grpc.RpcError as error:
             raise AdminError(self._why_failed(error, deadline)) from error
+        except ValueError as error:
+            raise AdminError(_CLOSED) from error
 
     def _stream(
         self, method: Callable[..., Iterable[Reply]], request: Any, seconds: float | None
@@ -276,6 +280,8 @@ class AdminClient:
             yield from method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise AdminError(self._why_failed(error, seconds or 0.0)) from error
+        except ValueError as error:
+            raise AdminError(_CLOSED) from error
 
     def _why_failed(self, error: grpc.RpcError, seconds: float) -> str:
         code, details = error.code(), error.details()

@@ -1,5 +1,4 @@
-"""Events of a command of `svm-host`, told to the SVM at once where that can be; else `svm-host serve` does.
-"""
+"""Events of a command of `svm-host`, told to the SVM at once where that can be, else by `svm-host serve`."""
 
 from appliance.cli.console import Console
 from appliance.hypervisor.files import StateUnusable

@@ -14,7 +14,7 @@ from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.inventory.agent import Agent
 from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.serving import Serving
-from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.domains import host_name, host_uuid, vm_of, vms
 from appliance.hypervisor.virt.events import open_followed
 from appliance.hypervisor.virt.line import HostLine
@@ -41,8 +41,7 @@ class _Inbox:
             self.loop.call_soon_threadsafe(self._take, uuid)
 
     async def next(self, seconds: float) -> list[str]:
-        """The machines of which something changed; none when that time is over. Raises VirtError at the end.
-        """
+        """The machines that changed; none when that time is over. Raises VirtError at the end."""
         try:
             async with asyncio.timeout(seconds):
                 await self.some.wait()
@@ -72,6 +71,7 @@ class Follower:
         self._serving = serving
         self._owners = Owners(serving.settings.machines)
         self._told = ""
+        self._listed: set[str] = set()  # once
 
     async def run(self) -> None:
         """Follow every host, until cancelled."""
@@ -91,19 +91,25 @@ class Follower:
                     log.warning("host is gone", host=line.uri, why=str(error))
                     told = str(error)
             finally:
-                host, line.host, line.listed = line.host, None, False
-                if host is not None:
-                    await asyncio.shield(asyncio.to_thread(_closed, host))
+                line.host, line.listed = None, False
             await asyncio.sleep(pause)
 
     async def _until_it_goes(self, line: HostLine, agent: Agent) -> None:
         """Follow one connection to its end, which is a VirtError."""
         inbox = _Inbox(asyncio.get_running_loop())
-        line.host = await asyncio.to_thread(open_followed, line.uri, inbox.tell)
+        followed = await asyncio.to_thread(open_followed, line.uri, inbox.tell)
+        try:
+            line.host = followed.host
+            await self._hear(line, agent, inbox)
+        finally:
+            await asyncio.shield(asyncio.to_thread(followed.close))
+
+    async def _hear(self, line: HostLine, agent: Agent, inbox: _Inbox) -> None:
         line.uuid = await asyncio.to_thread(agent.host, line.uri, await line.ask(host_uuid))
         line.name = await line.ask(host_name)
         await self._list(line)
         line.listed = True
+        self._listed.add(line.uri)
         log.info("host is followed", host=line.uri, uuid=line.uuid, machines=len(self._known(line)))
         while True:
             changed = await inbox.next(AGAIN_SECONDS)
@@ -131,8 +137,10 @@ class Follower:
                 self._seen(line, vm)
 
     def _seen(self, line: HostLine, vm: Vm) -> None:
+        """Publish a machine. One that is new started, but for those that there were when `serve` began."""
         before = self._serving.changes.of(line.uri, vm.uuid)
-        started = before is not None and vm.run not in (-1, before.vm.run)
+        is_news = before.vm.run != vm.run if before else line.uri in self._listed
+        started = vm.power.has_memory and is_news
         self._serving.changes.publish(self._as_seen(line, vm, started))
 
     def _as_seen(self, line: HostLine, vm: Vm, started: bool = False) -> VmSeen:
@@ -145,11 +153,3 @@ class Follower:
 
     def _known(self, line: HostLine) -> list[VmSeen]:
         return [seen for seen in self._serving.changes.known() if seen.host == line.uri]
-
-
-def _closed(host: VirtHost) -> None:
-    """Close a connection, which may be gone already."""
-    try:
-        host.close()
-    except VirtError:
-        return

@@ -3,5 +3,6 @@
 - `records`: which machines are cut off, and how their links were: on the disk before anything is changed.
 - `isolator`: cuts off and releases, step by step; killed at any of them, the next call goes on from there.
 - `enforcing`: keeps cut off what is, over restarts of the machine and new interfaces.
-- `policy`: cuts off after detections, as the settings say, from the SVM's events.
+- `policy`: cuts off after detections, as the settings say, from the SVM's events; `wanted`: what it still
+has to.
 """

@@ -7,8 +7,9 @@ it.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -41,20 +42,38 @@ def start_loop() -> threading.Thread:
     return thread
 
 
-def open_followed(uri: str, tell: Tell) -> VirtHost:
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A host that is open and told of. ids: what was registered for that."""
+
+    host: VirtHost
+    ids: tuple[int, ...]
+
+    def close(self) -> None:
+        """Let go of it; of one that is gone nothing is left either."""
+        connection = self.host.connection
+        for id_ in self.ids:
+            with suppress(libvirt.libvirtError):
+                connection.domainEventDeregisterAny(id_)
+        with suppress(libvirt.libvirtError):
+            connection.unregisterCloseCallback()
+        with suppress(libvirt.libvirtError):
+            self.host.close()
+
+
+def open_followed(uri: str, tell: Tell) -> Followed:
     """Open a host, and have it told of from now on; what was before is to be asked. Raises VirtError."""
     start_loop()
     host = VirtHost.open(uri)
     try:
         with told(f"libvirt at {uri} does not tell what happens"):
-            _follow(host.connection, tell)
+            return Followed(host, tuple(_follow(host.connection, tell)))
     except BaseException:
         host.close()
         raise
-    return host
 
 
-def _follow(connection: libvirt.virConnect, tell: Tell) -> None:
+def _follow(connection: libvirt.virConnect, tell: Tell) -> Iterator[int]:
     def changed(_connection: Any, domain: libvirt.virDomain, *_: Any) -> None:
         tell(domain.UUIDString())
 
@@ -63,7 +82,7 @@ def _follow(connection: libvirt.virConnect, tell: Tell) -> None:
         connection.registerCloseCallback(lambda *_: tell(None), None)
     for kind in _KINDS:
         with suppress(libvirt.libvirtError):  # of a kind that this libvirt does not have
-            connection.domainEventRegisterAny(None, kind, changed, None)
+            yield connection.domainEventRegisterAny(None, kind, changed, None)
 
 
 def _run() -> None:

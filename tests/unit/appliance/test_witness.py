@@ -14,10 +14,12 @@ from appliance.domain.override import Override
 from appliance.domain.policy import Mode, Policy
 from appliance.domain.scan import ScanCounts, ScanState
 from appliance.domain.verdict import Verdict
+from appliance.inventory.watch import VmEvent
 from appliance.scans.orders import End, Wanted
 from appliance.verdicts.exposure import Holder
 from appliance.witness import NAMED_SECONDS
 from tests.support.contents import EICAR
+from tests.support.machines import WEB, agent, running
 from tests.support.svm import RawGuest, Svm, digest_of, next_message, running_svm, until
 
 DIGEST = digest_of(b"x")
@@ -40,6 +42,17 @@ async def find_eicar(guest: RawGuest, content: bytes = EICAR) -> None:
     for detail in reply.details:
         if detail.lease:
             await guest.send(detail.lease, content)
+
+
+async def test_a_machine_that_is_left_unprotected_is_an_event_of_its_tenant(tmp_path: Path) -> None:
+    """Named by the UUID that its guest has, or would have."""
+    async with running_svm(tmp_path) as svm:
+        watch = svm.parts.inventory.watch
+        await watch.register.report(agent(), [running(tenant="acme")], watch.clock())
+        [view] = watch.views("acme")
+        svm.parts.witness.vm_changed(VmEvent(EventKind.VM_UNPROTECTED, view, "é" * 600))
+        [event] = await arrived(svm, EventKind.VM_UNPROTECTED)
+        assert (event.guest, event.tenant, event.actor, event.text) == (WEB, "acme", "", "é" * 256)
 
 
 async def test_guests_come_and_go(tmp_path: Path) -> None:

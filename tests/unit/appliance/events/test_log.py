@@ -87,6 +87,20 @@ async def test_a_guest_hears_of_its_events_when_they_are_on_the_disk(tmp_path: P
     assert [each.said.number for each in kept(tmp_path) if each.said] == [1, 2, 3]
 
 
+async def test_what_an_administrator_tells_is_on_the_disk_when_that_is_said(tmp_path: Path) -> None:
+    """While the disk takes nothing it is not said; nothing is charged to a guest."""
+    async with running(tmp_path) as (log, store):
+        await log.keep_own(event(EventKind.VM_ISOLATED, guest="u"))
+        assert store.last == 1
+        store.full = True
+        telling = asyncio.get_running_loop().create_task(log.keep_own(event(EventKind.VM_RELEASED)))
+        await until(lambda: store.appends > 1, "it is tried")
+        assert not telling.done()
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        assert log.figures()["events_waiting"] == 0
+
+
 async def test_many_events_share_a_commit(tmp_path: Path) -> None:
     """The disk is waited for once."""
     async with running(tmp_path) as (log, store):

@@ -1,12 +1,15 @@
 """The parts of `svm-host serve`, side by side."""
 
+import ast
 import asyncio
+import re
 
 import pytest
 
 from appliance.hypervisor import serving
 from appliance.hypervisor.serving import Serving, serve
 from appliance.hypervisor.settings import HostSettings
+from tests.support.commands import ROOT
 
 
 class Broken:
@@ -40,3 +43,30 @@ async def test_a_fault_in_one_part_ends_neither_it_nor_the_rest(monkeypatch: pyt
     assert part.runs == 2
     assert readied == [True]
     assert list(given[0].hosts) == ["qemu:///system"]
+
+
+def events_of_the_sources() -> set[str]:
+    """Every event that a module of svm-host writes."""
+    calls = [
+        node
+        for path in (ROOT / "appliance" / "hypervisor").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    return {
+        str(call.args[0].value)
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "log"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_the_documentation_has_every_line_of_the_log() -> None:
+    """docs/inventory.md lists the events that an operator may look for, and no others."""
+    text = (ROOT / "docs" / "inventory.md").read_text()
+    table = text.partition("| event | level |")[2]
+    cells = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    assert {event for cell in cells for event in re.findall("`(.+?)`", cell)} == events_of_the_sources()

@@ -48,3 +48,20 @@ def test_the_example_has_every_setting_with_its_default() -> None:
     assert written == expected
     assert set(table) == {field.name for field in fields(settings)}
     assert load(EXAMPLE, {}) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[machines]\ntenants = ["acme"]', "'acme' is not TENANT=PATTERN"),
+        ('[machines]\ntenants = ["a b=*"]', "'a b' is no name of a tenant"),
+        ('[machines]\ntenant = "a/b"', "'a/b' is no name of a tenant"),
+        ('[isolation]\non = ["attach"]', "give one of malicious, suspicious, outbreak, clone"),
+        ("[isolation]\nat_most_per_hour = 0", "give 1 to 100000"),
+    ],
+)
+def test_what_no_machine_can_have_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    """At its line."""
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=f"toml:2: .*{sentence}"):
+        load(tmp_path / "a.toml", {})

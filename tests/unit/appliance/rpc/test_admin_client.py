@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import grpc
 import pytest
-from lightagent.v1 import admin_pb2
+from lightagent.v1 import admin_pb2, events_pb2
 
 from appliance.domain.override import Override
 from appliance.rpc.admin_client import AdminClient, AdminError
@@ -178,6 +178,16 @@ def test_an_svm_that_goes_away_during_a_call(side: AdminSide) -> None:
     side.control.during_reload = side.vanish
     with pytest.raises(AdminError, match="went away"), AdminClient(str(side.path)) as client:
         client.reload()
+
+
+def test_a_line_that_was_closed_is_a_sentence(side: AdminSide) -> None:
+    """As where one thread closes what another one asks on."""
+    with AdminClient(str(side.path)) as closed:
+        pass
+    with pytest.raises(AdminError, match="was closed meanwhile"):
+        closed.status()
+    with pytest.raises(AdminError, match="was closed meanwhile"):
+        list(closed.events(events_pb2.ListEventsRequest()))
 
 
 def test_what_the_svm_refuses_is_told_in_its_words(side: AdminSide) -> None:

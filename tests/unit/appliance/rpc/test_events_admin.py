@@ -87,6 +87,18 @@ def test_a_follower_gets_the_last_ones_and_then_each_as_it_comes(side: EventsSid
     call.cancel()
 
 
+def test_who_has_dealt_with_some_goes_on_after_them(side: EventsSide, caller: Caller) -> None:
+    """All that are kept, whatever the limit; from the first where the events have begun anew."""
+    side.keep(*some(300))
+    assert [event.number for event in listed(caller, after=100, limit=1)] == list(range(101, 301))
+    assert listed(caller, after=300) == []
+    assert [event.number for event in listed(caller, after=5000)] == list(range(1, 301))
+    call = caller.call("ListEvents", events_pb2.ListEventsRequest(after=300, follow=True))
+    side.keep(*some(1))
+    assert [event.number for event in next(call).events] == [301]
+    call.cancel()
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.state.environment import StateDamaged, StateEnvironment, packed
+from appliance.state.restore import restore
 from appliance.state.vms import HostRecord, Known, VmNotes, VmStore
 from tests.support.machines import DB, HOST, WEB, agent, off, running
+from tests.support.states import make_backup, make_state
 
 RECORD = HostRecord(agent(), 5.0)
 
@@ -64,3 +66,17 @@ def test_a_record_without_meaning_is_damage(
         txn.put(key.encode(), packed(fields), db=table)
     with pytest.raises(StateDamaged, match="a machine's record has no meaning"):
         store.all()
+
+
+def test_a_backup_brings_them_back(tmp_path: Path) -> None:
+    """With the rest of the state; a state of before that has no such table has no machine."""
+    source = make_state(tmp_path / "source", "new")
+    environment = StateEnvironment.open(source)
+    assert VmStore(environment).all() == Known()
+    VmStore(environment).write_host(RECORD, [running()])
+    environment.close()
+    make_backup(tmp_path / "backup", source)
+    restore(tmp_path / "backup", tmp_path / "state", "1")
+    environment = StateEnvironment.open(tmp_path / "state")
+    assert VmStore(environment).all() == Known({HOST: RECORD}, {HOST: {WEB: running()}})
+    environment.close()

@@ -1,0 +1,55 @@
+"""What is kept of machines that are cut off."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.hypervisor.files import StateUnusable
+from appliance.hypervisor.isolation.records import RELEASING, Record, Records
+from tests.support.machines import WEB
+
+RECORD = Record(WEB, "test:///default", "web", 1000.5, "why", "me", links={"live": {"52:54": "up"}})
+
+
+def test_a_record_is_there_until_it_is_removed(tmp_path: Path) -> None:
+    """As it was put last, for every process."""
+    records = Records(tmp_path)
+    assert (records.get(WEB), records.uuids()) == (None, frozenset())
+    records.put(RECORD)
+    records.put(replace(RECORD, phase=RELEASING, told=True))
+    assert Records(tmp_path).get(WEB) == replace(RECORD, phase=RELEASING, told=True)
+    assert Records(tmp_path).uuids() == frozenset({WEB})
+    assert RECORD.id == f"{WEB}-1000500"
+    records.remove(WEB)
+    assert records.get(WEB) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"phase": "odd"}', "{"])
+def test_what_was_not_written_so_is_a_sentence(tmp_path: Path, text: str) -> None:
+    """A machine whose links nobody knows is not to be forgotten in silence."""
+    Records(tmp_path).put(RECORD)
+    (tmp_path / "isolated" / f"{WEB}.json").write_text(text)
+    with pytest.raises(StateUnusable, match="set the links by hand, and remove it"):
+        Records(tmp_path).get(WEB)
+
+
+def test_one_at_a_time_changes_something(tmp_path: Path) -> None:
+    """A second one waits for the first."""
+    records, order = Records(tmp_path), list[str]()
+
+    def second() -> None:
+        with Records(tmp_path).changing():
+            order.append("second")
+
+    with records.changing():
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.1)
+        order.append("first")
+    waiting.join(30)
+    assert order == ["first", "second"]
+    (tmp_path / "file").touch()
+    with pytest.raises(StateUnusable, match="may write there"), Records(tmp_path / "file").changing():
+        pass
