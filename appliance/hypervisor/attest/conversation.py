@@ -79,7 +79,8 @@ class Conversation:
     async def _answer(self, line: Line, ask: Ask) -> None:
         if not self._allowance.takes():
             wait = self._allowance.wait()
-            self._tell("a machine asks for tokens too often", next_in_seconds=wait)
+            if self._is_news("too often"):
+                log.warning("a machine asks for tokens too often", machine=self._name, next_in_seconds=wait)
             await line.send(answer(ask, Refusal(_TOO_OFTEN, wait)))
             await asyncio.sleep(OVER_SECONDS)
             return
@@ -101,15 +102,14 @@ class Conversation:
             why = str(problem)
         except TimeoutError:
             why = f"the SVM did not answer within {OFFER_SECONDS:g} s"
-        self._tell("a machine got no token", why=why)
+        if self._is_news(why):
+            log.warning("a machine got no token", machine=self._name, why=why)
         return Refusal(_NOT_NOW, AGAIN_SECONDS)
 
-    def _tell(self, what: str, **facts: object) -> None:
-        """Say it once, until a token is handed over or it is something else."""
-        said = f"{what} {facts.get('why', '')}"
-        if said != self._said:
-            self._said = said
-            log.warning(what, machine=self._name, **facts)
+    def _is_news(self, what: str) -> bool:
+        """Whether it is to be said: once, until a token is handed over or it is something else."""
+        news, self._said = what != self._said, what
+        return news
 
 
 def _newest(lines: list[bytes]) -> Ask | None:
