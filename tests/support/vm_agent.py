@@ -8,6 +8,7 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 PORT_NAME = "org.kvm_light_agent.lab.0"
@@ -38,7 +39,10 @@ def main() -> int:
     with open(PORT, "r+b", buffering=0) as port:
         held = b""
         while True:
-            held += port.read(65536)
+            came = port.read(65536)
+            if not came:  # nobody is at the other end
+                time.sleep(0.2)
+            held += came
             *lines, held = held.split(b"\n")
             for line in lines:
                 if line.strip():
