@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 # The namespace of what this product writes into a domain's or a network's metadata.
-METADATA = METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
+METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
 
 
 class Power(StrEnum):

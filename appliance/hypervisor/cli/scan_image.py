@@ -22,6 +22,7 @@ from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandb
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.hypervisor.disks.source import Source, of_backup, of_file, of_machine_off
+from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.backups import backup
 from appliance.hypervisor.virt.connection import VirtError
@@ -63,7 +64,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("what", metavar="WHAT", help="a file, or a machine")
     parser.add_argument("--seed", action="store_true", help="enter what is found for everybody (see below)")
-    parser.add_argument("--tenant", metavar="NAME", default="", help="whose disk it is (default: default)")
+    parser.add_argument(
+        "--tenant",
+        metavar="NAME",
+        default="",
+        help="whose disk it is, in place of what metadata and settings say",
+    )
     parser.add_argument(
         "--format", choices=FORMATS, default="", help="of a file, where its name does not say"
     )
@@ -104,7 +110,7 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
     disks = machine.disks()
     source = _of_machine(machine, disks, settings, stack)
-    source.tenant = machine.tenant()
+    source.tenant = Owners(settings.machines).of(machine.vm()).tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source

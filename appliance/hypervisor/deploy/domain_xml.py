@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from appliance.hypervisor.deploy.addresses import mac_of
 from appliance.hypervisor.deploy.deployment import Deployment
-from appliance.hypervisor.vm import METADATA
+from appliance.hypervisor.vm import METADATA_URI
 
 PORT = "org.kvm_light_agent.deploy.0"
 
@@ -188,7 +188,7 @@ def _interface(deployment: Deployment, network: str, isolated: str) -> str:
 
 def _in_namespace(metadata: str) -> str:
     """As libvirt itself does it for what is written into a domain that is there."""
-    opened = f"<kvmla:protection xmlns:kvmla='{METADATA}'"
+    opened = f"<kvmla:protection xmlns:kvmla='{METADATA_URI}'"
     return metadata.replace("<protection", opened, 1).replace("</protection>", "</kvmla:protection>")
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from appliance.hypervisor.deploy.addresses import Addresses
 from appliance.hypervisor.deploy.deployment import Deployment
-from appliance.hypervisor.vm import METADATA
+from appliance.hypervisor.vm import METADATA_URI
 
 _OURS = UUID("4b564d4c-4120-4465-706c-6f796d656e74")
 
@@ -31,7 +31,7 @@ def guests_network(deployment: Deployment, firm: bool = True) -> str:
   <name>{deployment.network}</name>
   <uuid>{own_uuid("network", deployment.network)}</uuid>
   <metadata>
-    <kvmla:protection xmlns:kvmla='{METADATA}' role='guests'/>
+    <kvmla:protection xmlns:kvmla='{METADATA_URI}' role='guests'/>
   </metadata>
   <bridge name='{deployment.bridge}' stp='off' delay='0'{table}/>
   <dns enable='no'/>
@@ -47,7 +47,7 @@ def host_network(deployment: Deployment, addresses: Addresses) -> str:
   <name>{deployment.host_network}</name>
   <uuid>{own_uuid("network", deployment.host_network)}</uuid>
   <metadata>
-    <kvmla:protection xmlns:kvmla='{METADATA}' role='host'/>
+    <kvmla:protection xmlns:kvmla='{METADATA_URI}' role='host'/>
   </metadata>
   <bridge name='{deployment.host_bridge}' stp='off' delay='0'/>
   <dns enable='no'/>

@@ -16,7 +16,7 @@ from appliance.hypervisor.image.filesystem import Ext4
 from appliance.hypervisor.image.initramfs import initramfs
 from appliance.hypervisor.image.libraries import Wheels
 from appliance.hypervisor.image.lock import ImageLock, Package
-from appliance.hypervisor.image.modules import Kernel, unpack_kernel
+from appliance.hypervisor.image.modules import EARLY, LATER, Kernel, unpack_kernel
 from appliance.hypervisor.image.programs import add_programs, trust_compiled
 from appliance.hypervisor.image.recipe import Access, Recipe, dress, guest_recipe, svm_recipe
 from appliance.hypervisor.image.running import ImageError, run
@@ -101,7 +101,8 @@ class Workshop:
 
     def kernel(self) -> Kernel:
         """The kernel, laid out once."""
-        directory = self.cache / f"kernel-{self.lock.kernel.sha256[:16]}"
+        named = " ".join((self.lock.kernel.sha256, *EARLY, *LATER))
+        directory = self.cache / f"kernel-{hashlib.sha256(named.encode()).hexdigest()[:16]}"
         if not directory.exists():
             self.say(f"kernel {self.lock.kernel.version}")
             package = self._apt().fetch([self.lock.kernel])[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import libvirt
 
 from appliance.hypervisor.virt.connection import VirtHost, told
-from appliance.hypervisor.vm import METADATA
+from appliance.hypervisor.vm import METADATA_URI
 
 _LOOK_SECONDS = 0.1
 _ALL_OF_IT = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -79,7 +79,7 @@ def mark(host: VirtHost, name: str, metadata: str) -> None:
         which = libvirt.VIR_DOMAIN_AFFECT_CONFIG
         if domain.isActive():
             which |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-        domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata, "kvmla", METADATA, which)
+        domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata, "kvmla", METADATA_URI, which)
 
 
 def start(host: VirtHost, name: str) -> bool:
@@ -135,7 +135,7 @@ def _metadata(domain: libvirt.virDomain) -> str:
     """Of its definition, which may be newer than what runs."""
     which = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else libvirt.VIR_DOMAIN_AFFECT_LIVE
     try:
-        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA, which))
+        return str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, which))
     except libvirt.libvirtError as error:
         if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
             return ""

@@ -11,8 +11,6 @@ from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
 from appliance.hypervisor.virt.domains import seen
 from appliance.hypervisor.vm import Vm
 
-METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
-
 
 @dataclass(frozen=True, slots=True)
 class DiskSeen:
@@ -45,17 +43,6 @@ class Machine:
         """The number that libvirt gave its run, -1 where it does not run."""
         with told(f"the machine {self.name} is not there any more"):
             return int(self.domain.ID()) if self.domain.isActive() else -1
-
-    def tenant(self) -> str:
-        """Whose it is, by its metadata; "" where they do not say."""
-        try:
-            text = self.domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI, 0)
-        except libvirt.libvirtError:
-            return ""
-        try:
-            return ElementTree.fromstring(text).get("tenant", "")  # noqa: S314  # libvirt's own, which it has parsed
-        except ElementTree.ParseError:
-            return ""
 
     def has_saved_memory(self) -> bool:
         """Whether it was saved, and goes on from there when it is started: its disks are as amid its run."""

@@ -13,7 +13,7 @@ from appliance.hypervisor.deploy.site import DeployError, check_host, check_room
 from appliance.hypervisor.deploy.storage_xml import pool
 from appliance.hypervisor.virt import volumes
 from appliance.hypervisor.virt.connection import VirtHost
-from appliance.hypervisor.vm import METADATA
+from appliance.hypervisor.vm import METADATA_URI
 
 FITS = replace(Deployment(), type="test", memory_mib=2048, vcpus=2)
 NETWORK = "<network><name>{name}</name><bridge name='{bridge}'/>{ip}</network>"
@@ -65,7 +65,7 @@ def test_a_guest_that_is_marked_is_no_svm(host: VirtHost) -> None:
     host.connection.defineXML(
         MACHINE.format(
             name="guest",
-            metadata=f"<kvmla:protection xmlns:kvmla='{METADATA}' tenant='acme'/>",
+            metadata=f"<kvmla:protection xmlns:kvmla='{METADATA_URI}' tenant='acme'/>",
         )
     )
     check_host(host, FITS)
@@ -76,7 +76,7 @@ def test_a_guest_that_is_marked_is_no_svm(host: VirtHost) -> None:
 def test_another_svm_keeps_what_it_has(host: VirtHost) -> None:
     """One pool and one network is one SVM's."""
     placed = Placed(replace(FITS, name="first"), "h", healthy=True)
-    metadata = placed.metadata().replace("<protection", f"<kvmla:protection xmlns:kvmla='{METADATA}'", 1)
+    metadata = placed.metadata().replace("<protection", f"<kvmla:protection xmlns:kvmla='{METADATA_URI}'", 1)
     host.connection.defineXML(
         MACHINE.format(name="first", metadata=metadata.replace("</protection", "</kvmla:protection"))
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
-from appliance.hypervisor.virt.machine import METADATA_URI, find_machine
+from appliance.hypervisor.virt.machine import find_machine
+from appliance.hypervisor.vm import METADATA_URI
 
 _XML = f"""<domain type='test'><name>web</name><memory>4096</memory><os><type>hvm</type></os>
 <metadata><kvmla:protection xmlns:kvmla="{METADATA_URI}" tenant="acme"/></metadata><devices>
@@ -41,7 +42,7 @@ def test_disks_are_told_as_they_are_defined(host: VirtHost) -> None:
     assert [each.target for each in disks[2:]] == ["vdc", "vdd"]
     assert "(network), and is not read" in disks[2].why
     assert "its volume is not found" in disks[3].why
-    assert machine.tenant() == "acme"
+    assert machine.vm().marks.tenant == "acme"
     assert not machine.has_saved_memory()
 
 
@@ -60,4 +61,4 @@ def test_a_machine_is_found_by_name_and_by_uuid(host: VirtHost) -> None:
 def test_a_machine_without_a_word_of_its_tenant_has_none() -> None:
     """The test host's own."""
     with VirtHost.open("test:///default") as host:
-        assert find_machine([host], "test").tenant() == ""
+        assert find_machine([host], "test").vm().marks.tenant == ""
