@@ -35,7 +35,7 @@ from appliance.identity.authority import (
 )
 from appliance.identity.keys import MALFORMED, key_pem, new_key
 from appliance.identity.names import named_by
-from appliance.state.owner import as_owner
+from appliance.owner import as_owner
 from appliance.state.replacing import sync_directory
 
 DIRECTORY = "identity"

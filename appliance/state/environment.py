@@ -25,9 +25,9 @@ import lmdb
 from lmdb import verify
 
 from appliance.lmdb_lock import take_room
+from appliance.owner import as_owner
 from appliance.state.audited import give_places
 from appliance.state.of_tenant import index_all
-from appliance.state.owner import as_owner
 from appliance.state.record import REMEDY, StateDamaged, StateError, damaged, packed, unpacked
 from appliance.state.replacing import finish
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from appliance.owner import as_owner
 from appliance.state import replacing
 from appliance.state.backup_file import BadBackup, Manifest, damaged, read_manifest, read_parts
 from appliance.state.environment import FILE, STATE, StateDamaged, StateEnvironment, StateError, lock_to_write
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
 from appliance.state.ledger import LedgerStore
-from appliance.state.owner import as_owner
 from appliance.state.policies import PolicyStore
 from appliance.state.scan_orders import ScanOrderStore
 from appliance.state.store import StateStore

@@ -18,6 +18,7 @@ import lmdb
 from lmdb import verify
 
 from appliance.lmdb_lock import take_room
+from appliance.owner import as_owner
 from appliance.verdicts.pages import FileDamaged, check_pages
 
 FILE = "cache.lmdb"
@@ -279,7 +280,10 @@ def open_for_reading(directory: Path, kind: StoreFile = CACHE) -> tuple[lmdb.Env
     if not path.exists():
         raise StoreError(f"{path} is not there: no SVM has run on this directory, or --dir names another")
     try:
-        env = lmdb.open(os.fspath(path), subdir=False, readonly=True, map_size=0, max_dbs=4, readahead=False)
+        with as_owner(directory):  # LMDB writes what is beside the file, whatever lies there
+            env = lmdb.open(
+                os.fspath(path), subdir=False, readonly=True, map_size=0, max_dbs=4, readahead=False
+            )
     except (lmdb.Error, OSError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
     try:

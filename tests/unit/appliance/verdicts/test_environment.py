@@ -24,6 +24,7 @@ from appliance.verdicts.environment import (
     open_for_reading,
 )
 from appliance.verdicts.store import VerdictStore
+from tests.support.owners import as_it_is, give, only_root, somebodys_place
 
 MAP = 16 << 20
 GOOD = Verdict(Disposition.NOT_DETECTED, Source.ENGINE, 1, 3600)
@@ -192,6 +193,25 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file"):
         Environment.open(tmp_path / "file", MAP, 0)
+
+
+@only_root
+@pytest.mark.parametrize("there", [True, False])
+def test_root_that_reads_writes_into_nothing_that_is_not_the_svms(tmp_path: Path, there: bool) -> None:
+    """LMDB makes its lock's file anew, wherever a link in its place leads: nowhere, as the SVM's user."""
+    victim = tmp_path / "victim"
+    if there:
+        victim.write_text("root's")
+        victim.chmod(0o600)
+    with somebodys_place() as place:
+        filled(place)
+        (place / f"{FILE}-lock").unlink()
+        (place / f"{FILE}-lock").symlink_to(victim)
+        give(place)
+        before = as_it_is(victim) if there else None
+        with pytest.raises(StoreError, match="cannot be read"):
+            open_for_reading(place)
+        assert (as_it_is(victim) if victim.exists() else None) == before
 
 
 def test_reading_where_no_svm_ran_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.state.owner import as_owner
+from appliance.owner import as_owner
 from tests.support.owners import SOMEBODY, as_it_is, only_root, owners, somebodys_place
 
 
