@@ -117,6 +117,7 @@ def kvm_host(directory: Path) -> Iterator[KvmHost]:
     (directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
     for linked in ("qemu", "storage"):  # nothing of the machine's own starts by itself here
         shutil.rmtree(directory / "etc" / linked, ignore_errors=True)
+    ends_with_us = ["setpriv", "--pdeathsig", "KILL"]  # however this process ends
     apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--fork", "--kill-child"]
     with subprocess.Popen(
         [*apart, "sh", "-c", _BOOT, "sh", str(directory)], start_new_session=True
