@@ -120,7 +120,7 @@ def kvm_host(directory: Path) -> Iterator[KvmHost]:
     ends_with_us = ["setpriv", "--pdeathsig", "KILL"]  # however this process ends
     apart = ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--fork", "--kill-child"]
     with subprocess.Popen(
-        [*apart, "sh", "-c", _BOOT, "sh", str(directory)], start_new_session=True
+        [*ends_with_us, *apart, "sh", "-c", _BOOT, "sh", str(directory)], start_new_session=True
     ) as process:
         try:
             host = KvmHost(directory, _first_process(process.pid))
