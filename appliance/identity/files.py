@@ -12,6 +12,7 @@ one step.
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,10 +166,16 @@ def renew_server(state_dir: Path, wanted: Wanted, now: float) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Return a file that only its owner may read. Raises IdentityUnusable."""
+    """Return a file that only its owner may read. Raises IdentityUnusable.
+
+    A pipe in its place would be waited for without end.
+    """
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise IdentityUnusable(f"{path} is no file: put the one from a backup in its place")
+            if mode & 0o077:
                 raise IdentityUnusable(f"{path} can be read by others than its owner: `chmod 600 {path}`")
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:

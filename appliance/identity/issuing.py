@@ -275,14 +275,18 @@ class Issuer:
         """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
         most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
         of_tenant = self.terms.tenant_tokens
+        if author.role is Role.HOST_AGENT:
+            of_tenant = max(
+                1, of_tenant // 2
+            )  # whoever has taken one over keeps no administrator from enrolling
         if tables.counts()[0] < min(of_tenant, most):
             return
         drop_old_tokens(tables, self._clock())
-        if tables.count_tokens(tenant) >= of_tenant:
+        if author.role is not Role.PROVIDER and tables.count_tokens(tenant) >= of_tenant:
             raise NoRoom(
-                f"{of_tenant:,} tokens of the tenant are kept, which is all that one may have "
-                "(identity.tenant_tokens): enrol the guests that they are for, wait until some are over, or "
-                "take some back (`svm guests tokens`, `svm guests withdraw`)",
+                f"{of_tenant:,} tokens of the tenant are kept, which is all that you may have for one "
+                "(identity.tenant_tokens; a host agent half of it): enrol the guests that they are for, wait "
+                "until some are over, or take some back (`svm guests tokens`, `svm guests withdraw`)",
                 "identity.tenant_tokens",
             )
         if tables.counts()[0] >= most:

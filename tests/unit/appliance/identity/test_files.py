@@ -145,6 +145,15 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    """Whoever makes one in the SVM's directory stops neither its start nor `svm doctor`."""
+    make(tmp_path, WANTED, NOW)
+    (tmp_path / "identity" / "server.pem").unlink()
+    os.mkfifo(tmp_path / "identity" / "server.pem", 0o600)
+    with pytest.raises(IdentityUnusable, match="is no file"):
+        load(tmp_path)
+
+
 def test_another_authoritys_administrator_is_not_adopted(tmp_path: Path) -> None:
     """Nor what is no certificate."""
     make(tmp_path, WANTED, NOW)

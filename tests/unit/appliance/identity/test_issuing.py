@@ -253,12 +253,14 @@ def test_an_administrators_certificate_is_in_the_register(tmp_path: Path) -> Non
 def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens, guests of a tenant, guests, certificates: and what is over makes room."""
     with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2, tenant_tokens=4)) as desk:
-        monkeypatch.setattr(module, "MAX_TOKENS", 4)
+        monkeypatch.setattr(module, "MAX_TOKENS", 5)
         monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
+        of_a = Caller("ann", Role.TENANT_ADMIN, "a")
         for _ in range(4):
-            desk.issuer.token("a", "", 60, PROVIDER)
+            desk.issuer.token("a", "", 60, of_a)
         with pytest.raises(NoRoom, match=r"identity\.tenant_tokens"):
-            desk.issuer.token("a", "", 60, PROVIDER)
+            desk.issuer.token("a", "", 60, of_a)
+        desk.issuer.token("a", "", 60, PROVIDER)
         with pytest.raises(NoRoom, match="as many tokens as there may be"):
             desk.issuer.token("b", "", 60, PROVIDER)
         desk.now += 60
@@ -287,6 +289,17 @@ def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch
         with pytest.raises(NoRoom, match="tokens"):
             desk.issuer.token("other", "", 60, Caller("olga", Role.TENANT_ADMIN, "other"))
         assert desk.issuer.token("other", "", 60, PROVIDER).text
+
+
+def test_a_host_agents_tokens_keep_nobody_else_from_enrolling(tmp_path: Path) -> None:
+    """It may have half of a tenant's; its administrator the rest, and the provider what he needs."""
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=4)) as desk:
+        desk.issuer.token("acme", "", 60, PROVIDER)
+        desk.issuer.token("acme", "", 60, AGENT)
+        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens; a host agent half of it"):
+            desk.issuer.token("acme", "", 60, AGENT)
+        for author in (OF_ACME, OF_ACME, PROVIDER):
+            assert desk.issuer.token("acme", "", 60, author).text
 
 
 def test_a_host_agent_takes_no_living_guests_place(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lightagent.v1 import enrolment_pb2, enrolment_pb2_grpc
 from lightagent.v1.enrolment_pb2 import EnrolRequest, RenewRequest
 
 from appliance.config_identity import IdentitySettings
+from appliance.domain.caller import Caller, Role
 from appliance.identity.authority import pem_of
 from appliance.identity.ending import By
 from appliance.identity.issuing import NoRoom
@@ -244,7 +245,7 @@ async def test_a_tenant_that_has_all_that_it_may_is_counted_by_the_setting(tmp_p
     async with door(tmp_path, replace(TERMS, tenant_guests=1, tenant_tokens=2)) as here:
         first, second = here.token(), here.token()
         with pytest.raises(NoRoom, match=r"identity\.tenant_tokens"):
-            await here.office.registry.token("acme", "", 60, PROVIDER)
+            await here.office.registry.token("acme", "", 60, Caller("ann", Role.TENANT_ADMIN, "acme"))
         assert (await here.enrol(first)).tenant == "acme"
         status, sentence = await refused(here.enrol(second))
         assert (status, "identity.tenant_guests" in sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
