@@ -18,19 +18,18 @@ from appliance.events.log import EventLog
 from appliance.rpc.admin_calls import (
     BadRequest,
     CallerOf,
-    NoPlace,
     Places,
     checked_limit,
     refusals,
     tenant_of,
 )
 from appliance.rpc.identity import Context
+from appliance.rpc.patience import Patience
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 100_000
 MAX_READERS = 16
 MAX_KINDS = 32
-PATIENCE_SECONDS = 30.0
 
 _READ_AT_ONCE = 256
 _MESSAGE_BYTES = 256 * 1024  # of a reply, before its last event
@@ -65,13 +64,15 @@ class EventsAdministrationService:
         self,
         log: EventLog,
         caller: CallerOf,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience: Patience = Patience(),  # noqa: B008  it is frozen
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self._log = log
         self._caller = caller
-        self._patience_seconds = patience_seconds
-        self.places = Places(MAX_READERS, "{} commands read events now, which is all: end one of them")
+        self._patience = patience
+        self.places = Places(
+            MAX_READERS, "{} commands read events now, which is all: end one of them", kept=MAX_READERS // 4
+        )
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -82,20 +83,14 @@ class EventsAdministrationService:
         """See events.proto."""
         caller = await self._caller(context)
         async with refusals(context):
-            try:
-                with self.places.one(caller):
-                    wanted = _wanted(request, tenant_of(caller, request.tenant))
-                    limit = checked_limit(request.limit, DEFAULT_EVENTS, MAX_EVENTS)
-                    await self._send(request, wanted, limit, context)
-            except TimeoutError:  # somebody else has the place by the time that this one hears of it
-                raise NoPlace(
-                    f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
-                ) from None
+            with self.places.one(caller):
+                wanted = _wanted(request, tenant_of(caller, request.tenant))
+                limit = checked_limit(request.limit, DEFAULT_EVENTS, MAX_EVENTS)
+                await self._send(request, wanted, limit, context)
 
     async def _send(
         self, request: events_pb2.ListEventsRequest, wanted: Wanted, limit: int, context: Context
     ) -> None:
-        """Send what is wanted; raises TimeoutError where the reader takes nothing."""
         store = self._log.store
         newest = store.last
         if request.after:
@@ -108,8 +103,7 @@ class EventsAdministrationService:
             some = await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
             first = some[-1][0] + 1 if some else last + 1
             for reply in _replies([(number, event) for number, event in some if wanted(event)]):
-                async with asyncio.timeout(self._patience_seconds):
-                    await context.write(reply)
+                await self._patience.send(context, reply)
 
 
 def _wanted(request: events_pb2.ListEventsRequest, tenant: str) -> Wanted:

@@ -24,10 +24,11 @@ from appliance.rpc.admin_calls import (
 )
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
+from appliance.rpc.patience import Patience
 
 DEFAULT_GUESTS, MAX_GUESTS = 100, 4096
 DEFAULT_FILES, MAX_FILES = 100, 10_000_000
-MAX_READERS = 4
+MAX_READERS = 8
 _FILES_OF_MESSAGE = 1000
 
 HeldFile = tuple[bytes, int, int]  # digest, first and last in seconds since the epoch
@@ -91,13 +92,22 @@ class ExposureAdministrationService:
     Not derived from the generated servicer, whose types know streams as iterators only.
     """
 
-    def __init__(self, control: ExposureControl, caller: CallerOf, turns: Turns | None = None) -> None:
+    def __init__(
+        self,
+        control: ExposureControl,
+        caller: CallerOf,
+        turns: Turns | None = None,
+        patience: Patience = Patience(),  # noqa: B008  it is frozen
+    ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
+        self._patience = patience
         self.caller = caller
         self.turns = turns or Turns()
         self._control = control
         self.places = Places(
-            MAX_READERS, "{} commands list guests' files now, which is all: wait for one of them"
+            MAX_READERS,
+            "{} commands list guests' files now, which is all: wait for one of them",
+            kept=MAX_READERS // 4,
         )
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -160,7 +170,7 @@ class ExposureAdministrationService:
                     if not request.malicious or (word is not None and word.disposition.is_detection)
                 ][:limit]
                 if files:
-                    await context.write(exposure_pb2.ListGuestFilesReply(files=files))
+                    await self._patience.send(context, exposure_pb2.ListGuestFilesReply(files=files))
                 limit -= len(files)
                 if not limit:
                     return

@@ -19,7 +19,6 @@ from appliance.domain.scan import MAX_PATH_BYTES, MAX_PATHS, MAX_PATHS_BYTES, SC
 from appliance.rpc.admin_calls import (
     BadRequest,
     CallerOf,
-    NoPlace,
     Places,
     answered,
     checked_limit,
@@ -28,6 +27,7 @@ from appliance.rpc.admin_calls import (
 )
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
+from appliance.rpc.patience import Patience
 from appliance.scans.board import Board
 from appliance.scans.desk import ScanView
 from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
@@ -35,7 +35,6 @@ from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
 MAX_GUESTS = 4096
 MAX_SCANS = MOST_ORDERS  # of one list
 MAX_READERS = 16
-PATIENCE_SECONDS = 30.0
 LATE_SECONDS = 60  # that `at` may lie in the past: a moment ago is now
 
 _VIEWS_OF_MESSAGE = 256
@@ -94,15 +93,17 @@ class ScansAdministrationService:
         self,
         control: ScansControl,
         caller: CallerOf,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience: Patience = Patience(),  # noqa: B008  it is frozen
         turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self.caller = caller
         self.turns = turns or Turns()
         self._control = control
-        self._patience_seconds = patience_seconds
-        self.places = Places(MAX_READERS, "{} commands look at scans now, which is all: end one of them")
+        self._patience = patience
+        self.places = Places(
+            MAX_READERS, "{} commands look at scans now, which is all: end one of them", kept=MAX_READERS // 4
+        )
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -140,19 +141,14 @@ class ScansAdministrationService:
         """See scans.proto."""
         caller = await self.caller(context)
         async with refusals(context):
-            try:
-                with self.places.one(caller):
-                    scans, tenant = frozenset(_checked_ids(request.scans)), tenant_of(caller, request.tenant)
-                    asked = _Asked(scans, request.guest, tenant, request.open)
-                    limit = checked_limit(request.limit, MAX_SCANS, MAX_SCANS)
-                    await self._send(asked, limit, request.follow, context)
-            except TimeoutError:
-                raise NoPlace(
-                    f"nothing was taken for {self._patience_seconds:g} s: read faster, or ask for less"
-                ) from None
+            with self.places.one(caller):
+                scans, tenant = frozenset(_checked_ids(request.scans)), tenant_of(caller, request.tenant)
+                asked = _Asked(scans, request.guest, tenant, request.open)
+                limit = checked_limit(request.limit, MAX_SCANS, MAX_SCANS)
+                await self._send(asked, limit, request.follow, context)
 
     async def _send(self, asked: _Asked, limit: int, follow: bool, context: Context) -> None:
-        """Send what is asked for; raises TimeoutError where the reader takes nothing."""
+        """Send what is asked for."""
         control = self._control
         version = control.board.version
         left = set(asked.scans)
@@ -160,8 +156,7 @@ class ScansAdministrationService:
         told_open = {view.order.id for view in views if view.order.is_open}
         while True:
             for reply in _replies(views):
-                async with asyncio.timeout(self._patience_seconds):
-                    await context.write(reply)
+                await self._patience.send(context, reply)
             left -= {view.order.id for view in views if not view.order.is_open}
             # Forgotten meanwhile, or another tenant's.
             if left:

@@ -13,6 +13,7 @@ import grpc
 from appliance.domain.event import Event
 from appliance.events.log import EventLog, LogTerms
 from appliance.rpc.events_admin import EventsAdministrationService
+from appliance.rpc.patience import Patience
 from appliance.state.events import EventStore, EventTerms
 from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
 from tests.support.commands import NOON
@@ -42,7 +43,7 @@ class EventsSide(AdminSide):
         self._server = grpc.aio.server()
         await self._office.__aenter__()
         self.service = EventsAdministrationService(
-            self.log, administrators(self._office), self._patience_seconds
+            self.log, administrators(self._office), Patience(self._patience_seconds)
         )
         self.service.add_to(self._server)
         self._server.add_insecure_port(f"unix:{self.path}")

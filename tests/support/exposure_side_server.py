@@ -19,6 +19,7 @@ from appliance.inventory.watch import VmView
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.exposure_admin import ExposureAdministrationService, GuestSeen, HeldFile, HolderView
 from appliance.rpc.hosts_admin import HostAdministrationService
+from appliance.rpc.patience import Patience
 from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
 
 
@@ -82,7 +83,9 @@ class SetHosts:
 
 
 class ExposureSide(AdminSide):
-    """A running administration side with exposure at `path`."""
+    """A running administration side with exposure at `path`. service: once it runs."""
+
+    service: ExposureAdministrationService
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, RememberingControl())
@@ -92,7 +95,10 @@ class ExposureSide(AdminSide):
     async def _start(self) -> None:
         self._server = grpc.aio.server()
         await self._office.__aenter__()
-        ExposureAdministrationService(self.exposure, administrators(self._office)).add_to(self._server)
+        self.service = ExposureAdministrationService(
+            self.exposure, administrators(self._office), patience=Patience(0.5)
+        )
+        self.service.add_to(self._server)
         hosts = HostAdministrationService(self.hosts, administrators(self._office))
         hosts_pb2_grpc.add_HostAdministrationServicer_to_server(hosts, self._server)
         self._server.add_insecure_port(f"unix:{self.path}")

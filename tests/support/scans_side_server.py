@@ -12,6 +12,7 @@ import grpc
 
 from appliance.domain.policy import DEFAULT_TENANT
 from appliance.domain.scan import ScanCounts, ScanReport, ScanState
+from appliance.rpc.patience import Patience
 from appliance.rpc.scans_admin import ScansAdministrationService
 from appliance.scans_control import ScanControl
 from tests.support.admin_side_server import AdminSide, RememberingControl, administrators
@@ -54,7 +55,7 @@ class ScansSide(AdminSide):
             lambda: self.office.clock[0],
         )
         self.service = ScansAdministrationService(
-            control, administrators(self._office), self._patience_seconds
+            control, administrators(self._office), Patience(self._patience_seconds)
         )
         self.service.add_to(self._server)
         self._server.add_insecure_port(f"unix:{self.path}")
