@@ -25,21 +25,25 @@ class Order:
         who: asks. ends: whether it is to end something that counts.
         """
         if self._taken:
-            await self._wait(self._lines[0 if ends else 1].setdefault(who, deque()))
+            await self._wait(self._lines[0 if ends else 1], who)
         self._taken = True
         try:
             yield
         finally:
             self._pass_on()
 
-    async def _wait(self, line: deque[asyncio.Future[None]]) -> None:
+    async def _wait(self, line: _Line, who: Hashable) -> None:
         turn = asyncio.get_running_loop().create_future()
-        line.append(turn)
+        line.setdefault(who, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it has come, and is of no use any more
                 self._pass_on()
+            elif turn in line.get(who, ()):  # else it was passed over already
+                line[who].remove(turn)
+                if not line[who]:
+                    del line[who]
             raise
 
     def _pass_on(self) -> None:

@@ -4,7 +4,8 @@ A caller's certificate is looked up by the SHA-256 of all of it and is not parse
 this SVM, which has it in the register. What is not there counts nothing, whoever has signed it.
 
 Changes are made one after another, what ends something first (`order`), each whole, also when whoever asked
-goes away: on the disk, then in force, then told to those who cut calls.
+goes away meanwhile: on the disk, then in force, then told to those who cut calls. What an administrator or a
+guest asked for who goes away before its turn is not done.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from appliance.changes import Changes
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
@@ -107,7 +109,7 @@ class Registry:
         self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
         self._order = Order()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._changes = Changes()
 
     @property
     def authority(self) -> Authority:
@@ -265,7 +267,8 @@ class Registry:
             self._ended(Caller(guest.id, Role.GUEST, guest.tenant), f"{why}: {_CLONED}")
             self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
 
-        await self._end(partial(self._ender.cloned, guest.id, why), told)
+        # A copy that goes away at once is ended all the same.
+        await self._changes.whole(self._end(partial(self._ender.cloned, guest.id, why), told))
 
     async def age(self) -> None:
         """Forget what was over long ago. Raises StateError."""
@@ -314,8 +317,7 @@ class Registry:
 
     async def finish(self) -> None:
         """Return when no change is under way."""
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.finish()
 
     def _ended(self, holder: Caller, why: str) -> None:
         self._shown.pop(holder, None)
@@ -353,32 +355,22 @@ class Registry:
 
         then: called on the loop when it is made. who, ends: see `Order`.
         """
-        task = asyncio.get_running_loop().create_task(self._whole(work, then, who, ends))
-        self._changes.add(task)
-        task.add_done_callback(self._over)
-        return await asyncio.shield(task)
-
-    async def _whole(
-        self, work: Callable[[], Done], then: Callable[[Done], None], who: Hashable, ends: bool
-    ) -> Done:
         async with self._order.turn(who, ends):
-            try:
-                made = await asyncio.to_thread(work)
-            except StateError as error:
-                self.counts["unwritable"] += 1
-                self.problem = str(error)
-                raise
-            except NoRoom as error:
-                self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
-                raise
-            self.problem = ""
-            then(made)
-        return made
+            return await self._changes.whole(self._made(work, then))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody may be left to be told
+    async def _made(self, work: Callable[[], Done], then: Callable[[Done], None]) -> Done:
+        try:
+            made = await asyncio.to_thread(work)
+        except StateError as error:
+            self.counts["unwritable"] += 1
+            self.problem = str(error)
+            raise
+        except NoRoom as error:
+            self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
+            raise
+        self.problem = ""
+        then(made)
+        return made
 
 
 def _asker(author: Caller) -> Hashable:

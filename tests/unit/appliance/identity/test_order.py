@@ -79,6 +79,18 @@ async def test_who_goes_away_holds_up_nobody() -> None:
     assert await desk.all_had() == ["stays", "after"]
 
 
+async def test_who_goes_away_costs_those_with_whom_he_takes_turns_nothing() -> None:
+    """One that asks and goes away, over and over, is behind nobody for it when it stays."""
+    desk = Desk()
+    async with desk.order.turn("", False):
+        for name in ("a1", "a2", "a3", "b1", "gone"):
+            await desk.ask(name, name[0])
+        for task in (desk.tasks[0], desk.tasks[1], desk.tasks[4]):
+            task.cancel()
+        await asyncio.sleep(0)
+    assert await desk.all_had() == ["a3", "b1"]
+
+
 async def test_what_fails_leaves_the_turn_to_others() -> None:
     """The error is its caller's."""
     desk = Desk()

@@ -240,12 +240,35 @@ async def test_a_change_is_made_to_its_end_also_when_nobody_waits_for_it(tmp_pat
             asking = asyncio.get_running_loop().create_task(revoking)
             await asyncio.sleep(0)
             asking.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await asking
+            await asyncio.sleep(0)
             assert desk.registry.guest(shown(guest)).id == guest.guest.uuid
+            assert not asking.done()
             let_go()
             await soon(desk.registry.finish())
+            with pytest.raises(asyncio.CancelledError):
+                await asking
         assert told.ended == [guest.guest.uuid]
+
+
+async def test_who_goes_away_before_his_turn_leaves_nothing_to_do(tmp_path: Path) -> None:
+    """One who asks and goes away, over and over, has nobody wait; a copy is ended all the same."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        loop = asyncio.get_running_loop()
+        with nobody_can_write(tmp_path / FILE) as let_go:
+            first = loop.create_task(desk.registry.token("acme", "", 60, OF_ACME))
+            await asyncio.sleep(0)
+            asking = [loop.create_task(desk.registry.token("acme", "", 60, OF_ACME)) for _ in range(20)]
+            ending = loop.create_task(desk.registry.cloned(Guest(guest.guest.uuid), "seen twice"))
+            await asyncio.sleep(0)
+            for task in (*asking, ending):
+                task.cancel()
+            await soon(asyncio.wait(asking))
+            assert not ending.done()
+            let_go()
+            await soon(asyncio.wait([first, ending]))
+        assert [change.kind for change in told.changes] == ["token", "cloned"]
+        assert len(list(desk.registry.tokens("acme"))) == 1
 
 
 async def test_a_revocation_waits_for_one_change_at_the_most(tmp_path: Path) -> None:
