@@ -1,5 +1,6 @@
-"""In which order changes of the register are made: one at a time, what ends something before all else.
+"""In which order changes of the register are made: one at a time, what ends something before most else.
 
+It goes first three times of four while others wait: whoever ends things without end does not stop all else.
 Beyond that those who ask take turns: one who asks for many changes has each other wait for one of them.
 """
 
@@ -7,6 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from typing import Final
+
+MOST_ENDS: Final = 3  # one after another, while something else waits
 
 _Line = dict[Hashable, deque[asyncio.Future[None]]]  # by who asks, in the order of their turns
 
@@ -16,6 +20,7 @@ class Order:
 
     def __init__(self) -> None:
         self._taken = False
+        self._ends = 0  # one after another that went before something else
         self._lines: tuple[_Line, _Line] = ({}, {})  # what ends something, and all else
 
     @asynccontextmanager
@@ -55,8 +60,10 @@ class Order:
         self._taken = False
 
     def _next(self) -> asyncio.Future[None] | None:
-        for line in self._lines:
+        ends, others = self._lines
+        for line in (others, ends) if self._ends >= MOST_ENDS else (ends, others):
             if line:
+                self._ends = self._ends + 1 if line is ends and others else 0
                 who = next(iter(line))
                 waiting = line.pop(who)
                 turn = waiting.popleft()

@@ -185,6 +185,7 @@ class Registry:
 
     async def withdraw(self, beginning: bytes, by: By) -> Token:
         """Have a token that was not used count no more; as it was. Raises IdentityRefused, StateError."""
+        self._ender.check_token(beginning, by.author)  # no turn is taken for what is refused
 
         def told(token: Token) -> None:
             text = f"token {token.id}{by.reason and ': '}{by.reason}"
@@ -230,7 +231,12 @@ class Registry:
         return await self._change(work, told, who=_asker(author))
 
     async def revoke_guest(self, uuid: str, by: By) -> int:
-        """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
+        """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError.
+
+        Where it was revoked already nothing is written or told.
+        """
+        if self._ender.is_revoked(uuid, by.author):
+            return 0
 
         def told(ended: tuple[EnrolledGuest, int]) -> None:
             self._ended(ended[0].holder, _REVOKED)
@@ -240,6 +246,7 @@ class Registry:
 
     async def remove_guest(self, uuid: str, by: By) -> None:
         """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
+        self._ender.check_guest(uuid, by.author)
 
         def told(guest: EnrolledGuest) -> None:
             self._ended(guest.holder, _REMOVED)
@@ -249,6 +256,7 @@ class Registry:
 
     async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
         """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
+        self._ender.check_certificate(beginning, by.author)
 
         def told(certificate: Certificate) -> None:
             holder = holder_of(certificate)
@@ -341,7 +349,7 @@ class Registry:
     async def _end(
         self, work: Callable[[], Done], then: Callable[[Done], None], by: By | None = None
     ) -> Done:
-        """Have something ended, before all changes that wait. by: who asks, None for what guests did."""
+        """Have something ended, before most changes that wait. by: who asks, None for what guests did."""
         return await self._change(work, then, _GUESTS if by is None else _asker(by.author), ends=True)
 
     async def _change(

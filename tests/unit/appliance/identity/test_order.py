@@ -54,6 +54,18 @@ async def test_what_ends_something_comes_first() -> None:
     assert await desk.all_had() == ["end 1", "end 2", "token 1", "token 2"]
 
 
+async def test_ends_without_end_do_not_stop_all_else() -> None:
+    """While others wait every fourth turn is theirs; where nobody does, ends follow one another."""
+    desk = Desk()
+    async with desk.order.turn("", False):
+        for name in ("t1", "t2"):
+            await desk.ask(name)
+        for number in range(10):
+            await desk.ask(f"e{number}", ends=True)
+    had = await desk.all_had()
+    assert had == ["e0", "e1", "e2", "t1", "e3", "e4", "e5", "t2", "e6", "e7", "e8", "e9"]
+
+
 async def test_those_who_ask_take_turns() -> None:
     """Among ends as well: one that asks for many has each other wait for one."""
     for ends in (False, True):
