@@ -146,7 +146,7 @@ def test_another_tenant_is_not_there() -> None:
 
 def test_tenants_together_leave_some_to_those_of_none() -> None:
     """However many tenants there are."""
-    places = Places(3, "{} calls are open", of_tenant=1, kept=1)
+    places = Places(4, "{} calls are open", of_tenant=1, kept=1)
     with places.one(ACME), places.one(OTHER):
         with pytest.raises(NoPlace), places.one(Caller("third", Role.TENANT_ADMIN, "third")):
             pass
