@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
+from appliance.changes import Changes
 from appliance.domain.guest import PUBLIC_SCOPE
 from appliance.domain.override import Override
 from appliance.domain.tenants import Realm
+from appliance.identity.order import Order
 from appliance.identity_assembly import IdentityParts
 from appliance.inventory_assembly import Inventory
 from appliance.ksn.web import Web
@@ -55,7 +57,11 @@ class Parts:
 
 
 class SvmControl:
-    """Implements Control. Changes are made one after another, each whole: on the disk, then in force."""
+    """Implements Control. Changes are made one after another, each whole: on the disk, then in force.
+
+    Those who ask take turns, a tenant is one. A change whose turn has not come is dropped when who asked for
+    it goes away.
+    """
 
     def __init__(self, parts: Parts, version: str, unsandboxed: bool, clock: Callable[[], float]) -> None:
         """clock: seconds since the epoch."""
@@ -64,8 +70,8 @@ class SvmControl:
         self._unsandboxed = unsandboxed
         self._clock = clock
         self._started_at = clock()
-        self._changing = asyncio.Lock()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._order = Order()
+        self._changes = Changes()
 
     def status(self, tenant: str) -> StatusView:
         """What the SVM is doing."""
@@ -105,27 +111,29 @@ class SvmControl:
 
     async def set_override(self, digest: bytes, override: Override, tenant: str) -> None:
         """Make it durable, then put it in force, then tell the guests."""
-        await self._to_its_end(self._set_override(digest, override, self._realm(tenant)))
+        realm = self._realm(tenant)
+        async with self._order.turn(tenant or override.author, ends=False):
+            await self._changes.whole(self._set_override(digest, override, realm))
 
     async def _set_override(self, digest: bytes, override: Override, realm: Realm) -> None:
-        async with self._changing:
-            await _written(self._parts.state.set_override, digest, override, override.author, realm)
-            self._parts.protection.override(digest, override, realm)
-            tell_revoked(self._parts.sessions, digest, realm.scope)
-            self._parts.witness.overridden(digest, override, realm)
+        await _written(self._parts.state.set_override, digest, override, override.author, realm)
+        self._parts.protection.override(digest, override, realm)
+        tell_revoked(self._parts.sessions, digest, realm.scope)
+        self._parts.witness.overridden(digest, override, realm)
 
     async def clear(self, digest: bytes, reason: str, actor: str, tenant: str) -> bool:
         """End the override, forget the verdicts, tell the guests."""
-        return await self._to_its_end(self._clear(digest, reason, actor, self._realm(tenant)))
+        realm = self._realm(tenant)
+        async with self._order.turn(tenant or actor, ends=False):
+            return await self._changes.whole(self._clear(digest, reason, actor, realm))
 
     async def _clear(self, digest: bytes, reason: str, actor: str, realm: Realm) -> bool:
         scopes = self._parts.sight.scopes("") if realm.is_everybody else (realm.scope,)
-        async with self._changing:
-            overridden = await _written(self._parts.state.clear_override, digest, reason, actor, realm)
-            self._parts.protection.override(digest, None, realm)
-            forgotten = self._parts.protection.forget(digest, scopes)
-            tell_revoked(self._parts.sessions, digest, realm.scope)
-            self._parts.witness.cleared(digest, reason, actor, realm)
+        overridden = await _written(self._parts.state.clear_override, digest, reason, actor, realm)
+        self._parts.protection.override(digest, None, realm)
+        forgotten = self._parts.protection.forget(digest, scopes)
+        tell_revoked(self._parts.sessions, digest, realm.scope)
+        self._parts.witness.cleared(digest, reason, actor, realm)
         return overridden or forgotten
 
     def _realm(self, tenant: str) -> Realm:
@@ -134,22 +142,9 @@ class SvmControl:
         except NoSuchTenant as error:
             raise ControlRefused(str(error)) from error
 
-    async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
-        """Have a change made whole, also when who asked for it goes away meanwhile."""
-        task = asyncio.get_running_loop().create_task(change)
-        self._changes.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody may be left to be told
-
     async def finish(self) -> None:
         """Return when no change is under way."""
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.finish()
 
     def audit(self, limit: int, tenant: str) -> Iterator[AuditEntry]:
         """The newest changes."""

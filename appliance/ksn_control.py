@@ -6,6 +6,7 @@ A change is made whole: on the disk first, then in force, then what is under way
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
+from appliance.changes import Changes
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.policy import DEFAULT_TENANT, Decision, HistoryEntry, Mode, Policy
 from appliance.ksn.asker import Asker, Standing, Unknown
@@ -48,6 +49,7 @@ class PolicyControl:
         self.on_changed: list[Callable[[Policy, str], None]] = []
         self._parts = parts
         self._changing = asyncio.Lock()
+        self._changes = Changes()
 
     def policies(self, tenant: str) -> Iterator[PolicyView]:
         """Every tenant's, by name, or one's."""
@@ -232,8 +234,8 @@ class PolicyControl:
         return Decided(decision.decision, terms.type, in_force, terms.text)
 
     async def _change(self, change: Callable[[], Policy], actor: str, held: bool = False) -> PolicyView:
-        """Make a change, shielded from who asked for it: begun is done. held: KSN is off meanwhile."""
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._make(change, actor, held)))
+        """Make a change, also when who asked for it goes away: begun is done. held: KSN is off meanwhile."""
+        return await self._changes.whole(self._make(change, actor, held))
 
     async def _make(self, change: Callable[[], Policy], actor: str, held: bool) -> PolicyView:
         async with self._changing:

@@ -56,7 +56,8 @@ FIGURES = {
     "guest_over_upload_mib_per_second": Figure("counter", "Messages that waited: a guest sent too much"),
     "guest_over_upload_stall_seconds": Figure("counter", "Streams that ended: an upload stood still"),
     "tenant_over_admin_calls": Figure(
-        "counter", "Commands that were refused: a tenant's administrators had too many under way"
+        "counter",
+        "Commands that were refused: a tenant, or one auditor or host agent, had too many under way",
     ),
     "tenant_over_digests_per_second": Figure("counter", "Messages that waited: a tenant asked too much"),
     "tenant_over_events_per_second": Figure("counter", "Messages that waited: a tenant told too much"),

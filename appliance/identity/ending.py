@@ -12,6 +12,7 @@ from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
 from appliance.identity.names import holder_of
 from appliance.identity.standing import (
+    can_end,
     check_machine,
     counted,
     counting,
@@ -67,15 +68,27 @@ class Ender:
             tables.put_guest(replace(guest, machine=machine))
         return follows
 
+    def is_revoked(self, uuid: str, author: Caller) -> bool:
+        """Whether `revoke_guest` would change nothing. Raises IdentityRefused for no guest of his."""
+        with self._store.reading() as tables:
+            return _is_over(tables, self._guest(tables, uuid, author))
+
     def revoke_guest(self, uuid: str, by: By) -> tuple[EnrolledGuest, int]:
         """End a guest's certificates and tokens; how many of these counted. Raises IdentityRefused."""
         with self._store.writing() as tables:
             guest = self._guest(tables, uuid, by.author)
+            if _is_over(tables, guest):
+                return guest, 0
             tokens, why = drop_tokens_for(tables, uuid), CertificateState.REVOKED
             ended = end(tables, guest.certificates, why, self._clock(), by.author.author, by.reason)
             about = ("guest revoked", guest.tenant, f"guest {uuid}")
             self._note(tables, by, about, _counted(ended, tokens), _COUNTS_NO_MORE)
             return guest, ended
+
+    def check_guest(self, uuid: str, author: Caller) -> None:
+        """Raise IdentityRefused where there is no guest to remove."""
+        with self._store.reading() as tables:
+            self._guest(tables, uuid, author)
 
     def remove_guest(self, uuid: str, by: By) -> EnrolledGuest:
         """Forget a guest, its certificates and its tokens. Raises IdentityRefused."""
@@ -89,21 +102,15 @@ class Ender:
             self._note(tables, by, about, _counted(certificates, tokens), "not known")
         return guest
 
+    def check_certificate(self, beginning: bytes, author: Caller) -> None:
+        """Raise IdentityRefused where there is no certificate to revoke."""
+        with self._store.reading() as tables:
+            _certificate(tables, beginning, author)
+
     def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
         """End the certificate whose SHA-256 begins so. Raises IdentityRefused."""
         with self._store.writing() as tables:
-            found = [each for each in tables.certificates(beginning) if _sees(by.author, each)][:2]
-            if not found:
-                raise IdentityRefused(
-                    f"no certificate {beginning.hex()} is known: see `svm certificates list --guests`"
-                )
-            if len(found) > 1:
-                raise IdentityRefused(
-                    f"several certificates begin with {beginning.hex()}: give more of the SHA-256"
-                )
-            sha256 = found[0].sha256
-            if found[0].ended is not None:
-                raise IdentityRefused(f"the certificate {sha256.hex()[:16]} is {found[0].ended} already")
+            sha256 = _certificate(tables, beginning, by.author).sha256
             end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.author, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
@@ -114,23 +121,15 @@ class Ender:
             self._note(tables, by, about, before, _COUNTS_NO_MORE)
         return ended
 
+    def check_token(self, beginning: bytes, author: Caller) -> None:
+        """Raise IdentityRefused where there is no token to withdraw."""
+        with self._store.reading() as tables:
+            _token(tables, beginning, author, self._clock())
+
     def withdraw(self, beginning: bytes, by: By) -> Token:
         """Forget the unused token whose SHA-256 begins so; as it was. Raises IdentityRefused."""
         with self._store.writing() as tables:
-            known = (token for token in tables.tokens(beginning) if self._clock() < token.expires_at)
-            found = [token for token in known if token.is_for(by.author)][:2]
-            if not found:
-                raise IdentityRefused(f"no token {beginning.hex()} is known: see `svm guests tokens`")
-            if len(found) > 1:
-                raise IdentityRefused(
-                    f"several tokens begin with {beginning.hex()}: give more of the SHA-256"
-                )
-            token = found[0]
-            if token.key:
-                raise IdentityRefused(
-                    f"the token {token.id} was used already, by {token.uuid or 'a guest'}: "
-                    "`svm guests revoke` ends that guest's certificate"
-                )
+            token = _token(tables, beginning, by.author, self._clock())
             tables.drop_token(token.digest)
             about = ("token withdrawn", token.tenant, token.subject)
             before = f"counted until {utc(token.expires_at)}, made by {token.author}"
@@ -183,6 +182,43 @@ class Ender:
         if guest is None or not author.sees(guest.tenant):
             raise IdentityRefused(f"no guest {uuid[:80]} is enrolled: see `svm guests list`")
         return guest
+
+
+def _is_over(tables: IdentityTables, guest: EnrolledGuest) -> bool:
+    """Whether a guest has nothing left that could be revoked."""
+    known = map(tables.certificate, guest.certificates)
+    left = (each is not None and can_end(each, CertificateState.REVOKED) for each in known)
+    return not tables.tokens_for(guest.uuid) and not any(left)
+
+
+def _certificate(tables: IdentityTables, beginning: bytes, author: Caller) -> Certificate:
+    """The certificate that can be revoked whose SHA-256 begins so. Raises IdentityRefused."""
+    found = [each for each in tables.certificates(beginning) if _sees(author, each)][:2]
+    if not found:
+        raise IdentityRefused(
+            f"no certificate {beginning.hex()} is known: see `svm certificates list --guests`"
+        )
+    if len(found) > 1:
+        raise IdentityRefused(f"several certificates begin with {beginning.hex()}: give more of the SHA-256")
+    if found[0].ended is not None:
+        raise IdentityRefused(f"the certificate {found[0].sha256.hex()[:16]} is {found[0].ended} already")
+    return found[0]
+
+
+def _token(tables: IdentityTables, beginning: bytes, author: Caller, now: float) -> Token:
+    """The unused token whose SHA-256 begins so. Raises IdentityRefused."""
+    known = (token for token in tables.tokens(beginning) if now < token.expires_at)
+    found = [token for token in known if token.is_for(author)][:2]
+    if not found:
+        raise IdentityRefused(f"no token {beginning.hex()} is known: see `svm guests tokens`")
+    if len(found) > 1:
+        raise IdentityRefused(f"several tokens begin with {beginning.hex()}: give more of the SHA-256")
+    if found[0].key:
+        raise IdentityRefused(
+            f"the token {found[0].id} was used already, by {found[0].uuid or 'a guest'}: "
+            "`svm guests revoke` ends that guest's certificate"
+        )
+    return found[0]
 
 
 def _counted(certificates: int, tokens: int) -> str:

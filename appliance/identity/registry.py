@@ -4,7 +4,8 @@ A caller's certificate is looked up by the SHA-256 of all of it and is not parse
 this SVM, which has it in the register. What is not there counts nothing, whoever has signed it.
 
 Changes are made one after another, what ends something first (`order`), each whole, also when whoever asked
-goes away: on the disk, then in force, then told to those who cut calls.
+goes away meanwhile: on the disk, then in force, then told to those who cut calls. What an administrator or a
+guest asked for who goes away before its turn is not done.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from appliance.changes import Changes
 from appliance.domain.caller import Caller, NotAdmitted, Role
 from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
@@ -107,7 +109,7 @@ class Registry:
         self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
         self._order = Order()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._changes = Changes()
 
     @property
     def authority(self) -> Authority:
@@ -183,6 +185,7 @@ class Registry:
 
     async def withdraw(self, beginning: bytes, by: By) -> Token:
         """Have a token that was not used count no more; as it was. Raises IdentityRefused, StateError."""
+        self._ender.check_token(beginning, by.author)  # no turn is taken for what is refused
 
         def told(token: Token) -> None:
             text = f"token {token.id}{by.reason and ': '}{by.reason}"
@@ -228,7 +231,12 @@ class Registry:
         return await self._change(work, told, who=_asker(author))
 
     async def revoke_guest(self, uuid: str, by: By) -> int:
-        """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError."""
+        """End a guest's certificates and calls; how many counted. Raises IdentityRefused, StateError.
+
+        Where it was revoked already nothing is written or told.
+        """
+        if self._ender.is_revoked(uuid, by.author):
+            return 0
 
         def told(ended: tuple[EnrolledGuest, int]) -> None:
             self._ended(ended[0].holder, _REVOKED)
@@ -238,6 +246,7 @@ class Registry:
 
     async def remove_guest(self, uuid: str, by: By) -> None:
         """End a guest's certificates and calls, and forget it. Raises IdentityRefused, StateError."""
+        self._ender.check_guest(uuid, by.author)
 
         def told(guest: EnrolledGuest) -> None:
             self._ended(guest.holder, _REMOVED)
@@ -247,6 +256,7 @@ class Registry:
 
     async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
         """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
+        self._ender.check_certificate(beginning, by.author)
 
         def told(certificate: Certificate) -> None:
             holder = holder_of(certificate)
@@ -265,7 +275,8 @@ class Registry:
             self._ended(Caller(guest.id, Role.GUEST, guest.tenant), f"{why}: {_CLONED}")
             self._tell(IdentityChange("cloned", "", guest.id, guest.tenant, why))
 
-        await self._end(partial(self._ender.cloned, guest.id, why), told)
+        # A copy that goes away at once is ended all the same.
+        await self._changes.whole(self._end(partial(self._ender.cloned, guest.id, why), told))
 
     async def age(self) -> None:
         """Forget what was over long ago. Raises StateError."""
@@ -314,8 +325,7 @@ class Registry:
 
     async def finish(self) -> None:
         """Return when no change is under way."""
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.finish()
 
     def _ended(self, holder: Caller, why: str) -> None:
         self._shown.pop(holder, None)
@@ -339,7 +349,7 @@ class Registry:
     async def _end(
         self, work: Callable[[], Done], then: Callable[[Done], None], by: By | None = None
     ) -> Done:
-        """Have something ended, before all changes that wait. by: who asks, None for what guests did."""
+        """Have something ended, before most changes that wait. by: who asks, None for what guests did."""
         return await self._change(work, then, _GUESTS if by is None else _asker(by.author), ends=True)
 
     async def _change(
@@ -353,32 +363,22 @@ class Registry:
 
         then: called on the loop when it is made. who, ends: see `Order`.
         """
-        task = asyncio.get_running_loop().create_task(self._whole(work, then, who, ends))
-        self._changes.add(task)
-        task.add_done_callback(self._over)
-        return await asyncio.shield(task)
-
-    async def _whole(
-        self, work: Callable[[], Done], then: Callable[[Done], None], who: Hashable, ends: bool
-    ) -> Done:
         async with self._order.turn(who, ends):
-            try:
-                made = await asyncio.to_thread(work)
-            except StateError as error:
-                self.counts["unwritable"] += 1
-                self.problem = str(error)
-                raise
-            except NoRoom as error:
-                self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
-                raise
-            self.problem = ""
-            then(made)
-        return made
+            return await self._changes.whole(self._made(work, then))
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody may be left to be told
+    async def _made(self, work: Callable[[], Done], then: Callable[[Done], None]) -> Done:
+        try:
+            made = await asyncio.to_thread(work)
+        except StateError as error:
+            self.counts["unwritable"] += 1
+            self.problem = str(error)
+            raise
+        except NoRoom as error:
+            self.counts[f"over_{error.bound.rpartition('.')[2]}" if error.bound else "no_room"] += 1
+            raise
+        self.problem = ""
+        then(made)
+        return made
 
 
 def _asker(author: Caller) -> Hashable:

@@ -118,14 +118,14 @@ def end(
     counted = 0
     for sha256 in certificates:
         certificate = tables.certificate(sha256)
-        if certificate is None or not _can_end(certificate, state):
+        if certificate is None or not can_end(certificate, state):
             continue
         counted += certificate.state(now) is CertificateState.GOOD
         tables.put_certificate(replace(certificate, ended=state, ended_at=now, ended_by=by, reason=reason))
     return counted
 
 
-def _can_end(certificate: Certificate, state: CertificateState) -> bool:
+def can_end(certificate: Certificate, state: CertificateState) -> bool:
     """An administrator's word counts also of one that was taken for a copy, which may come back."""
     revoked_copy = state is CertificateState.REVOKED and certificate.ended is CertificateState.CLONED
     return certificate.ended is None or revoked_copy

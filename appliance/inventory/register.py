@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from appliance.changes import Changes
 from appliance.domain.vm import MAX_HOSTS, MAX_VMS, HostAgent, HostVm
 from appliance.state.vms import HostRecord, VmNotes, VmStore
 
@@ -55,9 +56,13 @@ class VmRegister:
         self._notes = known.notes
         self._written_at = {host: record.reported_at for host, record in known.hosts.items()}
         self._changing = asyncio.Lock()
+        self._changes = Changes()
 
     async def report(self, agent: HostAgent, vms: Sequence[HostVm], now: float) -> None:
         """Take what an agent tells of all machines of its host. Raises HostRefused, StateError."""
+        await self._changes.whole(self._report(agent, vms, now))
+
+    async def _report(self, agent: HostAgent, vms: Sequence[HostVm], now: float) -> None:
         async with self._changing:
             self._check(agent, now)
             before, after = self._vms.get(agent.host, {}), {vm.uuid: vm for vm in vms}

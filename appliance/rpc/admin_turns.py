@@ -1,9 +1,9 @@
 """How much of the SVM administrators' calls take, all of them together, whatever they ask.
 
-So many calls are worked on at once, of one tenant's administrators fewer; those that revoke or remove
-somebody have places of their own. What is long is done on the loop, a slice at a time and one call's after
-another's, with a rest behind each: guests are answered in between, as fast whether one administrator lists
-something or all of them do.
+So many calls are worked on at once, of one tenant's administrators fewer, and some are for providers alone;
+those that revoke or remove somebody have places of their own. What is long is done on the loop, a slice at a
+time and one call's after another's, with a rest behind each: guests are answered in between, as fast whether
+one administrator lists something or all of them do.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Turns:
         over: Callable[[str], None] = lambda _bound: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """most, of_tenant: calls at once. As many as one tenant may have are kept for those of none.
+        """most, of_tenant: calls at once. As many as one tenant may have are kept for providers; see Places.
 
         over: told of each call that finds no place, and which setting says so. clock: seconds, for how long
         a slice takes.
@@ -45,7 +45,7 @@ class Turns:
             over("limits.tenant.admin_calls" if of_tenant else "limits.admin_calls")
 
         sentence = "{} calls of administrators are worked on now, which is all: wait for one of them"
-        kept = min(of_tenant, most // 2)
+        kept = min(of_tenant, max(1, most // 4))
         self.places = Places(most, sentence, of_tenant, kept, full)
         self.ending = Places(MOST_ENDING, sentence, of_tenant, kept, full)
         self._clock = clock

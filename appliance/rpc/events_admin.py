@@ -71,7 +71,10 @@ class EventsAdministrationService:
         self._caller = caller
         self._patience = patience
         self.places = Places(
-            MAX_READERS, "{} commands read events now, which is all: end one of them", kept=MAX_READERS // 4
+            MAX_READERS,
+            "{} commands read events now, which is all: end one of them",
+            of_tenant=MAX_READERS // 4,
+            kept=MAX_READERS // 4,
         )
 
     def add_to(self, server: grpc.aio.Server) -> None:

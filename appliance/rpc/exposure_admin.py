@@ -107,6 +107,7 @@ class ExposureAdministrationService:
         self.places = Places(
             MAX_READERS,
             "{} commands list guests' files now, which is all: wait for one of them",
+            of_tenant=MAX_READERS // 4,
             kept=MAX_READERS // 4,
         )
 

@@ -72,7 +72,9 @@ class ImageAdministrationService:
     caller: CallerOf
     clock: Callable[[], float] = time.time
     places: Places = field(
-        default_factory=lambda: Places(MAX_IMAGES, "{} images are looked at now, which is all: wait for one")
+        default_factory=lambda: Places(
+            MAX_IMAGES, "{} images are looked at now, which is all: wait for one", kept=MAX_IMAGES // 4
+        )
     )
     _images: dict[str, _Image] = field(default_factory=dict)
 

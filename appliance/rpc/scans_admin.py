@@ -102,7 +102,10 @@ class ScansAdministrationService:
         self._control = control
         self._patience = patience
         self.places = Places(
-            MAX_READERS, "{} commands look at scans now, which is all: end one of them", kept=MAX_READERS // 4
+            MAX_READERS,
+            "{} commands look at scans now, which is all: end one of them",
+            of_tenant=MAX_READERS // 4,
+            kept=MAX_READERS // 4,
         )
 
     def add_to(self, server: grpc.aio.Server) -> None:

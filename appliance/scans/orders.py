@@ -5,10 +5,11 @@ A change is made by one at a time. What is over is kept for a while, and makes w
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
+from appliance.changes import Changes
 from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, by_tenant, shown_paths
 from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
@@ -17,8 +18,6 @@ MOST_ORDERS: Final = 16_384  # kept, open or over
 MOST_OPEN_OF_GUEST: Final = 4
 
 _AT_ONCE = 64  # guests, between two of which others are answered
-
-Done = TypeVar("Done")
 
 
 class OrderRefused(Exception):
@@ -83,7 +82,7 @@ class Orders:
         self._clock = clock
         self._draw = draw
         self._changing = asyncio.Lock()
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._changes = Changes()
         found = sorted(store.all(), key=lambda order: order.ordered_at)
         self._orders = {order.id: order for order in found}  # in the order of ordering
         self._open: dict[str, dict[bytes, ScanOrder]] = {}  # guest -> id -> order
@@ -117,7 +116,7 @@ class Orders:
         The same is one of the same paths; of two times the earlier counts then. Raises OrderRefused where
         there are too many orders, and StateError where they could not be written: nothing is ordered then.
         """
-        return await self._to_its_end(self._place(guests, wanted))
+        return await self._changes.whole(self._place(guests, wanted))
 
     async def _place(self, guests: Mapping[str, str], wanted: Wanted) -> list[Placed]:
         async with self._changing:
@@ -146,7 +145,7 @@ class Orders:
 
         Raises StateError: all of them are open still then.
         """
-        return await self._to_its_end(self._end(ends))
+        return await self._changes.whole(self._end(ends))
 
     async def _end(self, ends: Mapping[bytes, End]) -> list[ScanOrder]:
         async with self._changing:
@@ -178,7 +177,7 @@ class Orders:
 
     async def age(self) -> None:
         """Forget what is over for too long. Raises StateError."""
-        await self._to_its_end(self._age())
+        await self._changes.whole(self._age())
 
     async def _age(self) -> None:
         async with self._changing:
@@ -189,20 +188,7 @@ class Orders:
 
     async def finish(self) -> None:
         """Return when no change is under way."""
-        while self._changes:
-            await asyncio.wait(self._changes)
-
-    async def _to_its_end(self, change: Coroutine[Any, Any, Done]) -> Done:
-        """Have a change made whole, also when who asked for it goes away meanwhile."""
-        task = asyncio.get_running_loop().create_task(change)
-        self._changes.add(task)
-        task.add_done_callback(self._over)
-        return await asyncio.shield(task)
-
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody may be left to be told
+        await self._changes.finish()
 
     def _placed(self, guest: str, tenant: str, wanted: Wanted) -> Placed:
         mine = [order for order in self.open_of(guest) if order.tenant == tenant]

@@ -54,6 +54,18 @@ async def test_what_ends_something_comes_first() -> None:
     assert await desk.all_had() == ["end 1", "end 2", "token 1", "token 2"]
 
 
+async def test_ends_without_end_do_not_stop_all_else() -> None:
+    """While others wait every fourth turn is theirs; where nobody does, ends follow one another."""
+    desk = Desk()
+    async with desk.order.turn("", False):
+        for name in ("t1", "t2"):
+            await desk.ask(name)
+        for number in range(10):
+            await desk.ask(f"e{number}", ends=True)
+    had = await desk.all_had()
+    assert had == ["e0", "e1", "e2", "t1", "e3", "e4", "e5", "t2", "e6", "e7", "e8", "e9"]
+
+
 async def test_those_who_ask_take_turns() -> None:
     """Among ends as well: one that asks for many has each other wait for one."""
     for ends in (False, True):
@@ -77,6 +89,18 @@ async def test_who_goes_away_holds_up_nobody() -> None:
     assert desk.tasks[1].cancelled()
     await desk.ask("after")
     assert await desk.all_had() == ["stays", "after"]
+
+
+async def test_who_goes_away_costs_those_with_whom_he_takes_turns_nothing() -> None:
+    """One that asks and goes away, over and over, is behind nobody for it when it stays."""
+    desk = Desk()
+    async with desk.order.turn("", False):
+        for name in ("a1", "a2", "a3", "b1", "gone"):
+            await desk.ask(name, name[0])
+        for task in (desk.tasks[0], desk.tasks[1], desk.tasks[4]):
+            task.cancel()
+        await asyncio.sleep(0)
+    assert await desk.all_had() == ["a3", "b1"]
 
 
 async def test_what_fails_leaves_the_turn_to_others() -> None:

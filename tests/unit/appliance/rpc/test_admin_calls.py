@@ -1,10 +1,12 @@
 """What an administrator's calls have in common."""
 
+import asyncio
 from typing import Any, NoReturn
 
 import grpc
 import pytest
 
+from appliance.changes import Changes
 from appliance.domain.caller import Caller, Role
 from appliance.rpc.admin_calls import (
     BadRequest,
@@ -49,6 +51,11 @@ class Service:
             raise request
         return f"{request} by {caller.name}"
 
+    @answered
+    async def Change(self, request: asyncio.Event, _caller: Caller) -> bool:
+        """Make a change that waits for what is given."""
+        return await Changes().whole(request.wait())
+
 
 async def test_a_body_is_told_who_calls() -> None:
     """And what it returns is the reply."""
@@ -88,6 +95,22 @@ async def test_a_call_has_its_place_until_it_ends() -> None:
     assert await service.Ask("asked", context)
 
 
+async def test_who_goes_away_has_his_place_until_his_change_is_over() -> None:
+    """One who asks for changes and goes away, over and over, has no more of them made than one who stays."""
+    context: Any = EndingContext()
+    service, disk = Service(1), asyncio.Event()
+    call = asyncio.ensure_future(service.Change(disk, context))  # noqa: TID251  it is awaited below
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(Ended, match="1 calls of administrators are worked on now"):
+        await service.Ask("asked", context)
+    disk.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await service.Ask("asked", context)
+
+
 def test_a_digest_has_32_bytes() -> None:
     """The sentence tells both lengths."""
     assert checked_digest(b"d" * 32) == b"d" * 32
@@ -123,7 +146,7 @@ def test_another_tenant_is_not_there() -> None:
 
 def test_tenants_together_leave_some_to_those_of_none() -> None:
     """However many tenants there are."""
-    places = Places(3, "{} calls are open", of_tenant=1, kept=1)
+    places = Places(4, "{} calls are open", of_tenant=1, kept=1)
     with places.one(ACME), places.one(OTHER):
         with pytest.raises(NoPlace), places.one(Caller("third", Role.TENANT_ADMIN, "third")):
             pass

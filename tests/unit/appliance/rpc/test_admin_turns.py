@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 
 import pytest
@@ -89,7 +89,7 @@ async def test_what_fails_leaves_the_turn_to_others() -> None:
 
 def test_one_tenant_has_few_of_the_places() -> None:
     """And all tenants leave some to those who run the SVM."""
-    turns = Turns(3, 1)
+    turns = Turns(4, 1)
     acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
     with turns.one(acme):
         with pytest.raises(NoPlace, match=r"^1 calls of administrators are worked on now"), turns.one(acme):
@@ -102,13 +102,41 @@ def test_one_tenant_has_few_of_the_places() -> None:
     assert turns.places.taken == 0
 
 
+def test_host_agents_and_auditors_keep_neither_the_provider_out_nor_tenants() -> None:
+    """However many there are, and however many processes one has; nor do tenants keep them out."""
+    turns, provider = Turns(), Caller("p", Role.PROVIDER)
+    agents = [Caller(f"uid-7.pid-{number}", Role.HOST_AGENT) for number in range(16)]
+    auditors = [Caller(f"a{number}", Role.AUDITOR) for number in range(16)]
+    admins = [Caller("n", Role.TENANT_ADMIN, f"t{number}") for number in range(16)]
+    with ExitStack() as held:
+
+        def had(callers: list[Caller]) -> int:
+            """So many of them find a place, and keep it."""
+            found = 0
+            for caller in callers:
+                with suppress(NoPlace):
+                    held.enter_context(turns.one(caller))
+                    found += 1
+            return found
+
+        assert had(agents) == 4
+        assert had(auditors) == 4
+        assert had(admins) == 4
+        assert had([*agents, *auditors, *admins]) == 0
+        assert had([provider] * 9) == 4
+    with ExitStack() as held:
+        assert had(admins) == 8
+        assert had(agents) == 4
+        assert had([provider] * 9) == 4
+
+
 def test_who_finds_no_place_is_counted_by_the_setting_that_says_so() -> None:
     """The tenant's where its administrators have all that it may have, else that of everybody's."""
     over: list[str] = []
-    turns = Turns(3, 1, over.append)
+    turns = Turns(4, 1, over.append)
     acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
     provider = Caller("p", Role.PROVIDER)
-    with turns.one(acme), turns.one(other), turns.one(provider):
+    with turns.one(acme), turns.one(other), turns.one(provider), turns.one(provider):
         assert over == []
         for caller, ends in ((acme, False), (third, False), (provider, False), (third, True)):
             with suppress(NoPlace), turns.one(caller, ends):

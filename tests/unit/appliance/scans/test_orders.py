@@ -106,10 +106,13 @@ async def test_a_change_is_made_whole_when_its_caller_goes(tmp_path: Path) -> No
             caller = asyncio.get_running_loop().create_task(orders.end({order.id: DONE}))
             await asyncio.to_thread(begun.wait, 30)
             caller.cancel()
-            await asyncio.gather(caller, return_exceptions=True)
+            await asyncio.sleep(0)
+            assert not caller.done()
             assert orders.open()
             gate.set()
             await orders.finish()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
         assert orders.all()[0].state is ScanState.DONE
         assert orders.open() == []
 
