@@ -17,12 +17,11 @@ from lightagent.v1 import events_pb2
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from appliance.rpc.admin_client import AdminClient
+from tests.support.contents import EICAR
 from tests.support.disk_images import converted, empty, ext4, overlay, write_tree
 from tests.support.kvm_host import KvmHost, kvm_host
 from tests.support.svm import DEADLINE
 from tests.support.svm_process import ROOT, SvmProcess, svm_process
-
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
 @pytest.fixture

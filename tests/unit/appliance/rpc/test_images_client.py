@@ -8,9 +8,8 @@ from lightagent.v1 import images_pb2
 from appliance.domain.outcome import Disposition, Unanswered
 from appliance.rpc.admin_line import AdminError, SocketLine
 from appliance.rpc.images_client import ImageClient, ImageContent, first_of
+from tests.support.contents import EICAR
 from tests.support.images import Contents, image_svm
-
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
 async def test_content_is_sent_once_and_then_known(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from lightagent.v1 import images_pb2
 
 from appliance.domain.event import Event, EventKind
 from appliance.rpc.admin_line import AdminError
+from tests.support.contents import EICAR
 from tests.support.images import Contents, ImageSvm, image_svm
 from tests.support.svm import DEADLINE
 
-EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 MACHINE = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 
 

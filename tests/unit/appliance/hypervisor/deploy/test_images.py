@@ -9,6 +9,7 @@ import pytest
 from appliance.hypervisor.deploy import images
 from appliance.hypervisor.deploy.deployment import BadDeployment
 from tests.support.deployments import disk
+from tests.support.encrypted import mark_encrypted
 
 
 def qemu_img(*words: object) -> None:
@@ -46,10 +47,8 @@ def test_what_is_no_qcow2_is_refused(tmp_path: Path) -> None:
 
 def test_one_that_is_encrypted_is_refused(tmp_path: Path) -> None:
     """Nobody is there to type its password."""
-    path = tmp_path / "a.qcow2"
-    secret = "secret,id=s,data=password"
-    options = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
-    qemu_img("create", "--object", secret, "-f", "qcow2", "-o", options, path, "1M")
+    path = disk(tmp_path / "a.qcow2")
+    mark_encrypted(path)
     with pytest.raises(BadDeployment, match="is encrypted"):
         images.system(path)
 

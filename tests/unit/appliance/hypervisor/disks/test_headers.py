@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.hypervisor.disks.headers import FORMATS, BadImage, header_of, probed
 from tests.support.disk_images import converted, empty, overlay, tool
+from tests.support.encrypted import mark_encrypted
 
 
 def test_what_lies_under_an_image_is_told_as_it_is_written_there(tmp_path: Path) -> None:
@@ -34,7 +35,6 @@ def test_formats_are_told_by_the_first_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("-o", "encrypt.format=luks,encrypt.key-secret=s", "--object", "secret,id=s,data=x"), "encrypted"),
         (("-o", "data_file={}/data"), "data_file"),
         (("-o", "extended_l2=on"), "extended_l2"),
     ],
@@ -44,6 +44,15 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, options: tuple[str, ...], 
     image = tmp_path / "a.qcow2"
     tool("qemu-img", "create", "-q", "-f", "qcow2", *(word.format(tmp_path) for word in options), image, "1M")
     with pytest.raises(BadImage, match=why):
+        header_of(image.read_bytes()[:65536], "qcow2")
+
+
+def test_an_encrypted_image_is_for_who_has_its_key(tmp_path: Path) -> None:
+    """And what to do."""
+    image = tmp_path / "a.qcow2"
+    tool("qemu-img", "create", "-q", "-f", "qcow2", image, "1M")
+    mark_encrypted(image)
+    with pytest.raises(BadImage, match="encrypted"):
         header_of(image.read_bytes()[:65536], "qcow2")
 
 
