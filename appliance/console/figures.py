@@ -190,6 +190,10 @@ FIGURES = {
     "events_vm_isolated": Figure("counter", "Events kept of machines that were cut off from their networks"),
     "events_vm_released": Figure("counter", "Events kept of machines that got their networks back"),
     "events_vm_enrolled": Figure("counter", "Events kept of machines that a host agent had enrol"),
+    "events_image_scanned": Figure("counter", "Events kept of disk images that were scanned from outside"),
+    "events_image_detection": Figure(
+        "counter", "Events kept of malicious or suspicious files that lie on one"
+    ),
     "events_loss": Figure("counter", "Events kept that tell of events that were not"),
     "events_action": Figure("counter", "Events kept of what guests say they did to files"),
     "events_fallback": Figure("counter", "Events kept of guests that answered by their fail mode"),
