@@ -3,9 +3,10 @@
     audit    number as u64 big endian -> JSON {at, actor, action, subject, before, after, reason, tenant;
              of an override digest, expires_at}
 
-Which of them are a tenant's stands in `audited`. Only so many entries are kept, and of what is one tenant's a
-tenth of that: each new one makes the oldest go, and costs the same however many there are. An entry without a
-tenant is of something that is no single tenant's. Every value ends with an xxh3_64 of the rest.
+Which of them are a tenant's stands in `audited`. Only so many entries are kept, of what is one tenant's a
+tenth of that, and of all tenants' a half, beyond which each tenant pays for its new ones with its old ones: a
+half is for what is no single tenant's, whose entries name none. Each new one makes the oldest go, and costs
+the same however many there are. Every value ends with an xxh3_64 of the rest.
 """
 
 from collections.abc import Iterator
@@ -92,8 +93,10 @@ class Audit:
 
     def _drop_of_tenant(self, txn: lmdb.Transaction, tenant: str) -> int:
         """Have a tenant's oldest entries go where it has too many; how many went."""
-        most = max(1, self._environment.audit_entries // TENANT_PART)
-        over = min(max(0, self._audited.count(txn, tenant) - most), DROPPED_AT_ONCE)
+        count, most = self._audited.count(txn, tenant), max(1, self._environment.audit_entries // TENANT_PART)
+        if self._audited.count_all(txn) > self._environment.audit_entries // 2:  # whoever adds one loses one
+            most = min(most, max(1, count - 1))
+        over = min(max(0, count - most), DROPPED_AT_ONCE)
         for number in list(islice(self._audited.oldest(txn, tenant), over)):
             self._drop(txn, number, tenant)
         return over

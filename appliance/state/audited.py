@@ -44,6 +44,10 @@ class Audited:
             return 0
         return self._place(txn, last, tenant) - self._place(txn, first, tenant) + 1
 
+    def count_all(self, txn: lmdb.Transaction) -> int:
+        """How many all tenants have."""
+        return int(txn.stat(db=self._table)["entries"])
+
     def oldest(self, txn: lmdb.Transaction, tenant: str) -> Iterator[bytes]:
         """The numbers of a tenant's entries, the oldest first."""
         cursor, first = txn.cursor(db=self._table), _row(tenant, b"")

@@ -291,6 +291,20 @@ def test_a_tenant_cannot_fill_the_audit(tmp_path: Path) -> None:
         assert len(list(store.audit(100))) == 50
 
 
+def test_all_tenants_together_cannot_fill_the_audit(tmp_path: Path) -> None:
+    """Half of it is for what is no single tenant's, however many tenants there are."""
+    with opened(tmp_path, audit_entries=50) as store:
+        for number in range(20):
+            store.clear_override(DIGEST, str(number), "uid-0")
+        for turn in range(200):
+            realm = Realm(17 + turn % 20, f"tenant-{turn % 20}")
+            store.clear_override(DIGEST, "", "uid-7", realm)
+        authors = [entry.actor for entry in list(store.audit(100))]
+        assert authors.count("uid-0") == 20
+        assert 20 <= authors.count("uid-7") <= 30
+        assert list(store.audit(100, "tenant-0"))  # none is without
+
+
 def test_a_tenant_cannot_take_the_room_of_overrides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a bound of its own, all tenants together have one, and the provider has his own."""
     monkeypatch.setattr(state_store, "MAX_OVERRIDES", 3)
