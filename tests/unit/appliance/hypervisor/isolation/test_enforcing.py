@@ -25,5 +25,6 @@ async def test_a_machine_that_changes_is_looked_at(tmp_path: Path) -> None:
                 await line.ask(lambda host: isolator.isolate(host, UUID, "test", Order("why", "me")))
                 serving.changes.publish(VmSeen(line.uri, vm))
                 await until(lambda: bool(logs), "it is looked at")
-    assert [(each["event"], each["machine"]) for each in logs] == [("machine is not cut off", "test")]
+    # Once or twice: a slow look at what was published first finds it cut off already.
+    assert {(each["event"], each["machine"]) for each in logs} == {("machine is not cut off", "test")}
     assert "in part alone" in logs[0]["why"]
