@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from vagrant.machines import Machine, StoryError, Vagrant, until
 
@@ -15,6 +16,8 @@ KSN_THREAT = "Lab.KsnOnly"
 # Composed, so that this file is not one that scanners stumble over.
 _EICAR = "".join(("X5O!P%@AP[4\\PZX54(P^)7CC)7}$", "EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!$H+H*"))
 _MARK_BITS = 32  # the rule of EICAR's file allows white space behind it, 128 bytes in all
+# What a guest's stub has yet to ask about, of what it let through without an SVM.
+_JOURNAL = "cd /var/lib/kvm-light-agent/stub; cat journal journal.replaying 2>/dev/null | head -c 1"
 _PRIVATE_KSN = "private-ksn {} --config /etc/private-ksn/private-ksn.toml"
 
 
@@ -47,13 +50,16 @@ class Lab:
         ran = guest.run(f"cat {self.path(name)} >/dev/null")
         if ran.code and DENIED not in ran.err:
             raise StoryError(
-                f"{guest.name}: {self.path(name)} cannot be read, and not for its verdict: {ran.said}"
+                f"{guest.name}: {self.path(name)} cannot be read, and not for a verdict: {ran.said}"
             )
         return not ran.code
 
     def figure(self, name: str) -> int:
-        """A figure of the SVM."""
-        return int(self.svm.json("svm status --figures --json")["figures"][name])
+        """A figure of the SVM. Those of how scans ended are there from the first that ended so on."""
+        figures = self.svm.json("svm status --figures --json")["figures"]
+        if name not in figures and not name.startswith("ends_"):
+            raise StoryError(f"the SVM has no figure {name}")
+        return int(figures.get(name, 0))
 
     def verdict(self, digest: str) -> dict[str, str]:
         """What the SVM keeps of a digest."""
@@ -76,7 +82,14 @@ def ready(lab: Lab) -> str:
     """The SVM answers, and both guests are attached to it."""
     until(lambda: lab.svm.run("svm status").code == 0, "the SVM answers")
     until(lab.attached, "both guests are attached")
-    return "the SVM answers, and both guests are attached"
+    for guest in lab.guests:
+        until(partial(_settled, guest), f"{guest.name}: its journal is replayed")
+    asked = lab.figure("protection_digests")
+    return f"both guests are attached, and have asked about what they opened before ({asked:,} digests)"
+
+
+def _settled(guest: Machine) -> bool:
+    return not guest.ok(_JOURNAL)
 
 
 def scanned_once(lab: Lab) -> str:
@@ -97,9 +110,7 @@ def scanned_once(lab: Lab) -> str:
     if not SHARED_BYTES <= came < 2 * SHARED_BYTES:
         raise StoryError(f"{came:,} bytes came for a file of {SHARED_BYTES:,} bytes on two guests")
     outcome = lab.verdict(digest).get("outcome")
-    return (
-        f"a file of {SHARED_BYTES:,} bytes on both guests: {came:,} bytes came, {outcome}, held by 2 guests"
-    )
+    return f"{SHARED_BYTES:,} bytes on each of two guests: {came:,} bytes came, {outcome}, held by both"
 
 
 def _held_by_both(lab: Lab, digest: str) -> None:
@@ -166,10 +177,12 @@ def revoked(lab: Lab) -> str:
 
 def _both(lab: Lab, name: str, opens: bool, when: str) -> None:
     for guest in lab.guests:
-        until(
-            lambda guest=guest: lab.opens(guest, name) is opens,  # type: ignore[misc]
-            f"{guest.name}: {lab.path(name)} {'opens' if opens else 'is denied'} {when}",
-        )
+        what = "opens" if opens else "is denied"
+        until(partial(_is, lab, guest, name, opens), f"{guest.name}: {lab.path(name)} {what} {when}")
+
+
+def _is(lab: Lab, guest: Machine, name: str, opens: bool) -> bool:
+    return lab.opens(guest, name) is opens
 
 
 def ksn_only(lab: Lab) -> str:
