@@ -1,16 +1,13 @@
 """The files of the lab: Vagrant takes them, scripts are sh, boxes are what it wants, the story is told."""
 
-import io
-import json
 import os
 import subprocess
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from appliance.hypervisor.image.box import INSECURE_KEY, make_box, wanted_for_box
+from appliance.hypervisor.image.box import make_box
 from appliance.scanning.engines.eicar import MAX_BYTES, TEST_STRING, WHITE_SPACE
 from tests.support.deployments import disk
 from vagrant import lab_test, story
@@ -79,23 +76,6 @@ def test_a_kind_of_box_that_is_none_is_a_sentence() -> None:
     assert ran.stderr.endswith("build-box: error: 'router' is no kind of box: svm or guest\n")
 
 
-def test_a_box_is_a_tar_of_three_files_by_its_content(tmp_path: Path) -> None:
-    """As vagrant-libvirt wants it; the same disk gives the same box, another one another name."""
-    image = disk(tmp_path / "image.qcow2", b"system")
-    box = make_box("guest", image, tmp_path, epoch=5)
-    before = box.read_bytes()
-    box.unlink()
-    assert make_box("guest", image, tmp_path, epoch=5).read_bytes() == before
-    with tarfile.open(fileobj=io.BytesIO(before)) as tar:
-        assert tar.getnames() == ["metadata.json", "Vagrantfile", "box.img"]
-        metadata = json.load(tar.extractfile("metadata.json") or io.BytesIO())
-        assert (tar.extractfile("box.img") or io.BytesIO()).read() == image.read_bytes()
-    assert metadata == {"provider": "libvirt", "format": "qcow2", "virtual_size": 1}
-    other = make_box("guest", disk(tmp_path / "other.qcow2", b"another"), tmp_path, epoch=5)
-    assert other != box
-    assert {path.suffix for path in tmp_path.iterdir()} == {".qcow2", ".box"}
-
-
 def test_vagrant_takes_a_box(tmp_path: Path) -> None:
     """It adds it under its name, for libvirt."""
     box = make_box("svm", disk(tmp_path / "image.qcow2"), tmp_path, epoch=5)
@@ -103,14 +83,6 @@ def test_vagrant_takes_a_box(tmp_path: Path) -> None:
     ran = vagrant("box", "add", "--name", box.stem, f"file://{box}", home=home)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"{box.stem} (libvirt, 0)" in vagrant("box", "list", home=home).stdout
-
-
-def test_who_vagrant_comes_as_may_do_everything() -> None:
-    """The user vagrant, by the key that Vagrant has, and sudo without a password."""
-    wanted = wanted_for_box("guest", 512)
-    assert wanted.packages == "lab"
-    assert wanted.access.keys == {"vagrant": INSECURE_KEY}
-    assert wanted.extra == {"/etc/sudoers.d/vagrant": "vagrant ALL=(ALL) NOPASSWD: ALL\n"}
 
 
 @pytest.mark.parametrize("mark", [0, 1, -1, 0xDEADBEEF])
