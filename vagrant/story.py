@@ -186,7 +186,7 @@ def _is(lab: Lab, guest: Machine, name: str, opens: bool) -> bool:
 
 
 def ksn_only(lab: Lab) -> str:
-    """What no engine knows and a Private KSN in the SVM does is denied, and none of it is uploaded."""
+    """What no engine knows and a Private KSN in the SVM does is denied."""
     text = f"#!/bin/sh\n# {lab.run}: nothing that an engine objects to\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
     as_svm = "setpriv --reuid svm --regid svm --clear-groups"
@@ -197,9 +197,9 @@ def ksn_only(lab: Lab) -> str:
     if lab.opens(guest, "ksn"):
         raise StoryError(f"{guest.name}: a file that the Private KSN has in its red zone could be opened")
     found = lab.verdict(digest)
-    if (found.get("threat"), found.get("engine")) != (KSN_THREAT, ""):
+    if (found.get("threat"), found.get("source"), found.get("engine")) != (KSN_THREAT, "KSN", "ksn"):
         raise StoryError(f"the SVM keeps of it: {found}")
-    return f"{found['threat']}: denied in {guest.name}, source {found['source']}, by no engine"
+    return f"{found['threat']}: denied in {guest.name}; it is a verdict of {found['source']}, of no engine"
 
 
 PARTS: list[tuple[str, Callable[[Lab], str]]] = [
