@@ -2,8 +2,8 @@
 
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test real-vms bench fuzz chaos lint types format protos protos-check lock clean \
-        packages-run packages-test packages-bench
+.PHONY: help setup demo test real-vms lab bench fuzz chaos lint types format protos protos-check lock clean \
+        packages-run packages-test packages-bench packages-lab
 
 # The first Python of version 3.11 or later; `make PYTHON=/path/to/python3.12 ...` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14 /usr/bin/python3; do \
@@ -25,6 +25,9 @@ test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 
 real-vms: $(READY) packages-test ## an SVM and guests in real machines, emulated; ARGS=more for pytest
 	$(BIN)/python -m pytest tests/real_vms $(ARGS)
+
+lab: $(READY) packages-test packages-lab ## an SVM and two guests by Vagrant, and their story; LAB_TYPE=qemu without KVM
+	@$(BIN)/python -m tests.lab
 
 bench: $(READY) packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
@@ -84,6 +87,9 @@ packages-run:
 
 packages-test: packages-run
 	@.ci/debian-packages $(PYTHON) test
+
+packages-lab: packages-run
+	@.ci/debian-packages $(PYTHON) lab
 
 packages-bench: packages-run
 	@.ci/debian-packages $(PYTHON) bench

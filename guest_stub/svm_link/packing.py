@@ -139,6 +139,9 @@ class Packer:
             reason = f"{content.size} bytes, the SVM takes no more than {most}"
             _abort(packed, upload, LinkAnswer(Outcome.TOO_LARGE, reason=reason))
             return
+        if content.size == 0:  # the header is all of it: nothing is open then that could be given up
+            packed.begun.append(upload)
+            return
         try:
             fd = content.open()
         except OSError as error:
@@ -151,8 +154,6 @@ class Packer:
             return
         begin(fd, content.size)
         packed.begun.append(upload)
-        if content.size == 0:
-            self.close()
 
     def _go_on(self, packed: Packed) -> None:
         """Pack as much of the file under way as there is room for."""

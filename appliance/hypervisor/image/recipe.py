@@ -27,8 +27,8 @@ BASE = (
     ),
     *("python3", "ca-certificates", "openssh-server", "bubblewrap", "libarchive13", "acpid"),
 )
-# With what reads a NoCloud disk as everybody's images do.
-PACKAGE_SETS = {"base": BASE, "cloud": (*BASE, CLOUD_INIT)}
+# cloud: with what reads a NoCloud disk as everybody's images do. lab: with what Vagrant needs.
+PACKAGE_SETS = {"base": BASE, "cloud": (*BASE, CLOUD_INIT), "lab": (*BASE, "sudo")}
 
 SVM_UID = 971  # of the user that `svm serve` runs as: the state disk outlives the image, so it never changes
 
@@ -50,7 +50,11 @@ def svm_recipe() -> Recipe:
         "svm",
         ("appliance",),
         ("appliance!hypervisor", "lightagent"),
-        {"svm": "appliance.__main__", "kvmla-first-boot": "appliance.first_boot.__main__"},
+        {
+            "svm": "appliance.__main__",
+            "private-ksn": "appliance.private_ksn.__main__",
+            "kvmla-first-boot": "appliance.first_boot.__main__",
+        },
         {
             "svm.service": Path(appliance.__path__[0]) / "systemd" / "svm.service",
             "kvmla-first-boot.service": FILES / "kvmla-first-boot.service",

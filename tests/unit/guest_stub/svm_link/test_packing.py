@@ -62,6 +62,17 @@ def test_small_files_share_a_message(tmp_path: Path) -> None:
     assert packed.ended == []
 
 
+def test_an_empty_file_that_has_changed_is_not_given_up(tmp_path: Path) -> None:
+    """Its header was all of it, so the SVM has it whole, and an abort would find no upload."""
+    files = HeldFiles(tmp_path, [b"", b""])
+    files.paths[0].write_bytes(b"grown")
+    files.paths[1].unlink()
+    packed = Packer().pack(uploads_of(files), POLICY)
+    assert kinds(packed) == ["header", "header"]
+    assert [upload.lease for upload in packed.begun] == [500, 501]
+    assert packed.ended == []
+
+
 def test_a_large_file_fills_several_messages(tmp_path: Path) -> None:
     """Each message is filled up; the next file begins in what is left of the last one."""
     content = os.urandom(2 * ROOM + 300)
