@@ -88,6 +88,10 @@ class Register:
         """How many of them count."""
         return sum(self.ends[sha256] == COUNTS for sha256 in certificates)
 
+    def has_token(self, uuid: str) -> bool:
+        """Whether there is a token that is for a guest, used or not."""
+        return any(token.uuid == uuid for token in self.tokens.values())
+
     def drop_tokens(self, uuid: str) -> str:
         """Tokens that are for a guest are not known any more; how many were unused, as the audit says it."""
         unused = sum(token.uuid == uuid and not token.key for token in self.tokens.values())
@@ -235,6 +239,8 @@ def _attach(register: Register, uuid: str) -> None:
 
 
 def _revoke(register: Register, uuid: str) -> None:
+    if not register.good(*register.guests[uuid].all) and not register.has_token(uuid):
+        return  # it is over already, of which nothing is written
     tokens = register.drop_tokens(uuid)
     counted = register.end(*register.guests[uuid].all, why=REVOKED)
     register.audit.append(
