@@ -126,6 +126,8 @@ def dress(tree: Tree, recipe: Recipe, access: Access) -> None:
         tree.add_text("/etc/systemd/system.conf.d/kvmla.conf", "[Manager]\nRuntimeWatchdogSec=60\n")
     else:
         tree.add_directory("/etc/kvm-light-agent", 0o755)
+    if tree.text("/etc/cloud/cloud.cfg"):
+        tree.add_text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg", _CLOUD_INIT)
     others = sorted(access.keys.keys() - {"root"})
     for user, keys in sorted(access.keys.items()):
         add_keys(tree, user, 0 if user == "root" else _FIRST_UID + others.index(user), keys)
@@ -198,6 +200,15 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 UsePAM no
 UseDNS no
+"""
+
+# What is not asked for by the NoCloud disk is not done: no other place is asked, no user is made up, and the
+# locales that it would have made are not in an image.
+_CLOUD_INIT = """datasource_list: [NoCloud, None]
+locale: false
+users: []
+ssh_deletekeys: false
+ssh_genkeytypes: [ed25519]
 """
 
 _PORT = """SUBSYSTEM=="virtio-ports", ATTR{name}=="org.kvm_light_agent.deploy.0", \\

@@ -11,7 +11,7 @@ from appliance.hypervisor.image.running import ImageError
 from appliance.hypervisor.image.tree import Tree
 
 
-def dressed(kind: str, keys: dict[str, str] | None = None) -> Tree:
+def dressed(kind: str, keys: dict[str, str] | None = None, cloud_init: bool = False) -> Tree:
     """A tree with what Debian's packages bring, as far as it matters."""
     tree = Tree(1_700_000_000)
     for name in ("passwd", "group", "shadow", "gshadow"):
@@ -19,6 +19,8 @@ def dressed(kind: str, keys: dict[str, str] | None = None) -> Tree:
     tree.add_text("/etc/ssh/ssh_host_rsa_key", "everybody's")
     tree.add_text("/var/log/dpkg.log", "today")
     tree.add_text("/etc/apt/sources.list", "deb copy:///somewhere/of/this/machine ./")
+    if cloud_init:
+        tree.add_text("/etc/cloud/cloud.cfg", "users: [default]\n")
     dress(tree, recipe_of(kind), Access(keys or {}))
     return tree
 
@@ -48,6 +50,14 @@ def test_the_svm_has_a_user_whose_number_never_changes() -> None:
     state = tree.entries[PurePosixPath("/var/lib/kvm-light-agent")]
     assert (state.uid, stat.S_IMODE(state.mode)) == (SVM_UID, 0o700)
     assert "kvmla-first-boot.service" in tree.text("/etc/systemd/system/svm.service.d/kvmla.conf")
+
+
+def test_cloud_init_does_what_it_is_asked_for_and_no_more() -> None:
+    """Where it is in the image; it makes up no user, and asks nobody but the NoCloud disk."""
+    assert not dressed("svm").text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
+    said = dressed("svm", cloud_init=True).text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
+    assert "datasource_list: [NoCloud, None]\n" in said
+    assert "users: []\n" in said
 
 
 def test_a_guest_has_no_user_of_the_svm() -> None:
