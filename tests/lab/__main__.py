@@ -80,7 +80,8 @@ def main(words: Sequence[str]) -> int:
     with place() as lab:
         try:
             _step("vagrant up")
-            if lab.run("vagrant", "up"):
+            if code := lab.run("vagrant", "up"):
+                print(f"vagrant up ended with {code}:", file=sys.stderr)
                 print("\n".join(lab.log.read_text(errors="replace").splitlines()[-40:]), file=sys.stderr)
                 return 1
             _step("vagrant/lab-test")
