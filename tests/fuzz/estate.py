@@ -191,7 +191,7 @@ class Estate:
     def enrolled(self, do: Do, uuid: str, sha256: bytes) -> None:
         """A guest has got a certificate."""
         token = self.tokens[do.which % len(self.tokens)]
-        token.key, token.sha256 = int(do.flag), sha256
+        token.key, token.sha256, token.uuid = int(do.flag), sha256, uuid
         if sha256 in self.certificates:
             return
         _, before = self.guests.get(uuid, (token.tenant, []))
@@ -211,6 +211,9 @@ class Estate:
         """One was revoked, or removed."""
         uuid = self.guest(do)
         tenant, certificates = self.guests[uuid]
+        has_token = any(token.uuid == uuid and not token.dropped for token in self.tokens)
+        if do.what == "revoke guest" and not has_token and not any(map(self.is_good, certificates)):
+            return  # it is over already, of which nothing is written
         for token in self.tokens:
             token.dropped |= token.uuid == uuid
         if do.what == "remove guest":
