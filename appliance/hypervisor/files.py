@@ -1,7 +1,8 @@
 """Small files of the host agent's state: whole or not there, on the disk before anybody counts on them."""
 
-import os
 from pathlib import Path
+
+from appliance.durable import sync_directory, write_whole
 
 
 class StateUnusable(Exception):
@@ -10,16 +11,9 @@ class StateUnusable(Exception):
 
 def write_durably(path: Path, text: str) -> None:
     """Write a file in one step, of root alone; its directory is made. Raises StateUnusable."""
-    new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        new.replace(path)
-        _sync(path.parent)
+        write_whole(path, text.encode())
     except OSError as error:
         raise _unusable(path, error) from error
 
@@ -28,7 +22,7 @@ def remove_durably(path: Path) -> None:
     """Remove a file, if it is there. Raises StateUnusable."""
     try:
         path.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise _unusable(path, error) from error
 
@@ -47,14 +41,6 @@ def read_bounded(path: Path, most: int) -> str | None:
         raise StateUnusable(f"{path} is no text: svm-host has not written it; remove it") from error
     except OSError as error:
         raise _unusable(path, error) from error
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _unusable(path: Path, error: OSError) -> StateUnusable:

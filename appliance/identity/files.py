@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import SERVER_NAME, Certificate
+from appliance.durable import sync_directory
 from appliance.identity.authority import (
     SLACK_SECONDS,
     Authority,
@@ -37,7 +38,6 @@ from appliance.identity.authority import (
 from appliance.identity.keys import MALFORMED, key_pem, new_key
 from appliance.identity.names import named_by
 from appliance.owner import as_owner
-from appliance.state.replacing import sync_directory
 
 DIRECTORY = "identity"
 FIRST_ADMINISTRATOR = "administrator"

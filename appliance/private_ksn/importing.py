@@ -15,6 +15,7 @@ from pathlib import Path
 
 import lmdb
 
+from appliance.durable import sync_directory
 from appliance.feeds.lines import Bad
 from appliance.private_ksn.feed_file import FeedFile, FeedWriter
 from appliance.private_ksn.flips import flips
@@ -68,9 +69,8 @@ def import_feed(
             assert first_bad is not None
             raise ImportRefused(f"nothing could be taken; {first_bad.where}: {first_bad.why}")
         changes = _changes(store, name, FeedFile(path, name))
-        _sync_directory(
-            store.directory
-        )  # the name of the file has to outlive the machine as its content does
+        # The name of the file has to outlive the machine as its content does.
+        sync_directory(store.directory)
         store.put_feed(name, Feed(path.name, form, now, keys, bad), changes)
         remove_leftovers(store)
     return Imported(entries, keys, bad, None if changes is None else len(changes))
@@ -136,14 +136,6 @@ def _write(
         keys = writer.finish()
     look(entries)
     return entries, keys, bad, first_bad
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _changes(store: Store, name: str, new: FeedFile | None) -> list[Flip] | None:

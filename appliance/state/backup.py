@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from appliance.durable import sync_directory
 from appliance.owner import as_owner
 from appliance.state.backup_file import (
     IDENTITY,
@@ -25,7 +26,7 @@ from appliance.state.backup_file import (
 from appliance.state.environment import STATE, StateEnvironment, StateFile
 from appliance.state.events import FILE as EVENTS
 from appliance.state.events import events_file
-from appliance.state.replacing import READY, sync_directory
+from appliance.state.replacing import READY
 
 
 @dataclass(frozen=True, slots=True)

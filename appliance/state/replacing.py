@@ -9,10 +9,11 @@ What the state directory has beside that, the cache and who holds which file, be
 numbers of tenants may be others'. It may be lost, and is.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+
+from appliance.durable import sync_directory
 
 UNFINISHED = "restore-unfinished"
 READY = "restore-ready-"
@@ -55,15 +56,6 @@ def forget_unfinished(directory: Path) -> None:
     """Remove what a restore had gathered that did not come to its commit. Raises OSError."""
     if (directory / UNFINISHED).exists():
         shutil.rmtree(directory / UNFINISHED)
-
-
-def sync_directory(directory: Path) -> None:
-    """Have the names of a directory on the disk. Raises OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _put_in_place(directory: Path, ready: Path, kept: Path) -> None:

@@ -7,7 +7,6 @@ came (decisions/0041). The SVM is not trusted with more than that: what it says 
 
 import base64
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from appliance.domain.caller import Role
+from appliance.durable import write_whole
 from appliance.identity.inspection import Inspected, inspect_holder
 from appliance.identity.keys import csr_for, key_pem, new_key
 
@@ -147,10 +147,4 @@ def _put(directory: Path, authority: bytes, certificate: bytes, key: bytes) -> N
         ("administrator.pem", certificate),
         ("ca.pem", authority),
     ):
-        beside = directory / f".{name}-{secrets.token_hex(4)}"
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(directory / name)
+        write_whole(directory / name, content)
