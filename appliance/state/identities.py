@@ -14,11 +14,11 @@ What changes something is one transaction, `writing`, on the disk when that ends
 for a thread. Every value ends with an xxh3_64 of the rest. Bytes stand in JSON as hexadecimal digits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 
@@ -46,6 +46,8 @@ MAX_TOKENS = 8192
 MAX_GUESTS = 16_384
 MAX_CERTIFICATES = 65_536  # three of each guest, and those of administrators
 PAGE = 32  # records that are read at once
+
+Known = TypeVar("Known")
 
 
 class IdentityTables:
@@ -269,30 +271,24 @@ class IdentityStore:
 
         Between two of them nothing is held. Raises StateError.
         """
-        after, more = b"", True
-        while more:
-            with self.reading() as tables:
-                found, after = tables.page_of_guests(tenant, after)
-            yield from found
-            more = bool(after)
+        return self._pages(lambda tables, after: tables.page_of_guests(tenant, after))
 
     def certificates(self, tenant: str, guests: bool) -> Iterator[Certificate]:
         """The same of certificates, the newest first. guests: theirs too."""
-        before, more = b"", True
-        while more:
-            with self.reading() as tables:
-                found, before = tables.page_of_certificates(tenant, guests, before)
-            yield from found
-            more = bool(before)
+        return self._pages(lambda tables, before: tables.page_of_certificates(tenant, guests, before))
 
     def tokens(self, tenant: str) -> Iterator[Token]:
         """The same of tokens, by their end."""
-        after, more = b"", True
+        return self._pages(lambda tables, after: tables.page_of_tokens(tenant, after))
+
+    def _pages(self, page: Callable[[IdentityTables, bytes], tuple[list[Known], bytes]]) -> Iterator[Known]:
+        """Yield what is in each page. page: gives what follows a place, and the next place, b"" for none."""
+        place, more = b"", True
         while more:
             with self.reading() as tables:
-                found, after = tables.page_of_tokens(tenant, after)
+                found, place = page(tables, place)
             yield from found
-            more = bool(after)
+            more = bool(place)
 
     @contextmanager
     def writing(self) -> Iterator[IdentityTables]:
