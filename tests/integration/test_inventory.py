@@ -9,7 +9,15 @@ import pytest
 
 from appliance.hypervisor.virt.connection import VirtHost
 from tests.support.contents import EICAR
-from tests.support.domains import PROTECTION, defined, domain, host_of_machines, interface, states_of
+from tests.support.domains import (
+    PROTECTION,
+    defined,
+    domain,
+    emptied_afterwards,
+    host_of_machines,
+    interface,
+    states_of,
+)
 from tests.support.host_agent import HostAgent, Site, host_agent, site
 from tests.support.kvm_host import KvmHost
 from tests.support.svm import digest_of
@@ -29,14 +37,8 @@ def machines() -> Iterator[KvmHost]:
 @pytest.fixture
 def host(machines: KvmHost) -> Iterator[VirtHost]:
     """It, open; the machines of a test end with it."""
-    with VirtHost.open(machines.uri) as host:
+    with emptied_afterwards(machines) as host:
         yield host
-    with VirtHost.open(machines.uri) as host:
-        for each in host.connection.listAllDomains():
-            if each.isActive():
-                each.destroy()
-            if each.isPersistent():
-                each.undefineFlags(2)
 
 
 async def agent_of(here: Site, machines: KvmHost, extra: str = "", name: str = "host-1") -> HostAgent:

@@ -17,6 +17,7 @@ from tests.support.domains import (
     PROTECTION,
     defined,
     domain,
+    emptied_afterwards,
     host_of_machines,
     interface,
     interfaces_of,
@@ -39,13 +40,8 @@ def machines() -> Iterator[KvmHost]:
 @pytest.fixture
 def host(machines: KvmHost) -> Iterator[VirtHost]:
     """It, open; the machines of a test end with it."""
-    with VirtHost.open(machines.uri) as host:
+    with emptied_afterwards(machines) as host:
         yield host
-        for each in host.connection.listAllDomains():
-            if each.isActive():
-                each.destroy()
-            if each.isPersistent():
-                each.undefineFlags(2)  # with what is known of its snapshots
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from lightagent.v1 import admin_pb2_grpc
 
 from appliance.domain.override import Override
 from appliance.rpc.admin import AdministrationService, ControlRefused
-from appliance.rpc.admin_calls import CallerOf
+from appliance.rpc.admin_calls import CallerOf, Places
 from appliance.rpc.admin_views import StatusView, VerdictView
 from appliance.rpc.administrators import Ranks
 from appliance.rpc.identity import ByTicket, Callers
@@ -183,6 +183,19 @@ def refused(caller: Caller, name: str, request: object) -> tuple[grpc.StatusCode
     with pytest.raises(grpc.RpcError) as caught:
         caller.call(name, request)
     return caught.value.code(), caught.value.details() or ""
+
+
+def read_on_after_the_place_is_free(call: Any, places: Places) -> grpc.RpcError:
+    """Take one message, then none until the call's place is free; how the call ends when it is read on."""
+    next(call)
+    end = time.monotonic() + DEADLINE
+    while places.taken:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with pytest.raises(grpc.RpcError) as caught:
+        for _ in call:
+            pass
+    return caught.value
 
 
 @contextmanager

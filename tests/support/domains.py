@@ -36,6 +36,19 @@ def host_of_machines() -> Iterator[KvmHost]:
         yield host
 
 
+@contextmanager
+def emptied_afterwards(machines: KvmHost) -> Iterator[VirtHost]:
+    """It, open; the machines that were made meanwhile end with it, though its libvirtd was started anew."""
+    with VirtHost.open(machines.uri) as host:
+        yield host
+    with VirtHost.open(machines.uri) as host:
+        for each in host.connection.listAllDomains():
+            if each.isActive():
+                each.destroy()
+            if each.isPersistent():
+                each.undefineFlags(2)  # with what is known of its snapshots
+
+
 def interface(number: int, network: str = "", state: str = "") -> str:
     """The XML of an interface: on a libvirt network, or ("") on one of the user's mode."""
     source = f"<source network='{network}'/>" if network else ""

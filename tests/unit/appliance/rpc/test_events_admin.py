@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import events_pb2, events_pb2_grpc
 
 from appliance.domain.event import Event, EventKind, Said
-from tests.support.admin_side_server import DEADLINE, Caller
+from tests.support.admin_side_server import DEADLINE, Caller, read_on_after_the_place_is_free
 from tests.support.commands import NOON
 from tests.support.events_side_server import EventsSide, events_side
 
@@ -145,13 +145,6 @@ def test_a_reader_who_takes_nothing_is_cut(side: EventsSide, caller: Caller) -> 
     """His place is free for another at once, and his call ends by a sentence when he reads on."""
     side.keep(*some(600, text="x" * 100_000))  # more than gRPC takes over for him
     call = caller.call("ListEvents", events_pb2.ListEventsRequest(limit=100_000, follow=True))
-    next(call)
-    end = time.monotonic() + DEADLINE
-    while side.service.places.taken:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    with pytest.raises(grpc.RpcError) as caught:
-        for _ in call:
-            pass
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "read faster" in (caught.value.details() or "")
+    error = read_on_after_the_place_is_free(call, side.service.places)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "read faster" in (error.details() or "")

@@ -1,6 +1,5 @@
 """The ExposureAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from lightagent.v1 import exposure_pb2, exposure_pb2_grpc
 from appliance.domain.outcome import Disposition, Source
 from appliance.domain.verdict import Verdict
 from appliance.rpc.exposure_admin import GuestSeen, HolderView
-from tests.support.admin_side_server import Caller, refused
+from tests.support.admin_side_server import Caller, read_on_after_the_place_is_free, refused
 from tests.support.exposure_side_server import ExposureSide, exposure_side
-from tests.support.svm import DEADLINE
 
 DIGEST = b"d" * 32
 BAD = Verdict(Disposition.MALICIOUS, Source.ENGINE, 1, 0, threat="Worm")
@@ -87,16 +85,9 @@ def test_a_reader_who_takes_nothing_is_cut(side: ExposureSide, caller: Caller) -
     """His place is free for another, and his call ends by a sentence when he reads on."""
     side.exposure.held["ip-1"] = [(number(count), 0, 0) for count in range(200_000)]
     call = caller.call("ListGuestFiles", exposure_pb2.ListGuestFilesRequest(guest="ip-1", limit=200_000))
-    next(call)
-    end = time.monotonic() + DEADLINE
-    while side.service.places.taken:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    with pytest.raises(grpc.RpcError) as caught:
-        for _ in call:
-            pass
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "read faster" in (caught.value.details() or "")
+    error = read_on_after_the_place_is_free(call, side.service.places)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "read faster" in (error.details() or "")
 
 
 def test_what_breaks_a_rule_is_refused(side: ExposureSide, caller: Caller) -> None:
