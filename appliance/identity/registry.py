@@ -255,7 +255,7 @@ class Registry:
         await self._end(partial(self._ender.remove_guest, uuid, by), told, by)
 
     async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
-        """End one certificate, and its holder's calls; both. Raises IdentityRefused, StateError."""
+        """End a certificate and its calls; it and its holder. Raises IdentityRefused, StateError."""
         self._ender.check_certificate(beginning, by.author)
 
         def told(certificate: Certificate) -> None:

@@ -116,6 +116,7 @@ def _forgiving(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 class _Call:
     """One that is under way. patience: when it ends, the call does. why: what is said then."""
 
+    context: Context
     patience: asyncio.Timeout
     why: str = ""
 
@@ -132,11 +133,15 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         self._calls: defaultdict[Caller, set[_Call]] = defaultdict(set)
 
     def end(self, caller: Caller, why: str) -> None:
-        """End every call of a caller for whom nobody vouches any more. why: a sentence for it."""
+        """End the calls of a caller for which nobody vouches any more. why: a sentence for them.
+
+        Each is asked for anew: he may have a newer certificate, or another ticket, that counts.
+        """
         now = asyncio.get_running_loop().time()
-        for call in self._calls.pop(caller, ()):
-            call.why = why
-            call.patience.reschedule(now)
+        for call in self._calls.get(caller, ()):
+            if not call.why and not self._counts(call, caller):
+                call.why = why
+                call.patience.reschedule(now)
 
     async def intercept_service(
         self,
@@ -178,7 +183,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
         call: _Call | None = None
         try:
             async with asyncio.timeout(None) as patience:
-                call = _Call(patience)
+                call = _Call(context, patience)
                 with self._under_way(caller, call):
                     yield
         except TimeoutError:
@@ -193,6 +198,12 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
             self._on_refused("unauthenticated", self._callers.name(context), str(error))
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             raise AssertionError from error  # abort raises
+
+    def _counts(self, call: _Call, caller: Caller) -> bool:
+        try:
+            return self._callers.who(call.context) == caller
+        except NotAdmitted:
+            return False
 
     async def _refuse(self, context: Context, caller: Caller, method: str, roles: frozenset[Role]) -> None:
         may = ", ".join(sorted(roles)) or "nobody"

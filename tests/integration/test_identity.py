@@ -7,7 +7,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, verdict_pb2
+from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, events_pb2_grpc, verdict_pb2
 
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import SERVER_NAME
 from appliance.identity.authority import pem_of
 from appliance.identity.files import load
 from appliance.identity.keys import key_pem, new_key
+from appliance.identity.registry import sha256_of
 from tests.support.commands import Ran, svm_program
 from tests.support.identities import OTHER_MACHINE
 from tests.support.relay import free_port
@@ -155,9 +156,9 @@ def _without(here: Site) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(here.guests, grpc.ssl_channel_credentials(here.ca), named)
 
 
-def _administrator(here: Site) -> TlsGuest:
-    """The first administrator, by what svm init has made."""
-    directory = here.directory / "state/identity"
+def _administrator(here: Site, directory: Path | None = None) -> TlsGuest:
+    """One by the directory with its identity, or the first, by what svm init has made."""
+    directory = directory or here.directory / "state/identity"
     key = load_pem_private_key((directory / "administrator.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return TlsGuest(here.ca, key, (directory / "administrator.pem").read_bytes(), "")
@@ -246,6 +247,34 @@ async def test_an_administrator_works_from_elsewhere_until_revoked(tmp_path: Pat
         assert ran.code == 2
         again = await here.svm("guests", "token", *remote)
         assert (again.code, "revoked" in again.err) == (2, True)
+
+
+async def read_all(stream: Any) -> None:
+    """Read what comes. Raises AioRpcError where it ends so."""
+    while await stream.read():  # what ends a stream is no message, and false
+        pass
+
+
+async def test_an_older_certificate_is_revoked_and_the_newer_ones_calls_go_on(tmp_path: Path) -> None:
+    """Of an administrator who has both; the newer one's stream tells of it."""
+    async with site(tmp_path) as here, AsyncExitStack() as stack:
+        streams, request = [], events_pb2.ListEventsRequest(limit=1, follow=True)
+        for each in ("older", "newer"):
+            who = ("--role", "provider", "--name", "bob", "--out", tmp_path / each)
+            assert (await here.svm("certificates", "issue", *who)).code == 0
+            holder = _administrator(here, tmp_path / each)
+            channel = await stack.enter_async_context(holder.channel(here.admin))
+            streams.append(events_pb2_grpc.EventsAdministrationStub(channel).ListEvents(request))
+            assert await asyncio.wait_for(streams[-1].read(), DEADLINE)
+        older = sha256_of((tmp_path / "older/administrator.pem").read_bytes()).hex()
+        ran = await here.svm("certificates", "revoke", older, "--reason", "replaced")
+        assert ran.code == 0, ran.err
+        with pytest.raises(grpc.aio.AioRpcError, match="revoked"):
+            await asyncio.wait_for(read_all(streams[0]), DEADLINE)
+        told: Any = await asyncio.wait_for(streams[1].read(), DEADLINE)
+        assert "replaced" in told.events[-1].text
+        assert not streams[1].done()
+        streams[1].cancel()
 
 
 async def test_nothing_of_the_register_is_lost_by_a_kill(tmp_path: Path) -> None:

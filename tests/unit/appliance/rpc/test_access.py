@@ -70,12 +70,19 @@ def test_guests_call_what_is_for_guests_and_nothing_else() -> None:
     assert mixed == []
 
 
+def _certificate_of(context: Context) -> str:
+    """Which of his certificates a caller shows, as a test names it."""
+    named = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+    return named.get("certificate", "")
+
+
 @dataclass
 class Door:
     """A server with a gate in front of handlers that answer anything, to whoever the test says calls."""
 
     target: str
     who: Caller | None = None
+    revoked: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     gate: Gate = field(init=False)
@@ -83,10 +90,12 @@ class Door:
     def __post_init__(self) -> None:
         self.gate = Gate(Callers(self), lambda *said: self.refused.append(said))
 
-    def caller(self, _context: Context) -> Caller:
-        """Whoever the test says."""
+    def caller(self, context: Context) -> Caller:
+        """Whoever the test says, unless the certificate that the call names counts no more."""
         if self.who is None:
             raise NotAdmitted("nobody vouches for you")
+        if _certificate_of(context) in self.revoked:
+            raise NotAdmitted("this certificate counts no more")
         return self.who
 
     def guest(self, context: Context) -> Guest:
@@ -190,6 +199,7 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
         made.who = Caller("one", Role.GUEST, "another tenant")  # of the same name
         second = channel.stream_stream(ATTACH, None, None)(None)
         assert await second.read() == b"ok"
+        made.who = None
         made.gate.end(Caller("one", Role.GUEST), "your certificate was revoked: enrol anew")
         code, why = await status_of(first.read())
         assert (code, why) == (
@@ -201,6 +211,27 @@ async def test_when_nobody_vouches_any_more_streams_end_too(tmp_path: Path) -> N
         second.cancel()
 
 
+async def test_what_a_newer_certificate_vouches_for_goes_on(tmp_path: Path) -> None:
+    """When the older one of the same holder is revoked; twice is as once."""
+    async with door(tmp_path, Caller("one", Role.GUEST)) as (made, channel):
+        older, newer = (
+            channel.stream_stream(ATTACH, None, None)(None, metadata=(("certificate", each),))
+            for each in ("older", "newer")
+        )
+        assert [await stream.read() for stream in (older, newer)] == [b"ok", b"ok"]
+        made.revoked.add("older")
+        for why in ("your certificate was revoked", "again"):
+            made.gate.end(Caller("one", Role.GUEST), why)
+        assert await status_of(older.read()) == (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "your certificate was revoked",
+        )
+        assert not newer.done()
+        made.revoked.add("newer")
+        made.gate.end(Caller("one", Role.GUEST), "and this one")
+        assert (await status_of(newer.read()))[1] == "and this one"
+
+
 async def test_a_call_that_its_service_is_just_ending_ends_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -209,6 +240,7 @@ async def test_a_call_that_its_service_is_just_ending_ends_once(
 
         async def ends_itself(_said: AsyncIterator[bytes], context: Context) -> None:
             """Nobody vouches any more while the status is on its way."""
+            made.who = None
             asyncio.get_running_loop().call_soon(made.gate.end, Caller("one", Role.GUEST), "revoked")
             try:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
