@@ -265,7 +265,7 @@ async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
 
 async def checked_at(directory: Path, base_url: str, key_file: Path | None = None) -> dict[str, Step]:
     """What `svm ksn check` says of an address, by the names of its steps."""
-    more = {"api_key_file": key_file} if key_file else {}
+    more: dict[str, Any] = {"api_key_file": key_file} if key_file else {}
     async with ksn_svm(directory, endpoint=base_url, **more) as ksn:
         await ksn.accept()
         return {step.what: step for step in await ksn.control.check_ksn(DEFAULT_TENANT)}
