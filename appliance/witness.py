@@ -25,6 +25,9 @@ from appliance.scanning.scanner import Scanner
 from appliance.verdicts.exposure import Exposure
 
 MOST_REVOKED = 4096  # revocations for which it is looked up who holds the digest; of more it is not
+MOST_VOUCHED = (
+    4096  # enrolments by a host's word that are known to be noted: one is told again if its answer was lost
+)
 NAMED_SECONDS = (
     1.0  # that a revocation may wait for it: until it is written down, a restart knows nothing of it
 )
@@ -52,6 +55,7 @@ class Witness:
         self._monotonic = monotonic
         self._revoked: deque[_Revoked] = deque()
         self._any_revoked = asyncio.Event()
+        self._vouched: dict[bytes, None] = {}  # certificates, the newest last
         self._detections = Detections(monotonic)
         self._outbreaks = Outbreaks(terms, monotonic)
         log.on_kept.append(self._kept)
@@ -153,6 +157,18 @@ class Witness:
                 tenant=change.tenant,
             )
         )
+        if change.vouched_by and change.certificate not in self._vouched:
+            self._vm_enrolled(change)
+
+    def _vm_enrolled(self, change: IdentityChange) -> None:
+        """A machine has its certificate by its host's word."""
+        text = f"enrolled by its host's word{', as ' if change.text else ''}{change.text}"
+        now, kind = self.log.now(), EventKind.VM_ENROLLED
+        event = Event(now, kind, change.guest, text=text, actor=change.vouched_by, tenant=change.tenant)
+        if self._note(event):
+            self._vouched[change.certificate] = None
+            if len(self._vouched) > MOST_VOUCHED:
+                del self._vouched[next(iter(self._vouched))]
 
     def vm_changed(self, event: VmEvent) -> None:
         """A machine is left unprotected, or is protected again."""

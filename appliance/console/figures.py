@@ -189,7 +189,7 @@ FIGURES = {
     "events_vm_protected": Figure("counter", "Events kept of such machines that are protected again"),
     "events_vm_isolated": Figure("counter", "Events kept of machines that were cut off from their networks"),
     "events_vm_released": Figure("counter", "Events kept of machines that got their networks back"),
-    "events_vm_enrolled": Figure("counter", "Events kept of machines that a host agent had enrol"),
+    "events_vm_enrolled": Figure("counter", "Events kept of machines that enrolled by their host's word"),
     "events_image_scanned": Figure("counter", "Events kept of disk images that were scanned from outside"),
     "events_image_detection": Figure(
         "counter", "Events kept of malicious or suspicious files that lie on one"

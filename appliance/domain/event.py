@@ -32,7 +32,7 @@ class EventKind(StrEnum):
     VM_PROTECTED = "vm-protected"  # it is again
     VM_ISOLATED = "vm-isolated"  # a host agent cut its network off
     VM_RELEASED = "vm-released"  # and gave it back
-    VM_ENROLLED = "vm-enrolled"  # a host agent had it enrol
+    VM_ENROLLED = "vm-enrolled"  # its guest enrolled by a host agent's word
     IMAGE_SCANNED = "image-scanned"  # a disk image was scanned from outside, or not to its end
     IMAGE_DETECTION = "image-detection"  # a malicious or suspicious file lies on one
     # By the guest's word alone.

@@ -105,6 +105,11 @@ class Token:
         """What it is called in the audit."""
         return f"token {self.id}, for {f'guest {self.uuid}' if self.uuid else 'a new guest'}"
 
+    @property
+    def vouched_by(self) -> str:
+        """The host agent by whose word a machine's own key enrols with it, as its author; "" for others."""
+        return self.author if self.only_key and self.author.startswith(f"{Role.HOST_AGENT} ") else ""
+
     def is_for(self, caller: Caller) -> bool:
         """Whether an administrator sees it; a host agent sees what it has made itself."""
         own = caller.role is not Role.HOST_AGENT or self.author == caller.author

@@ -97,12 +97,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A guest's certificate, in DER. ended: whether others of it ended, whose calls are to be cut."""
+    """A guest's certificate, in DER. ended: whether others of it ended, whose calls are to be cut.
+
+    vouched_by: the host agent by whose word it enrolled, "" for none.
+    """
 
     certificate: bytes
     guest: EnrolledGuest
     ends_at: float
     ended: bool = False
+    vouched_by: str = ""
 
 
 class Issuer:
@@ -163,7 +167,7 @@ class Issuer:
             tables.put_token(used)
             guest = tables.guest(uuid)
             assert guest is not None
-        return Enrolled(issued.der, guest, issued.record.ends_at, ended)
+        return Enrolled(issued.der, guest, issued.record.ends_at, ended, token.vouched_by)
 
     def renew(self, shown: bytes, asked: Asked) -> Enrolled:
         """Give a guest a certificate that ends later. Raises NotAdmitted, OtherMachine, BadCsr, NoRoom.
@@ -226,7 +230,7 @@ class Issuer:
         guest = tables.guest(holder_of(certificate).name)
         if guest is None or certificate.state(self._clock()) is not CertificateState.GOOD:
             raise TokenRefused
-        return Enrolled(token.certificate, guest, certificate.ends_at)
+        return Enrolled(token.certificate, guest, certificate.ends_at, vouched_by=token.vouched_by)
 
     def _enter(self, tables: IdentityTables, token: Token, asked: Asked, issued: Issued, uuid: str) -> bool:
         """Enter a guest that enrols; whether it had a certificate before, which ends."""

@@ -75,7 +75,8 @@ class IdentityChange:
     """Something that changed in the register, for those who note it. guest: its UUID, "" where it is of none.
 
     kind: "token", "withdrawn", "enrolled", "renewed", "issued", "revoked", "removed", "cloned",
-    "other_machine". actor: the administrator, "" for none. text: a sentence's worth of words.
+    "other_machine". actor: the administrator, "" for none. text: a sentence's worth of words. certificate: of
+    one that enrolled, its SHA-256. vouched_by: the host agent by whose word it did, "" for none.
     """
 
     kind: str
@@ -83,6 +84,8 @@ class IdentityChange:
     guest: str = ""
     tenant: str = ""
     text: str = ""
+    certificate: bytes = b""
+    vouched_by: str = ""
 
 
 class Registry:
@@ -200,7 +203,8 @@ class Registry:
             guest = made.guest
             if made.ended:
                 self._ended(guest.holder, _ANEW)
-            self._tell(IdentityChange("enrolled", "", guest.uuid, guest.tenant, guest.host_name))
+            words = guest.uuid, guest.tenant, guest.host_name, guest.current, made.vouched_by
+            self._tell(IdentityChange("enrolled", "", *words))
 
         try:
             return await self._change(partial(self._issuer.enrol, token, asked), told)

@@ -16,7 +16,7 @@ from appliance.domain.vm import HostAgent, Protection, VmPower, protection_of
 from appliance.inventory.register import PlacedVm, VmRegister
 from appliance.state.vms import VmNotes
 
-TOLD_BY_HOSTS = (EventKind.VM_ISOLATED, EventKind.VM_RELEASED, EventKind.VM_ENROLLED)
+TOLD_BY_HOSTS = (EventKind.VM_ISOLATED, EventKind.VM_RELEASED)
 
 
 class Guests(Protocol):

@@ -184,6 +184,8 @@ class Ksn:
 
     def _on_answer(self, asker: Asker, subject: Subject, answer: Answer) -> None:
         """Keep what a service said, whether or not somebody still waits for it."""
+        if subject.call is Call.HASH and len(subject.value) != 2 * DIGEST_BYTES:
+            return  # what `checking` asks about is no digest, and whatever is said of it counts nowhere
         for told in self.on_answer:
             told(asker, subject, answer)
         if subject.call not in (Call.HASH, Call.RESULT) or not self.takes_part(asker.scope):

@@ -7,6 +7,6 @@
 - `ksn`        `guest-stub ksn`: whether the Kaspersky Security Network is used for this guest, and how
 - `quarantine`, `quarantine_words`  `guest-stub quarantine list|show|restore|delete|export`, and its arguments
 - `enrol`, `identity`, `identity_words`  `guest-stub enrol`, `renew`, `identity`: who this guest is
-- `identity_findings`  what `doctor` says of that
+- `identity_findings`, `host_findings`  what `doctor` says of that, and of the host's port
 - `check_url`  `guest-stub check-url URL...`: what is known of web addresses
 """

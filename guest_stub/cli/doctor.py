@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from guest_stub.cli.host_findings import host_finding
 from guest_stub.cli.identity_findings import Finding, identity_findings
 from guest_stub.cli.setup import Setup
 from guest_stub.console import printable
@@ -33,6 +34,7 @@ async def doctor(setup: Setup, say: Callable[[str], None]) -> int:
         *_mounts(setup),
         _action(setup),
         *identity_findings(setup),
+        host_finding(setup),
         await _svm(setup),
         _events(setup.store.directory),
         _meant(await _probed(setup.store.directory), setup),

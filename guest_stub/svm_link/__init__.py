@@ -5,6 +5,7 @@
 - `refusals`  why an SVM over TCP lets nobody in, and what to do
 - `ticket`    who we are, on a unix socket: the companion socket's ticket
 - `link`      SvmLink: the channel, Attach and its heartbeat, and the loss of the SVM
+- `ending`    why a call ended, where a write met its end
 - `pace`      how fast what the SVM says there is taken
 - `scans`     what is said of scans on Attach, down and up
 - `ksn`       what the SVM says of the Kaspersky Security Network: a call of its own, without Attach

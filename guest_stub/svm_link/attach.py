@@ -19,6 +19,7 @@ from lightagent.v1.guest_pb2 import (
     Revocation,
 )
 
+from guest_stub.svm_link.ending import Ending
 from guest_stub.svm_link.pace import Pace
 from guest_stub.svm_link.scans import read_slot, read_task, status_message
 from guest_stub.svm_link.values import (
@@ -64,13 +65,17 @@ class _Heard:
 
 
 class AttachStream:
-    """This guest's Attach call. policy, generation: as said last, once hello() has returned."""
+    """This guest's Attach call. policy, generation: as said last, once hello() has returned.
+
+    ending: why it ended; what its methods raise may not say that.
+    """
 
     policy: LinkPolicy
     generation: int
 
     def __init__(self, call: Call, listener: LinkListener | None) -> None:
         self._call = call
+        self.ending = Ending(call)
         self._listener = listener
         self._writing = asyncio.Lock()
         self._pace = Pace(asyncio.get_running_loop().time)

@@ -12,6 +12,7 @@ from grpc import aio
 from lightagent.v1.guest_pb2 import CheckReply, CheckRequest
 
 from guest_stub.outcome import Outcome
+from guest_stub.svm_link.ending import Ending
 from guest_stub.svm_link.question import Question, Upload
 from guest_stub.svm_link.values import Batch
 from guest_stub.svm_link.wire import first_reply, seconds, settled_answer
@@ -33,7 +34,8 @@ class CheckStream:
     """Questions under way on one call.
 
     upload: takes the content that the SVM asks for. silent: told when a question got no reply at all
-    within its budget and GRACE_SECONDS, and nothing else came either: the SVM hangs.
+    within its budget and GRACE_SECONDS, and nothing else came either: the SVM hangs. ending: why the call
+    ended; what read() and write() raise may not say that.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class CheckStream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._call = call
+        self.ending = Ending(call)
         self._upload = upload
         self._silent = silent
         self._asked: dict[int, _Asked] = {}  # by request_id: what is not closed

@@ -14,6 +14,7 @@ from lightagent.v1.guest_pb2_grpc import ProtectionStub
 
 from guest_stub.svm_link.attach import AttachStream, BadPolicy, Breach
 from guest_stub.svm_link.check import CheckStream
+from guest_stub.svm_link.ending import WRITE_FAILED
 from guest_stub.svm_link.question import Question
 from guest_stub.svm_link.refusals import why_refused
 from guest_stub.svm_link.target import SVM_NAME, NotEnrolled, Proof, Svm, Target, host_and_port, svm_of
@@ -193,6 +194,8 @@ class SvmLink:
         except BaseException as error:
             if link is not None:
                 await link.close()
+                if isinstance(error, aio.AioRpcError):
+                    error = link._attach.ending.of(error)
             sentence = _why_unreachable(error, seconds, svm_of(target))
             if sentence is None:
                 raise
@@ -304,7 +307,8 @@ class SvmLink:
         try:
             await work()
             why = "ended without a reason"
-        except aio.AioRpcError as error:
+        except aio.AioRpcError as raised:
+            error = (self._check if stream == "Check" else self._attach).ending.of(raised)
             why = self._why(error)
             self.refused |= stream == "Attach" and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         except asyncio.InvalidStateError:
@@ -338,7 +342,7 @@ class SvmLink:
 
 
 def _status(error: aio.AioRpcError) -> str:
-    if error.details() == "Internal error from Core":  # grpc.aio's words where a write meets the end
+    if error.details() == WRITE_FAILED:  # and nothing was heard of why
         return "it ended while the stub was writing to it"
     return f"{error.code().name}: {error.details() or 'no reason given'}"
 

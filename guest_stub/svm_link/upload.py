@@ -16,6 +16,7 @@ from grpc import aio
 from lightagent.v1.guest_pb2 import ScanReply
 
 from guest_stub.outcome import Outcome
+from guest_stub.svm_link.ending import Ending
 from guest_stub.svm_link.packing import Packed, Packer
 from guest_stub.svm_link.question import Upload
 from guest_stub.svm_link.values import LinkAnswer, LinkPolicy
@@ -128,6 +129,7 @@ class _Stream:
         """on_end: told when the call is over."""
         self.ended: LinkAnswer | None = None
         self._call = call
+        self._ending = Ending(call)
         self._on_end = on_end
         self._sent: list[Upload] = []
         self._many = _MANY_SENT
@@ -163,7 +165,7 @@ class _Stream:
         self._call.cancel()
 
     async def _until_over(self) -> None:
-        code, details = await self._call.code(), await self._call.details()
+        code, details = self._ending.status(await self._call.code(), await self._call.details() or "")
         reason = f"the SVM ended the upload stream: {code.name}: {details or 'no reason given'}"
         self._end(LinkAnswer(_ENDS.get(code, Outcome.ENGINE_ERROR), reason=reason))
 

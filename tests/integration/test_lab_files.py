@@ -9,6 +9,7 @@ import pytest
 
 from appliance.hypervisor.image.box import make_box
 from appliance.scanning.engines.eicar import MAX_BYTES, TEST_STRING, WHITE_SPACE
+from tests.lab.__main__ import Place, how_ended
 from tests.support.deployments import disk
 from vagrant import lab_test, story
 from vagrant.machines import Machine, Ran, StoryError, Vagrant
@@ -168,3 +169,22 @@ def test_without_machines_it_is_a_sentence(tmp_path: Path) -> None:
     )
     assert ran.returncode == 1
     assert ran.stderr.startswith("lab-test: `vagrant ssh-config svm guest1 guest2` ended with ")
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("exit 3", "ended with 3"),
+        ("kill -TERM $$", "was ended by signal 15 (SIGTERM)"),
+        ("kill -KILL $$", "was ended by signal 9 (SIGKILL)"),
+    ],
+)
+def test_how_a_step_of_the_lab_ended_is_told(does: str, said: str, tmp_path: Path) -> None:
+    """One that was killed says nothing itself."""
+    place = Place([], {}, tmp_path / "log")
+    assert how_ended(place.run("sh", "-c", does)) == said
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    """Those of real time have none."""
+    assert how_ended(-40) == "was ended by signal 40 (of no name)"

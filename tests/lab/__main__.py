@@ -6,6 +6,7 @@ one; otherwise it is on this machine's libvirt, as people use it.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,15 +82,25 @@ def main(words: Sequence[str]) -> int:
         try:
             _step("vagrant up")
             if code := lab.run("vagrant", "up"):
-                print(f"vagrant up ended with {code}:", file=sys.stderr)
+                print(f"vagrant up {how_ended(code)}:", file=sys.stderr)
                 print("\n".join(lab.log.read_text(errors="replace").splitlines()[-40:]), file=sys.stderr)
                 return 1
             _step("vagrant/lab-test")
-            return lab.run(str(LAB / "lab-test"), loud=True)
+            if code := lab.run(str(LAB / "lab-test"), loud=True):
+                print(f"vagrant/lab-test {how_ended(code)}", file=sys.stderr)
+            return int(code != 0)
         finally:
             _step("vagrant destroy")
             lab.run("vagrant", "destroy", "--force")
             _step("done")
+
+
+def how_ended(code: int) -> str:
+    """How a command ended, in words. code: as subprocess has it, below 0 for a signal."""
+    if code >= 0:
+        return f"ended with {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else "of no name"
+    return f"was ended by signal {-code} ({name})"
 
 
 _BEGAN = time.monotonic()

@@ -177,7 +177,7 @@ class ReportVmEventRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     kind: _builtins.str
-    """"vm-isolated", "vm-released" or "vm-enrolled"."""
+    """"vm-isolated" or "vm-released"."""
     text: _builtins.str
     """A sentence for people, at most 512 bytes."""
     @_builtins.property

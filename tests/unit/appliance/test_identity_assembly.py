@@ -18,12 +18,14 @@ from appliance.domain.event import EventKind
 from appliance.exposure_control import GuestControl
 from appliance.identity.ending import By
 from appliance.identity.files import DIRECTORY, IdentityUnusable, Wanted, make
+from appliance.identity.issuing import Only
+from appliance.identity.keys import key_sha256, new_key
 from appliance.identity.registry import Registry
 from appliance.identity_assembly import told_address
 from appliance.rpc.exposure_admin import GuestSeen
 from appliance.state.environment import StateError
 from tests.support.full_disk import full_disk
-from tests.support.identities import PROVIDER, asked
+from tests.support.identities import PROVIDER, UUID, asked
 from tests.support.svm import RawGuest, Svm, running_svm, until
 
 NOW = 1_700_000_000.0
@@ -97,6 +99,64 @@ async def test_what_happens_to_identities_is_an_event_and_counted(tmp_path: Path
             1,
             1,
         )
+
+
+async def test_a_machine_that_enrols_by_its_hosts_word_is_an_event(tmp_path: Path) -> None:
+    """Once for each certificate, also where the answer was lost and is asked for again; of no other token."""
+    key, agent = new_key(), Caller("host-1", Role.HOST_AGENT)
+    only = Only(key_sha256(key.public_key()), not_revoked=True)
+    async with with_identity(tmp_path) as svm:
+        registry, events = registry_of(svm), svm.parts.witness.log.store
+
+        def kept(kind: EventKind) -> list[tuple[str, str, str, str]]:
+            found = [event for _, event in events.from_number(1, 100) if event.kind is kind]
+            return [(event.guest, event.actor, event.tenant, event.text) for event in found]
+
+        first = await registry.token("acme", UUID, 60, PROVIDER)
+        await registry.enrol(first.text, asked())  # typed by somebody
+        bound = await registry.token("acme", UUID, 60, PROVIDER, only)
+        await registry.enrol(bound.text, asked(key=key))  # for a key, and by no host
+        await registry.remove_guest(UUID, By(PROVIDER))
+        vouched = await registry.token("acme", UUID, 60, agent, only)
+        for _ in range(3):
+            await registry.enrol(vouched.text, asked(key=key, host_name="web"))
+        await registry.remove_guest(UUID, By(PROVIDER))
+        anew = await registry.token("acme", UUID, 60, agent, only)
+        await registry.enrol(anew.text, asked(key=key, host_name=""))
+        enrolled = 6
+        await until(
+            lambda: sum("enrolled" in e[3] for e in kept(EventKind.IDENTITY)) == enrolled, "all are kept"
+        )
+        assert kept(EventKind.VM_ENROLLED) == [
+            (UUID, "host-agent host-1", "acme", "enrolled by its host's word, as web"),
+            (UUID, "host-agent host-1", "acme", "enrolled by its host's word"),
+        ]
+
+
+async def test_an_enrolment_that_a_kill_may_have_kept_from_the_events_is_told_when_it_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    """By an SVM that was started anew meanwhile, which does not know whether the first one came to it."""
+    key, agent = new_key(), Caller("host-1", Role.HOST_AGENT)
+    async with with_identity(tmp_path) as svm:
+        await registry_of(svm).token("acme", "", 60, PROVIDER)
+        only = Only(key_sha256(key.public_key()))
+        token = (await registry_of(svm).token("acme", UUID, 60, agent, only)).text
+        registry_of(svm).on_changed.clear()  # it is killed before the event is written
+        await registry_of(svm).enrol(token, asked(key=key))
+    async with running_svm(tmp_path) as svm:
+        events = svm.parts.witness.log.store
+        for _ in range(2):
+            await registry_of(svm).enrol(token, asked(key=key))
+        svm.parts.witness.stopping()  # is noted behind them
+        kinds: list[EventKind] = []
+
+        def over() -> bool:
+            kinds[:] = [event.kind for _, event in events.from_number(1, 100)]
+            return kinds.count(EventKind.SVM_STOP) == 1
+
+        await until(over, "all is kept")
+        assert kinds.count(EventKind.VM_ENROLLED) == 1
 
 
 async def test_each_bound_has_a_counter_of_its_name(tmp_path: Path) -> None:

@@ -2,22 +2,28 @@
 
 import asyncio
 import hashlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from appliance.config import BreakerSettings, SubmitSettings
-from appliance.domain.guest import Guest
+from appliance.domain.guest import DEFAULT_TENANT_SCOPE, Guest
 from appliance.domain.participation import KsnState, Reason
 from appliance.domain.policy import DEFAULT_TENANT, Consent, Decision, KsnType, Mode, SettingsChange
+from appliance.ksn.checking import KNOWN, NO_DIGEST
+from appliance.ksn.reaching import Step
 from appliance.ksn.statement import shown_hash, shown_text, version_in_force
 from appliance.ksn.weburl import parse_url
 from appliance.ksn.zones import Zone
+from appliance.private_ksn.store import Store
 from appliance.rpc.admin_calls import ControlRefused
 from appliance.rpc.ksn_views import PolicyChange, PolicyDraft
 from appliance.state.environment import StateError
+from tests.support import private_ksn
 from tests.support.ksn import ACTOR, decision, ksn_svm
 from tests.support.misbehaving_ksn import answers, says
 from tests.support.svm import until
@@ -255,6 +261,69 @@ async def test_the_service_is_tried_step_by_step(tmp_path: Path) -> None:
         assert [step.what for step in steps] == ["name", "TLS", "credentials", "known digest", "quota"]
         assert all(step.good for step in steps)
         assert steps[-1].said == "4 questions left today"
+
+
+async def checked_at(directory: Path, base_url: str, key_file: Path | None = None) -> dict[str, Step]:
+    """What `svm ksn check` says of an address, by the names of its steps."""
+    more: dict[str, Any] = {"api_key_file": key_file} if key_file else {}
+    async with ksn_svm(directory, endpoint=base_url, **more) as ksn:
+        await ksn.accept()
+        return {step.what: step for step in await ksn.control.check_ksn(DEFAULT_TENANT)}
+
+
+async def test_a_service_that_does_not_know_eicar_is_a_service(tmp_path: Path) -> None:
+    """A Private KSN says so of what is in none of its feeds; at another path it is none."""
+    chosen = private_ksn.settings(tmp_path)
+    key = tmp_path / "key"
+    key.write_text(private_ksn.KEY)
+    with closing(Store.open(tmp_path / "data")) as store:
+        async with private_ksn.serving(store, chosen) as served:
+            place = f"http://127.0.0.1:{served.ports[0]}"
+            whole = await checked_at(tmp_path / "whole", f"{place}/api/v1/", key)
+            part = await checked_at(tmp_path / "part", place, key)
+    assert all(step.good for step in whole.values())
+    assert whole["known digest"].said == "not found: the service answers, and does not know this one"
+    assert (part["credentials"].good, part["known digest"].good) == (False, False)
+    assert "see ksn.endpoint, which ends" in part["known digest"].said
+
+
+async def test_a_web_server_that_is_no_service_is_told_from_one(tmp_path: Path) -> None:
+    """It knows no such page, whatever is asked; one that answers with pages is no service either."""
+    app = web.Application()
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        steps = await checked_at(tmp_path / "svm", f"http://127.0.0.1:{runner.addresses[0][1]}/api/v1/")
+    finally:
+        await runner.cleanup()
+    assert [steps[what].good for what in ("name", "TLS", "credentials", "known digest")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert "this is no KSN service, or not the whole of its address: see ksn.endpoint" in (
+        steps["known digest"].said
+    )
+
+
+async def test_both_questions_about_what_a_service_does_not_know_stand_in_the_ledger(tmp_path: Path) -> None:
+    """And what it says of the second, which is about no digest, counts nowhere."""
+    async with ksn_svm(tmp_path) as ksn:
+        await ksn.accept()
+        ksn.service.act = says(b"{}", 404)
+        await ksn.control.check_ksn(DEFAULT_TENANT)
+        asked = [entry for entry in await ksn.ledger() if entry["kind"] == "request"]
+        assert [next(iter(entry["fields"].values())) for entry in asked] == [KNOWN.hex(), NO_DIGEST]
+        network = ksn.svm.parts.ksn.network
+        assert network is not None
+        assert network.is_unknown(DEFAULT_TENANT_SCOPE, KNOWN)
+        assert not network.is_unknown(DEFAULT_TENANT_SCOPE, bytes.fromhex(NO_DIGEST))
+        assert [request.query for request in ksn.service.received] == [
+            [("request", KNOWN.hex())],
+            [("request", NO_DIGEST)],
+        ]
 
 
 async def test_a_service_that_is_left_alone_is_tried_all_the_same(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ async def test_enrolments_are_told_and_refusals_counted(tmp_path: Path) -> None:
         assert (change.kind, change.actor, change.tenant) == ("withdrawn", OF_ACME.author, "acme")
         assert change.text == f"token {leaked.id}: leaked"
         assert desk.registry.counts["withdrawn"] == 1
-        assert told.changes[1] == IdentityChange("enrolled", "", guest.uuid, "acme", "web")
+        assert told.changes[1] == IdentityChange("enrolled", "", guest.uuid, "acme", "web", guest.current)
         assert desk.registry.counts["refused"] == 1
         assert all(made.text not in change.text for change in told.changes)
 

@@ -22,6 +22,11 @@ class Asked:
         self.outcome, self.left = outcome, left
         self.asking = self.participants = self
         self.tried_now = False
+        self.second: Answer | Unknown = Unknown(Trouble.BAD_QUERY, "no question")
+
+    async def ask(self, *_question: object) -> Answer | Unknown:
+        """Answer the second question."""
+        return self.second
 
     def try_now(self) -> None:
         """The breaker."""
@@ -42,6 +47,31 @@ class Asked:
 
 
 KNOWN = Answer(Zone.RED, "EICAR-Test-File")
+
+
+@pytest.mark.parametrize(
+    ("second", "good", "said"),
+    [
+        (Unknown(Trouble.BAD_QUERY, "no question"), True, "not found: the service answers"),
+        (Answer(Zone.NOT_FOUND), False, "no KSN service, or not the whole of its address: see ksn.endpoint"),
+        (Answer(Zone.RED), False, "no KSN service"),
+        (
+            Unknown(Trouble.QUOTA, "it is spent"),
+            False,
+            "whether that is a KSN service is not known: it is sp",
+        ),
+    ],
+)
+async def test_a_service_that_does_not_know_the_digest_is_told_from_a_web_server(
+    second: Answer | Unknown, good: bool, said: str
+) -> None:
+    """By a question about what is no digest."""
+    ksn: Any = Asked(Answer(Zone.NOT_FOUND))
+    ksn.second = second
+    asker: Any = None
+    tried = {step.what: step for step in await check(ksn, NOBODY, asker)}
+    assert (tried["credentials"].good, tried["known digest"].good) == (good, good)
+    assert said in tried["known digest"].said
 
 
 async def steps(place: Place, outcome: Answer | Unknown = KNOWN, left: int | None = None) -> dict[str, Any]:

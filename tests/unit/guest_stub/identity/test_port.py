@@ -1,9 +1,13 @@
 """Where the port of this machine's host is."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from guest_stub.identity.port import PORT_NAME, Ports
+import pytest
+
+from guest_stub.identity.port import PORT_NAME, Ports, PortState
 
 
 def ports(directory: Path) -> Ports:
@@ -34,6 +38,36 @@ def test_without_udev_the_kernel_does(tmp_path: Path) -> None:
 def test_a_machine_without_such_ports_has_none(tmp_path: Path) -> None:
     """Nor has one of another kind of hardware."""
     assert Ports(tmp_path / "a", tmp_path / "b", tmp_path / "c").find() is None
+
+
+def test_how_it_stands_with_the_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it cannot be opened."""
+    found = ports(tmp_path)
+    assert found.state() is PortState.NONE
+    ours, theirs = os.openpty()
+    (tmp_path / "named" / PORT_NAME).symlink_to(os.ttyname(theirs))
+    assert found.state() is PortState.ATTENDED
+    os.close(ours)
+    (tmp_path / "named" / PORT_NAME).unlink()
+    (tmp_path / "named" / PORT_NAME).touch()
+    with monkeypatch.context() as patch:  # the name of a pseudo-terminal goes with its other end
+        patch.setattr(os, "open", lambda *_words, **_more: os.dup(theirs))
+        assert found.state() is PortState.LEFT
+    os.close(theirs)
+    for number, state in (
+        (errno.EBUSY, PortState.BUSY),
+        (errno.EACCES, PortState.FORBIDDEN),
+        (errno.EIO, PortState.LEFT),
+    ):
+        monkeypatch.setattr(os, "open", _fails(number))
+        assert found.state() is state
+
+
+def _fails(number: int) -> Callable[..., int]:
+    def fails(*_words: object, **_more: object) -> int:
+        raise OSError(number, "")
+
+    return fails
 
 
 def test_a_port_is_attended_to_while_the_host_holds_its_end(tmp_path: Path) -> None:

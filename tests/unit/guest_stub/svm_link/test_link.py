@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from guest_stub.identity.store import IdentityStore
 from guest_stub.outcome import Outcome
 from guest_stub.svm_link import link as link_module
+from guest_stub.svm_link.attach import AttachStream, Call
 from guest_stub.svm_link.link import SvmLink, SvmUnreachable
 from guest_stub.svm_link.target import Svm
 from guest_stub.svm_link.values import EventKind, GuestEvent, ScanState, ScanStatus
@@ -18,6 +20,7 @@ from tests.support.authority import Authority, proof_of
 from tests.support.enrolment_side_server import enrolled, tls_serving
 from tests.support.guest_side_server import Behaviour, GuestSideServer, serving
 from tests.support.held_files import LABELS, HeldFiles, Listener, attached, batch_of, ends, until
+from tests.support.met_ends import write_meets_end
 
 
 async def test_no_svm_says_so(tmp_path: Path) -> None:
@@ -66,6 +69,31 @@ async def test_a_guest_that_is_revoked_hears_what_to_do(tmp_path: Path) -> None:
             side.end_attach()
             await link.lost.wait()
             assert "this certificate was cloned: enrol this guest anew" in link.why_lost
+
+
+async def test_a_guest_that_is_revoked_hears_that_also_where_its_hello_meets_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SVM may end the call before it has read a word of it."""
+    monkeypatch.setattr(link_module, "AttachStream", meeting_the_end(AttachStream))
+    store = IdentityStore(tmp_path)
+    async with tls_serving() as side:
+        svm, guest = Svm(side.target, store.proof), enrolled(side, store).guest
+        side.register.revoked[guest] = "this certificate was revoked: lost"
+        with pytest.raises(SvmUnreachable, match="revoked: lost: enrol this guest anew") as refused:
+            await SvmLink.open(svm, LABELS, 30.0)
+        assert refused.value.is_of_certificate
+
+
+def meeting_the_end(stream: type[AttachStream]) -> Callable[[Call, None], AttachStream]:
+    """A stream, all of whose writes come when the SVM has ended the call already."""
+
+    def begun(call: Call, listener: None) -> AttachStream:
+        begun = stream(call, listener)
+        write_meets_end(call)
+        return begun
+
+    return begun
 
 
 @pytest.mark.parametrize("target", ["", "unix:", "tcp:", "tcp:host", "/run/svm.sock", "http://svm:80"])
