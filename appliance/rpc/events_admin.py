@@ -18,17 +18,16 @@ from appliance.events.log import EventLog
 from appliance.rpc.admin_calls import (
     BadRequest,
     CallerOf,
-    Places,
     checked_limit,
     refusals,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
 from appliance.rpc.patience import Patience
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 100_000
-MAX_READERS = 16
 MAX_KINDS = 32
 
 _READ_AT_ONCE = 256
@@ -65,17 +64,13 @@ class EventsAdministrationService:
         log: EventLog,
         caller: CallerOf,
         patience: Patience = Patience(),  # noqa: B008  it is frozen
+        turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self._log = log
         self._caller = caller
         self._patience = patience
-        self.places = Places(
-            MAX_READERS,
-            "{} commands read events now, which is all: end one of them",
-            of_tenant=MAX_READERS // 4,
-            kept=MAX_READERS // 4,
-        )
+        self.places = (turns or Turns()).events
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""

@@ -9,7 +9,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import events_pb2, events_pb2_grpc
 
+from appliance.config_limits import Limits
 from appliance.domain.event import Event, EventKind, Said
+from appliance.rpc.admin_turns import Turns
 from tests.support.admin_side_server import DEADLINE, Caller, read_on_after_the_place_is_free
 from tests.support.commands import NOON
 from tests.support.events_side_server import EventsSide, events_side
@@ -125,7 +127,7 @@ def test_nobody_reads_without_a_ticket(side: EventsSide, caller: Caller) -> None
 
 def test_more_readers_than_there_may_be_are_refused(side: EventsSide, caller: Caller) -> None:
     """And when one ends, the next may come."""
-    side.service.places.most = 1
+    side.service.places = Turns(Limits(event_readers=1)).events
     side.keep(*some(1))
     request = events_pb2.ListEventsRequest(follow=True)
     first = caller.call("ListEvents", request)
