@@ -1,7 +1,7 @@
 """The EventsAdministration service: what happened, from the file, and as it comes.
 
 Each reader has a place of his own in the file and waits for what comes after it. So nothing gathers for one
-who is slow; and one who takes nothing is cut.
+who is slow; and one who takes nothing is cut. Those who wait for the same have it read once for all of them.
 """
 
 import asyncio
@@ -71,6 +71,9 @@ class EventsAdministrationService:
         self._caller = caller
         self._patience = patience
         self.places = (turns or Turns()).events
+        self._reads: dict[
+            int, asyncio.Task[tuple[int, list[Numbered]]]
+        ] = {}  # under way, by the first number
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -97,11 +100,23 @@ class EventsAdministrationService:
             first = await asyncio.to_thread(store.first_of_newest, wanted, request.since.seconds, limit)
         while request.follow or first <= newest:
             await self._log.grown(first - 1)
-            last = store.last
-            some = await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
+            last, some = await self._read(first)
             first = some[-1][0] + 1 if some else last + 1
             for reply in _replies([(number, event) for number, event in some if wanted(event)]):
                 await self._patience.send(context, reply)
+
+    async def _read(self, first: int) -> tuple[int, list[Numbered]]:
+        """The number of the newest event, and some from a number on: read once for all who ask at once."""
+        if first not in self._reads:
+            read = asyncio.get_running_loop().create_task(self._read_from(first))
+            self._reads[first] = read
+            read.add_done_callback(lambda _read: self._reads.pop(first))
+        return await asyncio.shield(self._reads[first])
+
+    async def _read_from(self, first: int) -> tuple[int, list[Numbered]]:
+        store = self._log.store
+        last = store.last  # before it is read: what comes meanwhile is not passed over
+        return last, await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
 
 
 def _wanted(request: events_pb2.ListEventsRequest, tenant: str) -> Wanted:

@@ -134,7 +134,8 @@ async def test_a_connection_enrols_so_many_at_once_at_the_door(tmp_path: Path) -
             (("grpc.ssl_target_name_override", SERVER_NAME),),
         )
         async with grpc.aio.secure_channel(here.enrolment, credentials, named) as channel:
-            call = channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
+            method = "/lightagent.v1.Enrolment/Enrol"
+            call: Any = channel.stream_stream(method, request_serializer=None, response_deserializer=None)
             silent = [call() for _ in range(4)]
             for each in silent:
                 await each.wait_for_connection()
