@@ -139,7 +139,7 @@ async def build(settings: Settings, stack: AsyncExitStack, proc: Path = PROC) ->
     identity = await assemble_identity(settings, state.environment, witness, sight.tenants)
     if identity is not None:
         stack.push_async_callback(identity.registry.finish)
-    turns = Turns(limits.admin_calls, limits.tenant.admin_calls, sessions.over)
+    turns = Turns(limits, sessions.over)
     inventory = assemble_inventory(
         settings, state.environment, KnownGuests(sessions, identity), scans.orders, witness
     )

@@ -12,8 +12,9 @@ class IdentitySettings:
 
     guest_days: a guest renews its own when two thirds of that are over. enrolments_per_minute: from one
     address, tokens that do not count among them. enrolments_at_once: with renewals, from everywhere.
-    renewals_per_hour: of one guest. tenant_guests, tenant_tokens: in the register, of one tenant. What is
-    over one of them is counted under identity_over_<setting>.
+    enrolments_per_connection: at once, with renewals. renewals_per_hour: of one guest. tenant_guests,
+    tenant_tokens: in the register, of one tenant. What is over one of them is counted under
+    identity_over_<setting>.
     """
 
     guest_days: Annotated[int, Range(1, 825)] = 30
@@ -21,6 +22,7 @@ class IdentitySettings:
     server_days: Annotated[int, Range(1, 825)] = 825
     enrolments_per_minute: Annotated[int, Range(1, 10_000)] = 10
     enrolments_at_once: Annotated[int, Range(4, 1024)] = 64
+    enrolments_per_connection: Annotated[int, Range(1, 64)] = 4
     renewals_per_hour: Annotated[int, Range(1, 1000)] = 6
     tenant_guests: Annotated[int, Range(1, 12_288)] = 4096
     tenant_tokens: Annotated[int, Range(1, 7168)] = 512

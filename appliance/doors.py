@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,6 +25,7 @@ from lightagent.v1 import (
 
 from appliance.config import Settings
 from appliance.config_doors import AdministratorSettings, number_of
+from appliance.config_limits import Limits
 from appliance.control import Parts, SvmControl
 from appliance.domain.caller import Role
 from appliance.exposure_control import GuestControl
@@ -57,7 +60,7 @@ _SHARED_ADMIN_MODE = 0o666  # where others may administer too: the kernel says w
 _OTHER_STREAMS = (
     8  # of a guest, beside its uploads: Attach, Check, health, and some to be refused with a sentence
 )
-_ENROLMENT_STREAMS = 4  # of one connection
+_OTHER_ENROLMENT_STREAMS = 4  # of a connection: health, and some to be refused with a sentence
 _NO_AUTHORITY = (
     "server.{setting} is on TCP, where certificates say who calls, and the SVM has no authority that issues "
     "them: run `svm init` first"
@@ -85,8 +88,12 @@ class _GuestTickets(Listener):
 class _AdminTickets(Listener):
     """Has nobody get a ticket who is no administrator."""
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, ranks: Ranks, sessions: Sessions) -> None:
         self._ranks = ranks
+        self._sessions = sessions
+
+    def refused(self, _who: str, _why: str) -> None:
+        self._sessions.counts["tickets_refused"] += 1
 
     def why_none(self, owner: PeerCredentials) -> str:
         return self._ranks.why_not(owner)
@@ -106,10 +113,10 @@ async def serve_guests(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     )
     callers = Callers(_vouching(office, identity))
     streams = limits.scan_streams + _OTHER_STREAMS
-    bounds = ServerBounds(streams, limits.connections, handshake_seconds=limits.handshake_seconds)
+    bounds = replace(_bounds(limits, limits.connections), streams=streams)
     credentials = None if identity is None else server_credentials(identity.server, mutual=True)
     server = Server(address, _GUEST_MODE, callers, bounds, credentials, parts.sessions.call_refused)
-    tickets.gate = server.gate
+    tickets.gate = _counting(server, parts.sessions).gate
     service = GuestService(
         callers,
         parts.sessions,
@@ -161,9 +168,9 @@ async def serve_by_certificate(
         callers = Callers(ByCertificate(identity.registry))
         credentials = server_credentials(identity.server, mutual=True)
         address = Address.parse(f"tcp:{settings.server.admin_listen}")
-        bounds = _bounds_of_administration(settings)
+        bounds = _bounds(settings.limits, settings.limits.admin_connections)
         server = Server(address, 0, callers, bounds, credentials, parts.sessions.call_refused)
-        identity.registry.on_ended.append(server.gate.end)
+        identity.registry.on_ended.append(_counting(server, parts.sessions).gate.end)
         _watch(address, settings, parts, "admin_connections")
         await _start_administration(server, callers, (settings, parts, control, policies), stack)
         servers.append(server)
@@ -174,14 +181,14 @@ async def _serve_enrolment(
     settings: Settings, parts: Parts, identity: IdentityParts, stack: AsyncExitStack
 ) -> Server:
     address, limits = Address.parse(f"tcp:{settings.server.enrolment}"), settings.limits
-    bounds = ServerBounds(
-        _ENROLMENT_STREAMS,
-        limits.enrolment_connections,
+    bounds = replace(
+        _bounds(limits, limits.enrolment_connections),
+        streams=settings.identity.enrolments_per_connection + _OTHER_ENROLMENT_STREAMS,
         message_bytes=MAX_MESSAGE_BYTES,
-        handshake_seconds=limits.handshake_seconds,
     )
     credentials = server_credentials(identity.server, mutual=False)
     server = Server(address, 0, Callers(Nobody()), bounds, credentials, parts.sessions.call_refused)
+    _counting(server, parts.sessions)
     identity.service.add_enrolment_to(server.grpc)
     stack.push_async_callback(server.stop, 0)
     _watch(address, settings, parts, "enrolment_connections")
@@ -197,12 +204,15 @@ async def serve_administrators(
     ranks = Ranks(_ranks(settings.administrators))
     mode = _SHARED_ADMIN_MODE if ranks.are_of_others else _ADMIN_MODE
     office = await _office(
-        address.path, lambda path: TicketOffice(path, mode, listener=_AdminTickets(ranks)), stack
+        address.path,
+        lambda path: TicketOffice(path, mode, listener=_AdminTickets(ranks, parts.sessions)),
+        stack,
     )
     assert office is not None
     callers = Callers(ByTicket(office, ranks))
-    bounds = _bounds_of_administration(settings)
+    bounds = _bounds(settings.limits, settings.limits.admin_connections)
     server = Server(address, mode, callers, bounds, on_refused=parts.sessions.call_refused)
+    _counting(server, parts.sessions)
     _watch(address, settings, parts, "admin_connections")
     await _start_administration(server, callers, (settings, parts, control, policies), stack)
     return server
@@ -244,16 +254,25 @@ def _add_administration(
     admin_pb2_grpc.add_AdministrationServicer_to_server(service, server.grpc)
     ksn = KsnAdministrationService(policies, caller, parts.turns)
     admin_pb2_grpc.add_KsnAdministrationServicer_to_server(ksn, server.grpc)
-    EventsAdministrationService(parts.witness.log, caller).add_to(server.grpc)
+    EventsAdministrationService(parts.witness.log, caller, turns=parts.turns).add_to(server.grpc)
     ExposureAdministrationService(GuestControl(parts), caller, parts.turns).add_to(server.grpc)
     scans_service(parts.scans, parts.witness, caller, parts.turns).add_to(server.grpc)
     hosts = HostAdministrationService(HostControl(parts), caller, parts.turns)
     hosts_pb2_grpc.add_HostAdministrationServicer_to_server(hosts, server.grpc)
 
 
-def _bounds_of_administration(settings: Settings) -> ServerBounds:
-    limits = settings.limits
-    return ServerBounds(connections=limits.admin_connections, handshake_seconds=limits.handshake_seconds)
+def _bounds(limits: Limits, connections: int) -> ServerBounds:
+    return ServerBounds(
+        connections=connections,
+        health_calls=limits.health_calls,
+        handshake_seconds=limits.handshake_seconds,
+    )
+
+
+def _counting(server: Server, sessions: Sessions) -> Server:
+    """Have calls to its health service counted that made way."""
+    server.on_made_way.append(partial(sessions.over, "limits.health_calls"))
+    return server
 
 
 def _watch(address: Address, settings: Settings, parts: Parts, setting: str) -> None:

@@ -21,7 +21,8 @@ FIGURES = {
     "guest_breaches": Figure("counter", "Calls of guests that were ended for breaking a rule or a limit"),
     "guest_slowed": Figure("counter", "Messages of guests that had to wait because they came too fast"),
     "guest_tickets_refused": Figure(
-        "counter", "Callers on the unix socket that were refused because there were too many"
+        "counter",
+        "Callers on a unix socket that got no ticket: too many, or at the administrators' none of them",
     ),
     "guest_uploads": Figure("counter", "Uploads that guests began"),
     "guest_uploads_refused": Figure("counter", "Uploads that were not accepted"),
@@ -34,6 +35,9 @@ FIGURES = {
     "guest_over_admin_connections": Figure(
         "counter", "Looks, one a second, that found all connections of an administrators' door taken"
     ),
+    "guest_over_admin_ending": Figure(
+        "counter", "Commands that were refused: too many that revoke or remove were under way"
+    ),
     "guest_over_connections": Figure(
         "counter", "Looks, one a second, that found all connections of the guests' door taken"
     ),
@@ -42,28 +46,57 @@ FIGURES = {
     "guest_over_enrolment_connections": Figure(
         "counter", "Looks, one a second, that found all connections of the enrolment's door taken"
     ),
+    "guest_over_event_readers": Figure("counter", "Commands that were refused: too many read events"),
     "guest_over_events_per_second": Figure("counter", "Messages that waited: a guest told too much"),
+    "guest_over_file_readers": Figure("counter", "Commands that were refused: too many listed guests' files"),
+    "guest_over_first_places": Figure(
+        "counter", "Commands that were refused of who had none under way: all first places were taken too"
+    ),
     "guest_over_guest_spool_mib": Figure("counter", "Uploads that got no room in time"),
+    "guest_over_health_calls": Figure(
+        "counter", "Calls to health and reflection that made way for later ones: too many at once"
+    ),
+    "guest_over_images": Figure("counter", "Disk images that were refused: too many were looked at"),
     "guest_over_max_file_mib": Figure("counter", "Uploads of files that are too large"),
     "guest_over_max_guests": Figure("counter", "Guests that were refused: all places were taken"),
     "guest_over_message_kib": Figure("counter", "Messages that were too large"),
     "guest_over_messages_per_second": Figure("counter", "Messages that waited: a guest sent too many"),
     "guest_over_open_checks": Figure("counter", "Streams that ended: a guest had too many requests open"),
     "guest_over_open_digests": Figure("counter", "Digests that were not taken: a guest had too many open"),
+    "guest_over_open_urls": Figure(
+        "counter", "Web addresses that were not answered: a guest had too many open"
+    ),
     "guest_over_reader_stall_seconds": Figure("counter", "Streams that ended: a guest took no answers"),
+    "guest_over_scan_readers": Figure("counter", "Commands that were refused: too many looked at scans"),
     "guest_over_scan_streams": Figure("counter", "Streams that were refused: a program had too many uploads"),
     "guest_over_sessions": Figure("counter", "Programs that were refused: a guest had too many attached"),
     "guest_over_upload_mib_per_second": Figure("counter", "Messages that waited: a guest sent too much"),
     "guest_over_upload_stall_seconds": Figure("counter", "Streams that ended: an upload stood still"),
+    "guest_over_urls_per_second": Figure(
+        "counter", "Web addresses that were not answered: a guest asked too much"
+    ),
     "tenant_over_admin_calls": Figure(
         "counter",
         "Commands that were refused: a tenant, or one auditor or host agent, had too many under way",
     ),
     "tenant_over_digests_per_second": Figure("counter", "Messages that waited: a tenant asked too much"),
+    "tenant_over_event_readers": Figure(
+        "counter", "Commands that were refused: a tenant, or one auditor or host agent, read events too often"
+    ),
     "tenant_over_events_per_second": Figure("counter", "Messages that waited: a tenant told too much"),
+    "tenant_over_file_readers": Figure(
+        "counter", "Commands that were refused: a tenant, or one auditor, listed guests' files too often"
+    ),
     "tenant_over_guests": Figure("counter", "Guests that were refused: their tenant had too many attached"),
+    "tenant_over_images": Figure(
+        "counter", "Disk images that were refused: one host agent had too many looked at"
+    ),
     "tenant_over_open_checks": Figure("counter", "Streams that ended: a tenant had too many requests open"),
     "tenant_over_open_digests": Figure("counter", "Digests that were not taken: a tenant had too many open"),
+    "tenant_over_scan_readers": Figure(
+        "counter",
+        "Commands that were refused: a tenant, or one auditor or host agent, looked at scans too often",
+    ),
     "tenant_over_upload_mib_per_second": Figure("counter", "Messages that waited: a tenant sent too much"),
     # who is who, where `svm init` was run
     "identity_enrolled": Figure("counter", "Guests that enrolled"),
@@ -82,6 +115,9 @@ FIGURES = {
     ),
     "identity_over_enrolments_at_once": Figure(
         "counter", "Enrolments and renewals that made way for later ones: too many at once"
+    ),
+    "identity_over_enrolments_per_connection": Figure(
+        "counter", "Enrolments and renewals that were refused: a connection had too many open"
     ),
     "identity_over_enrolments_per_minute": Figure(
         "counter", "Enrolments that were refused: an address tried too many"

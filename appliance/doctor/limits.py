@@ -16,7 +16,10 @@ TROUBLE = {
     ),
     "scans_refused": ("scans were refused for want of workers", "raise scanning.workers"),
     "guest_breaches": ("calls of guests were ended for breaking a rule", "the log names the guests"),
-    "guest_tickets_refused": ("callers on the unix socket were too many", "see limits.tickets_per_user"),
+    "guest_tickets_refused": (
+        "callers on a unix socket got no ticket",
+        "see limits.tickets_per_user and [administrators]",
+    ),
     "identity_tokens_refused": (
         "enrolments came with a token that does not count",
         "somebody may be guessing",

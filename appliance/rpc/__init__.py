@@ -25,7 +25,7 @@ In the order that a call passes:
 - `events_admin`  the EventsAdministration service: what happened
 - `exposure_admin` the ExposureAdministration service, and its port: who holds what
 - `admin_calls`   what these services for administrators have in common
-- `admin_turns`   how much of the SVM all their calls take
+- `admin_turns`   how much of the SVM all their calls take; `places` whose the places of one kind are
 - `admin_line`    how the `svm` commands reach an SVM; `admin_client` what they ask it
 """
 

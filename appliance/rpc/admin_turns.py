@@ -1,9 +1,10 @@
 """How much of the SVM administrators' calls take, all of them together, whatever they ask.
 
 So many calls are worked on at once, of one tenant's administrators fewer, and some are for providers alone;
-those that revoke or remove somebody have places of their own. What is long is done on the loop, a slice at a
-time and one call's after another's, with a rest behind each: guests are answered in between, as fast whether
-one administrator lists something or all of them do.
+those that revoke or remove somebody, that read events, scans or a guest's files, and that have a disk image
+scanned, have places of their own: of the whole SVM, by whichever door they come in. What is long is done on
+the loop, a slice at a time and one call's after another's, with a rest behind each: guests are answered in
+between, as fast whether one administrator lists something or all of them do.
 """
 
 import asyncio
@@ -12,15 +13,14 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
-from appliance.config_limits import Limits, TenantLimits
+from appliance.config_limits import Limits
 from appliance.domain.caller import Caller
-from appliance.rpc.admin_calls import Places
+from appliance.rpc.places import Full, PlaceBounds, Places
 
-MOST_CALLS: Final = Limits().admin_calls
-CALLS_OF_TENANT: Final = TenantLimits().admin_calls
-MOST_ENDING: Final = 256  # calls that revoke or remove: they only wait
 SLICE_SECONDS: Final = 0.001
 REST: Final = 3  # so many times as long as a slice
+
+_CALLS = "{} calls of administrators are worked on now, which is all: wait for one of them"
 
 Item = TypeVar("Item")
 
@@ -30,24 +30,26 @@ class Turns:
 
     def __init__(
         self,
-        most: int = MOST_CALLS,
-        of_tenant: int = CALLS_OF_TENANT,
+        limits: Limits = Limits(),  # noqa: B008  it is frozen
         over: Callable[[str], None] = lambda _bound: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """most, of_tenant: calls at once. As many as one tenant may have are kept for providers; see Places.
+        """over: told of each call that finds no place, and which setting says so.
 
-        over: told of each call that finds no place, and which setting says so. clock: seconds, for how long
-        a slice takes.
+        clock: seconds, for how long a slice takes.
         """
 
-        def full(of_tenant: bool) -> None:
-            over("limits.tenant.admin_calls" if of_tenant else "limits.admin_calls")
+        def places(name: str, sentence: str, of_one: str = "") -> Places:
+            return _places(limits, (name, of_one or name), sentence, over)
 
-        sentence = "{} calls of administrators are worked on now, which is all: wait for one of them"
-        kept = min(of_tenant, max(1, most // 4))
-        self.places = Places(most, sentence, of_tenant, kept, full)
-        self.ending = Places(MOST_ENDING, sentence, of_tenant, kept, full)
+        self.places = places("admin_calls", _CALLS)
+        self.ending = places("admin_ending", _CALLS, "admin_calls")  # they only wait: there may be many
+        self.events = places("event_readers", "{} commands read events now, which is all: end one of them")
+        self.scans = places("scan_readers", "{} commands look at scans now, which is all: end one of them")
+        self.files = places(
+            "file_readers", "{} commands list guests' files now, which is all: wait for one of them"
+        )
+        self.images = places("images", "{} images are looked at now, which is all: wait for one")
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -78,3 +80,15 @@ class Turns:
             if self._clock() >= end:
                 return True
         return False
+
+
+def _places(limits: Limits, names: tuple[str, str], sentence: str, over: Callable[[str], None]) -> Places:
+    """names: the settings of how many there are, and one of a tenant's; a quarter at the most is kept."""
+    most, of_one = getattr(limits, names[0]), getattr(limits.tenant, names[1])
+    bounds = PlaceBounds(most, of_one, min(of_one, max(1, most // 4)), limits.first_places)
+    settings = {
+        Full.ONE: f"limits.tenant.{names[1]}",
+        Full.ALL: f"limits.{names[0]}",
+        Full.FIRSTS: "limits.first_places",
+    }
+    return Places(bounds, sentence, lambda full: over(settings[full]))

@@ -5,14 +5,13 @@ from collections.abc import Awaitable, Callable
 
 from lightagent.v1 import guest_pb2, verdict_pb2
 
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
 from appliance.domain.web import UrlAnswer, UrlOutcome
 from appliance.rpc import wire
 from appliance.rpc.calls import Breach, Refused, parser
 from appliance.rpc.flood import Turns
 
-PER_SECOND = 50
-MOST_OPEN = 16  # questions of one guest
 MAX_URL_BYTES = 8192
 USUAL_SECONDS = 10.0
 MOST_SECONDS = 60.0
@@ -28,25 +27,30 @@ async def nobody_knows(_guest: Guest, _url: str, _budget: float) -> UrlAnswer:
 class UrlQuestions:
     """The questions of all guests."""
 
-    def __init__(self, check: CheckUrl, clock: Callable[[], float]) -> None:
+    def __init__(self, check: CheckUrl, clock: Callable[[], float], limits: Limits) -> None:
         """check: the guest, the URL, seconds that it has; raises nothing. clock: monotonic seconds."""
+        self._limits = limits
         self._check = check
-        self._turns = Turns(PER_SECOND, clock)
+        self._turns = Turns(limits.urls_per_second, clock)
         self._open: Counter[str] = Counter()
 
     async def answer(self, guest: Guest, said: bytes) -> guest_pb2.CheckUrlReply:
         """Answer a CheckUrlRequest. Raises CallEnded."""
         if not self._turns.takes(guest.id):
+            most = self._limits.urls_per_second
             raise Refused(
-                f"this guest asked about web addresses more than {PER_SECOND} times in a second: "
-                "ask again in a moment"
+                f"this guest asked about web addresses more than {most} times in a second: "
+                "ask again in a moment",
+                "limits.urls_per_second",
             )
         request = parser(guest_pb2.CheckUrlRequest)(said)
         size = len(request.url.encode())
         if not 0 < size <= MAX_URL_BYTES:
             raise Breach(f"url has {size} bytes: give 1 to {MAX_URL_BYTES}")
-        if self._open[guest.id] >= MOST_OPEN:
-            raise Refused(f"this guest has {MOST_OPEN} web addresses open: wait for an answer")
+        most = self._limits.open_urls
+        if self._open[guest.id] >= most:
+            sentence = f"this guest has {most} web addresses open: wait for an answer"
+            raise Refused(sentence, "limits.open_urls")
         self._open[guest.id] += 1
         try:
             return url_reply(await self._check(guest, request.url, _seconds(request)))

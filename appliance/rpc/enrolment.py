@@ -37,7 +37,12 @@ from appliance.state.environment import StateError
 
 MAX_MESSAGE_BYTES = 16 * 1024
 PLACE_SECONDS = 15.0
-BOUNDS = ("enrolments_at_once", "enrolments_per_minute", "renewals_per_hour")  # settings of [identity]
+BOUNDS = (  # settings of [identity]
+    "enrolments_at_once",
+    "enrolments_per_connection",
+    "enrolments_per_minute",
+    "renewals_per_hour",
+)
 REFUSAL_SECONDS = 0.5  # after which a token is refused, whatever is wrong with it
 
 _RENEW_AFTER = 2 / 3  # of the life of a certificate
@@ -82,6 +87,7 @@ class EnrolmentService:
     _places: Lobby = field(init=False)
     _enrolments: Turns = field(init=False)
     _renewals: Turns = field(init=False)
+    _open: Counter[str] = field(default_factory=Counter)  # calls of a connection, by its peer
 
     def __post_init__(self) -> None:
         terms = self.terms
@@ -136,6 +142,23 @@ class EnrolmentService:
         return await self.registry.renew(shown, _asked(request.csr, request.machine))
 
     async def _answer(self, work: Callable[[bytes, Context], Awaitable[Enrolled]], context: Context) -> None:
+        """Answer a call, unless its connection has as many open as it may have."""
+        peer, most = context.peer(), self.terms.enrolments_per_connection
+        if self._open[peer] >= most:
+            self.counts["enrolments_per_connection"] += 1
+            sentence = f"this connection has {most} calls open, which is all: wait for one of them"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+        self._open[peer] += 1
+        try:
+            await self._answer_in_place(work, context)
+        finally:
+            self._open[peer] -= 1
+            if not self._open[peer]:
+                del self._open[peer]
+
+    async def _answer_in_place(
+        self, work: Callable[[bytes, Context], Awaitable[Enrolled]], context: Context
+    ) -> None:
         """Read the message of a call, and end the call as the wire says."""
         async with self._places.place(context, PLACE_SECONDS):
             said = await context.read()

@@ -1,7 +1,7 @@
 """The EventsAdministration service: what happened, from the file, and as it comes.
 
 Each reader has a place of his own in the file and waits for what comes after it. So nothing gathers for one
-who is slow; and one who takes nothing is cut.
+who is slow; and one who takes nothing is cut. Those who wait for the same have it read once for all of them.
 """
 
 import asyncio
@@ -18,17 +18,16 @@ from appliance.events.log import EventLog
 from appliance.rpc.admin_calls import (
     BadRequest,
     CallerOf,
-    Places,
     checked_limit,
     refusals,
     tenant_of,
 )
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity import Context
 from appliance.rpc.patience import Patience
 
 DEFAULT_EVENTS = 100
 MAX_EVENTS = 100_000
-MAX_READERS = 16
 MAX_KINDS = 32
 
 _READ_AT_ONCE = 256
@@ -65,17 +64,16 @@ class EventsAdministrationService:
         log: EventLog,
         caller: CallerOf,
         patience: Patience = Patience(),  # noqa: B008  it is frozen
+        turns: Turns | None = None,
     ) -> None:
         """caller: who calls; ends the call itself where nobody vouches."""
         self._log = log
         self._caller = caller
         self._patience = patience
-        self.places = Places(
-            MAX_READERS,
-            "{} commands read events now, which is all: end one of them",
-            of_tenant=MAX_READERS // 4,
-            kept=MAX_READERS // 4,
-        )
+        self.places = (turns or Turns()).events
+        self._reads: dict[
+            int, asyncio.Task[tuple[int, list[Numbered]]]
+        ] = {}  # under way, by the first number
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""
@@ -102,11 +100,23 @@ class EventsAdministrationService:
             first = await asyncio.to_thread(store.first_of_newest, wanted, request.since.seconds, limit)
         while request.follow or first <= newest:
             await self._log.grown(first - 1)
-            last = store.last
-            some = await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
+            last, some = await self._read(first)
             first = some[-1][0] + 1 if some else last + 1
             for reply in _replies([(number, event) for number, event in some if wanted(event)]):
                 await self._patience.send(context, reply)
+
+    async def _read(self, first: int) -> tuple[int, list[Numbered]]:
+        """The number of the newest event, and some from a number on: read once for all who ask at once."""
+        if first not in self._reads:
+            read = asyncio.get_running_loop().create_task(self._read_from(first))
+            self._reads[first] = read
+            read.add_done_callback(lambda _read: self._reads.pop(first))
+        return await asyncio.shield(self._reads[first])
+
+    async def _read_from(self, first: int) -> tuple[int, list[Numbered]]:
+        store = self._log.store
+        last = store.last  # before it is read: what comes meanwhile is not passed over
+        return last, await asyncio.to_thread(store.from_number, first, _READ_AT_ONCE)
 
 
 def _wanted(request: events_pb2.ListEventsRequest, tenant: str) -> Wanted:

@@ -15,7 +15,6 @@ from appliance.domain.verdict import Verdict
 from appliance.rpc.admin_calls import (
     CallerOf,
     ControlRefused,
-    Places,
     answered,
     checked_digest,
     checked_limit,
@@ -28,7 +27,6 @@ from appliance.rpc.patience import Patience
 
 DEFAULT_GUESTS, MAX_GUESTS = 100, 4096
 DEFAULT_FILES, MAX_FILES = 100, 10_000_000
-MAX_READERS = 8
 _FILES_OF_MESSAGE = 1000
 
 HeldFile = tuple[bytes, int, int]  # digest, first and last in seconds since the epoch
@@ -104,12 +102,7 @@ class ExposureAdministrationService:
         self.caller = caller
         self.turns = turns or Turns()
         self._control = control
-        self.places = Places(
-            MAX_READERS,
-            "{} commands list guests' files now, which is all: wait for one of them",
-            of_tenant=MAX_READERS // 4,
-            kept=MAX_READERS // 4,
-        )
+        self.places = self.turns.files
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""

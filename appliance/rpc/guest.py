@@ -67,7 +67,7 @@ class GuestService:
 
     def __post_init__(self) -> None:
         self._ksn_turns = Turns(KSN_INFO_PER_SECOND, self.clock)
-        self._urls = UrlQuestions(self.check_url, self.clock)
+        self._urls = UrlQuestions(self.check_url, self.clock, self.sessions.limits)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""

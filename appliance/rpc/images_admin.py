@@ -22,17 +22,18 @@ from appliance.domain.policy import DEFAULT_TENANT, is_tenant
 from appliance.domain.tenants import Tenants, unknown_tenant
 from appliance.protection import Protection
 from appliance.rpc import wire
-from appliance.rpc.admin_calls import CallerOf, NoPlace, Places
+from appliance.rpc.admin_calls import CallerOf
+from appliance.rpc.admin_turns import Turns
 from appliance.rpc.calls import Breach, Refused, Unattached, call_of, ends_as_said, parser
 from appliance.rpc.check import CheckCall
 from appliance.rpc.identity import Context, session_name
 from appliance.rpc.images_context import ImageContext, ImageNotes, first_message
+from appliance.rpc.places import NoPlace, Places
 from appliance.rpc.scan import ScanCall
 from appliance.rpc.sessions import Labels, Session, Sessions
 from appliance.rpc.terms import Terms
 from appliance.scanning.spool import Spool
 
-MAX_IMAGES = 8
 _SESSION_BYTES = 8
 _UUID_LETTERS = 36
 
@@ -51,6 +52,10 @@ class Around(Protocol):
     @property
     def spool(self) -> Spool:
         """Where contents have room."""
+
+    @property
+    def turns(self) -> Turns:
+        """How many calls there may be."""
 
 
 @dataclass(slots=True)
@@ -71,11 +76,6 @@ class ImageAdministrationService:
     notes: ImageNotes
     caller: CallerOf
     clock: Callable[[], float] = time.time
-    places: Places = field(
-        default_factory=lambda: Places(
-            MAX_IMAGES, "{} images are looked at now, which is all: wait for one", kept=MAX_IMAGES // 4
-        )
-    )
     _images: dict[str, _Image] = field(default_factory=dict)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -103,7 +103,10 @@ class ImageAdministrationService:
         caller = await self.caller(context)
         name = secrets.token_hex(_SESSION_BYTES)
         nobody = asker_of(name, PUBLIC_SCOPE, "")
-        async with ends_as_said(context, self.around.sessions, nobody), _placed(self.places, caller):
+        async with (
+            ends_as_said(context, self.around.sessions, nobody),
+            _placed(self.around.turns.images, caller),
+        ):
             begin = await first_message(context)
             async with self._session(name, begin, caller) as (session, scan), call_of(session):
                 await context.write(self._begun(name))

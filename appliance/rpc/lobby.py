@@ -19,9 +19,10 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from appliance.config_limits import Limits
 from appliance.rpc.identity import Context
 
-PLACES = 16  # for questions, and as many for Watch
+PLACES = Limits().health_calls  # for questions, and as many for Watch
 _QUESTION_SECONDS = 5.0
 _REFLECTION_SECONDS = 30.0
 _MAX_SERVICE_NAME = 128
@@ -90,10 +91,15 @@ class Lobby:
 class Unticketed:
     """The standard health and reflection services."""
 
-    def __init__(self, who: Callable[[Context], str]) -> None:
-        """who: see Lobby."""
-        self._questions = Lobby(PLACES, who)
-        self._watches = Lobby(PLACES, who)
+    def __init__(
+        self,
+        who: Callable[[Context], str],
+        places: int = PLACES,
+        on_taken: Callable[[], None] = lambda: None,
+    ) -> None:
+        """See Lobby."""
+        self._questions = Lobby(places, who, on_taken)
+        self._watches = Lobby(places, who, on_taken)
         self._statuses: dict[str, health_pb2.HealthCheckResponse.ServingStatus.ValueType] = {}
         self._retired = False
         self._changed = asyncio.Event()

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.identity import Context
+from appliance.rpc.places import NoPlace
 
 PATIENCE_SECONDS = 30.0
 

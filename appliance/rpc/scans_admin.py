@@ -19,7 +19,6 @@ from appliance.domain.scan import MAX_PATH_BYTES, MAX_PATHS, MAX_PATHS_BYTES, SC
 from appliance.rpc.admin_calls import (
     BadRequest,
     CallerOf,
-    Places,
     answered,
     checked_limit,
     refusals,
@@ -34,7 +33,6 @@ from appliance.scans.orders import MOST_ORDERS, Placed, Wanted
 
 MAX_GUESTS = 4096
 MAX_SCANS = MOST_ORDERS  # of one list
-MAX_READERS = 16
 LATE_SECONDS = 60  # that `at` may lie in the past: a moment ago is now
 
 _VIEWS_OF_MESSAGE = 256
@@ -101,12 +99,7 @@ class ScansAdministrationService:
         self.turns = turns or Turns()
         self._control = control
         self._patience = patience
-        self.places = Places(
-            MAX_READERS,
-            "{} commands look at scans now, which is all: end one of them",
-            of_tenant=MAX_READERS // 4,
-            kept=MAX_READERS // 4,
-        )
+        self.places = self.turns.scans
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Have the server serve this."""

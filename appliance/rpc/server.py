@@ -10,7 +10,7 @@ import grpc
 from appliance.rpc import wire
 from appliance.rpc.access import Gate
 from appliance.rpc.identity import Callers
-from appliance.rpc.lobby import Unticketed
+from appliance.rpc.lobby import PLACES, Unticketed
 
 # A message that is a little too long comes whole, so that it can be counted who sent it; of a longer one gRPC
 # ends the call without a word to us.
@@ -52,12 +52,14 @@ class ServerBounds:
     """What anybody may hold of a server, before it is known who he is.
 
     streams: calls of one connection. connections: of everybody together.
+    health_calls: to the health and reflection services, of everybody together.
     idle_seconds: a connection on which no call is open is closed after so long: an attached guest has one
     open all the time. handshake_seconds: that one has to say that it speaks HTTP/2, and on TLS who it is.
     """
 
     streams: int = 16
     connections: int = 1024
+    health_calls: int = PLACES
     idle_seconds: float = 60.0
     handshake_seconds: float = 10.0
     message_bytes: int = wire.MAX_MESSAGE_BYTES + _SLACK_BYTES
@@ -66,7 +68,8 @@ class ServerBounds:
 class Server:
     """A gRPC server with the standard health and reflection services beside its own.
 
-    gate: what every call passes before its service hears of it.
+    gate: what every call passes before its service hears of it. on_made_way: told of each call to the health
+    or reflection service that made way for a later one.
     """
 
     def __init__(
@@ -94,8 +97,13 @@ class Server:
                 ("grpc.server_handshake_timeout_ms", int(bounds.handshake_seconds * 1000)),
             ),
         )
-        self._unticketed = Unticketed(callers.name)
+        self.on_made_way: list[Callable[[], None]] = []
+        self._unticketed = Unticketed(callers.name, bounds.health_calls, self._made_way)
         self._unticketed.add_to(self.grpc)
+
+    def _made_way(self) -> None:
+        for listener in self.on_made_way:
+            listener()
 
     async def start(self, *names: str) -> None:
         """Listen, and report the services `names` as serving. Raises CannotListen."""

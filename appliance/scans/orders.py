@@ -5,6 +5,7 @@ A change is made by one at a time. What is over is kept for a while, and makes w
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -15,6 +16,7 @@ from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
 
 MOST_ORDERS: Final = 16_384  # kept, open or over
+FIRST_OF_TENANT: Final = 4  # that are open: they find room beside, whatever others have
 MOST_OPEN_OF_GUEST: Final = 4
 
 _AT_ONCE = 64  # guests, between two of which others are answered
@@ -129,7 +131,7 @@ class Orders:
                 each.order for each in placed if each.order and self._orders.get(each.order.id) != each.order
             ]
             new = [order for order in changed if order.id not in self._orders]
-            drop = self._to_drop(len(new))
+            drop = self._to_drop(new)
             entries = _audited("scan ordered", new, wanted.actor, self._clock())
             await asyncio.to_thread(self._store.write, changed, drop, entries)
             self._forget(drop)
@@ -206,19 +208,27 @@ class Orders:
         since = self._clock() - self._keep_seconds
         return [order.id for order in self._orders.values() if order.ended_at and order.ended_at < since]
 
-    def _to_drop(self, new: int) -> list[bytes]:
+    def _to_drop(self, new: Sequence[ScanOrder]) -> list[bytes]:
         """What makes way for new ones: what is too old, and what ended first. Raises OrderRefused."""
         drop = self._aged()
-        over = len(self._orders) - len(drop) + new - MOST_ORDERS
+        over = len(self._orders) - len(drop) + len(new) - MOST_ORDERS
         if over <= 0:
             return drop
         gone = set(drop)
         ended = [order for order in self._orders.values() if order.ended_at and order.id not in gone]
-        if len(ended) < over:
+        if len(ended) < over and not self._are_first(new):
             raise OrderRefused(
                 f"{MOST_ORDERS:,} scans are kept at the most, and so many are open: cancel some first"
             )
         return [*drop, *(order.id for order in sorted(ended, key=lambda order: order.ended_at)[:over])]
+
+    def _are_first(self, new: Sequence[ScanOrder]) -> bool:
+        """Whether each is of a tenant that has few: there are as many tenants as the provider has made."""
+        return all(
+            count + sum(order.is_open for order in self._of_tenant.get(tenant, {}).values())
+            <= FIRST_OF_TENANT
+            for tenant, count in Counter(order.tenant for order in new).items()
+        )
 
     def _note(self, order: ScanOrder) -> None:
         self._orders[order.id] = order

@@ -30,6 +30,7 @@ __all__ = ["FILE", "AuditEntry", "StateDamaged", "StateError", "StateStore"]
 
 MAX_OVERRIDES = 100_000  # of the provider's, and as many of all tenants together
 MAX_OVERRIDES_OF_TENANT = 10_000
+FIRST_OVERRIDES_OF_TENANT = 16  # find room beside, whatever other tenants have
 
 _FULL = "{:,} overrides are set, which is all: clear some, or use a hash list"
 _TENANT_FULL = "{:,} overrides of tenants are set, which is all: clear some"
@@ -136,7 +137,8 @@ class StateStore:
 
     def _is_full(self, txn: lmdb.Transaction, realm: Realm) -> str:
         """Why no more overrides can be set, "" where they can."""
-        if not realm.is_everybody and self._set_in(txn, realm.scope) >= MAX_OVERRIDES_OF_TENANT:
+        mine = 0 if realm.is_everybody else self._set_in(txn, realm.scope)
+        if mine >= MAX_OVERRIDES_OF_TENANT:
             return _FULL.format(MAX_OVERRIDES_OF_TENANT)
         entries = txn.stat(db=self._overrides_db)["entries"]
         if entries < MAX_OVERRIDES:
@@ -145,7 +147,8 @@ class StateStore:
         of_everybody = sum(len(key) == DIGEST_BYTES for key in keys)
         if realm.is_everybody:
             return _FULL.format(MAX_OVERRIDES) if of_everybody >= MAX_OVERRIDES else ""
-        return _TENANT_FULL.format(MAX_OVERRIDES) if entries - of_everybody >= MAX_OVERRIDES else ""
+        is_full = entries - of_everybody >= MAX_OVERRIDES and mine >= FIRST_OVERRIDES_OF_TENANT
+        return _TENANT_FULL.format(MAX_OVERRIDES) if is_full else ""
 
     def _set_in(self, txn: lmdb.Transaction, scope: int) -> int:
         """How many overrides a tenant has."""

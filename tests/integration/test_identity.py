@@ -16,7 +16,16 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from lightagent.v1 import admin_pb2, admin_pb2_grpc, events_pb2, events_pb2_grpc, verdict_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from lightagent.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    enrolment_pb2,
+    enrolment_pb2_grpc,
+    events_pb2,
+    events_pb2_grpc,
+    verdict_pb2,
+)
 
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import SERVER_NAME
@@ -124,6 +133,29 @@ async def test_a_guest_enrols_asks_renews_and_is_revoked(tmp_path: Path) -> None
                 assert (await ended(line.attach))[0] is UNAUTHENTICATED
         events = (await here.svm("events", "--kind", "identity", "--json")).json
         assert [each["text"].split(":")[0] for each in events] == ["token", "enrolled", "renewed", "revoked"]
+
+
+async def test_a_connection_enrols_so_many_at_once_at_the_door(tmp_path: Path) -> None:
+    """One more is refused with a sentence, and counted; health is answered beside, and another connection."""
+    async with site(tmp_path) as here:
+        credentials, named = (
+            grpc.ssl_channel_credentials(here.ca),
+            (("grpc.ssl_target_name_override", SERVER_NAME),),
+        )
+        async with grpc.aio.secure_channel(here.enrolment, credentials, named) as channel:
+            method = "/lightagent.v1.Enrolment/Enrol"
+            call: Any = channel.stream_stream(method, request_serializer=None, response_deserializer=None)
+            silent = [call() for _ in range(4)]
+            for each in silent:
+                await each.wait_for_connection()
+            with pytest.raises(grpc.aio.AioRpcError, match="4 calls open, which is all"):
+                await enrolment_pb2_grpc.EnrolmentStub(channel).Enrol(enrolment_pb2.EnrolRequest(token="x"))
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert (await here.enrolled()).uuid
+            figures = (await here.svm("status", "--json")).json["figures"]
+            assert figures["identity_over_enrolments_per_connection"] == 1
+            for each in silent:
+                each.cancel()
 
 
 async def test_nobody_gets_in_by_any_door_but_his_own(tmp_path: Path) -> None:

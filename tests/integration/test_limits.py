@@ -108,6 +108,25 @@ async def test_what_a_tenant_has_open_is_bounded(tmp_path: Path) -> None:
         await until(lambda: overs["tenant_over_open_checks"] == 1, "a third request is refused")
 
 
+async def test_a_guest_that_asks_about_web_addresses_without_end_is_counted_by_the_setting(
+    tmp_path: Path,
+) -> None:
+    """And refused with a sentence."""
+    async with (
+        running_svm(tmp_path, Limits(urls_per_second=1)) as svm,
+        RawGuest.connect(svm) as guest,
+    ):
+        request = guest_pb2.CheckUrlRequest(url="http://x.com/")
+        refused: list[grpc.StatusCode] = []
+        for _ in range(50):
+            try:
+                await guest.stub.CheckUrl(request, metadata=guest.metadata)
+            except grpc.aio.AioRpcError as error:
+                refused.append(error.code())
+        assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert svm.parts.sessions.overs["guest_over_urls_per_second"] == len(refused)
+
+
 def memory_of(pid: int) -> float:
     """MiB of a process's own memory."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -20,10 +20,11 @@ from lightagent.v1 import admin_pb2_grpc
 
 from appliance.domain.override import Override
 from appliance.rpc.admin import AdministrationService, ControlRefused
-from appliance.rpc.admin_calls import CallerOf, Places
+from appliance.rpc.admin_calls import CallerOf
 from appliance.rpc.admin_views import StatusView, VerdictView
 from appliance.rpc.administrators import Ranks
 from appliance.rpc.identity import ByTicket, Callers
+from appliance.rpc.places import Places
 from appliance.rpc.tickets import TicketOffice
 from appliance.scanning.result import SignatureSource
 from appliance.state.store import AuditEntry

@@ -11,6 +11,7 @@ import structlog
 from lightagent.v1 import images_pb2
 
 from appliance.composition import build, chores
+from appliance.config_limits import Limits
 from appliance.console.logs import Throttled
 from appliance.control import Parts, SvmControl
 from appliance.doors import serve_administrators
@@ -33,9 +34,9 @@ class ImageSvm:
 
 
 @asynccontextmanager
-async def image_svm(directory: Path) -> AsyncIterator[ImageSvm]:
+async def image_svm(directory: Path, limits: Limits = Limits()) -> AsyncIterator[ImageSvm]:  # noqa: B008
     """Run one."""
-    settings = settings_in(directory)
+    settings = settings_in(directory, limits)
     settings.server.state_dir.mkdir(parents=True)
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack)

@@ -34,7 +34,7 @@ class EnrolmentStub:
                           sooner for one than for another;
       INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
       RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
-                          or as many guests are known as there may be;
+                          or this connection has too many calls open; or as many guests are known as there may be;
       UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
@@ -57,7 +57,7 @@ class EnrolmentAsyncStub(EnrolmentStub):
                           sooner for one than for another;
       INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
       RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
-                          or as many guests are known as there may be;
+                          or this connection has too many calls open; or as many guests are known as there may be;
       UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
@@ -76,7 +76,7 @@ class EnrolmentServicer(metaclass=_abc_1.ABCMeta):
                           sooner for one than for another;
       INVALID_ARGUMENT    a field breaks a rule that is written at it; the token is as good as before;
       RESOURCE_EXHAUSTED  more enrolments from this address, or from all, than a minute has room for: come back later;
-                          or as many guests are known as there may be;
+                          or this connection has too many calls open; or as many guests are known as there may be;
       UNAVAILABLE         the SVM cannot keep the certificate now; the token is as good as before.
     """
 
@@ -98,7 +98,8 @@ class RenewalStub:
 
       UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
       INVALID_ARGUMENT    as above;
-      RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+      RESOURCE_EXHAUSTED  this guest renews more often in an hour, or this connection has more calls open, than the SVM's
+                          settings allow: 6 and 4 where nobody has changed them;
       UNAVAILABLE         as above.
     """
 
@@ -117,7 +118,8 @@ class RenewalAsyncStub(RenewalStub):
 
       UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
       INVALID_ARGUMENT    as above;
-      RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+      RESOURCE_EXHAUSTED  this guest renews more often in an hour, or this connection has more calls open, than the SVM's
+                          settings allow: 6 and 4 where nobody has changed them;
       UNAVAILABLE         as above.
     """
 
@@ -132,7 +134,8 @@ class RenewalServicer(metaclass=_abc_1.ABCMeta):
 
       UNAUTHENTICATED     that does not count (any more), or it is another machine that shows it: enrol anew;
       INVALID_ARGUMENT    as above;
-      RESOURCE_EXHAUSTED  this guest renews more than 6 times in an hour;
+      RESOURCE_EXHAUSTED  this guest renews more often in an hour, or this connection has more calls open, than the SVM's
+                          settings allow: 6 and 4 where nobody has changed them;
       UNAVAILABLE         as above.
     """
 

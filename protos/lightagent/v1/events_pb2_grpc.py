@@ -48,8 +48,8 @@ class EventsAdministrationServicer:
 
     def ListEvents(self, request, context):
         """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
-        Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
-        a reader who takes nothing for 30 s is cut.
+        Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: as many of these calls are
+        open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,8 +35,8 @@ class EventsAdministrationStub:
     def __new__(cls, channel: _aio.Channel) -> EventsAdministrationAsyncStub: ...
     ListEvents: _grpc.UnaryStreamMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsReply]
     """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
-    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
-    a reader who takes nothing for 30 s is cut.
+    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: as many of these calls are
+    open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
     """
 
 @_typing.type_check_only
@@ -46,8 +46,8 @@ class EventsAdministrationAsyncStub(EventsAdministrationStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEvents: _aio.UnaryStreamMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsReply]  # type: ignore[assignment]
     """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
-    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
-    a reader who takes nothing for 30 s is cut.
+    Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: as many of these calls are
+    open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
     """
 
 class EventsAdministrationServicer(metaclass=_abc_1.ABCMeta):
@@ -60,8 +60,8 @@ class EventsAdministrationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_events_pb2.ListEventsReply], _abc.AsyncIterator[_events_pb2.ListEventsReply]]:
         """Events by rising number: those that the SVM has kept, then, where they are to be followed, each as it comes.
-        Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of
-        a reader who takes nothing for 30 s is cut.
+        Without `follow` the call ends after the newest event. RESOURCE_EXHAUSTED: as many of these calls are
+        open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
         """
 
 def add_EventsAdministrationServicer_to_server(servicer: EventsAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -74,8 +74,8 @@ class ExposureAdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGuestFiles(self, request, context):
-        """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
-        are open.
+        """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: as many of
+        these calls are open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

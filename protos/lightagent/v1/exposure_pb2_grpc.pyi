@@ -42,8 +42,8 @@ class ExposureAdministrationStub:
     enrolled and were not here yet.
     """
     ListGuestFiles: _grpc.UnaryStreamMultiCallable[_exposure_pb2.ListGuestFilesRequest, _exposure_pb2.ListGuestFilesReply]
-    """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
-    are open.
+    """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: as many of
+    these calls are open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
     """
 
 @_typing.type_check_only
@@ -60,8 +60,8 @@ class ExposureAdministrationAsyncStub(ExposureAdministrationStub):
     enrolled and were not here yet.
     """
     ListGuestFiles: _aio.UnaryStreamMultiCallable[_exposure_pb2.ListGuestFilesRequest, _exposure_pb2.ListGuestFilesReply]  # type: ignore[assignment]
-    """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
-    are open.
+    """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: as many of
+    these calls are open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
     """
 
 class ExposureAdministrationServicer(metaclass=_abc_1.ABCMeta):
@@ -93,8 +93,8 @@ class ExposureAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _exposure_pb2.ListGuestFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exposure_pb2.ListGuestFilesReply], _abc.AsyncIterator[_exposure_pb2.ListGuestFilesReply]]:
-        """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: 4 of these calls
-        are open.
+        """What a guest holds, by digest. FAILED_PRECONDITION: no such guest is known. RESOURCE_EXHAUSTED: as many of
+        these calls are open as the SVM's settings allow. The call of a reader who takes nothing for 30 s is cut.
         """
 
 def add_ExposureAdministrationServicer_to_server(servicer: ExposureAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

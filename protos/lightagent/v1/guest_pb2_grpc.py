@@ -146,7 +146,8 @@ class ProtectionServicer:
         after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
         domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
         Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
-        none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+        none; RESOURCE_EXHAUSTED for more questions in a second, or open at once, than the SVM's settings
+        allow: 50 and 16 where nobody has changed them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -82,7 +82,8 @@ class ProtectionStub:
     after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
     domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
     Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
-    none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+    none; RESOURCE_EXHAUSTED for more questions in a second, or open at once, than the SVM's settings
+    allow: 50 and 16 where nobody has changed them.
     """
 
 @_typing.type_check_only
@@ -139,7 +140,8 @@ class ProtectionAsyncStub(ProtectionStub):
     after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
     domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
     Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
-    none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+    none; RESOURCE_EXHAUSTED for more questions in a second, or open at once, than the SVM's settings
+    allow: 50 and 16 where nobody has changed them.
     """
 
 class ProtectionServicer(metaclass=_abc_1.ABCMeta):
@@ -223,7 +225,8 @@ class ProtectionServicer(metaclass=_abc_1.ABCMeta):
         after them KSN, where this guest's tenant takes part in it: about the URL, then its host, then its registered
         domain, until one is known. Credentials and the fragment never leave the SVM, the query string in extended mode only.
         Whatever KSN does, this is an OK reply in time. INVALID_ARGUMENT also for an address of more than 8,192 bytes or
-        none; RESOURCE_EXHAUSTED for more than 50 questions in a second, or 16 open at once.
+        none; RESOURCE_EXHAUSTED for more questions in a second, or open at once, than the SVM's settings
+        allow: 50 and 16 where nobody has changed them.
         """
 
 def add_ProtectionServicer_to_server(servicer: ProtectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,7 +34,7 @@ class ImageAdministrationStub:
       UNAUTHENTICATED, PERMISSION_DENIED  as for Administration;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       FAILED_PRECONDITION no such tenant; ScanContent without an open CheckImage of the same caller;
-      RESOURCE_EXHAUSTED  8 images are looked at, which is all; or what Protection says of it;
+      RESOURCE_EXHAUSTED  as many images are looked at as the SVM's settings allow; or what Protection says of it;
       UNAVAILABLE         the SVM stops;
       DEADLINE_EXCEEDED   an upload stalled, or nothing was said for two minutes.
     """
@@ -59,7 +59,7 @@ class ImageAdministrationAsyncStub(ImageAdministrationStub):
       UNAUTHENTICATED, PERMISSION_DENIED  as for Administration;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       FAILED_PRECONDITION no such tenant; ScanContent without an open CheckImage of the same caller;
-      RESOURCE_EXHAUSTED  8 images are looked at, which is all; or what Protection says of it;
+      RESOURCE_EXHAUSTED  as many images are looked at as the SVM's settings allow; or what Protection says of it;
       UNAVAILABLE         the SVM stops;
       DEADLINE_EXCEEDED   an upload stalled, or nothing was said for two minutes.
     """
@@ -80,7 +80,7 @@ class ImageAdministrationServicer(metaclass=_abc_1.ABCMeta):
       UNAUTHENTICATED, PERMISSION_DENIED  as for Administration;
       INVALID_ARGUMENT    the message breaks a rule that is written at its field;
       FAILED_PRECONDITION no such tenant; ScanContent without an open CheckImage of the same caller;
-      RESOURCE_EXHAUSTED  8 images are looked at, which is all; or what Protection says of it;
+      RESOURCE_EXHAUSTED  as many images are looked at as the SVM's settings allow; or what Protection says of it;
       UNAVAILABLE         the SVM stops;
       DEADLINE_EXCEEDED   an upload stalled, or nothing was said for two minutes.
     """

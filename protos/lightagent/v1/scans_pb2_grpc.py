@@ -66,8 +66,8 @@ class ScansAdministrationServicer:
 
     def ListScans(self, request, context):
         """How scans stand that were ordered, the oldest order first; then, where they are to be followed, each that changes,
-        at most a few times a second. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of a reader who takes
-        nothing for 30 s is cut.
+        at most a few times a second. RESOURCE_EXHAUSTED: as many of these calls are open as the SVM's settings
+        allow. The call of a reader who takes nothing for 30 s is cut.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

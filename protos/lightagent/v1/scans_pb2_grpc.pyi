@@ -39,8 +39,8 @@ class ScansAdministrationStub:
     """
     ListScans: _grpc.UnaryStreamMultiCallable[_scans_pb2.ListScansRequest, _scans_pb2.ListScansReply]
     """How scans stand that were ordered, the oldest order first; then, where they are to be followed, each that changes,
-    at most a few times a second. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of a reader who takes
-    nothing for 30 s is cut.
+    at most a few times a second. RESOURCE_EXHAUSTED: as many of these calls are open as the SVM's settings
+    allow. The call of a reader who takes nothing for 30 s is cut.
     """
     CancelScans: _grpc.UnaryUnaryMultiCallable[_scans_pb2.CancelScansRequest, _scans_pb2.CancelScansReply]
     """Call scans off. What the guest has found until then stays."""
@@ -56,8 +56,8 @@ class ScansAdministrationAsyncStub(ScansAdministrationStub):
     """
     ListScans: _aio.UnaryStreamMultiCallable[_scans_pb2.ListScansRequest, _scans_pb2.ListScansReply]  # type: ignore[assignment]
     """How scans stand that were ordered, the oldest order first; then, where they are to be followed, each that changes,
-    at most a few times a second. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of a reader who takes
-    nothing for 30 s is cut.
+    at most a few times a second. RESOURCE_EXHAUSTED: as many of these calls are open as the SVM's settings
+    allow. The call of a reader who takes nothing for 30 s is cut.
     """
     CancelScans: _aio.UnaryUnaryMultiCallable[_scans_pb2.CancelScansRequest, _scans_pb2.CancelScansReply]  # type: ignore[assignment]
     """Call scans off. What the guest has found until then stays."""
@@ -82,8 +82,8 @@ class ScansAdministrationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scans_pb2.ListScansReply], _abc.AsyncIterator[_scans_pb2.ListScansReply]]:
         """How scans stand that were ordered, the oldest order first; then, where they are to be followed, each that changes,
-        at most a few times a second. RESOURCE_EXHAUSTED: 16 of these calls are open. The call of a reader who takes
-        nothing for 30 s is cut.
+        at most a few times a second. RESOURCE_EXHAUSTED: as many of these calls are open as the SVM's settings
+        allow. The call of a reader who takes nothing for 30 s is cut.
         """
 
     @_abc_1.abstractmethod

@@ -129,6 +129,13 @@ def test_a_relative_state_directory_in_the_environment_is_refused() -> None:
         ("[limits]\nmax_batch = 1.5", ":2: limits.max_batch: must be a whole number, is 1.5"),
         ("[limits]\nmax_batch = true", ":2: limits.max_batch: must be a whole number, is true"),
         ("[limits]\nmax_batch = 0", ":2: limits.max_batch: 0 is out of range: give 1 to 8192"),
+        ("[limits]\nevent_readers = 1", ":2: limits.event_readers: 1 is out of range: give 2 to 1024"),
+        ("[limits]\nfirst_places = -1", ":2: limits.first_places: -1 is out of range: give 0 to 4096"),
+        ("[limits]\ntenant.images = 0", ":2: limits.tenant.images: 0 is out of range: give 1 to 256"),
+        (
+            "[identity]\nenrolments_per_connection = 65",
+            ":2: identity.enrolments_per_connection: 65 is out of range: give 1 to 64",
+        ),
         ("[limits]\nlease_seconds = nan", ":2: limits.lease_seconds: nan is out of range: give 1 to 3600"),
         ("[limits]\nlease_seconds = 'x'", ':2: limits.lease_seconds: must be a number, is "x"'),
         ("[engines.yara]\nenabled = 1", ":2: engines.yara.enabled: must be true or false, is 1"),

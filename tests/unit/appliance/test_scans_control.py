@@ -28,6 +28,7 @@ async def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
                 await control.cancel(None, "me", "")
         with (
             patch("appliance.scans.orders.MOST_ORDERS", 1),
+            patch("appliance.scans.orders.FIRST_OF_TENANT", 1),
             pytest.raises(ControlRefused, match="cancel some first"),
         ):
             await control.order(["ip-1"], Wanted((b"/",), "me", NOON), "")

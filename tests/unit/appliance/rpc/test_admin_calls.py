@@ -7,18 +7,18 @@ import grpc
 import pytest
 
 from appliance.changes import Changes
+from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.caller import Caller, Role
 from appliance.rpc.admin_calls import (
     BadRequest,
     ControlRefused,
-    NoPlace,
-    Places,
     answered,
     checked_digest,
     checked_limit,
     tenant_of,
 )
 from appliance.rpc.admin_turns import Turns
+from appliance.rpc.places import NoPlace
 from appliance.state.environment import StateError
 
 
@@ -38,7 +38,7 @@ class Service:
     """A service with one call, whose body does as it is asked."""
 
     def __init__(self, most: int = 2) -> None:
-        self.turns = Turns(most, 1)
+        self.turns = Turns(Limits(admin_calls=most, tenant=TenantLimits(admin_calls=1)))
 
     async def caller(self, _context: object) -> Caller:
         """Always the same."""
@@ -142,28 +142,3 @@ def test_another_tenant_is_not_there() -> None:
             tenant_of(ACME, name)
     with pytest.raises(BadRequest, match="tenant is"):
         tenant_of(PROVIDER, "a/b")
-
-
-def test_tenants_together_leave_some_to_those_of_none() -> None:
-    """However many tenants there are."""
-    places = Places(4, "{} calls are open", of_tenant=1, kept=1)
-    with places.one(ACME), places.one(OTHER):
-        with pytest.raises(NoPlace), places.one(Caller("third", Role.TENANT_ADMIN, "third")):
-            pass
-        with places.one(PROVIDER):
-            assert places.taken == 3
-
-
-def test_one_tenant_does_not_take_all_places() -> None:
-    """It has half of them; the others are for the rest, and each is free again when its call is over."""
-    places = Places(4, "{} calls are open")
-    with places.one(ACME), places.one(ACME):
-        with pytest.raises(NoPlace, match=r"^2 calls are open"), places.one(ACME):
-            pass
-        with places.one(OTHER), places.one(PROVIDER):
-            assert places.taken == 4
-            with pytest.raises(NoPlace, match=r"^4 calls are open"), places.one(PROVIDER):
-                pass
-        with places.one(OTHER):
-            pass
-    assert places.taken == 0

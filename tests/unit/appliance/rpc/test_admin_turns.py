@@ -7,9 +7,15 @@ from itertools import pairwise
 
 import pytest
 
+from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.caller import Caller, Role
-from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.admin_turns import REST, SLICE_SECONDS, Turns
+from appliance.rpc.places import NoPlace, Places
+
+
+def limits(calls: int, of_tenant: int) -> Limits:
+    """Without first places."""
+    return Limits(admin_calls=calls, first_places=0, tenant=TenantLimits(admin_calls=of_tenant))
 
 
 class Work:
@@ -89,7 +95,7 @@ async def test_what_fails_leaves_the_turn_to_others() -> None:
 
 def test_one_tenant_has_few_of_the_places() -> None:
     """And all tenants leave some to those who run the SVM."""
-    turns = Turns(4, 1)
+    turns = Turns(limits(4, 1))
     acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
     with turns.one(acme):
         with pytest.raises(NoPlace, match=r"^1 calls of administrators are worked on now"), turns.one(acme):
@@ -104,7 +110,7 @@ def test_one_tenant_has_few_of_the_places() -> None:
 
 def test_host_agents_and_auditors_keep_neither_the_provider_out_nor_tenants() -> None:
     """However many there are, and however many processes one has; nor do tenants keep them out."""
-    turns, provider = Turns(), Caller("p", Role.PROVIDER)
+    turns, provider = Turns(Limits(first_places=0)), Caller("p", Role.PROVIDER)
     agents = [Caller(f"uid-7.pid-{number}", Role.HOST_AGENT) for number in range(16)]
     auditors = [Caller(f"a{number}", Role.AUDITOR) for number in range(16)]
     admins = [Caller("n", Role.TENANT_ADMIN, f"t{number}") for number in range(16)]
@@ -133,7 +139,7 @@ def test_host_agents_and_auditors_keep_neither_the_provider_out_nor_tenants() ->
 def test_who_finds_no_place_is_counted_by_the_setting_that_says_so() -> None:
     """The tenant's where its administrators have all that it may have, else that of everybody's."""
     over: list[str] = []
-    turns = Turns(4, 1, over.append)
+    turns = Turns(limits(4, 1), over.append)
     acme, other, third = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other", "third"))
     provider = Caller("p", Role.PROVIDER)
     with turns.one(acme), turns.one(other), turns.one(provider), turns.one(provider):
@@ -146,7 +152,7 @@ def test_who_finds_no_place_is_counted_by_the_setting_that_says_so() -> None:
 
 def test_what_ends_something_has_places_of_its_own() -> None:
     """That nobody's other calls take; and of those too a tenant has few."""
-    turns = Turns(1, 1)
+    turns = Turns(limits(1, 1))
     acme, other = (Caller("n", Role.TENANT_ADMIN, name) for name in ("acme", "other"))
     with turns.one(Caller("p", Role.PROVIDER)):
         with pytest.raises(NoPlace), turns.one(acme):
@@ -157,3 +163,28 @@ def test_what_ends_something_has_places_of_its_own() -> None:
             with turns.one(other, ends=True):
                 assert turns.ending.taken == 2
     assert turns.ending.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "of_tenant"),
+    [
+        ("places", "admin_calls", "admin_calls"),
+        ("ending", "admin_ending", "admin_calls"),
+        ("events", "event_readers", "event_readers"),
+        ("scans", "scan_readers", "scan_readers"),
+        ("files", "file_readers", "file_readers"),
+        ("images", "images", "images"),
+    ],
+)
+def test_each_kind_has_its_settings_and_counts_by_them(kind: str, name: str, of_tenant: str) -> None:
+    """How many there are of all, of one tenant, and first ones."""
+    over: list[str] = []
+    bounds = Limits(**{name: 4}, first_places=1, tenant=TenantLimits(**{of_tenant: 2}))
+    places: Places = getattr(Turns(bounds, over.append), kind)
+    callers = [Caller("n", Role.TENANT_ADMIN, tenant) for tenant in ("a", "a", "a", "b", "c")]
+    with ExitStack() as held:
+        for caller in callers:
+            with suppress(NoPlace):
+                held.enter_context(places.one(caller))
+        assert places.taken == 3
+    assert over == [f"limits.tenant.{of_tenant}", f"limits.{name}", "limits.first_places"]

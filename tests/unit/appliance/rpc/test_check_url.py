@@ -5,13 +5,15 @@ import asyncio
 import pytest
 from lightagent.v1 import guest_pb2, verdict_pb2
 
+from appliance.config_limits import Limits
 from appliance.domain.guest import Guest
 from appliance.domain.outcome import Source
 from appliance.domain.web import Matched, UrlAnswer, UrlOutcome
 from appliance.rpc.calls import Breach, Refused
-from appliance.rpc.check_url import MOST_OPEN, PER_SECOND, UrlQuestions, nobody_knows, url_reply
+from appliance.rpc.check_url import UrlQuestions, nobody_knows, url_reply
 
 GUEST = Guest("g")
+LIMITS = Limits(urls_per_second=4, open_urls=2)
 
 
 def request(url: str = "http://x.com/", budget: float | None = None) -> bytes:
@@ -42,7 +44,7 @@ def test_all_that_is_said_goes_over_the_wire() -> None:
 
 async def test_by_default_nobody_knows() -> None:
     """Which is not clean."""
-    reply = await UrlQuestions(nobody_knows, lambda: 0.0).answer(GUEST, request())
+    reply = await UrlQuestions(nobody_knows, lambda: 0.0, LIMITS).answer(GUEST, request())
     assert reply.outcome == guest_pb2.URL_OUTCOME_UNKNOWN
     assert reply.reason
 
@@ -56,7 +58,7 @@ async def test_budgets_are_bounded(given: float | None, had: float) -> None:
         budgets.append(budget)
         return UrlAnswer(UrlOutcome.UNKNOWN)
 
-    await UrlQuestions(check, lambda: 0.0).answer(GUEST, request(budget=given))
+    await UrlQuestions(check, lambda: 0.0, LIMITS).answer(GUEST, request(budget=given))
     assert budgets == [had]
 
 
@@ -64,15 +66,15 @@ async def test_budgets_are_bounded(given: float | None, had: float) -> None:
 async def test_what_breaks_a_rule_is_refused(said: bytes) -> None:
     """No message, no address, too long a one, no text."""
     with pytest.raises(Breach):
-        await UrlQuestions(nobody_knows, lambda: 0.0).answer(GUEST, said)
+        await UrlQuestions(nobody_knows, lambda: 0.0, LIMITS).answer(GUEST, said)
 
 
 async def test_a_guest_has_so_many_turns_in_a_second() -> None:
     """Another guest has its own."""
-    questions = UrlQuestions(nobody_knows, lambda: 0.0)
-    for _ in range(PER_SECOND):
+    questions = UrlQuestions(nobody_knows, lambda: 0.0, LIMITS)
+    for _ in range(4):
         await questions.answer(GUEST, request())
-    with pytest.raises(Refused, match="50 times in a second"):
+    with pytest.raises(Refused, match="4 times in a second"):
         await questions.answer(GUEST, request())
     await questions.answer(Guest("other"), request())
 
@@ -85,11 +87,11 @@ async def test_a_guest_has_so_many_questions_open() -> None:
         await never.wait()
         return UrlAnswer(UrlOutcome.UNKNOWN)
 
-    questions = UrlQuestions(check, lambda: 0.0)
+    questions = UrlQuestions(check, lambda: 0.0, LIMITS)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(questions.answer(GUEST, request())) for _ in range(MOST_OPEN)]
+        tasks = [group.create_task(questions.answer(GUEST, request())) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(Refused, match="16 web addresses open"):
+        with pytest.raises(Refused, match="2 web addresses open"):
             await questions.answer(GUEST, request())
         tasks[0].cancel()
         await asyncio.sleep(0)

@@ -45,6 +45,7 @@ class Door:
     enrolment: Any = None
     renewal: Any = None
     channel: Any = None
+    target: str = ""
 
     def __post_init__(self) -> None:
         self.service = EnrolmentService(
@@ -88,7 +89,8 @@ async def door(directory: Path, terms: IdentitySettings = TERMS) -> AsyncIterato
         await server.start()
         stack.push_async_callback(server.stop, 0)
         stack.push_async_callback(made.office.registry.finish)
-        made.channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        made.target = f"127.0.0.1:{port}"
+        made.channel = await stack.enter_async_context(grpc.aio.insecure_channel(made.target))
         made.enrolment = enrolment_pb2_grpc.EnrolmentStub(made.channel)
         made.renewal = enrolment_pb2_grpc.RenewalStub(made.channel)
         yield made
@@ -304,6 +306,30 @@ async def test_who_calls_and_says_nothing_keeps_nobody_out(tmp_path: Path) -> No
         assert here.service.counts["enrolments_at_once"] == 1
         for each in silent:
             each.cancel()
+
+
+async def test_a_connection_has_so_many_open_and_no_more(tmp_path: Path) -> None:
+    """What is over that takes nobody's place, and is counted; another connection is answered."""
+    async with door(tmp_path, replace(TERMS, enrolments_per_connection=2)) as here:
+        call = here.channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
+        silent = [call(timeout=DEADLINE) for _ in range(2)]
+        for each in silent:
+            await each.wait_for_connection()
+        places = here.service._places
+        await until(lambda: len(places._places) == 2, "both have a place")
+        status, sentence = await refused(here.enrol(here.token()))
+        assert (status, "2 calls open" in sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+        assert here.service.counts["enrolments_per_connection"] == 1
+        assert len(places._places) == 2
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        async with grpc.aio.insecure_channel(here.target, options) as other:
+            request = EnrolRequest(token=here.token(), csr=CSR, machine=MACHINE)
+            reply = await enrolment_pb2_grpc.EnrolmentStub(other).Enrol(request, timeout=DEADLINE)
+            assert reply.tenant == "acme"
+        silent[0].cancel()
+        await until(lambda: len(places._places) == 1, "one has gone")
+        assert (await here.enrol(here.token())).tenant == "acme"
+        silent[1].cancel()
 
 
 class Peer:

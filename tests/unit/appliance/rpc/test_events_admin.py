@@ -1,5 +1,7 @@
 """The EventsAdministration service over real gRPC, asked by a client that does not keep the rules."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import events_pb2, events_pb2_grpc
 
+from appliance.config_limits import Limits
 from appliance.domain.event import Event, EventKind, Said
+from appliance.rpc.admin_turns import Turns
 from tests.support.admin_side_server import DEADLINE, Caller, read_on_after_the_place_is_free
 from tests.support.commands import NOON
 from tests.support.events_side_server import EventsSide, events_side
@@ -87,6 +91,37 @@ def test_a_follower_gets_the_last_ones_and_then_each_as_it_comes(side: EventsSid
     call.cancel()
 
 
+def test_many_who_follow_have_an_event_read_once_and_each_is_told(
+    side: EventsSide, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, the disk is asked as for one."""
+    side.keep(*some(1))
+    request = events_pb2.ListEventsRequest(limit=1, follow=True)
+    calls = [caller.call("ListEvents", request) for _ in range(8)]
+    assert [next(call).events[0].number for call in calls] == [1] * 8
+    asked, reads, all_ask = list[int](), list[int](), threading.Event()
+    ask_once, from_number = side.service._read, side.log.store.from_number
+
+    async def ask(first: int) -> tuple[int, list[tuple[int, Event]]]:
+        asked.append(first)
+        if len(asked) == len(calls):
+            asyncio.get_running_loop().call_soon(all_ask.set)
+        return await ask_once(first)
+
+    def read(first: int, limit: int) -> list[tuple[int, Event]]:
+        reads.append(first)
+        assert all_ask.wait(DEADLINE)
+        return from_number(first, limit)
+
+    monkeypatch.setattr(side.service, "_read", ask)
+    monkeypatch.setattr(side.log.store, "from_number", read)
+    side.keep(*some(1))
+    assert [next(call).events[0].number for call in calls] == [2] * 8
+    assert (asked, reads) == ([2] * 8, [2])
+    for call in calls:
+        call.cancel()
+
+
 def test_who_has_dealt_with_some_goes_on_after_them(side: EventsSide, caller: Caller) -> None:
     """All that are kept, whatever the limit; from the first where the events have begun anew."""
     side.keep(*some(300))
@@ -125,7 +160,7 @@ def test_nobody_reads_without_a_ticket(side: EventsSide, caller: Caller) -> None
 
 def test_more_readers_than_there_may_be_are_refused(side: EventsSide, caller: Caller) -> None:
     """And when one ends, the next may come."""
-    side.service.places.most = 1
+    side.service.places = Turns(Limits(event_readers=1)).events
     side.keep(*some(1))
     request = events_pb2.ListEventsRequest(follow=True)
     first = caller.call("ListEvents", request)

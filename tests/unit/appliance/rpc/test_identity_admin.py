@@ -12,14 +12,15 @@ from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import identity_pb2 as pb
 from lightagent.v1 import identity_pb2_grpc
 
+from appliance.config_limits import Limits, TenantLimits
 from appliance.domain.caller import Caller, Role
 from appliance.domain.identity import Certificate
 from appliance.identity.authority import pem_of
 from appliance.identity.issuing import TokenRefused
 from appliance.identity.keys import csr_for, key_sha256, new_key
-from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.admin_turns import Turns
 from appliance.rpc.identity_admin import IdentityAdministrationService, IdentityView
+from appliance.rpc.places import NoPlace
 from tests.support.admin_side_server import Caller as Client
 from tests.support.admin_side_server import refused
 from tests.support.identities import DAY, OF_ACME, PROVIDER, UUID, asked, office
@@ -246,7 +247,9 @@ async def test_other_calls_keep_nobody_from_ending_something(tmp_path: Path) -> 
             return PROVIDER
 
         view = IdentityView(desk.registry, "", "", lambda _guest: False, desk.clock)
-        service = IdentityAdministrationService(view, caller, Turns(1, 1))
+        service = IdentityAdministrationService(
+            view, caller, Turns(Limits(admin_calls=1, tenant=TenantLimits(admin_calls=1)))
+        )
         guests = [desk.enrolled().guest.uuid for _ in range(2)]
         issued = desk.issuer.issue(OF_ACME, csr_for(new_key()), PROVIDER).record.sha256
         context: Any = None

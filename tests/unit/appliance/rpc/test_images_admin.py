@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config_limits import Limits
 from appliance.domain.caller import Role
 from appliance.domain.guest import DEFAULT_TENANT_SCOPE, PUBLIC_SCOPE
 from appliance.rpc.access import ACCESS
@@ -49,16 +50,16 @@ async def test_what_cannot_be_scanned_is_refused(tmp_path: Path, begin: dict[str
                 pass
 
 
-async def test_so_many_images_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that ends makes room."""
-    monkeypatch.setattr("appliance.rpc.images_admin.MAX_IMAGES", 2)
-    async with image_svm(tmp_path) as svm, AsyncExitStack() as stack:
+async def test_so_many_images_and_no_more(tmp_path: Path) -> None:
+    """One that ends makes room; who is refused is counted."""
+    async with image_svm(tmp_path, Limits(images=2)) as svm, AsyncExitStack() as stack:
         await stack.enter_async_context(svm.client())
         async with svm.client():
             with pytest.raises(AdminError, match="2 images are looked at now"):
                 async with svm.client():
                     pass
             assert len(svm.parts.sessions.beside) == 2
+            assert svm.parts.sessions.overs["guest_over_images"] == 1
         await stack.enter_async_context(svm.client())
         assert svm.parts.sessions.all() == []
 

@@ -11,6 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from appliance.config_limits import Limits
 from appliance.rpc import lobby
 from appliance.rpc.lobby import PLACES, Lobby
 from tests.support.svm import RawGuest, end_of, next_message, running_svm
@@ -144,6 +145,19 @@ async def test_one_who_watches_much_shuts_nobody_out(tmp_path: Path) -> None:
         for watch in watches:
             watch.cancel()
         vouched.cancel()
+
+
+async def test_places_are_as_many_as_is_set_and_who_makes_way_is_counted(tmp_path: Path) -> None:
+    """At each door."""
+    async with running_svm(tmp_path, Limits(health_calls=2)) as svm, a_channel(svm.target) as channel:
+        watches = []
+        for _ in range(3):
+            watches.append(health_pb2_grpc.HealthStub(channel).Watch(ANY))
+            assert isinstance(await next_message(watches[-1]), health_pb2.HealthCheckResponse)
+        assert (await end_of(watches[0])).status is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert svm.parts.sessions.overs["guest_over_health_calls"] == 1
+        for watch in watches:
+            watch.cancel()
 
 
 async def test_reflection_shows_what_is_here(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from appliance.rpc.admin_calls import NoPlace
 from appliance.rpc.identity import Context
 from appliance.rpc.patience import Patience
+from appliance.rpc.places import NoPlace
 
 
 class Reader:

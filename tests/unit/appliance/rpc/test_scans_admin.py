@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import scans_pb2, scans_pb2_grpc
 
+from appliance.config_limits import Limits
 from appliance.domain.scan import ScanState
-from appliance.rpc.scans_admin import MAX_READERS
 from tests.support.admin_side_server import DEADLINE, Caller, refused
 from tests.support.scan_desk import NOON
 from tests.support.scans_side_server import ScansSide, scans_side
@@ -167,7 +167,8 @@ def test_readers_are_bounded(side: ScansSide, caller: Caller) -> None:
     order(caller, guests=["ip-1"])
     request = scans_pb2.ListScansRequest(follow=True)
     readers = [
-        caller.stub.ListScans(request, metadata=caller.metadata, timeout=DEADLINE) for _ in range(MAX_READERS)
+        caller.stub.ListScans(request, metadata=caller.metadata, timeout=DEADLINE)
+        for _ in range(Limits().scan_readers)
     ]
     for reader in readers:
         next(reader)

@@ -50,7 +50,11 @@ async def test_a_guest_has_few_open_orders(tmp_path: Path) -> None:
 
 async def test_what_is_over_makes_way_for_what_is_new(tmp_path: Path) -> None:
     """What ended first goes first; where all are open, nothing more is ordered."""
-    with patch("appliance.scans.orders.MOST_ORDERS", 3), office(tmp_path) as desk:
+    with (
+        patch("appliance.scans.orders.MOST_ORDERS", 3),
+        patch("appliance.scans.orders.FIRST_OF_TENANT", 0),
+        office(tmp_path) as desk,
+    ):
         orders = desk.desk.orders
         first, second, third = await desk.order("ip-1", "ip-2", "ip-3")
         await orders.end({second.id: DONE})
@@ -69,6 +73,25 @@ async def test_what_is_over_makes_way_for_what_is_new(tmp_path: Path) -> None:
         await desk.order("ip-5")
     with office(tmp_path) as desk:
         assert {order.guest for order in desk.desk.orders.all()} == {"ip-3", "ip-4", "ip-5"}
+
+
+async def test_a_tenant_that_has_few_finds_room_for_them_whatever_others_have(tmp_path: Path) -> None:
+    """So many open ones, and no more; what is over makes way first."""
+    with (
+        patch("appliance.scans.orders.MOST_ORDERS", 3),
+        patch("appliance.scans.orders.FIRST_OF_TENANT", 2),
+        office(tmp_path) as desk,
+    ):
+        orders = desk.desk.orders
+        first, *_ = await desk.order("ip-1", "ip-2", "ip-3")
+        with pytest.raises(OrderRefused, match="cancel some first"):
+            await desk.order("ip-4")
+        await orders.end({first.id: DONE})
+        await orders.place(dict.fromkeys(("ip-5", "ip-6"), "acme"), Wanted((), "ann", NOON))
+        assert {order.guest for order in orders.all()} == {"ip-2", "ip-3", "ip-5", "ip-6"}
+        with pytest.raises(OrderRefused, match="cancel some first"):
+            await orders.place({"ip-7": "acme"}, Wanted((), "ann", NOON))
+        await orders.place({"ip-8": "other"}, Wanted((), "bob", NOON))
 
 
 async def test_what_could_not_be_written_is_not_so(tmp_path: Path) -> None:

@@ -309,6 +309,7 @@ def test_a_tenant_cannot_take_the_room_of_overrides(tmp_path: Path, monkeypatch:
     """It has a bound of its own, all tenants together have one, and the provider has his own."""
     monkeypatch.setattr(state_store, "MAX_OVERRIDES", 3)
     monkeypatch.setattr(state_store, "MAX_OVERRIDES_OF_TENANT", 2)
+    monkeypatch.setattr(state_store, "FIRST_OVERRIDES_OF_TENANT", 1)
     digests = [bytes([number]) * 32 for number in range(5)]
     with opened(tmp_path) as store:
         store.set_override(digests[0], BLOCK, "me", ACME)
@@ -319,6 +320,10 @@ def test_a_tenant_cannot_take_the_room_of_overrides(tmp_path: Path, monkeypatch:
         store.set_override(digests[2], BLOCK, "me", OTHER)
         with pytest.raises(StateError, match="3 overrides of tenants are set"):
             store.set_override(digests[3], BLOCK, "me", OTHER)
+        third = Realm(77, "third")  # its first one finds room whatever others have
+        store.set_override(digests[3], BLOCK, "me", third)
+        with pytest.raises(StateError, match="3 overrides of tenants are set"):
+            store.set_override(digests[4], BLOCK, "me", third)
         for digest in digests[:3]:
             store.set_override(digest, BLOCK, "me")
         with pytest.raises(StateError, match="3 overrides are set"):
