@@ -33,6 +33,7 @@ class Limits:
     """What guests may ask for. Those that are not of the whole SVM are of one guest each.
 
     digests_per_second, upload_mib_per_second: beside ten others or more, beside fewer in proportion more.
+    new_connections_per_second: of one address at one door on TCP; counted by `packet_filter`, not by us.
     """
 
     max_file_mib: Annotated[int, Range(1, 4096)] = 256
@@ -51,6 +52,7 @@ class Limits:
     admin_connections: Annotated[int, Range(16, 65536)] = 1024  # of each of those doors, of the whole SVM
     admin_calls: Annotated[int, Range(2, 1024)] = 16  # of the whole SVM
     connections_per_address: Annotated[int, Range(1, 65536)] = 64
+    new_connections_per_second: Annotated[int, Range(1, 100_000)] = 20  # by the packet filter
     handshake_seconds: Annotated[float, Range(1, 120)] = 10.0
     scan_streams: Annotated[int, Range(1, 64)] = 4
     upload_stall_seconds: Annotated[float, Range(1, 600)] = 15.0

@@ -28,6 +28,7 @@ from appliance.doctor.files import file_findings, lying
 from appliance.doctor.findings import Finding, amiss, note, ok
 from appliance.doctor.ksn import ksn_findings, setting_findings
 from appliance.doctor.limits import limit_findings
+from appliance.doctor.packet_filter import packet_filter_findings
 from appliance.doctor.register import (
     CLONES_SECONDS,
     administrator_findings,
@@ -136,6 +137,7 @@ def _findings(args: argparse.Namespace, console: Console, settings: Settings) ->
     if heard.status is not None:
         yield from limit_findings(heard.status.figures, span(now - heard.status.started.seconds))
     yield from door_findings(settings, serving=heard.status is not None)
+    yield from packet_filter_findings(settings, is_root=os.geteuid() == 0)
     yield note(
         "backup", "how old the last one is is not known here: make one by `svm backup FILE`, elsewhere"
     )
