@@ -46,7 +46,7 @@ from appliance.state.events import EventTerms
 
 _DESCRIPTION = """\
 Looks at the SVM of this machine: settings, files and their rights, disk, certificates, clock, sandbox,
-engines, signatures, KSN, limits, sockets and ports. It changes nothing.
+engines, signatures, KSN, limits, sockets, ports, packet filter. It changes nothing.
 
 While an SVM serves, it is asked over its administration socket; when none does, the rest is looked at,
 and a worker is tried with all signatures. Run it as root or as the SVM's user."""
