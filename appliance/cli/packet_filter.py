@@ -6,6 +6,7 @@ from typing import Any
 
 from appliance.cli.console import DONE, CommandError, Console, exit_codes
 from appliance.config import load
+from appliance.packet_filter.doors import tcp_doors
 from appliance.packet_filter.nft import PacketFilterError, apply
 from appliance.packet_filter.rules import rules
 
@@ -17,7 +18,7 @@ svm-packet-filter.service puts them in place before `svm serve` opens its doors.
 
 _EPILOG = f"""examples:
   svm packet-filter --config /etc/kvm-light-agent/svm.toml
-  svm packet-filter --apply                put them in place of the older ones, as root
+  svm packet-filter --config /etc/kvm-light-agent/svm.toml --apply
   nft list counters table inet kvmla       what was dropped
   nft delete table inet kvmla              take them away
 
@@ -33,12 +34,15 @@ def add(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="the SVM's settings (KVMLA_CONFIG)")
-    parser.add_argument("--apply", action="store_true", help="put them into the kernel instead; as root")
+    parser.add_argument(
+        "--apply", action="store_true", help="put them in place of the older ones instead; as root"
+    )
     parser.set_defaults(run=_packet_filter)
 
 
 def _packet_filter(args: argparse.Namespace, console: Console) -> int:
-    text = rules(load(args.config, console.environ))
+    settings = load(args.config, console.environ)
+    text = rules(settings)
     if not args.apply:
         console.say(text.rstrip("\n"))
         return DONE
@@ -46,4 +50,6 @@ def _packet_filter(args: argparse.Namespace, console: Console) -> int:
         apply(text)
     except PacketFilterError as error:
         raise CommandError(str(error)) from error
+    guarded = ", ".join(door.name for door in tcp_doors(settings.server))
+    console.say(f"guarded now: {guarded}" if guarded else "nothing is filtered: all doors are unix sockets")
     return DONE

@@ -8,7 +8,7 @@ from appliance.packet_filter.nft import Loaded, PacketFilterError, loaded
 from appliance.packet_filter.rules import mark
 
 _WHAT = "packet filter"
-_REMEDY = "`systemctl enable --now svm-packet-filter`, or as root `svm packet-filter --apply`"
+_REMEDY = "`systemctl enable --now svm-packet-filter`, or as root `svm packet-filter --config FILE --apply`"
 
 
 def packet_filter_findings(

@@ -27,11 +27,12 @@ def test_the_rules_are_printed_by_the_settings(config: Path) -> None:
 
 
 def test_they_are_put_in_place_where_that_is_wanted(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a word."""
+    """And it is said what they guard: without settings of its own, an SVM has no door that needs it."""
     given: list[str] = []
     monkeypatch.setattr("appliance.cli.packet_filter.apply", given.append)
     ran = svm("packet-filter", "--config", config, "--apply")
-    assert (ran.code, ran.out, given) == (0, "", [rules(load(config, {}))])
+    assert (ran.code, ran.out, given) == (0, "guarded now: enrolment\n", [rules(load(config, {}))])
+    assert svm("packet-filter", "--apply").out == "nothing is filtered: all doors are unix sockets\n"
 
 
 def test_what_keeps_them_out_is_one_line(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
