@@ -37,6 +37,7 @@ class Limits:
     """What guests and administrators may ask for. Those that are not of the whole SVM are of one guest each.
 
     digests_per_second, upload_mib_per_second: beside ten others or more, beside fewer in proportion more.
+    new_connections_per_second: of one address at one door on TCP; counted by `packet_filter`, not by us.
     """
 
     max_file_mib: Annotated[int, Range(1, 4096)] = 256
@@ -61,6 +62,7 @@ class Limits:
     images: Annotated[int, Range(2, 256)] = 8
     first_places: Annotated[int, Range(0, 4096)] = 256  # beside each of these, for who has none
     connections_per_address: Annotated[int, Range(1, 65536)] = 64
+    new_connections_per_second: Annotated[int, Range(1, 100_000)] = 20  # by the packet filter
     handshake_seconds: Annotated[float, Range(1, 120)] = 10.0
     health_calls: Annotated[int, Range(2, 1024)] = 16  # of each door: questions, and as many that watch
     scan_streams: Annotated[int, Range(1, 64)] = 4

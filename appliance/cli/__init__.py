@@ -6,6 +6,7 @@
 - `serve`         svm serve
 - `check_config`  svm check-config
 - `doctor`        svm doctor; `doctor_asking` what it asks an SVM that serves
+- `packet_filter` svm packet-filter
 - `status`        svm status
 - `verdicts`      svm verdicts show|set|clear
 - `audit`         svm audit

@@ -28,6 +28,7 @@ from appliance.doctor.files import file_findings, lying
 from appliance.doctor.findings import Finding, amiss, note, ok
 from appliance.doctor.ksn import ksn_findings, setting_findings
 from appliance.doctor.limits import limit_findings
+from appliance.doctor.packet_filter import packet_filter_findings
 from appliance.doctor.register import (
     CLONES_SECONDS,
     administrator_findings,
@@ -45,7 +46,7 @@ from appliance.state.events import EventTerms
 
 _DESCRIPTION = """\
 Looks at the SVM of this machine: settings, files and their rights, disk, certificates, clock, sandbox,
-engines, signatures, KSN, limits, sockets and ports. It changes nothing.
+engines, signatures, KSN, limits, sockets, ports, packet filter. It changes nothing.
 
 While an SVM serves, it is asked over its administration socket; when none does, the rest is looked at,
 and a worker is tried with all signatures. Run it as root or as the SVM's user."""
@@ -136,6 +137,7 @@ def _findings(args: argparse.Namespace, console: Console, settings: Settings) ->
     if heard.status is not None:
         yield from limit_findings(heard.status.figures, span(now - heard.status.started.seconds))
     yield from door_findings(settings, serving=heard.status is not None)
+    yield from packet_filter_findings(settings, is_root=os.geteuid() == 0)
     yield note(
         "backup", "how old the last one is is not known here: make one by `svm backup FILE`, elsewhere"
     )

@@ -14,6 +14,7 @@ from appliance.cli import (
     host_port,
     init,
     ksn,
+    packet_filter,
     policy,
     serve,
     signatures,
@@ -76,6 +77,7 @@ def _parser() -> Parser:
         policy,
         ksn,
         backup,
+        packet_filter,
         host_port,
     ):
         command.add(commands)

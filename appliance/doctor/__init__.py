@@ -15,4 +15,5 @@ Each module looks at one thing and gives findings; nothing here changes anything
 - `ksn`           who takes part, and whether it is asked
 - `limits`        which bounds were reached
 - `doors`         sockets and ports
+- `packet_filter` whether it keeps one address from having a whole door
 """

@@ -82,6 +82,16 @@ def wait_for(file: Path, word: str, times: int = 1) -> None:
         time.sleep(0.2)
 
 
+def look_at_packet_filter(shell: VmShell) -> None:
+    """It was there before the doors opened, by the settings of the seed; the doctor says so."""
+    assert "ip daddr 10.113.0.2 tcp dport 7443 " in shell.ok("nft", "list", "table", "inet", "kvmla")
+    ready = shell.ok("systemctl", "show", "-P", "ActiveEnterTimestampMonotonic", "svm-packet-filter")
+    opened = shell.ok("systemctl", "show", "-P", "ExecMainStartTimestampMonotonic", "svm")
+    assert 0 < int(ready) < int(opened)
+    doctor = shell.run("svm", "doctor", "--config", "/etc/kvm-light-agent/svm.toml", seconds=BOOT_SECONDS)
+    assert "ok     packet filter: guards the doors; nothing had to be dropped" in doctor.out
+
+
 def test_an_svm_serves_and_keeps_its_state(host: KvmHost, place: Path) -> None:
     """From a blank state disk; after its power was cut it is the same SVM; the power button stops it."""
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", place / "state.qcow2", "2G"], check=True)
@@ -103,6 +113,7 @@ def test_an_svm_serves_and_keeps_its_state(host: KvmHost, place: Path) -> None:
     assert shell.ok("stat", "-c", "%U %a", "/var/lib/kvm-light-agent").strip() == "svm 700"
     assert "RuntimeWatchdogUSec=1min" in shell.ok("systemctl", "show", "-p", "RuntimeWatchdogUSec")
     assert "i6300ESB" in shell.ok("cat", "/sys/class/watchdog/watchdog0/identity")
+    look_at_packet_filter(shell)
     before = shell.ok("sha256sum", "/var/lib/kvm-light-agent/identity/ca.pem")
 
     host.virsh("destroy", "svm")
@@ -110,6 +121,7 @@ def test_an_svm_serves_and_keeps_its_state(host: KvmHost, place: Path) -> None:
     wait_for(log, '"event": "serving"', times=2)
     shell.wait()
     assert shell.ok("sha256sum", "/var/lib/kvm-light-agent/identity/ca.pem") == before
+    assert "tcp dport 7443 " in shell.ok("nft", "list", "table", "inet", "kvmla")
 
     host.virsh("shutdown", "svm", "--mode", "acpi")
     end = time.monotonic() + BOOT_SECONDS

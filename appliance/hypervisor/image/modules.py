@@ -24,11 +24,13 @@ EARLY = (
     "i6300esb",  # the watchdog that `svm-host deploy` gives an SVM; Debian has it loaded by nothing else
 )
 
-# What is loaded later, if at all: the other file systems that a machine may be given, a watchdog.
+# What is loaded later, if at all: the other file systems that a machine may be given, a watchdog, and what
+# `svm packet-filter` needs of the packet filter.
 LATER = (
     *("button", "evdev", "isofs", "vfat", "nls_ascii", "nls_cp437", "nls_iso8859_1", "nls_utf8"),
     *("overlay", "fuse", "virtiofs", "loop", "dm_mod", "autofs4", "configfs", "qemu_fw_cfg"),
     *("softdog", "xfs", "btrfs", "8021q", "nbd"),
+    *("nf_tables", "nft_limit", "nft_connlimit", "nft_objref"),
 )
 _LISTS = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 

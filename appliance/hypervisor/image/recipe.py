@@ -9,6 +9,7 @@ from appliance.hypervisor.image.running import ImageError
 from appliance.hypervisor.image.tree import Tree
 
 FILES = Path(__file__).with_name("files")
+_SHIPPED = Path(appliance.__path__[0]) / "systemd"
 KERNEL = "linux-image-amd64"
 CLOUD_INIT = "cloud-init"
 
@@ -25,7 +26,7 @@ BASE = (
         "e2fsprogs",
         "busybox-static",
     ),
-    *("python3", "ca-certificates", "openssh-server", "bubblewrap", "libarchive13", "acpid"),
+    *("python3", "ca-certificates", "openssh-server", "bubblewrap", "libarchive13", "acpid", "nftables"),
 )
 # cloud: with what reads a NoCloud disk as everybody's images do. lab: with what Vagrant needs.
 PACKAGE_SETS = {"base": BASE, "cloud": (*BASE, CLOUD_INIT), "lab": (*BASE, "sudo")}
@@ -56,7 +57,8 @@ def svm_recipe() -> Recipe:
             "kvmla-first-boot": "appliance.first_boot.__main__",
         },
         {
-            "svm.service": Path(appliance.__path__[0]) / "systemd" / "svm.service",
+            "svm.service": _SHIPPED / "svm.service",
+            "svm-packet-filter.service": _SHIPPED / "svm-packet-filter.service",
             "kvmla-first-boot.service": FILES / "kvmla-first-boot.service",
             "svm-host-port.service": FILES / "svm-host-port.service",
         },

@@ -32,7 +32,10 @@ def enabled(tree: Tree) -> set[str]:
 
 @pytest.mark.parametrize(
     ("kind", "units"),
-    [("svm", {"svm.service", "kvmla-first-boot.service"}), ("guest", {"guest-stub.service"})],
+    [
+        ("svm", {"svm.service", "svm-packet-filter.service", "kvmla-first-boot.service"}),
+        ("guest", {"guest-stub.service"}),
+    ],
 )
 def test_each_starts_what_it_is_there_for(kind: str, units: set[str]) -> None:
     """And has nothing that differs from one making to the next, nor what would be everybody's."""

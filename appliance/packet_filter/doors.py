@@ -1,0 +1,34 @@
+"""The doors of the SVM that others reach over a network."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from appliance.config_doors import ServerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TcpDoor:
+    """name: guests, enrolment or administration. address: "" for any of the machine's."""
+
+    name: str
+    address: str
+    port: int
+
+
+def tcp_doors(server: ServerSettings) -> tuple[TcpDoor, ...]:
+    """Those that are on TCP by the settings, /metrics apart."""
+    listening = {
+        "guests": server.listen.removeprefix("tcp:") if server.listen.startswith("tcp:") else "",
+        "enrolment": server.enrolment,
+        "administration": server.admin_listen,
+    }
+    return tuple(_door(name, text) for name, text in listening.items() if text)
+
+
+def _door(name: str, text: str) -> TcpDoor:
+    host, _, port = text.rpartition(":")
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:  # a name: which addresses it has is not known before the SVM listens there
+        return TcpDoor(name, "", int(port))
+    return TcpDoor(name, "" if address.is_unspecified else str(address), int(port))

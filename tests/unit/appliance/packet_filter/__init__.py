@@ -1,0 +1,1 @@
+"""The packet filter, in networks of the tests' own."""
