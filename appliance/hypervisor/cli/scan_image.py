@@ -146,6 +146,8 @@ async def _scan(
     """Scan, tell the SVM what came of it, and return that. Raises AdminError and CannotRead."""
     report = Report(source.label)
     report.notes += source.notes
+    if args.incremental and source.remembering is None:
+        report.note("--incremental begins with a machine that runs: nothing is kept of this scan")
     for name, why in source.problems:
         report.problem(name, b"", why)
     tenant = "" if args.seed else args.tenant or source.tenant

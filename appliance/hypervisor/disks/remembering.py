@@ -1,8 +1,8 @@
 """What a scan of a machine that runs reads is kept for the next one, together with a checkpoint of libvirt.
 
-In this order, so that whatever is killed leaves records with their checkpoint: a new one begins with the backup;
-when the scan is over its records replace those that were there; then every other checkpoint of this program's
-is taken away. What a killed scan has left goes so at the end of the next.
+In this order, so that whatever is killed leaves records with their checkpoint: a new one begins with the
+backup; when the scan is over its records replace those that were there; then every other checkpoint of this
+program's is taken away. What a killed scan has left goes so at the end of the next.
 """
 
 import fcntl

@@ -53,7 +53,11 @@ _ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(("files", "problems", "bytes", "volumes", "unknown", "more", "say")), _ANYTHING))
+@given(
+    st.dictionaries(
+        st.sampled_from(("files", "problems", "bytes", "volumes", "unknown", "more", "say")), _ANYTHING
+    )
+)
 def test_whatever_is_said_is_taken_or_garbled(head: dict[str, Any]) -> None:
     """Nothing else is raised."""
     for take in (batch_of, volumes_of, is_more):
