@@ -8,7 +8,7 @@ those at hand are dealt with, so that it reads on meanwhile.
 import asyncio
 import subprocess
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -149,9 +149,8 @@ class DiskReader:
     ) -> None:
         """End it."""
         self._pump.cancel()
-        await _ended(self._process)
-        self._complaints.cancel()
-        await asyncio.gather(self._pump, self._complaints, return_exceptions=True)
+        await asyncio.gather(self._pump, return_exceptions=True)
+        await _ended(self._process, self._complaints)
 
     async def open(
         self,
@@ -281,12 +280,19 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End a process. What it has started itself, if that is left, sees that nobody asks any more."""
+async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[bytes] | None = None) -> None:
+    """End a process. What it has started itself, if that is left, sees that nobody asks any more.
+
+    complaints: what reads its stderr already. Both pipes are read to their ends: they close with that.
+    """
     assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdin.close()
     with suppress(ProcessLookupError):
         process.kill()
     with suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
+            await _tail(process.stdout)
+            await (complaints or _tail(process.stderr))
