@@ -24,12 +24,12 @@ def compared(
 
     disks: each open, or why it is not. Of one whose changes are not known all files are read.
     """
-    tracks, base = head.get("tracks") or [None] * len(disks), head.get("base")
-    known = None if base is None else Known(int(base["fd"]), int(base["offset"]), int(base["count"]))
+    tracks = head.get("tracks") or [None] * len(disks)
+    known, lost = _known(head.get("base"))
     followed: list[Tracked | None] = []
     unknown: list[str] = []
     for disk, layers, track in zip(disks, head["disks"], tracks, strict=True):
-        dirty, wrong = None, ""
+        dirty, wrong = None, lost if track is not None else ""
         if track is not None and track["bitmap"] and not isinstance(disk, str):
             try:
                 dirty = _dirty(disk, layers[-1], track, patience)
@@ -38,6 +38,16 @@ def compared(
         followed.append(None if track is None else Tracked(int(track["number"]), dirty))
         unknown.append(wrong)
     return Unchanged(followed, known), unknown
+
+
+def _known(base: dict[str, Any] | None) -> tuple[Known | None, str]:
+    """The records, or why they cannot be used."""
+    if base is None:
+        return None, ""
+    try:
+        return Known(int(base["fd"]), int(base["offset"]), int(base["count"])), ""
+    except (OSError, ValueError) as error:
+        return None, f"what was kept of the last scan cannot be read ({why(error)})"
 
 
 def _dirty(disk: BinaryIO, top: dict[str, Any], track: dict[str, Any], patience: Patience) -> Dirty:

@@ -54,6 +54,14 @@ def test_without_a_bitmap_nothing_is_known_and_the_disk_is_read(head: dict[str, 
     assert digests(head) == ([None, None], [""])
 
 
+def test_records_that_cannot_be_read_are_a_sentence(head: dict[str, Any]) -> None:
+    """The disk is read."""
+    head["base"]["count"] = 1 << 40
+    known, (why,) = digests(head)
+    assert known == [None, None]
+    assert "what was kept of the last scan cannot be read" in why
+
+
 def test_a_disk_that_cannot_be_opened_has_its_own_sentence(head: dict[str, Any]) -> None:
     """Nothing is said of its changes."""
     _, unknown = compared(["it cannot be read"], head, Patience())
