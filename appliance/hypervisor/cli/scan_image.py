@@ -33,8 +33,9 @@ from appliance.rpc.admin_line import AdminError, AdminLine
 from appliance.rpc.images_client import ImageClient
 
 _DESCRIPTION = """\
-Scans disks from outside: nothing runs in the guest, and nothing is written. Digests are asked first; content
-is sent only where the SVM knows nothing of it. What reads the disk is a program of its own behind walls."""
+Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed. Digests are asked
+first; content is sent only where the SVM knows nothing of it. What reads the disk is a program of its own
+behind walls."""
 
 _EPILOG = """\
 WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt: one that is off
