@@ -1,6 +1,7 @@
 """What is told of a scan, and how it ends."""
 
 import json
+from dataclasses import replace
 
 from appliance.hypervisor.disks.report import Report, shown
 from appliance.hypervisor.disks.said import FileSeen, VolumeSeen
@@ -44,3 +45,19 @@ def test_what_was_not_looked_at_is_exit_code_2() -> None:
     assert report.exit_code == 2
     assert "disk: NOT LOOKED AT (it is encrypted (LUKS)" in next(iter(report.lines()))
     assert shown(b"/\xff") == "/\\xff"
+
+
+def test_what_was_not_read_again_is_counted() -> None:
+    """And only then spoken of; a scan that was cut short is not complete."""
+    report = Report("web")
+    report.file("disk", FILE, ImageAnswer(CLEAN))
+    assert "unchanged" not in report.summary()
+    report.file("disk", replace(FILE, unchanged=True), ImageAnswer(CLEAN))
+    assert (
+        "2 files (0.0 MB), of these 1 (0.0 MB) unchanged and not read again, 0 malicious" in report.summary()
+    )
+    told = report.as_dict()
+    assert (told["unchanged"], told["unchanged_bytes"], told["bytes"]) == (1, 10, 20)
+    assert not report.is_cut
+    report.cut("web", b"", "it was interrupted")
+    assert (report.is_cut, report.exit_code) == (True, 2)
