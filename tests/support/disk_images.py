@@ -106,6 +106,13 @@ def empty(image: Path, mib: int) -> Path:
     return image
 
 
+def patch(image: Path, at: int, data: bytes) -> None:
+    """Write over some bytes of an image, as root in a guest can."""
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
 def converted(image: Path, target: Path, *options: str) -> Path:
     """The same disk in another format, that of the target's suffix."""
     tool("qemu-img", "convert", "-O", target.suffix[1:], *options, image, target)
