@@ -67,7 +67,9 @@ def xfs(tree: Path, image: Path, mib: int = 320) -> Path:
 def _prototype(directory: Path) -> list[str]:
     lines: list[str] = []
     for each in sorted(directory.iterdir()):
-        if each.is_dir():
+        if each.is_symlink():
+            lines.append(f"{each.name} l--777 0 0 {each.readlink()}")
+        elif each.is_dir():
             lines += [f"{each.name} d--755 0 0", *_prototype(each), "$"]
         else:
             lines.append(f"{each.name} ---644 0 0 {each}")
