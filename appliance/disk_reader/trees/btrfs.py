@@ -1,11 +1,14 @@
 """btrfs, by the library: every subvolume that the top one leads to, snapshots too. Of one device."""
 
+import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final
 
 from dissect.btrfs import Btrfs
 
 from appliance.disk_reader.trees.tree import Content, Node, Wrong
+
+_WITHOUT_BYTES: Final = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
 class BtrfsTree:
@@ -24,15 +27,27 @@ class BtrfsTree:
     def children(self, node: Node) -> Iterator[Node | str]:
         """What stands in a directory."""
         for name, child in node.thing.iterdir():
-            if name in (".", "..", ""):
-                continue
-            if child.is_dir() or child.is_file():
-                key = (child.subvolume.objectid, child.inum)
-                yield Node(name, key, child.is_dir(), child)
+            if name not in (".", "..", "") and (found := _node(name, child)):
+                yield found
 
     def contents(self, node: Node) -> Iterator[Content]:
         """Its bytes."""
         inode = node.thing
-        if not inode.is_file():
-            raise Wrong("it is no regular file")
+        if stat.S_IFMT(inode.mode) != stat.S_IFREG:
+            raise Wrong("its inode is of no kind that there is")
         yield Content("", int(inode.size), inode.open)
+
+
+def _node(name: str, child: Any) -> Node | None:
+    """What a name leads to; None for what has no bytes.
+
+    By its inode: the kind that the entry repeats is a copy, which not every Linux checks.
+    """
+    key, subvolume = (child.subvolume.objectid, child.inum), child.subvolume
+    try:
+        kind = stat.S_IFMT(child.mode)
+    except (KeyError, EOFError):  # told when its bytes are asked for
+        kind = 0
+    if kind == stat.S_IFDIR:
+        return Node(name, key, True, subvolume.inode(child.inum))
+    return None if kind in _WITHOUT_BYTES else Node(name, key, False, child)
