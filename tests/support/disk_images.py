@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,17 @@ def ntfs(files: Sequence[Path], image: Path, mib: int = 32) -> Path:
     for file in files:
         tool("ntfscp", "-q", image, file, file.name)
     tool("ntfscp", "-q", "-N", "beside", image, files[-1], files[0].name)
+    return image
+
+
+def within_ntfs(image: Path, code: str) -> Path:
+    """Have Python code work on a mounted NTFS, in the directory `top`, in a mount namespace of its own."""
+    top = image.with_suffix(".mounted")
+    top.mkdir()
+    whole = "import os, sys\nfrom pathlib import Path\ntop = Path(sys.argv[1])\n" + code
+    script = 'ntfs-3g -o streams_interface=windows "$1" "$2" && "$3" -c "$4" "$2" && umount "$2"'
+    words = ("sh", "-c", script, "sh", image, top, sys.executable, whole)
+    tool("unshare", "--mount", "--propagation", "private", *words)
     return image
 
 
