@@ -30,8 +30,7 @@ _COMPRESSION_AT: Final = 104  # in a header that is longer
 _COMPRESSION_TYPES: Final = (0, 1)  # zlib, zstd
 _UNREAD_FEATURES: Final = {  # and those that are known
     1 << 1: "it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r",
-    1
-    << 2: "its data is in a file of its own (data_file), which is not read: use `qemu-img convert`",
+    1 << 2: "its data is in a file of its own (data_file), which is not read: use `qemu-img convert`",
     1 << 4: "it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`",
 }
 _MOST_EXTENTS: Final = 256

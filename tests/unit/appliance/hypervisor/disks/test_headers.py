@@ -90,11 +90,10 @@ def test_how_an_image_is_compressed_has_to_be_known(tmp_path: Path) -> None:
 
 def test_a_name_of_what_lies_under_has_an_end(tmp_path: Path) -> None:
     """One with a zero in it is none."""
-    head = bytearray(
-        overlay(empty(tmp_path / "a.raw", 1), tmp_path / "top.qcow2", "raw").read_bytes()[:65536]
-    )
+    top = overlay(empty(tmp_path / "a.raw", 1), tmp_path / "top.qcow2", "raw")
+    head = bytearray(top.read_bytes()[:65536])
     head[struct.unpack_from(">Q", head, 8)[0] + 3] = 0
-    with pytest.raises(BadImage, match="damaged .the name of the file under it."):
+    with pytest.raises(BadImage, match=r"damaged .the name of the file under it."):
         header_of(bytes(head), "qcow2")
 
 
