@@ -1,13 +1,17 @@
 """btrfs, by the library: every subvolume that the top one leads to, snapshots too. Of one device."""
 
+import os
 import stat
+import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from dissect.btrfs import Btrfs
+from dissect.btrfs.c_btrfs import c_btrfs
 
 from appliance.disk_reader.trees.tree import Content, Node, Wrong
 
+_DIR_ITEM: Final = struct.Struct("<QBQQHHB")
 _WITHOUT_BYTES: Final = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
@@ -25,9 +29,18 @@ class BtrfsTree:
         return Node("", (self._fs.fs_tree.objectid, inode.inum), True, inode)
 
     def children(self, node: Node) -> Iterator[Node | str]:
-        """What stands in a directory."""
+        """What stands in a directory: what it lists, and what is found in it by its name alone."""
+        listed = {".", "..", ""}
         for name, child in node.thing.iterdir():
             if name not in (".", "..", "") and (found := _node(name, child)):
+                yield found
+            listed.add(name)
+        for name, kind, number in _by_hash(node.thing):
+            if name in listed:
+                continue
+            if kind != c_btrfs.BTRFS_INODE_ITEM_KEY:
+                yield "it has a subvolume that it does not list, which is not looked at"
+            elif found := _node(name, node.thing.subvolume.inode(number)):
                 yield found
 
     def contents(self, node: Node) -> Iterator[Content]:
@@ -36,6 +49,18 @@ class BtrfsTree:
         if stat.S_IFMT(inode.mode) != stat.S_IFREG:
             raise Wrong("its inode is of no kind that there is")
         yield Content("", int(inode.size), inode.open)
+
+
+def _by_hash(inode: Any) -> Iterator[tuple[str, int, int]]:
+    """The names by which what stands in a directory is opened, each with the kind and number of its item."""
+    cursor = inode.subvolume.tree.cursor()
+    for _, data in cursor.iter(inode.inum, c_btrfs.BTRFS_DIR_ITEM_KEY, 0, ignore_offset=True):
+        at = 0
+        while at + _DIR_ITEM.size <= len(data):  # names of the same hash share an item
+            number, kind, _, _, rest, length, _ = _DIR_ITEM.unpack_from(data, at)
+            at += _DIR_ITEM.size
+            yield os.fsdecode(bytes(data[at : at + length])), int(kind), int(number)
+            at += length + rest
 
 
 def _node(name: str, child: Any) -> Node | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.disk_images import btrfs, read_tree, write_tree
+from tests.support.disk_images import btrfs, patch, read_tree, write_tree
 
 
 def test_every_file_has_the_digest_of_its_bytes(tmp_path: Path) -> None:
@@ -52,3 +52,19 @@ def test_a_name_that_leads_to_no_inode_is_told(tmp_path: Path) -> None:
     read = read_tree(image, "btrfs")
     assert set(read.problems) == {"/usr/bin/large", "/many/file-007"}
     assert read.files == {path: each for path, each in expected.items() if path not in read.problems}
+
+
+def test_a_name_that_is_not_listed_is_found(tmp_path: Path) -> None:
+    """A directory names each thing twice: in its list, and where it is looked up by its name."""
+    expected = write_tree(tmp_path / "tree")
+    image = btrfs(tmp_path / "tree", tmp_path / "image")
+    data = image.read_bytes()
+    places = [found.start(1) for found in re.finditer(rb"\x08\0\x01(file-007)", data)]
+    renamed = 0
+    for place in places:
+        patch(image, place, b"FILE")
+        read = read_tree(image, "btrfs").files
+        assert read.items() >= expected.items()
+        renamed += "/many/FILE-007" in read
+        patch(image, place, b"file")
+    assert renamed == 2
