@@ -17,6 +17,7 @@ from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_o
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.comparing import Recall, Wish
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox, reader_version
 from appliance.hypervisor.disks.report import Report
@@ -87,6 +88,12 @@ def add(commands: Any) -> None:
         help="keep what is read of a running machine: later scans read only what changed",
     )
     parser.add_argument("--full", action="store_true", help="read everything, and keep nothing of before")
+    parser.add_argument(
+        "--backing-anywhere",
+        action="store_true",
+        help="follow what an image names as lying under it anywhere on this host, devices too, and not only "
+        "beside the image: whoever made it may have named any file",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no bar, on a terminal either")
     add_json_argument(parser)
     add_svm_arguments(parser)
@@ -118,13 +125,14 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
     if "/" in args.what or os.path.exists(args.what):
-        return of_file(Path(args.what), args.format, stack, _recall(args, settings))
+        reach = Reach(anywhere=args.backing_anywhere)
+        return of_file(Path(args.what), args.format, stack, reach, _recall(args, settings))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
     disks = machine.disks()
     if machine.vm().power is Power.OFF:
-        source = of_machine_off(machine, disks, stack, _recall(args, settings))
+        source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
     else:
         source = of_machine_running(machine, disks, settings, Wish(args.incremental, args.full), stack)
     source.tenant = Owners(settings.machines).of(machine.vm()).tenant

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appliance.hypervisor.disks.chain import Chain, open_chain
+from appliance.hypervisor.disks.chain import BESIDE, Chain, open_chain
 from appliance.hypervisor.disks.comparing import Comparison, Recall, comparable, standings, track
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.in_use import Standing
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.records import Kept
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
@@ -78,9 +79,16 @@ def _changed(before: Standing, chain: Chain) -> str:
 
 
 def of_machine_off(
-    machine: Machine, disks: Sequence[DiskSeen], stack: ExitStack, recall: Recall | None = None
+    machine: Machine,
+    disks: Sequence[DiskSeen],
+    stack: ExitStack,
+    recall: Recall | None = None,
+    anywhere: bool = False,
 ) -> Source:
-    """The disks of a machine that is off, and has to be off when the scan is over. Raises StateUnusable."""
+    """The disks of a machine that is off, and has to be off when the scan is over. Raises StateUnusable.
+
+    anywhere: whether what lies under them may lie anywhere on this host, though the definition is silent.
+    """
     source = Source(machine.name, machine.uuid)
     compared: set[str] = set()
     if recall is not None:
@@ -92,7 +100,7 @@ def of_machine_off(
             if disk.path is None:
                 raise BadImage(disk.why)
             target = disk.target if disk.target in compared else ""
-            source.add(open_chain(disk.path, disk.format, stack), target)
+            source.add(open_chain(disk.path, disk.format, stack, Reach(disk.below, anywhere)), target)
         except BadImage as error:
             source.problems.append((disk.target, str(error)))
     if machine.has_saved_memory():
@@ -166,10 +174,12 @@ def _ended(machine: Machine, run: int) -> str:
     return f"the machine {machine.name} {what} while it was read: scan it again"
 
 
-def of_file(path: Path, image_format: str, stack: ExitStack, recall: Recall | None = None) -> Source:
+def of_file(
+    path: Path, image_format: str, stack: ExitStack, reach: Reach = BESIDE, recall: Recall | None = None
+) -> Source:
     """An image by its file. image_format: "" where nobody says it. Raises BadImage and StateUnusable."""
     source = Source(str(path))
-    chain = open_chain(path, image_format, stack)
+    chain = open_chain(path, image_format, stack, reach)
     kept = recall.of_file(path, stack, source.notes.append) if recall is not None else None
     if kept is None:
         source.add(chain)
