@@ -16,7 +16,7 @@ from appliance.disk_reader.blank import Blanks
 from appliance.disk_reader.bounds import Patience, TookTooLong, why
 from appliance.disk_reader.files import window
 from appliance.disk_reader.lvm import logical_volumes
-from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, UNKNOWN, Volume, seen
+from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, UNKNOWN, Volume, others, seen
 
 _GPT_CRC_END: Final = 20  # of the header: the checksum of itself
 _MOST_LISTED_BYTES: Final = 1 << 20
@@ -34,7 +34,8 @@ def volumes_of(disks: list[BinaryIO | str], patience: Patience) -> list[Volume]:
             continue
         try:
             with patience.for_step():
-                found += _of_disk(name, number, disk)
+                for volume in _of_disk(name, number, disk):
+                    found += [volume, *others(volume)]
         except Exception as error:  # whatever a parser raises that meets hostile bytes
             found.append(Volume(name, 0, None, note=f"it cannot be read ({why(error)})"))
     physical = [volume for volume in found if volume.kind == "lvm"]

@@ -104,3 +104,17 @@ def test_a_table_that_is_damaged_is_told(tmp_path: Path) -> None:
         "its table of partitions cannot be read",
         False,
     )
+
+
+@pytest.mark.parametrize(("at", "mark"), [(512, b"LABELONE"), (0x10040, b"_BHRfS_M")])
+def test_a_mark_beside_that_of_a_file_system_does_not_hide_it(tmp_path: Path, at: int, mark: bytes) -> None:
+    """A volume is read as all that it may be; what it is not is told."""
+    expected = write_tree(tmp_path / "tree")
+    image = ext4(tmp_path / "tree", tmp_path / "image", "-g", "1024", "-b", "1024", "-N", "256")
+    patch(image, at, mark)
+    found = volumes(image)
+    assert (len(found), [each.harmless for each in found]) == (2, [False, False])
+    (read,) = (each for each in found if each.kind == "ext4")
+    assert read.name == "disk, as ext4"
+    assert read.stream is not None
+    assert len(read_tree(read.stream, "ext4").files) >= len(expected) - 1
