@@ -26,6 +26,7 @@ from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.backups import backup
 from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.finding import uuid_in
 from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
 from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
@@ -36,9 +37,10 @@ Scans disks from outside: nothing runs in the guest, and nothing is written. Dig
 is sent only where the SVM knows nothing of it. What reads the disk is a program of its own behind walls."""
 
 _EPILOG = """\
-WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt: one that is off
-is read as it is, one that runs by a backup of this moment. qcow2 (with what lies under it), raw, vmdk;
-partitions, LVM; ext4, xfs, btrfs, NTFS, FAT.
+WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt; what has
+the form of a UUID is a machine (./UUID is a file). One that is off is read as it is, one that runs by a
+backup of this moment. qcow2 (with what lies under it), raw, vmdk; partitions, LVM; ext4, xfs, btrfs, NTFS,
+FAT.
 
 With --seed what is found is entered for everybody: clones of the image find every file of it known, and send
 nothing.
@@ -103,7 +105,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    if "/" in args.what or os.path.exists(args.what):
+    if "/" in args.what or (not uuid_in(args.what) and os.path.exists(args.what)):
         return of_file(Path(args.what), args.format, stack)
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")

@@ -123,7 +123,7 @@ def test_a_channel_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_wrong_is_a_sentence(channel: socket.socket, tmp_path: Path) -> None:
     """A name that is none, a time that is none, a channel that another holds or that is gone."""
     said = ran("enrol", "nobody", "--connect", "test:///default")
-    assert (said.code, said.err) == (2, "svm-host: no machine nobody is known: see `svm-host vms`\n")
+    assert (said.code, said.err) == (2, "svm-host: no host has a machine 'nobody': see `svm-host vms`\n")
     assert ran("enrol", "test", "--connect", "test:///default", "--wait", "soon").code == 2
     channel.close()
     (tmp_path / "s").unlink()
