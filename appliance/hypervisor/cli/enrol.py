@@ -11,7 +11,7 @@ from appliance.hypervisor.attest.allowance import Allowance
 from appliance.hypervisor.attest.channel import ChannelError, opened
 from appliance.hypervisor.attest.conversation import Conversation
 from appliance.hypervisor.attest.tokens import Machine, Tokens
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of, tenant_of
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.svm_line import SvmLine
 from appliance.hypervisor.virt.channels import Plugged, plug, unplug
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
         "--tenant",
         metavar="T",
         default="",
-        help="whose guest it will be (its metadata's, or the SVM's default)",
+        help="whose guest it will be (as metadata and settings say, or the SVM's default)",
     )
     parser.add_argument(
         "--wait", metavar="SECONDS", type=_seconds, default=300.0, help="how long it may take to ask (300)"
@@ -64,11 +64,11 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         host, vm = find(opened_hosts, args.machine)
         if args.remove:
             return _remove(host, vm, console)
+        machine = Machine(vm.uuid, tenant_of(settings, vm, args.tenant), by_order=True)
         plugged = plug(host, vm.uuid)
     console.say(plain(_told(vm, plugged)))
     if plugged.socket is None:
         return DONE
-    machine = Machine(vm.uuid, args.tenant or vm.marks.tenant, by_order=True)
     try:
         given = asyncio.run(_attend(settings, (vm, plugged), machine, args.wait))
     except ChannelError as error:

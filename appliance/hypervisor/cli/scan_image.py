@@ -14,7 +14,7 @@ from typing import Any
 from lightagent.v1 import images_pb2
 
 from appliance.cli.console import CommandError, Console, add_json_argument
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of, tenant_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
 from appliance.hypervisor.disks.progress import Progress
@@ -22,7 +22,6 @@ from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandb
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.hypervisor.disks.source import Source, of_backup, of_file, of_machine_off
-from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.backups import backup
 from appliance.hypervisor.virt.connection import VirtError
@@ -110,9 +109,10 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    tenant = "" if args.seed else tenant_of(settings, machine.vm(), args.tenant)
     disks = machine.disks()
     source = _of_machine(machine, disks, settings, stack)
-    source.tenant = Owners(settings.machines).of(machine.vm()).tenant
+    source.tenant = tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source
