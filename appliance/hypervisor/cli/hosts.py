@@ -34,10 +34,10 @@ def tenant_of(settings: HostSettings, vm: Vm, given: str) -> str:
     if given:
         return given
     owners = Owners(settings.machines)
-    tenant = owners.of(vm).tenant
-    if owners.problem:
+    whose = owners.of(vm)
+    if not whose.sure:
         raise CommandError(f"whose machine {vm.name} is cannot be said ({owners.problem}): give --tenant")
-    return tenant
+    return whose.tenant
 
 
 @contextmanager
