@@ -21,8 +21,13 @@ from appliance.hypervisor.deploy.making import Making
 from appliance.hypervisor.deploy.removing import undeploy
 from appliance.hypervisor.deploy.site import DeployError, standing
 from appliance.hypervisor.deploy.upgrading import upgrade
+from appliance.hypervisor.isolation.enforcing import isolator_of
+from appliance.hypervisor.isolation.isolator import Order
+from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.virt.definitions import forget
 from tests.support.deployments import POOL_DIR, disk, everything, site_of, wanted
+from tests.support.domains import defined, domain, interface, states_of
 from tests.support.kvm_host import KvmHost, kvm_host
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +83,23 @@ def asked(tmp_path: Path) -> tuple[Deployment, list[Part]]:
 def in_pool(machine: KvmHost, name: str) -> Path:
     """A file of the pool, as it is seen from here."""
     return machine.directory / "lib" / Path(POOL_DIR).name / name
+
+
+def test_a_guest_that_is_cut_off_keeps_its_svm_wherever_that_was_deployed(
+    host: VirtHost, tmp_path: Path
+) -> None:
+    """By names that the settings of whoever cuts off do not have."""
+    image = disk(tmp_path / "1.qcow2", b"1")
+    deploy(site_of(host), *wanted(image, network="other", bridge="br-other"))
+    guest = domain("web", interface(1, "other") + interface(2))
+    uuid = defined(host, guest)
+    isolator = isolator_of(replace(HostSettings(), state_dir=tmp_path / "state"))
+    try:
+        assert isolator.isolate(host, uuid, "web", Order("a test", "test")).links == 1
+        assert states_of(host, uuid) == {"live": [True, False], "config": [True, False]}
+        assert not isolator.enforce(host, uuid)
+    finally:
+        forget(host, "web")
 
 
 def test_what_is_deployed_is_there_to_the_byte(

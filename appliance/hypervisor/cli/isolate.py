@@ -16,10 +16,11 @@ from appliance.hypervisor.virt.finding import NoMachine, find, uuid_in
 from appliance.hypervisor.vm import Vm
 
 _ISOLATE = f"""\
-Every network link of the machine goes down, but for those of the protection network (isolation.keep of the
-settings), in the running machine and in its definition; it runs on. How each was is kept in state_dir before
-anything is changed, and `svm-host release` sets that again. While `svm-host serve` runs, what comes anew is
-cut off too: interfaces, links that somebody sets up, and the machine when it is started anew.
+Every network link of the machine goes down, but for those of the networks that `svm-host deploy` made for
+guests and of isolation.keep of the settings, in the running machine and in its definition; it runs on. How
+each was is kept in state_dir before anything is changed, and `svm-host release` sets that again. While
+`svm-host serve` runs, what comes anew is cut off too: interfaces, links that somebody sets up, and the
+machine when it is started anew.
 
 With --snapshot one is made when it is cut off: of its memory too where its disks allow that.
 
@@ -61,8 +62,10 @@ def _isolate(args: argparse.Namespace, console: Console) -> int:
         raise CommandError(f"--reason is longer than {MAX_REASON_BYTES} bytes: say less")
     order = Order(reason, "svm-host isolate", args.snapshot)
     vm, done = _do(args, console, lambda isolator, host, vm: isolator.isolate(host, vm.uuid, vm.name, order))
-    state = "was cut off already" if done.already else "is cut off"
-    console.say(f"{_called(vm)} {state}: {done.links} links")
+    far = done.how_far
+    if done.already and not done.up:
+        far = far.replace("is cut off", "was cut off already")
+    console.say(f"{_called(vm)} {far}")
     if done.snapshot:
         console.say(f"snapshot: {done.snapshot}")
     return _ended(done, console, DONE)
@@ -75,8 +78,8 @@ def _release(args: argparse.Namespace, console: Console) -> int:
     if done.already:
         console.say(f"{_called(vm)} was not cut off")
         return NO
-    if not done.problems:
-        console.say(f"{_called(vm)} has its {done.links} links as they were")
+    how = "not all of its links" if done.problems else f"its {done.links} links"
+    console.say(f"{_called(vm)} has {how} as they were")
     return _ended(done, console, DONE)
 
 
@@ -132,4 +135,4 @@ def _forget(args: argparse.Namespace, isolator: Isolator) -> None:
 def _ended(done: Done, console: Console, code: int) -> int:
     for problem in done.problems:
         console.complain(problem)
-    return FAILED if done.problems else code
+    return FAILED if done.problems or done.up else code

@@ -97,7 +97,7 @@ class Reporter:
         await self._send_events()
 
     async def _report(self, line: HostLine) -> None:
-        isolated = await asyncio.to_thread(self._records.uuids)
+        isolated = await asyncio.to_thread(self._records.cut_off)
         seen = [each for each in self._serving.changes.known() if each.host == line.uri]
         if len(seen) > MAX_VMS_OF_HOST:
             log.warning("not all machines are told", host=line.uri, machines=len(seen), told=MAX_VMS_OF_HOST)

@@ -7,7 +7,7 @@ from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from appliance.hypervisor.isolation.records import Record, Records
 from tests.support.commands import Ran
-from tests.support.virt_test_host import UUID, own_test_host
+from tests.support.virt_test_host import MACS, UUID, own_test_host
 
 MALLORY, OTHER, GONE = (f"aaaaaaaa-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 ESCAPE = "a\u009b31m"  # which an 8-bit terminal takes for the beginning of an order
@@ -28,11 +28,11 @@ def test_a_machine_is_cut_off_and_released(tmp_path: Path) -> None:
     ran = svm_host(tmp_path, "isolate", "test", "--snapshot", "--reason", "it smells")
     assert ran.code == 2
     assert ran.out.splitlines() == [
-        f"test ({UUID}) is cut off: 2 links",
+        f"test ({UUID}) is cut off in part: of 2 links 1 down, up: {MACS[1]}#1",
         "snapshot: its disks, and its memory where it runs",
     ]
     assert ran.err.count("svm-host: link 52:54:00:00:00:02#1 (") == 2
-    assert svm_host(tmp_path, "isolate", UUID).out.startswith(f"test ({UUID}) was cut off already")
+    assert svm_host(tmp_path, "isolate", UUID).out.startswith(f"test ({UUID}) is cut off in part: ")
     record = Records(tmp_path / "state").get(UUID)
     assert record is not None
     assert (record.reason, record.name) == ("it smells", "test")

@@ -32,7 +32,8 @@ async def test_machines_and_then_events_are_told(side: ExposureSide, tmp_path: P
     async with serving_over(tmp_path, side.path) as (serving, line):
         state = serving.settings.state_dir
         Outbox(state).put("id", ForSvm(line.uri, WEB, "vm-isolated", "why", 1.0))
-        Records(state).put(Record(DB, line.uri, "db", 1.0, "why", "me"))
+        Records(state).put(Record(DB, line.uri, "db", 1.0, "why", "me", told=True))
+        Records(state).put(Record(WEB, line.uri, "web", 1.0, "why", "me", told=True, up=["52:54"]))
         line.uuid, line.name = HOST, "h" * 300
         async with at_work(Reporter(serving)):
             web, db = Vm(WEB, "web", Power.RUNNING), Vm(DB, "db", Power.OFF, marks=Marks(svm=True))
