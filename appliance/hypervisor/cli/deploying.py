@@ -16,8 +16,9 @@ from appliance.hypervisor.deploy.addresses import addresses_of
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
 from appliance.hypervisor.deploy.health import Health, Identities
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.seed import Told, checked_keys, checked_settings, seed_of
+from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of
 from appliance.hypervisor.deploy.site import DeployError, Site
+from appliance.hypervisor.deploy.svm_toml import checked_settings
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError, VirtHost

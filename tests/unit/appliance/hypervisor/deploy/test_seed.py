@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
-from appliance.hypervisor.deploy.seed import Told, checked_keys, checked_settings, seed_of
+from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI somebody"
 
@@ -68,21 +68,6 @@ def test_another_word_is_another_seed() -> None:
 def test_nothing_secret_is_in_it() -> None:
     """Who reads the disk of a host learns no key."""
     assert b"PRIVATE" not in seed_of(Deployment(), Told())[1]
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("[server", "is no TOML"),
-        ('[server]\nlisten = "tcp:0.0.0.0:1"\n', "has server.listen, which deploy sets itself"),
-        ('[server]\nstate_dir = "/x"\n', "has server.state_dir"),
-        ("#" * 200_000, "more than 131,072 bytes"),
-    ],
-)
-def test_settings_that_cannot_be(text: str, sentence: str) -> None:
-    """They are told before anything is made."""
-    with pytest.raises(BadDeployment, match=sentence):
-        checked_settings(text)
 
 
 def test_public_keys_are_looked_at() -> None:

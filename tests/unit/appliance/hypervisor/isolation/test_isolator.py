@@ -35,7 +35,7 @@ def test_a_link_that_cannot_be_set_is_told_and_the_record_stays(tmp_path: Path) 
             isolator.enforce(host, UUID)
         [(_, event)] = isolator.outbox.all()
         assert event.text == f"cut off in part ({MACS[1]}#1 up) by me: why"
-        assert (isolator.records.uuids(), isolator.records.cut_off()) == ({UUID}, frozenset())
+        assert (isolator.records.uuids(), isolator.records.cut_off()) == (frozenset({UUID}), frozenset())
         assert not isolator.release(host, UUID, "me").problems  # as they were: there is nothing to set
 
 
