@@ -57,6 +57,17 @@ def test_its_doors_are_where_they_belong(tmp_path: Path) -> None:
     assert tomllib.loads(plain["settings"])["limits"] == {"max_guests": 7}
 
 
+@pytest.mark.parametrize(
+    "own", ["[server] # mine\r\n", "[server]", "server.name = 'a'\n", "# in [server]\n[limits]\n"]
+)
+def test_its_doors_are_there_however_the_operator_writes(own: str, tmp_path: Path) -> None:
+    """And his own settings beside them; see test_svm_toml."""
+    seed = read(seed_of(Deployment(), Told(own))[1], "svm-seed.json", tmp_path)
+    server = tomllib.loads(seed["settings"])["server"]
+    assert server["admin_listen"] == "10.113.1.2:7445"
+    assert set(server) == {"listen", "enrolment", "admin_listen", *tomllib.loads(own).get("server", {})}
+
+
 def test_another_word_is_another_seed() -> None:
     """And the same words are the same one."""
     first = seed_of(Deployment(), Told())
