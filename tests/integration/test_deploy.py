@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from appliance.hypervisor.deploy import images
 from appliance.hypervisor.deploy.deploying import deploy
 from appliance.hypervisor.deploy.deployment import Deployment
+from appliance.hypervisor.deploy.health import Health
 from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.making import Making
 from appliance.hypervisor.deploy.removing import undeploy
+from appliance.hypervisor.deploy.seed import told_in
 from appliance.hypervisor.deploy.site import DeployError, standing
 from appliance.hypervisor.deploy.upgrading import upgrade
 from appliance.hypervisor.isolation.enforcing import isolator_of
@@ -29,6 +32,7 @@ from appliance.hypervisor.virt.definitions import forget
 from tests.support.deployments import POOL_DIR, disk, everything, site_of, wanted
 from tests.support.domains import defined, domain, interface, states_of
 from tests.support.kvm_host import KvmHost, kvm_host
+from tests.unit.appliance.hypervisor.cli.test_vms import svm_host
 
 ROOT = Path(__file__).parents[2]
 STEPS = 9
@@ -256,6 +260,32 @@ def test_an_upgrade_changes_the_system_and_back_again_where_it_does_not_answer(
     assert not in_pool(machine, asked[0].system).exists()
     running = host.connection.lookupByName("kvmla-svm").XMLDesc()
     assert second[0].system in running
+
+
+def test_an_upgrade_keeps_what_the_operator_does_not_say_anew(
+    machine: KvmHost, host: VirtHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His settings where he gives keys, his keys where he gives settings."""
+    monkeypatch.setattr(Health, "reach", lambda *_: [])  # there is no SVM in the image
+    deploy(site_of(host), *wanted(disk(tmp_path / "1.qcow2", b"1")))
+    (tmp_path / "c.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    said = []
+    for option, name, content in (
+        ("--svm-config", "svm.toml", "[limits]\nmax_guests = 7\n"),
+        ("--ssh-key", "key", "ssh-ed25519 AAAA somebody\n"),
+        ("--svm-config", "svm.toml", "[limits]\nmax_guests = 8\n"),
+    ):
+        (tmp_path / name).write_text(content)
+        words = ("upgrade", option, str(tmp_path / name), "--config", str(tmp_path / "c.toml"))
+        code, _, err = svm_host(*words, "--connect", machine.uri)
+        assert (code, err) == (0, "")
+        placed = standing(host, "kvmla-svm")
+        assert placed is not None
+        seed = placed.deployment.seed
+        told = told_in(in_pool(machine, seed).read_bytes(), placed.deployment)
+        said.append((tomllib.loads(told.settings)["limits"], told.ssh_keys))
+    key = ("ssh-ed25519 AAAA somebody",)
+    assert said == [({"max_guests": 7}, ()), ({"max_guests": 7}, key), ({"max_guests": 8}, key)]
 
 
 def test_a_network_that_the_host_has_already_is_a_sentence(

@@ -13,6 +13,7 @@ from appliance.hypervisor.cli.deploying import (
     settings_and_wanted,
     site,
     system_of,
+    told_of,
 )
 from appliance.hypervisor.cli.hosts import add_host_arguments
 from appliance.hypervisor.deploy import network_xml, storage_xml
@@ -96,7 +97,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             raise CommandError("nothing to deploy is named: give --image, or --kernel, --initrd and --root")
         names: dict[str, Any] = {what: part.name for what, part in system.items()}
         wanted = replace(wanted, **names)
-        seed = seed_part(args, wanted)
+        seed = seed_part(wanted, told_of(args))
     except BadDeployment as error:
         raise CommandError(str(error)) from error
     wanted = replace(wanted, seed=seed.name)

@@ -95,12 +95,19 @@ def system_of(args: argparse.Namespace) -> dict[str, Part] | None:
     }
 
 
-def seed_part(args: argparse.Namespace, wanted: Deployment) -> Part:
-    """Its seed. Raises BadDeployment."""
-    told = Told(
-        checked_settings(_text(args.svm_config)) if args.svm_config else "",
-        checked_keys(_text(args.ssh_key)) if args.ssh_key else (),
+def told_of(args: argparse.Namespace, before: Told = Told()) -> Told:  # noqa: B008  # frozen
+    """What the operator says. before: what he said once, which counts on where he does not say it anew.
+
+    Raises BadDeployment.
+    """
+    return Told(
+        checked_settings(_text(args.svm_config)) if args.svm_config else before.settings,
+        checked_keys(_text(args.ssh_key)) if args.ssh_key else before.ssh_keys,
     )
+
+
+def seed_part(wanted: Deployment, told: Told) -> Part:
+    """Its seed. Raises BadDeployment."""
     return images.in_memory(*seed_of(wanted, told))
 
 

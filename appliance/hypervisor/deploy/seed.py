@@ -17,10 +17,11 @@ from appliance.hypervisor.deploy.addresses import (
     mac_of,
 )
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
-from appliance.hypervisor.deploy.iso import image
-from appliance.hypervisor.deploy.svm_toml import joined
+from appliance.hypervisor.deploy.iso import image, read
+from appliance.hypervisor.deploy.svm_toml import joined, own_of
 
 LABEL = "CIDATA"
+SEED_FILE = "svm-seed.json"
 SETTINGS_FILE = "/etc/kvm-light-agent/svm.toml"
 MAX_SSH_KEYS = 16
 
@@ -44,11 +45,25 @@ def seed_of(deployment: Deployment, told: Told) -> tuple[str, bytes]:
     files = {
         "meta-data": {"instance-id": digest, "local-hostname": deployment.name},
         "network-config": _network_config(seed),
-        "svm-seed.json": seed,
+        SEED_FILE: seed,
     }
     contents = {name: _json(value) for name, value in files.items()}
     contents["user-data"] = b"#cloud-config\n" + _json(_user_data(deployment, seed))
     return f"svm-seed-{digest}.iso", image(LABEL, contents)
+
+
+def told_in(content: bytes, deployment: Deployment) -> Told:
+    """What the operator said by the seed of a deployment. content: of its volume. Raises BadDeployment."""
+    try:
+        seed = json.loads(read(content, SEED_FILE))
+        settings = own_of(str(seed["settings"]), _doors(addresses_of(deployment)))
+        keys = [str(key) for key in seed["ssh_keys"]]
+        return Told(settings, checked_keys("\n".join(keys)) if keys else ())
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadDeployment(
+            f"the seed of {deployment.name} cannot be understood ({error}): give both --svm-config and "
+            "--ssh-key, of which one alone goes on with the other of that seed"
+        ) from error
 
 
 def checked_keys(text: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
-from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of
+from appliance.hypervisor.deploy.iso import image
+from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of, told_in
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI somebody"
 
@@ -66,6 +67,25 @@ def test_its_doors_are_there_however_the_operator_writes(own: str, tmp_path: Pat
     server = tomllib.loads(seed["settings"])["server"]
     assert server["admin_listen"] == "10.113.1.2:7445"
     assert set(server) == {"listen", "enrolment", "admin_listen", *tomllib.loads(own).get("server", {})}
+
+
+@pytest.mark.parametrize("told", [Told(), Told("[limits]\nmax_guests = 7\n"), Told("[server]\n", (KEY, KEY))])
+def test_what_was_said_is_read_again(told: Told) -> None:
+    """So that an upgrade goes on with it: a seed of it is the same one."""
+    made = seed_of(Deployment(), told)
+    read_again = told_in(made[1], Deployment())
+    assert read_again.ssh_keys == told.ssh_keys
+    assert seed_of(Deployment(), read_again) == made
+
+
+def test_a_seed_that_cannot_be_understood_is_a_sentence() -> None:
+    """What to give then is said: nothing is left out in silence."""
+    made = seed_of(Deployment(), Told())[1]
+    other = seed_of(replace(Deployment(), address="10.1.0.2/24"), Told())[1]
+    strange = image("CIDATA", {"svm-seed.json": b'{"settings": 1}'})
+    for content in (b"", made[:30_000], other, strange, image("CIDATA", {})):
+        with pytest.raises(BadDeployment, match="give both --svm-config and --ssh-key"):
+            told_in(content, Deployment())
 
 
 def test_another_word_is_another_seed() -> None:
