@@ -156,6 +156,44 @@ def pings(machine: KvmHost, name: str, address: str) -> bool:
     return machine.run(*words).returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_takes_all_back_and_says_so(
+    machine: KvmHost,
+    host: VirtHost,
+    tmp_path: Path,
+    asked: tuple[Deployment, list[Part]],
+    number: signal.Signals,
+) -> None:
+    """By what a broken ssh session sends, and by an order to end."""
+    before = everything(host)
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}/state"\n[svm]\nidentity = "{tmp_path}/agent"\n'
+        f'[deploy]\npool_dir = "{POOL_DIR}"\nmemory_mib = 512\nvcpus = 1\nstate_gib = 1\n'
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "appliance.hypervisor",
+        "deploy",
+        "--type",
+        "qemu",
+        "--connect",
+        machine.uri,
+    ]
+    words += ["--image", str(tmp_path / "1.qcow2"), "--config", str(config)]
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protos"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environ, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert any("waiting until the SVM answers" in line for line in process.stdout)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=300)
+    assert err == "svm-host: interrupted: what was made so far is taken back\n"
+    assert process.returncode == 130
+    assert everything(host) == before
+
+
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
 def test_killed_before_any_step_the_next_run_completes(
     machine: KvmHost, host: VirtHost, tmp_path: Path, asked: tuple[Deployment, list[Part]], step: int

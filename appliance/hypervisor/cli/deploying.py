@@ -4,13 +4,15 @@ import argparse
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.cli.console import CommandError, Console, plain
 from appliance.hypervisor.cli.hosts import settings_of
+from appliance.hypervisor.cli.interruption import ended_like_by_ctrl_c
 from appliance.hypervisor.deploy import images
 from appliance.hypervisor.deploy.addresses import addresses_of
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
@@ -123,12 +125,23 @@ def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iter
         bool(getattr(args, "new_administrator", False)),
     )
     try:
-        with _alone(settings.state_dir, alone), VirtHost.open(uri) as host:
+        with ended_like_by_ctrl_c(), _alone(settings.state_dir, alone), VirtHost.open(uri) as host:
             named = _named(identities, definitions.facts(host).name)
             health = Health.of(host, named, _given(args, "wait", settings.deploy.wait_seconds))
-            yield Site(host, lambda what: console.say(f"  {plain(what)}"), health.reach)
+            yield Site(host, partial(_tell, console), health.reach)
+    except KeyboardInterrupt as error:
+        with suppress(OSError):
+            console.complain(f"interrupted: {error or 'run it again, and it goes on from there'}")
+        raise
     except (VirtError, DeployError, BadDeployment) as error:
         raise CommandError(str(error)) from error
+
+
+def _tell(console: Console, what: str) -> None:
+    """Say it, to whoever still hears: a terminal that is gone is no reason to leave off in the middle."""
+    with suppress(OSError):
+        console.say(f"  {plain(what)}")
+        console.out.flush()
 
 
 def settings_and_wanted(args: argparse.Namespace, console: Console) -> tuple[HostSettings, Deployment]:

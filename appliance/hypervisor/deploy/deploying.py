@@ -46,23 +46,27 @@ def deploy(site: Site, wanted: Deployment, parts: list[Part], keep: bool = False
 
 @contextmanager
 def taken_back(making: Making, keep: bool) -> Iterator[None]:
-    """Take back what was made when something fails within, and say so."""
+    """Take back what was made when something fails within, or it is interrupted, and say so."""
     try:
         yield
     except (DeployError, VirtError) as error:
-        if keep:
-            raise DeployError(f"{error}; what was made is kept, `svm-host undeploy` removes it") from error
-        problems = making.undo.run()
-        if problems:
-            left = "; ".join(problems)
-            raise DeployError(
-                f"{error}; not everything could be taken back ({left}): run `svm-host undeploy` after that"
-            ) from error
-        raise DeployError(f"{error}; what was made so far is taken back") from error
+        raise DeployError(f"{error}; {_left(making, keep)}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_left(making, keep)) from error
     except BaseException:
-        if not keep:
-            making.undo.run()
+        _left(making, keep)
         raise
+
+
+def _left(making: Making, keep: bool) -> str:
+    """Take it back, unless it is to be kept; what is left, for people."""
+    if keep:
+        return "what was made is kept, `svm-host undeploy` removes it"
+    problems = making.undo.run()
+    if problems:
+        left = "; ".join(problems)
+        return f"not everything could be taken back ({left}): run `svm-host undeploy` after that"
+    return "what was made so far is taken back"
 
 
 def _make(site: Site, making: Making, before: Placed | None, parts: list[Part]) -> list[str]:
