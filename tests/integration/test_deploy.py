@@ -161,7 +161,6 @@ def test_interrupted_it_takes_all_back_and_says_so(
     machine: KvmHost,
     host: VirtHost,
     tmp_path: Path,
-    asked: tuple[Deployment, list[Part]],
     number: signal.Signals,
 ) -> None:
     """By what a broken ssh session sends, and by an order to end."""
@@ -171,17 +170,9 @@ def test_interrupted_it_takes_all_back_and_says_so(
         f'state_dir = "{tmp_path}/state"\n[svm]\nidentity = "{tmp_path}/agent"\n'
         f'[deploy]\npool_dir = "{POOL_DIR}"\nmemory_mib = 512\nvcpus = 1\nstate_gib = 1\n'
     )
-    words = [
-        sys.executable,
-        "-m",
-        "appliance.hypervisor",
-        "deploy",
-        "--type",
-        "qemu",
-        "--connect",
-        machine.uri,
-    ]
-    words += ["--image", str(tmp_path / "1.qcow2"), "--config", str(config)]
+    words = [sys.executable, "-m", "appliance.hypervisor", "deploy", "--type", "qemu"]
+    words += ["--connect", machine.uri, "--config", str(config)]
+    words += ["--image", str(disk(tmp_path / "1.qcow2", b"1"))]
     environ = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protos"}
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environ, cwd=ROOT) as process:
@@ -324,6 +315,29 @@ def test_an_upgrade_keeps_what_the_operator_does_not_say_anew(
         said.append((tomllib.loads(told.settings)["limits"], told.ssh_keys))
     key = ("ssh-ed25519 AAAA somebody",)
     assert said == [({"max_guests": 7}, ()), ({"max_guests": 7}, key), ({"max_guests": 8}, key)]
+
+
+@pytest.mark.parametrize(
+    ("made", "advice"),
+    [
+        (
+            "ip link add br9 type bridge && ip addr add 10.113.1.5/24 dev br9 && ip link set br9 up",
+            "--host-address",
+        ),
+        ("ip link add kvmla0 type bridge", "deploy.bridge"),
+    ],
+)
+def test_what_the_host_has_without_libvirt_is_told_with_what_to_do(
+    machine: KvmHost, host: VirtHost, asked: tuple[Deployment, list[Part]], made: str, advice: str
+) -> None:
+    """An address, or a bridge; all is taken back."""
+    assert machine.run("sh", "-c", made).returncode == 0
+    try:
+        with pytest.raises(DeployError, match=f"itself, .*{advice}.*; what was made so far is taken back"):
+            deploy(site_of(host), *asked)
+    finally:
+        machine.run("sh", "-c", f"ip link del {made.split()[3]}")
+    assert everything(host) == set()
 
 
 def test_a_network_that_the_host_has_already_is_a_sentence(

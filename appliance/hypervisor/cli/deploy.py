@@ -14,6 +14,7 @@ from appliance.hypervisor.cli.deploying import (
     site,
     system_of,
     told_of,
+    uri_of,
 )
 from appliance.hypervisor.cli.hosts import add_host_arguments
 from appliance.hypervisor.deploy import network_xml, storage_xml
@@ -103,7 +104,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     wanted = replace(wanted, seed=seed.name)
     parts = [*system.values(), seed]
     if args.dry_run:
-        return _show(args, console, wanted, parts)
+        return _show(uri_of(args, settings), console, wanted, parts)
     with site(args, console) as where:
         made = deploy(where, wanted, parts, keep=args.keep)
     _tell(console, settings, wanted, made)
@@ -132,12 +133,12 @@ def _tell(console: Console, settings: HostSettings, wanted: Deployment, made: Ma
     )
 
 
-def _show(args: argparse.Namespace, console: Console, wanted: Deployment, parts: list[Part]) -> int:
+def _show(uri: str, console: Console, wanted: Deployment, parts: list[Part]) -> int:
     """Print the definitions; the host is asked for its name alone, and need not be there."""
     names = (*wanted.volumes, wanted.state)
     paths = {name: f"{wanted.pool_dir}/{name}" for name in names}
     try:
-        with VirtHost.open(args.connect or "qemu:///system") as host:
+        with VirtHost.open(uri) as host:
             name = definitions.facts(host).name
     except VirtError:
         name = "this-host"

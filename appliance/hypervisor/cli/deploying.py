@@ -117,7 +117,7 @@ def seed_part(wanted: Deployment, told: Told) -> Part:
 def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iterator[Site]:
     """The host, open, and nobody else of this program at work. What goes wrong becomes a CommandError."""
     settings = settings_of(args, console)
-    uri = args.connect or _one(settings)
+    uri = uri_of(args, settings)
     identities = Identities(
         settings.svm.identity,
         settings.deploy.administrator,
@@ -162,7 +162,10 @@ def _named(identities: Identities, host: str) -> Identities:
     )
 
 
-def _one(settings: HostSettings) -> str:
+def uri_of(args: argparse.Namespace, settings: HostSettings) -> str:
+    """libvirt's address of the one host that it is about. Raises CommandError."""
+    if args.connect:
+        return str(args.connect)
     if len(settings.libvirt.uri) != 1:
         raise CommandError(
             f"the settings name {len(settings.libvirt.uri)} hosts, and an SVM is of one: say --connect"

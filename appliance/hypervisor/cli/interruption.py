@@ -1,6 +1,4 @@
-"""What takes back what it made when it is interrupted by Ctrl-C does so by SIGTERM too, and by SIGHUP, which comes
-when an ssh session breaks.
-"""
+"""SIGTERM, and SIGHUP when an ssh session breaks, have a command take back what it made, as Ctrl-C does."""
 
 import signal
 import threading

@@ -93,6 +93,16 @@ class Records:
                     found.add(uuid)
         return frozenset(found)
 
+    def stamp(self) -> frozenset[tuple[str, int]]:
+        """Something that is another one when a record came, went or was put anew."""
+        if not self._directory.is_dir():
+            return frozenset()
+        found = set[tuple[str, int]]()
+        for path in self._directory.glob("*.json"):
+            with suppress(FileNotFoundError):
+                found.add((path.name, path.stat().st_mtime_ns))
+        return frozenset(found)
+
     def uuids(self) -> frozenset[str]:
         """The machines that are cut off, or to be."""
         if not self._directory.is_dir():

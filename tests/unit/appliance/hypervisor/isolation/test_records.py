@@ -26,6 +26,22 @@ def test_a_record_is_there_until_it_is_removed(tmp_path: Path) -> None:
     assert records.get(WEB) is None
 
 
+def test_a_stamp_is_another_one_when_something_changes(tmp_path: Path) -> None:
+    """A record that came, was put anew, or went."""
+    records, stamps = Records(tmp_path), list[object]()
+    for change in (
+        lambda: None,
+        lambda: records.put(RECORD),
+        lambda: records.put(replace(RECORD, told=True)),
+        lambda: records.remove(WEB),
+    ):
+        change()
+        stamps.append(records.stamp())
+        assert records.stamp() == stamps[-1]
+    assert stamps[0] == stamps[3]
+    assert len(set(stamps)) == 3
+
+
 def test_cut_off_is_what_has_no_link_left(tmp_path: Path) -> None:
     """Not what is only to be cut off, nor what is cut off in part, nor what nobody can read."""
     records = Records(tmp_path)
