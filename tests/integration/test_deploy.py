@@ -218,6 +218,32 @@ def test_killed_in_the_middle_it_can_be_cleaned(
     assert everything(host) == {"pool kvmla 1", f"volume {asked[0].state}"}
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_libvirt_that_is_started_anew_meanwhile_is_opened_anew(
+    machine: KvmHost, asked: tuple[Deployment, list[Part]], answers: bool
+) -> None:
+    """What is deployed is whole then, or taken back."""
+
+    def reach(_deployment: Deployment, _new: bool) -> list[str]:
+        machine.kill_libvirtd()
+        machine.start_libvirtd()
+        if not answers:
+            raise DeployError("it did not become healthy")
+        return []
+
+    with VirtHost.open(machine.uri) as host:
+        if answers:
+            deploy(site_of(host, reach=reach), *asked)
+            placed = standing(host, "kvmla-svm")
+            assert placed is not None
+            assert placed.healthy
+            undeploy(site_of(host), asked[0], purge=True)
+        else:
+            with pytest.raises(DeployError, match="healthy; what was made so far is taken back"):
+                deploy(site_of(host, reach=reach), *asked)
+        assert everything(host) == set()
+
+
 def test_a_host_that_goes_away_is_told_and_cleaned_later(
     machine: KvmHost, asked: tuple[Deployment, list[Part]]
 ) -> None:
@@ -229,7 +255,9 @@ def test_a_host_that_goes_away_is_told_and_cleaned_later(
 
     with (
         VirtHost.open(machine.uri) as host,
-        pytest.raises(DeployError, match=r"not everything could be taken back .*run `svm-host undeploy`"),
+        pytest.raises(
+            DeployError, match=r"be taken back \(libvirt went and did not come back .*run `svm-host undeploy`"
+        ),
     ):
         deploy(site_of(host, reach=reach), *asked)
     machine.start_libvirtd()

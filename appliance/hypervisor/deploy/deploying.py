@@ -8,7 +8,7 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import Making, remove_unused
+from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.deploy.upgrading import settle
 from appliance.hypervisor.virt import definitions
@@ -85,6 +85,7 @@ def _make(site: Site, making: Making, before: Placed | None, parts: list[Part]) 
     making.start()
     site.tell("waiting until the SVM answers")
     said = site.reach(wanted, new)
+    site.host.revive(REVIVE_SECONDS)  # it may have been started anew meanwhile
     if new:
         definitions.mark(site.host, wanted.name, Placed(wanted, placed.host, healthy=True).metadata())
         remove_unused(site, wanted)

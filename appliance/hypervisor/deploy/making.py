@@ -19,6 +19,7 @@ from appliance.hypervisor.virt import definitions, networks, volumes
 from appliance.hypervisor.virt.connection import VirtError
 
 GIB = 2**30
+REVIVE_SECONDS = 10.0  # for a libvirt that went, when what was made is to be taken back
 _ADVICE = (
     ("already in use by interface", "the host has that address itself, give another --host-address"),
     (
@@ -33,7 +34,7 @@ class Making:
 
     def __init__(self, site: Site, deployment: Deployment, before: Placed | None) -> None:
         """before: what is deployed, None for nothing, or for nothing that was whole."""
-        self.undo = Undo()
+        self.undo = Undo(partial(site.host.revive, REVIVE_SECONDS))
         self.made: list[str] = []
         self._site = site
         self._host = site.host

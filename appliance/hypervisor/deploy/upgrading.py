@@ -12,7 +12,7 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import Making, define, remove_unused
+from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, define, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError
@@ -91,6 +91,7 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
     name = unsettled.deployment.name
     site.tell(f"machine {name} is started as it was before")
     try:
+        site.host.revive(REVIVE_SECONDS)
         definitions.stop(site.host, name, 0.0)
         old = replace(unsettled, deployment=unsettled.before, healthy=True, before=None)
         define(site, old)
@@ -105,6 +106,7 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
 
 
 def _settled(site: Site, unsettled: Placed) -> Placed:
+    site.host.revive(REVIVE_SECONDS)
     settled = replace(unsettled, healthy=True, before=None)
     definitions.mark(site.host, settled.deployment.name, settled.metadata())
     remove_unused(site, settled.deployment)

@@ -28,14 +28,13 @@ def test_a_record_is_there_until_it_is_removed(tmp_path: Path) -> None:
 
 def test_a_stamp_is_another_one_when_something_changes(tmp_path: Path) -> None:
     """A record that came, was put anew, or went."""
-    records, stamps = Records(tmp_path), list[object]()
-    for change in (
-        lambda: None,
-        lambda: records.put(RECORD),
-        lambda: records.put(replace(RECORD, told=True)),
-        lambda: records.remove(WEB),
-    ):
-        change()
+    records = Records(tmp_path)
+    stamps = [records.stamp()]
+    for record in (RECORD, replace(RECORD, told=True), None):
+        if record is None:
+            records.remove(WEB)
+        else:
+            records.put(record)
         stamps.append(records.stamp())
         assert records.stamp() == stamps[-1]
     assert stamps[0] == stamps[3]
