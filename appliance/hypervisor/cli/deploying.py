@@ -53,8 +53,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Enter those of every run."""
     parser.add_argument("--name", metavar="NAME", help="the machine's (deploy.name: kvmla-svm)")
     parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, help="for its answer (deploy.wait_seconds: 300)"
+        "--wait", metavar="SECONDS", type=_seconds, help="for its answer (deploy.wait_seconds: 300)"
     )
+
+
+def _seconds(text: str) -> float:
+    """As deploy.wait_seconds of the settings. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 3600:  # nor what is no number
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time to wait: give 1 to 3600 seconds")
+    return seconds
 
 
 def wanted_of(args: argparse.Namespace, settings: HostSettings) -> Deployment:

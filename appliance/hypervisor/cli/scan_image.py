@@ -104,7 +104,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    if "/" in args.what or (not uuid_in(args.what) and os.path.exists(args.what)):
+    if "/" in args.what or (not uuid_in(args.what) and _is_image(args.what)):
         return of_file(Path(args.what), args.format, stack)
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
@@ -116,6 +116,11 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source
+
+
+def _is_image(name: str) -> bool:
+    """Whether something is there that may be an image; a directory of that name hides no machine."""
+    return os.path.lexists(name) and not os.path.isdir(name)
 
 
 def _of_machine(

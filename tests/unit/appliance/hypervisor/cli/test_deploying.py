@@ -94,6 +94,14 @@ def test_the_operators_files_go_into_the_seed(tmp_path: Path) -> None:
             told_of(parsed("--svm-config", tmp_path / name))
 
 
+@pytest.mark.parametrize("text", ["nan", "-5", "inf", "0", "soon", "3601"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    """Before anything is made that would have to wait for it."""
+    with pytest.raises(SystemExit):
+        parsed(f"--wait={text}")
+    assert parsed("--wait=1.5").wait == 1.5
+
+
 def test_one_at_a_time(tmp_path: Path) -> None:
     """Two of them would take back what the other makes."""
     args = parsed("--config", configured(tmp_path), "--connect", "test:///default")

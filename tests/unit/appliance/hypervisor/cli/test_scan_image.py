@@ -44,6 +44,14 @@ def test_what_has_the_form_of_a_uuid_is_a_machine(tmp_path: Path, monkeypatch: p
     assert "no SVM answers on" in svm_host(f"./{uuid}", *where)[2]
 
 
+def test_a_directory_hides_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no image."""
+    (tmp_path / "nobody").mkdir()
+    monkeypatch.chdir(tmp_path)
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert "no host has a machine 'nobody'" in svm_host("nobody", *where)[2]
+
+
 def test_a_machine_whose_backup_libvirt_cannot_make_is_a_sentence(tmp_path: Path) -> None:
     """The test host's machine runs and has no disks that anybody could read."""
     where = ("--connect", "test:///default", "--socket", tmp_path / "none")

@@ -32,7 +32,7 @@ def test_without_an_svm_it_says_what_makes_one(tmp_path: Path) -> None:
 def test_what_is_asked_is_changed_and_the_rest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked once more, nothing is."""
     monkeypatch.setattr(volumes, "fill", lambda *_: None)  # libvirt's test host holds no content,
-    monkeypatch.setattr(Health, "reach", lambda *_: [])  # and runs no SVM
+    monkeypatch.setattr(Health, "reach", lambda *_: ["odd\x1b[2J"])  # and runs no SVM
     seed = seed_of(Deployment(), Told())[1]
     monkeypatch.setattr(volumes, "content", lambda *_: seed)
     first = wanted(disk(tmp_path / "1.qcow2", b"1"), type="test", pool_dir=str(tmp_path))
@@ -43,6 +43,7 @@ def test_what_is_asked_is_changed_and_the_rest_stays(tmp_path: Path, monkeypatch
         deploy(site_of(host), *first)
         code, out, err = svm_host("upgrade", *words, *config(tmp_path), *TEST)
         assert (code, err) == (0, "")
+        assert "odd?[2J\n" in out  # what the SVM says steers no terminal
         assert "kvmla-svm is upgraded and answers; it did not for " in out
         placed = standing(host, "kvmla-svm")
         assert placed is not None
