@@ -124,6 +124,10 @@ class Making:
             if "vlan_filtering" not in str(error):
                 raise
             networks.define(self._host, name, network_xml.guests_network(self.wanted, firm=False))
+            self._site.tell(
+                f"warning: this host's kernel has no vlan_filtering: in {name} a guest may take over the "
+                "SVM's hardware address"
+            )
 
     def _volume(self, part: Part) -> None:
         pool = self.wanted.pool
