@@ -1,5 +1,6 @@
 """Files by their descriptors, and parts of what can be read: without a buffer, which their readers have."""
 
+import errno
 import io
 import os
 from typing import BinaryIO, cast
@@ -59,6 +60,13 @@ class FileStream(_Placed):
             parts.append(data)
         return b"".join(parts)
 
+    def next_data(self, at: int) -> int:
+        """Where the next byte is that may be no zero; its size where there is none."""
+        try:
+            return os.lseek(self._fd, at, os.SEEK_DATA)
+        except OSError as error:  # a device, and some file systems, know no holes
+            return self.size if error.errno == errno.ENXIO else at
+
 
 class Window(_Placed):
     """A part of what can be read."""
@@ -71,6 +79,16 @@ class Window(_Placed):
     def _read(self, at: int, size: int) -> bytes:
         self._whole.seek(self._start + at)
         return self._whole.read(size)
+
+    def next_data(self, at: int) -> int:
+        """As for a file."""
+        return min(max(at, next_data(self._whole, self._start + at) - self._start), self.size)
+
+
+def next_data(stream: BinaryIO | FileStream | Window, at: int) -> int:
+    """Where the next byte is that may be no zero, without a look at what lies between."""
+    look = getattr(stream, "next_data", None)
+    return at if look is None else int(look(at))
 
 
 def window(whole: BinaryIO, start: int, size: int) -> BinaryIO:

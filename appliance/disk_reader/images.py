@@ -1,13 +1,16 @@
 """Disks as they lie in files: layer over layer, raw, qcow2 or vmdk, each as one stream."""
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
-from dissect.hypervisor.disk.qcow2 import QCow2
+from dissect.hypervisor.disk.c_qcow2 import UNALLOCATED_SUBCLUSTER_TYPES, ZERO_SUBCLUSTER_TYPES
+from dissect.hypervisor.disk.qcow2 import QCow2, QCow2Stream
 from dissect.hypervisor.disk.vmdk import SparseDisk
 from dissect.util.stream import AlignedStream
 
-from appliance.disk_reader.files import FileStream
+from appliance.disk_reader.files import FileStream, next_data
 from appliance.disk_reader.nbd import NbdStream
 
 _ALIGN = 64 << 10
@@ -23,6 +26,7 @@ class _Backing:
 
     def __init__(self, under: BinaryIO) -> None:
         self._under = under
+        self._size = under.seek(0, os.SEEK_END)
 
     def seek(self, to: int) -> int:
         """Go somewhere."""
@@ -31,6 +35,26 @@ class _Backing:
     def read(self, size: int) -> bytes:
         """So many bytes, always."""
         return self._under.read(size).ljust(size, b"\0")
+
+    def next_data(self, at: int) -> int:
+        """Where the next byte is that may be no zero."""
+        found = next_data(self._under, at)
+        return found if found < self._size else sys.maxsize
+
+
+class _Qcow2(QCow2Stream):  # type: ignore[misc]  # the library has no types
+    """A qcow2 that knows where it is empty."""
+
+    def next_data(self, at: int) -> int:
+        """Where the next byte is that may be no zero; its size where there is none."""
+        image = self.qcow2
+        for kind, offset, _, length in self._yield_runs(at, self.size - at):
+            if kind in UNALLOCATED_SUBCLUSTER_TYPES and image.has_backing_file:
+                if (found := int(image.backing_file.next_data(offset))) < offset + length:
+                    return found
+            elif kind not in UNALLOCATED_SUBCLUSTER_TYPES and kind not in ZERO_SUBCLUSTER_TYPES:
+                return int(offset)
+        return int(self.size)
 
 
 class _Flat:
@@ -98,7 +122,7 @@ def _layer(layer: dict[str, Any], under: BinaryIO | None) -> BinaryIO:
     image.backing_file = None if under is None else _Backing(under)
     if image.needs_backing_file and under is None:
         raise NoImage("the file under it is not given")
-    return cast(BinaryIO, image.open())
+    return cast(BinaryIO, _Qcow2(image))
 
 
 def _extent(file: FileStream, kind: str, sectors: int, start: int) -> Any:

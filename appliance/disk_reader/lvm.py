@@ -8,7 +8,7 @@ from dissect.volume.lvm import LVM2
 from dissect.volume.lvm.physical import LVM2Device
 
 from appliance.disk_reader.bounds import Patience, why
-from appliance.disk_reader.volume import MOST_VOLUMES, Piece, Volume, is_empty, seen, within
+from appliance.disk_reader.volume import MOST_VOLUMES, UNKNOWN, Piece, Volume, seen, within
 
 _SECTOR: Final = 512
 _MOST_SEGMENTS: Final = 4096
@@ -75,9 +75,7 @@ def _opened(title: str, group: Any, logical: Any, below: dict[str, Volume]) -> V
     found = seen(title, cast(BinaryIO, stream), size, tuple(pieces))
     if found.is_known:
         return found
-    empty = is_empty(cast(BinaryIO, stream))
-    note = "it is empty" if empty else "no file system that is known here is on it"
-    return Volume(title, size, None, note=note, harmless=empty)
+    return Volume(title, size, cast(BinaryIO, stream), note=UNKNOWN)
 
 
 def _kind(segment: Any) -> str:

@@ -12,6 +12,8 @@ _BTRFS_MAGIC_AT, _EXT_MAGIC_AT, _ISO_MAGIC_AT = 0x10040, 1080, 32769
 _SWAP_PAGES: Final = (4096, 8192, 16384, 65536)
 _RAID_MAGIC: Final = b"\xfc\x4e\x2b\xa9"
 
+UNKNOWN: Final = "no file system that is known here is on it"
+
 Piece = tuple[int, int, int]
 
 
@@ -19,8 +21,9 @@ Piece = tuple[int, int, int]
 class Volume:
     """A part of the disks. name: for people. kind: its file system, "" where there is none that is read.
 
-    note: why it is not read. harmless: whether there can be no files on it (swap, empty).
-    pieces: what it is made of, in order: bytes, the number of the disk, and where they begin on that.
+    stream: None where nobody has to look at it. note: why it is not read. harmless: whether there can be no
+    files on it (swap, empty). pieces: what it is made of, in order: bytes, the number of the disk, and where
+    they begin on that.
     """
 
     name: str
@@ -43,12 +46,6 @@ def seen(name: str, stream: BinaryIO, size: int, pieces: tuple[Piece, ...]) -> V
     head = stream.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
     kind, note = recognised(head)
     return Volume(name, size, stream if kind else None, kind, note, note == _SWAP, pieces)
-
-
-def is_empty(stream: BinaryIO) -> bool:
-    """Whether there are only zeros where a file system would begin."""
-    stream.seek(0)
-    return not stream.read(HEAD_BYTES).strip(b"\0")
 
 
 _SWAP: Final = "it is swap space"

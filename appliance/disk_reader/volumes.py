@@ -10,10 +10,11 @@ from dissect.volume.disk import Disk
 from dissect.volume.disk.schemes import GPT
 from dissect.volume.exceptions import DiskError
 
+from appliance.disk_reader.blank import Blanks
 from appliance.disk_reader.bounds import Patience, TookTooLong, why
 from appliance.disk_reader.files import window
 from appliance.disk_reader.lvm import logical_volumes
-from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, Volume, is_empty, seen
+from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, UNKNOWN, Volume, seen
 
 _SECTOR: Final = 512
 _TABLE_MARK: Final = b"\x55\xaa"
@@ -39,7 +40,8 @@ def volumes_of(disks: list[BinaryIO | str], patience: Patience) -> list[Volume]:
     if len(found) > MOST_VOLUMES:
         more = f"{len(found) - MOST_VOLUMES} volumes more than are looked at"
         found[MOST_VOLUMES:] = [Volume("more", 0, None, note=more)]
-    return found
+    blanks = Blanks(patience)
+    return [blanks.settled(volume) for volume in found]
 
 
 def _of_disk(name: str, number: int, disk: BinaryIO) -> Iterator[Volume]:
@@ -61,9 +63,7 @@ def _of_disk(name: str, number: int, disk: BinaryIO) -> Iterator[Volume]:
         parts = []
     yield from (part for part in parts if part.is_known or not whole.is_known)
     if not parts and not whole.is_known:
-        empty = is_empty(disk)
-        note = "it is empty" if empty else "no partitions and no file system that are known here are on it"
-        yield Volume(name, size, None, note=note, harmless=empty)
+        yield Volume(name, size, disk, note="no partitions and no file system that are known here are on it")
 
 
 def _partitions(name: str, number: int, disk: BinaryIO, size: int) -> Iterator[Volume]:
@@ -81,12 +81,7 @@ def _partitions(name: str, number: int, disk: BinaryIO, size: int) -> Iterator[V
         length = min(length, size - part.offset)
         title, stream = f"{name}, partition {part.number}", window(disk, part.offset, length)
         found = seen(title, stream, length, ((length, number, part.offset),))
-        if found.is_known:
-            yield found
-            continue
-        empty = is_empty(stream)
-        note = "it is empty" if empty else "no file system that is known here is on it"
-        yield Volume(title, length, None, note=note, harmless=empty)
+        yield found if found.is_known else Volume(title, length, stream, note=UNKNOWN)
 
 
 def _table(disk: BinaryIO) -> Any:

@@ -18,7 +18,7 @@ from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from appliance.rpc.admin_client import AdminClient
 from tests.support.contents import EICAR
-from tests.support.disk_images import converted, empty, ext4, overlay, write_tree
+from tests.support.disk_images import converted, empty, ext4, overlay, patch, write_tree
 from tests.support.kvm_host import KvmHost, kvm_host
 from tests.support.svm import DEADLINE
 from tests.support.svm_process import ROOT, SvmProcess, svm_process
@@ -131,6 +131,31 @@ def test_an_image_that_cannot_be_read_is_a_sentence(tmp_path: Path, svm: SvmProc
     code, told, _ = svm_host(svm, luks)
     assert (code, told["problems"][0]["why"]) == (2, "it is encrypted (LUKS): only the guest can read it")
     assert svm_host(svm, empty(tmp_path / "empty.raw", 1))[0] == 0
+
+
+def test_what_a_guest_can_read_is_looked_at_or_told(tmp_path: Path, svm: SvmProcess) -> None:
+    """A file that its directory calls a link is found; a file system behind zeros makes no empty disk."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "eicar.com").write_bytes(EICAR)
+    image = ext4(tmp_path / "tree", tmp_path / "raw", "-O", "^metadata_csum")
+    patch(image, image.read_bytes().index(b"\x09\x01eicar.com") + 1, b"\7")
+    code, told, _ = svm_host(svm, image)
+    assert (code, [each["path"] for each in told["found"]]) == (1, ["/eicar.com"])
+    hidden = ext4(tmp_path / "tree", tmp_path / "hidden.raw", "-E", f"offset={1 << 20}")
+    code, told, _ = svm_host(svm, hidden)
+    assert (code, told["complete"]) == (2, False)
+    assert "no partitions and no file system that are known here" in told["problems"][0]["why"]
+
+
+def test_what_an_image_names_is_followed_beside_it_alone(tmp_path: Path, svm: SvmProcess) -> None:
+    """Unless the operator says more."""
+    (tmp_path / "uploads").mkdir()
+    base = empty(tmp_path / "of-another.raw", 1)
+    image = overlay(base, tmp_path / "uploads" / "top.qcow2", "raw")
+    code, _, err = svm_host(svm, image, good=False)
+    assert code == 2
+    assert f"{base} does not lie in the image's directory {image.parent}" in err
+    assert svm_host(svm, image, "--backing-anywhere")[0] == 0
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,9 @@ def xfs(tree: Path, image: Path, mib: int = 320) -> Path:
 def _prototype(directory: Path) -> list[str]:
     lines: list[str] = []
     for each in sorted(directory.iterdir()):
-        if each.is_dir():
+        if each.is_symlink():
+            lines.append(f"{each.name} l--777 0 0 {each.readlink()}")
+        elif each.is_dir():
             lines += [f"{each.name} d--755 0 0", *_prototype(each), "$"]
         else:
             lines.append(f"{each.name} ---644 0 0 {each}")
@@ -99,11 +102,29 @@ def ntfs(files: Sequence[Path], image: Path, mib: int = 32) -> Path:
     return image
 
 
+def within_ntfs(image: Path, code: str) -> Path:
+    """Have Python code work on a mounted NTFS, in the directory `top`, in a mount namespace of its own."""
+    top = image.with_suffix(".mounted")
+    top.mkdir()
+    whole = "import os, sys\nfrom pathlib import Path\ntop = Path(sys.argv[1])\n" + code
+    script = 'ntfs-3g -o streams_interface=windows "$1" "$2" && "$3" -c "$4" "$2" && umount "$2"'
+    words = ("sh", "-c", script, "sh", image, top, sys.executable, whole)
+    tool("unshare", "--mount", "--propagation", "private", *words)
+    return image
+
+
 def empty(image: Path, mib: int) -> Path:
     """A file of zeros."""
     with image.open("wb") as file:
         file.truncate(mib * _MIB)
     return image
+
+
+def patch(image: Path, at: int, data: bytes) -> None:
+    """Write over some bytes of an image, as root in a guest can."""
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
 
 
 def converted(image: Path, target: Path, *options: str) -> Path:

@@ -1,11 +1,18 @@
 """btrfs, by the library: every subvolume that the top one leads to, snapshots too. Of one device."""
 
+import os
+import stat
+import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final
 
 from dissect.btrfs import Btrfs
+from dissect.btrfs.c_btrfs import c_btrfs
 
 from appliance.disk_reader.trees.tree import Content, Node, Wrong
+
+_DIR_ITEM: Final = struct.Struct("<QBQQHHB")
+_WITHOUT_BYTES: Final = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
 class BtrfsTree:
@@ -22,17 +29,50 @@ class BtrfsTree:
         return Node("", (self._fs.fs_tree.objectid, inode.inum), True, inode)
 
     def children(self, node: Node) -> Iterator[Node | str]:
-        """What stands in a directory."""
+        """What stands in a directory: what it lists, and what is found in it by its name alone."""
+        listed = {".", "..", ""}
         for name, child in node.thing.iterdir():
-            if name in (".", "..", ""):
+            if name not in (".", "..", "") and (found := _node(name, child)):
+                yield found
+            listed.add(name)
+        for name, kind, number in _by_hash(node.thing):
+            if name in listed:
                 continue
-            if child.is_dir() or child.is_file():
-                key = (child.subvolume.objectid, child.inum)
-                yield Node(name, key, child.is_dir(), child)
+            if kind != c_btrfs.BTRFS_INODE_ITEM_KEY:
+                yield "it has a subvolume that it does not list, which is not looked at"
+            elif found := _node(name, node.thing.subvolume.inode(number)):
+                yield found
 
     def contents(self, node: Node) -> Iterator[Content]:
         """Its bytes."""
         inode = node.thing
-        if not inode.is_file():
-            raise Wrong("it is no regular file")
+        if stat.S_IFMT(inode.mode) != stat.S_IFREG:
+            raise Wrong("its inode is of no kind that there is")
         yield Content("", int(inode.size), inode.open)
+
+
+def _by_hash(inode: Any) -> Iterator[tuple[str, int, int]]:
+    """The names by which what stands in a directory is opened, each with the kind and number of its item."""
+    cursor = inode.subvolume.tree.cursor()
+    for _, data in cursor.iter(inode.inum, c_btrfs.BTRFS_DIR_ITEM_KEY, 0, ignore_offset=True):
+        at = 0
+        while at + _DIR_ITEM.size <= len(data):  # names of the same hash share an item
+            number, kind, _, _, rest, length, _ = _DIR_ITEM.unpack_from(data, at)
+            at += _DIR_ITEM.size
+            yield os.fsdecode(bytes(data[at : at + length])), int(kind), int(number)
+            at += length + rest
+
+
+def _node(name: str, child: Any) -> Node | None:
+    """What a name leads to; None for what has no bytes.
+
+    By its inode: the kind that the entry repeats is a copy, which not every Linux checks.
+    """
+    key, subvolume = (child.subvolume.objectid, child.inum), child.subvolume
+    try:
+        kind = stat.S_IFMT(child.mode)
+    except (KeyError, EOFError):  # told when its bytes are asked for
+        kind = 0
+    if kind == stat.S_IFDIR:
+        return Node(name, key, True, subvolume.inode(child.inum))
+    return None if kind in _WITHOUT_BYTES else Node(name, key, False, child)

@@ -23,8 +23,8 @@ _EXTENT_HEAD, _EXTENT, _INDEX = struct.Struct("<HHHHI"), struct.Struct("<IHHI"),
 _ENCRYPTED, _EXTENTS, _INLINE = 0x800, 0x80000, 0x10000000
 _EXTENT_MAGIC, _UNWRITTEN = 0xF30A, 0x8000
 _MOST_DEPTH: Final = 8
-_KINDS: Final = {1: False, 2: True}  # of an entry: a regular file, a directory
-_HAS_KINDS: Final = 0x2  # of the incompatible features
+_LARGEST_BLOCK: Final = 1 << 16
+_WITHOUT_BYTES: Final = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 _TABLE_BYTES: Final = 32 << 10  # of inodes that are read at once
 _MOST_DIRECTORY_BYTES: Final = 256 << 20
 
@@ -46,11 +46,10 @@ class ExtTree:
         self._block = int(self._fs.block_size)
         self._inode_size = int(self._fs.sb.s_inode_size) or 128
         self._per_group = int(self._fs.sb.s_inodes_per_group)
-        self._has_kinds = bool(self._fs.sb.s_feature_incompat & _HAS_KINDS)
         self._inodes = int(self._fs.sb.s_inodes_count)
         self._table = lru_cache(4096)(self._table_of)
         self._some = lru_cache(64)(self._some_inodes)
-        if not 128 <= self._inode_size <= self._block or self._block > 1 << 16:
+        if not 128 <= self._inode_size <= self._block or self._block > _LARGEST_BLOCK:
             raise Wrong("its superblock makes no sense")
 
     def root(self) -> Node:
@@ -71,22 +70,29 @@ class ExtTree:
     def _entries(self, data: bytes) -> Iterator[Node | str]:
         at = 0
         while at + _ENTRY.size <= len(data):
-            number, length, name_length, kind = _ENTRY.unpack_from(data, at)
+            number, length, name_length, _ = _ENTRY.unpack_from(data, at)
             name = data[at + _ENTRY.size : at + _ENTRY.size + name_length]
-            if length < _ENTRY.size or length % 4:
+            end = min((at // self._block + 1) * self._block, len(data))
+            if self._block == _LARGEST_BLOCK and length in (0, _LARGEST_BLOCK - 1):
+                length = _LARGEST_BLOCK
+            if length < _ENTRY.size or length % 4 or at + length > end:
                 yield "a part of it is damaged, and what stood there is not found"
-                at = (at // self._block + 1) * self._block
+                at = end  # the next block stands for itself, for Linux too
                 continue
             at += length
-            if not number or name in (b".", b"..", b""):
-                continue
-            is_directory = _KINDS.get(kind) if self._has_kinds else self._kind(number)
-            if is_directory is not None:
-                yield Node(os.fsdecode(name), number, is_directory, number)
+            if number and name not in (b".", b"..", b"") and (node := self._node(os.fsdecode(name), number)):
+                yield node
 
-    def _kind(self, number: int) -> bool | None:
-        mode = self._inode(number).mode
-        return stat.S_ISDIR(mode) if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else None
+    def _node(self, name: str, number: int) -> Node | None:
+        """What a name leads to; None for what has no bytes.
+
+        By its inode, as Linux goes: the kind that the entry repeats is checked by nobody.
+        """
+        try:
+            kind = stat.S_IFMT(self._inode(number).mode)
+        except (Wrong, EOFError):  # told when its bytes are asked for
+            kind = 0
+        return None if kind in _WITHOUT_BYTES else Node(name, number, kind == stat.S_IFDIR, number)
 
     def _directory(self, inode: _Inode) -> Iterator[bytes]:
         if inode.flags & _INLINE:
@@ -104,7 +110,7 @@ class ExtTree:
         """Its bytes."""
         inode = self._inode(node.thing)
         if not stat.S_ISREG(inode.mode):
-            raise Wrong("it is no regular file")
+            raise Wrong("its inode is of no kind that there is")
         if inode.flags & _ENCRYPTED:
             raise Wrong("it is encrypted: only the guest can read it")
         if inode.flags & _INLINE:

@@ -4,12 +4,18 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from dissect.fat import FATFS
-from dissect.fat.fat import _iter_dirent
+from dissect.fat.c_fat import Fattype, c_fat
+from dissect.fat.exceptions import EmptyDirectoryError, LastEmptyDirectoryError
+from dissect.fat.fat import FAT, DirectoryEntry
 
 from appliance.disk_reader.trees.tree import Content, Node, Run, Wrong, by_runs, checked_runs
 
 _LAST: Final = {12: 0xFF7, 16: 0xFFF7, 32: 0x0FFFFFF7}  # from here on no cluster follows; this one is bad
 _MOST_DIRECTORY_BYTES: Final = 64 << 20
+_LARGEST_DIRECTORY_BYTES: Final = 2 << 20  # that may be, by the format
+_ENTRY_BYTES: Final = 32
+_READ: Final = 64 << 10
+_ZEROS: Final = bytes(_READ)
 _SMALL_BASE, _SMALL_EXTENSION = 0x08, 0x10
 
 
@@ -18,9 +24,21 @@ class FatTree:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._fs = FATFS(stream)
+        self._settle_kind(stream)
         self._stream = stream
         self._cluster = int(self._fs.cluster_size)
         self._data = int(self._fs.first_data_sector) * int(self._fs.sector_size)
+
+    def _settle_kind(self, stream: BinaryIO) -> None:
+        """FAT32 is what says so, as Linux goes; the library goes by the number of clusters alone."""
+        fs = self._fs
+        if (fs.type == Fattype.FAT32) == (not fs.bpb.BPB_FATSz16):
+            return
+        if fs.bpb.BPB_FATSz16:
+            raise Wrong("it has more clusters than a FAT of its kind can have")
+        stream.seek(len(c_fat.Bpb))
+        fs.type, fs.bpb_ext = Fattype.FAT32, c_fat.Bpb32(stream)
+        fs.fat = FAT(fs.fat.fh, fs.type)
 
     def root(self) -> Node:
         """Its root directory."""
@@ -28,24 +46,53 @@ class FatTree:
 
     def children(self, node: Node) -> Iterator[Node | str]:
         """What stands in a directory."""
-        stream = self._directory(node.thing)
-        for number, entry in enumerate(_iter_dirent(self._fs, stream, None)):
-            if entry.is_volume_id() or entry.name in (".", "..", ""):
+        stream, whole = self._directory(node.thing)
+        if not whole:
+            yield "its chain of clusters runs in a ring, or is longer than that of any directory"
+        for number, entry in enumerate(self._entries(stream)):
+            is_itself = bytes(entry.dirent.DIR_Name).rstrip() in (b"", b".", b"..") and not entry.ldirents
+            if entry.is_volume_id() or is_itself:
                 continue
             is_directory = bool(entry.is_directory())
-            key = int(entry.cluster) if is_directory else (node.key, number)
+            key = self._first(entry) if is_directory else (node.key, number)
             yield Node(_name_of(entry), key, is_directory, entry)
 
-    def _directory(self, entry: Any) -> BinaryIO:
+    def _entries(self, stream: BinaryIO) -> Iterator[Any]:
+        """Each entry that is in use. Linux reads on behind the mark of the end; the library does not."""
+        while True:
+            try:
+                yield DirectoryEntry(self._fs, stream)
+            except EmptyDirectoryError:
+                continue
+            except LastEmptyDirectoryError:
+                at = stream.tell()
+                while (data := stream.read(_READ)) and data == _ZEROS[: len(data)]:
+                    at += len(data)
+                stream.seek(at + (len(data) - len(data.lstrip(b"\0"))) // _ENTRY_BYTES * _ENTRY_BYTES)
+            except EOFError:
+                return
+
+    def _directory(self, entry: Any) -> tuple[BinaryIO, bool]:
+        """The bytes of a directory, and whether these are all of it."""
         if entry is self._fs.root and not self._fs.root.cluster:
-            fixed: BinaryIO = self._fs.root.open()
-            return fixed
-        runs = self._runs(int(entry.cluster), _MOST_DIRECTORY_BYTES)
-        return by_runs(self._stream, tuple(runs), sum(size for _, size in runs), self._cluster)
+            return self._fs.root.open(), True
+        cluster = int(entry.cluster) if entry is self._fs.root else self._first(entry)
+        runs = self._runs(cluster, _MOST_DIRECTORY_BYTES)
+        size = sum(length for _, length in runs)
+        is_ring = len({at for at, _ in runs}) < len(runs)
+        if is_ring:
+            size = min(size, _LARGEST_DIRECTORY_BYTES)
+        stream = by_runs(self._stream, tuple(runs), size, self._cluster)
+        return stream, not is_ring and size < _MOST_DIRECTORY_BYTES
+
+    def _first(self, entry: Any) -> int:
+        """The first cluster of what an entry leads to. The upper half of its number is of FAT32 alone."""
+        low = int(entry.dirent.DIR_FstClusLO)
+        return low | (int(entry.dirent.DIR_FstClusHI) << 16 if self._fs.type == Fattype.FAT32 else 0)
 
     def contents(self, node: Node) -> Iterator[Content]:
         """Its bytes."""
-        size, cluster = int(node.thing.dirent.DIR_FileSize), int(node.thing.cluster)
+        size, cluster = int(node.thing.dirent.DIR_FileSize), self._first(node.thing)
         runs = self._runs(cluster, size) if size else []
         if sum(length for _, length in runs) < size:
             raise Wrong("its chain of clusters ends too early")

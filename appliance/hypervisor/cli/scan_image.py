@@ -17,6 +17,7 @@ from appliance.cli.console import CommandError, Console, add_json_argument
 from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox
 from appliance.hypervisor.disks.report import Report
@@ -73,6 +74,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="", help="of a file, where its name does not say"
     )
+    parser.add_argument(
+        "--backing-anywhere",
+        action="store_true",
+        help="follow what an image names as lying under it anywhere on this host, devices too, and not only "
+        "beside the image: whoever made it may have named any file",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no bar, on a terminal either")
     add_json_argument(parser)
     add_svm_arguments(parser)
@@ -104,12 +111,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
     if "/" in args.what or os.path.exists(args.what):
-        return of_file(Path(args.what), args.format, stack)
+        return of_file(Path(args.what), args.format, stack, Reach(anywhere=args.backing_anywhere))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
     disks = machine.disks()
-    source = _of_machine(machine, disks, settings, stack)
+    source = _of_machine(machine, disks, settings, stack, args.backing_anywhere)
     source.tenant = Owners(settings.machines).of(machine.vm()).tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
@@ -117,10 +124,10 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
 
 
 def _of_machine(
-    machine: Machine, disks: Sequence[DiskSeen], settings: HostSettings, stack: ExitStack
+    machine: Machine, disks: Sequence[DiskSeen], settings: HostSettings, stack: ExitStack, anywhere: bool
 ) -> Source:
     if machine.vm().power is Power.OFF:
-        return of_machine_off(machine, disks, stack)
+        return of_machine_off(machine, disks, stack, anywhere)
     directory = Path(settings.disks.backup_dir) if settings.disks.backup_dir else None
     readable = [disk.target for disk in disks if disk.path is not None]
     if not readable:

@@ -4,7 +4,8 @@ In the order that data passes:
 
 - `source`    what is scanned: a file, or the disks of a machine, off or running
 - `headers`   the first bytes of an image: its format, what lies under it, whether it can be read
-- `chain`     an image and all that lies under it, open for reading; `in_use`: who writes to it
+- `opening`   its files, opened once it is known what they are; `chain`: it and all that lies under it
+- `in_use`    who writes to it
 - `reader`    the program `disk-reader` behind its walls, and what it says, which is hostile
 - `scanning`  the use case: digests first, content only of what the SVM does not know
 - `report`    what was found, and what was not looked at

@@ -1,17 +1,17 @@
 """An image and all that lies under it, opened for reading and for nothing else."""
 
 import os
-import stat
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from appliance.hypervisor.disks.headers import HEADER_BYTES, BadImage, Header, header_of, probed
+from appliance.hypervisor.disks.opening import Opening, Reach
 
 MOST_LAYERS: Final = 128
 _BY_NAME: Final = {".qcow2": "qcow2", ".raw": "raw", ".vmdk": "vmdk"}
+BESIDE: Final = Reach()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Chain:
         return [fd for layer in self.layers for fd in layer.fds]
 
 
-def open_chain(path: Path, image_format: str, stack: ExitStack) -> Chain:
+def open_chain(path: Path, image_format: str, stack: ExitStack, reach: Reach = BESIDE) -> Chain:
     """Open an image and what lies under it. image_format: "" where nobody says it.
 
     A disk of the format raw holds what its guest has written, be it the header of another format that names
@@ -61,10 +61,10 @@ def open_chain(path: Path, image_format: str, stack: ExitStack) -> Chain:
     Raises BadImage, with the name of the file in front.
     """
     layers: list[Layer] = []
-    seen: set[tuple[int, int]] = set()
+    opening = Opening(reach, stack)
     while True:
         try:
-            header, layer = _layer(path, image_format, stack, seen)
+            header, layer = _layer(path, image_format, opening)
             layers.append(layer)
             if not header.backing:
                 return Chain(tuple(reversed(layers)))
@@ -89,11 +89,12 @@ def _under(place: Path, backing: str) -> Path:
     return place.parent / name
 
 
-def _layer(
-    path: Path, image_format: str, stack: ExitStack, seen: set[tuple[int, int]]
-) -> tuple[Header, Layer]:
-    fd = opened(path, stack, seen)
-    head = os.pread(fd, HEADER_BYTES, 0)
+def _layer(path: Path, image_format: str, opening: Opening) -> tuple[Header, Layer]:
+    fd = opening.open(path)
+    try:
+        head = os.pread(fd, HEADER_BYTES, 0)
+    except OSError as error:
+        raise BadImage(f"it cannot be read: {error.strerror}") from error
     told = image_format or _BY_NAME.get(path.suffix.lower(), "")
     image_format = told or probed(head)
     is_guessed = not told and image_format != "raw"
@@ -105,23 +106,5 @@ def _layer(
             "it names other files as its parts, and its name does not end in .vmdk: give --format vmdk"
         )
     paths = tuple(path.parent / name for name in header.extent_files)
-    fds = tuple(opened(each, stack, seen) for each in paths)
+    fds = tuple(opening.open(each) for each in paths)
     return header, Layer(image_format, paths, fds, header.extents, is_guessed)
-
-
-def opened(path: Path, stack: ExitStack, seen: set[tuple[int, int]]) -> int:
-    """Open a file or block device for reading. seen: those of the chain so far. Raises BadImage."""
-    try:
-        # Without waiting: a name may lead to a pipe on which nobody ever writes.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as error:
-        raise BadImage(f"{path.name} cannot be opened: {error.strerror}") from error
-    stack.callback(partial(os.close, fd))
-    told = os.fstat(fd)
-    if not (stat.S_ISREG(told.st_mode) or stat.S_ISBLK(told.st_mode)):
-        raise BadImage("it is no file and no block device")
-    name = (told.st_dev, told.st_ino)
-    if name in seen:
-        raise BadImage("it lies under itself: its chain of backing files is a ring")
-    seen.add(name)
-    return fd

@@ -25,10 +25,13 @@ _OTHERS: Final = (
 )
 _MAX_BACKING_BYTES: Final = 1023
 _BACKING_FORMAT: Final = 0xE2792ACA
-_UNREAD_FEATURES: Final = {  # bits of the incompatible ones
-    2: "it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r",
-    4: "its data is in a file of its own (data_file), which is not read: convert it with `qemu-img convert`",
-    16: "it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`",
+_DIRTY, _COMPRESSION_TYPE = 1 << 0, 1 << 3  # of the incompatible features: those that are read
+_COMPRESSION_AT: Final = 104  # in a header that is longer
+_COMPRESSION_TYPES: Final = (0, 1)  # zlib, zstd
+_UNREAD_FEATURES: Final = {  # and those that are known
+    1 << 1: "it is marked as corrupt: look at it with `qemu-img check`, and mend it with -r",
+    1 << 2: "its data is in a file of its own (data_file), which is not read: use `qemu-img convert`",
+    1 << 4: "it has extended_l2, which is not read: convert it with `qemu-img convert -O qcow2`",
 }
 _MOST_EXTENTS: Final = 256
 _EXTENT_LINE: Final = re.compile(
@@ -91,18 +94,34 @@ def _qcow2(head: bytes) -> Header:
         raise BadImage(f"its header is damaged (version {version}, clusters of 2^{cluster_bits} bytes)")
     if crypt:
         raise BadImage("it is encrypted: only who has its key can read it; scan it in the guest")
-    features, length = struct.unpack_from(">Q", head, 72)[0] if version == 3 else 0, 72
+    length = 72
     if version == 3:
         length = struct.unpack_from(">I", head, 100)[0]
-    for feature, why in _UNREAD_FEATURES.items():
-        if features & feature:
-            raise BadImage(why)
+        _refuse_features(head, length)
     if not backing_at:
         return Header("qcow2")
     if not 0 < backing_size <= _MAX_BACKING_BYTES or backing_at + backing_size > len(head):
         raise BadImage("its header is damaged (the name of the file under it)")
     backing = head[backing_at : backing_at + backing_size].decode()
+    if "\0" in backing:
+        raise BadImage("its header is damaged (the name of the file under it)")
     return Header("qcow2", backing, _extension(head, length, backing_at))
+
+
+def _refuse_features(head: bytes, length: int) -> None:
+    """Raises BadImage for what has to be known to read the image right, and is not. length: of its header."""
+    features = struct.unpack_from(">Q", head, 72)[0]
+    for feature, why in _UNREAD_FEATURES.items():
+        if features & feature:
+            raise BadImage(why)
+    if unknown := features & ~(_DIRTY | _COMPRESSION_TYPE):
+        raise BadImage(
+            f"it has features that are not known here (bits {unknown:#x}), and is not read: convert it with "
+            "`qemu-img convert -O qcow2`"
+        )
+    compression = head[_COMPRESSION_AT] if length > _COMPRESSION_AT else 0
+    if compression not in _COMPRESSION_TYPES or bool(compression) != bool(features & _COMPRESSION_TYPE):
+        raise BadImage(f"its header is damaged (compression of the type {compression})")
 
 
 def _extension(head: bytes, at: int, end: int) -> str:

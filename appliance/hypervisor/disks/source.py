@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from appliance.hypervisor.disks.chain import Chain, open_chain
+from appliance.hypervisor.disks.chain import BESIDE, Chain, open_chain
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.in_use import Standing
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.virt.backups import Backup
 from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
@@ -61,14 +62,19 @@ def _changed(before: Standing, chain: Chain) -> str:
     return "" if after == before else f"{chain.top.paths[0]}: {_MEANWHILE}"
 
 
-def of_machine_off(machine: Machine, disks: Sequence[DiskSeen], stack: ExitStack) -> Source:
-    """The disks of a machine that is off, and has to be off when the scan is over."""
+def of_machine_off(
+    machine: Machine, disks: Sequence[DiskSeen], stack: ExitStack, anywhere: bool = False
+) -> Source:
+    """The disks of a machine that is off, and has to be off when the scan is over.
+
+    anywhere: whether what lies under them may lie anywhere on this host, though the definition is silent.
+    """
     source = Source(machine.name, machine.uuid)
     for disk in disks:
         try:
             if disk.path is None:
                 raise BadImage(disk.why)
-            source.add(open_chain(disk.path, disk.format, stack))
+            source.add(open_chain(disk.path, disk.format, stack, Reach(disk.below, anywhere)))
         except BadImage as error:
             source.problems.append((disk.target, str(error)))
     if machine.has_saved_memory():
@@ -121,8 +127,8 @@ def _ended(machine: Machine, run: int) -> str:
     return f"the machine {machine.name} {what} while it was read: scan it again"
 
 
-def of_file(path: Path, image_format: str, stack: ExitStack) -> Source:
+def of_file(path: Path, image_format: str, stack: ExitStack, reach: Reach = BESIDE) -> Source:
     """An image by its file. image_format: "" where nobody says it. Raises BadImage."""
     source = Source(str(path))
-    source.add(open_chain(path, image_format, stack))
+    source.add(open_chain(path, image_format, stack, reach))
     return source

@@ -17,12 +17,14 @@ class DiskSeen:
     """A disk of a machine. target: its name there, such as "vda". path: where it lies, else `why` tells.
 
     format: as the definition says, which no guest can change; raw where it says nothing, as for libvirt.
+    below: what the definition names as lying under it; mostly it leaves that to the image.
     """
 
     target: str
     path: Path | None
     format: str = "raw"
     why: str = ""
+    below: tuple[Path, ...] = ()
 
 
 class Machine:
@@ -71,9 +73,9 @@ class Machine:
             elif source is None:
                 yield DiskSeen(name, None, why="it has no source")
             elif kind == "file":
-                yield DiskSeen(name, Path(source.get("file", "")), image_format)
+                yield DiskSeen(name, Path(source.get("file", "")), image_format, below=_below(disk))
             elif kind == "block":
-                yield DiskSeen(name, Path(source.get("dev", "")), image_format)
+                yield DiskSeen(name, Path(source.get("dev", "")), image_format, below=_below(disk))
             elif kind == "volume":
                 yield self._of_pool(name, source, image_format)
             else:
@@ -89,6 +91,12 @@ class Machine:
             )
         except libvirt.libvirtError as error:
             return DiskSeen(name, None, why=f"its volume is not found ({' '.join(str(error).split())[:200]})")
+
+
+def _below(disk: ElementTree.Element) -> tuple[Path, ...]:
+    """The files and devices that a definition names as lying under a disk."""
+    named = (source.get("file") or source.get("dev") for source in disk.iterfind(".//backingStore/source"))
+    return tuple(Path(each) for each in named if each)
 
 
 def find_machine(hosts: list[VirtHost], name: str) -> Machine:

@@ -1,5 +1,6 @@
 """Images and what lies under them."""
 
+import errno
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from appliance.hypervisor.disks.chain import Chain, open_chain
 from appliance.hypervisor.disks.headers import BadImage
+from appliance.hypervisor.disks.opening import Reach
 from tests.support.disk_images import converted, empty, overlay, tool
 
 
@@ -40,6 +42,31 @@ def test_an_image_that_lies_under_itself_is_refused(tmp_path: Path) -> None:
     tool("qemu-img", "rebase", "-u", "-F", "qcow2", "-b", tmp_path / "link.qcow2", a)
     with pytest.raises(BadImage, match="its chain of backing files is a ring"):
         chain(b)
+
+
+def test_what_an_image_names_is_no_way_into_the_host(tmp_path: Path) -> None:
+    """Whoever uploads an image may name any file in it; the sentence says which, and what to do."""
+    (tmp_path / "uploads").mkdir()
+    top = overlay(empty(tmp_path / "of-another.raw", 1), tmp_path / "uploads" / "top.qcow2", "raw")
+    with pytest.raises(BadImage, match=r"of-another.raw does not lie in the image's directory .*/uploads"):
+        chain(top)
+    with ExitStack() as stack:
+        assert len(open_chain(top, "", stack, Reach(anywhere=True)).layers) == 2
+    for name in ("/proc/self/mem", "/proc/kmsg"):
+        tool("qemu-img", "rebase", "-u", "-F", "raw", "-b", name, top)
+        with pytest.raises(BadImage, match=f"{name}: it lies in /proc"):
+            chain(top)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the disk below it has a bad sector."""
+
+    def fail(_fd: int, _size: int, _at: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("appliance.hypervisor.disks.chain.os.pread", fail)
+    with pytest.raises(BadImage, match=r"a.raw: it cannot be read: Input/output error"):
+        chain(empty(tmp_path / "a.raw", 1))
 
 
 def test_what_is_missing_or_no_file_is_named(tmp_path: Path) -> None:

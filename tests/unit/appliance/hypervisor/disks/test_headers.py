@@ -64,6 +64,39 @@ def test_an_image_that_is_marked_as_corrupt_is_not_read(tmp_path: Path) -> None:
         header_of(bytes(image[:65536]), "qcow2")
 
 
+@pytest.mark.parametrize("bit", [5, 6, 40, 63])
+def test_features_that_nobody_knows_are_refused(tmp_path: Path, bit: int) -> None:
+    """The format says so: who does not know one may read the image wrong."""
+    image = bytearray(converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2").read_bytes()[:65536])
+    struct.pack_into(">Q", image, 72, 1 << bit)
+    with pytest.raises(BadImage, match=f"features that are not known here .bits {1 << bit:#x}."):
+        header_of(bytes(image), "qcow2")
+    struct.pack_into(">Q", image, 72, 1)  # it was not closed: its reference counts may be behind
+    assert header_of(bytes(image), "qcow2").format == "qcow2"
+
+
+def test_how_an_image_is_compressed_has_to_be_known(tmp_path: Path) -> None:
+    """zstd is read; what is neither that nor zlib, or is not said in both places, is not."""
+    raw = empty(tmp_path / "a.raw", 1)
+    packed = converted(raw, tmp_path / "a.qcow2", "-c", "-o", "compression_type=zstd").read_bytes()[:65536]
+    assert header_of(packed, "qcow2").format == "qcow2"
+    for kind, features in ((2, 8), (1, 0), (0, 8)):
+        image = bytearray(packed)
+        struct.pack_into(">Q", image, 72, features)
+        image[104] = kind
+        with pytest.raises(BadImage, match=f"compression of the type {kind}"):
+            header_of(bytes(image), "qcow2")
+
+
+def test_a_name_of_what_lies_under_has_an_end(tmp_path: Path) -> None:
+    """One with a zero in it is none."""
+    top = overlay(empty(tmp_path / "a.raw", 1), tmp_path / "top.qcow2", "raw")
+    head = bytearray(top.read_bytes()[:65536])
+    head[struct.unpack_from(">Q", head, 8)[0] + 3] = 0
+    with pytest.raises(BadImage, match=r"damaged .the name of the file under it."):
+        header_of(bytes(head), "qcow2")
+
+
 def test_parts_of_a_vmdk_lie_beside_it(tmp_path: Path) -> None:
     """A name that leads elsewhere is none."""
     raw = empty(tmp_path / "a.raw", 3)

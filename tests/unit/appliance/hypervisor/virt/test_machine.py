@@ -12,6 +12,8 @@ from appliance.hypervisor.vm import METADATA_URI
 _XML = f"""<domain type='test'><name>web</name><memory>4096</memory><os><type>hvm</type></os>
 <metadata><kvmla:protection xmlns:kvmla="{METADATA_URI}" tenant="acme"/></metadata><devices>
 <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a.qcow2'/>
+<backingStore type='file'><format type='qcow2'/><source file='/b.qcow2'/><backingStore type='block'>
+<format type='raw'/><source dev='/dev/vg/base'/><backingStore/></backingStore></backingStore>
 <target dev='vda'/></disk>
 <disk type='block' device='disk'><source dev='/dev/vg/lv'/><target dev='vdb'/></disk>
 <disk type='network' device='disk'><source protocol='nbd' name='x'><host name='h'/></source>
@@ -39,6 +41,7 @@ def test_disks_are_told_as_they_are_defined(host: VirtHost) -> None:
         ("vda", Path("/a.qcow2"), "qcow2"),
         ("vdb", Path("/dev/vg/lv"), "raw"),
     ]
+    assert [each.below for each in disks[:2]] == [(Path("/b.qcow2"), Path("/dev/vg/base")), ()]
     assert [each.target for each in disks[2:]] == ["vdc", "vdd"]
     assert "(network), and is not read" in disks[2].why
     assert "its volume is not found" in disks[3].why
