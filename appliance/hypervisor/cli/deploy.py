@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from appliance.cli.console import DONE, CommandError, Console, exit_codes
+from appliance.cli.console import DONE, CommandError, Console, exit_codes, plain
 from appliance.hypervisor.cli.deploying import (
     add_run_arguments,
     add_size_arguments,
@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _tell(console: Console, settings: HostSettings, wanted: Deployment, made: Made) -> None:
     addresses = addresses_of(wanted)
-    console.say(*made.said)
+    console.say(*map(plain, made.said))  # some of it is the SVM's words
     if not made.steps:
         console.say(f"{wanted.name} is deployed and answers: nothing was changed")
         return

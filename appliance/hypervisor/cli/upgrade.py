@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from appliance.cli.console import DONE, CommandError, Console, exit_codes
+from appliance.cli.console import DONE, CommandError, Console, exit_codes, plain
 from appliance.hypervisor.cli.deploying import (
     add_run_arguments,
     add_size_arguments,
@@ -63,7 +63,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             console.say(f"{wanted.name} is so already: nothing was changed")
             return DONE
         said, away = upgrade(where, before, wanted, parts)
-    console.say(*said, f"{wanted.name} is upgraded and answers; it did not for {away:.1f} s")
+    console.say(*map(plain, said))  # some of it is the SVM's words
+    console.say(f"{wanted.name} is upgraded and answers; it did not for {away:.1f} s")
     return DONE
 
 

@@ -46,3 +46,18 @@ def test_what_is_asked_is_changed_and_the_rest_stays(tmp_path: Path, monkeypatch
         assert [line.split()[0] for line in differences] == ["--memory", "--image", "seed"]
         code, out, _ = svm_host("upgrade", *words, *config(tmp_path), *TEST)
         assert (code, out) == (0, "kvmla-svm is so already: nothing was changed\n")
+
+
+def test_words_of_the_svm_are_one_line_each_and_steer_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is root's terminal on the host, and an SVM that was taken over may say anything."""
+    monkeypatch.setattr(volumes, "fill", lambda *_: None)
+    monkeypatch.setattr(Health, "reach", lambda *_: ["engine a is not ready: \x1b[2J\nkvmla-svm is well"])
+    first = wanted(disk(tmp_path / "1.qcow2", b"1"), type="test", pool_dir=str(tmp_path))
+    with VirtHost.open("test:///default") as host:
+        deploy(site_of(host), *first)
+        code, out, _ = svm_host("upgrade", "--memory", "1024", *config(tmp_path), *TEST)
+    assert code == 0
+    assert "engine a is not ready: ?[2J?kvmla-svm is well\n" in out
+    assert "\x1b" not in out
