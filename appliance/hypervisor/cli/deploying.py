@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from appliance.hypervisor.deploy.health import Health, Identities
 from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.seed import Told, checked_keys, checked_settings, seed_of
 from appliance.hypervisor.deploy.site import DeployError, Site
-from appliance.hypervisor.settings import HostSettings
+from appliance.hypervisor.settings import WAIT_SECONDS, HostSettings
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
 
@@ -50,8 +51,20 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Enter those of every run."""
     parser.add_argument("--name", metavar="NAME", help="the machine's (deploy.name: kvmla-svm)")
     parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, help="for its answer (deploy.wait_seconds: 300)"
+        "--wait", metavar="SECONDS", type=_seconds, help="for its answer (deploy.wait_seconds: 300)"
     )
+
+
+def _seconds(text: str) -> float:
+    """In the range of deploy.wait_seconds; raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if WAIT_SECONDS.problem(seconds):
+        low, high = WAIT_SECONDS.low, WAIT_SECONDS.high
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time to wait: give {low} to {high} seconds")
+    return seconds
 
 
 def wanted_of(args: argparse.Namespace, settings: HostSettings) -> Deployment:
@@ -104,7 +117,7 @@ def seed_part(args: argparse.Namespace, wanted: Deployment) -> Part:
 
 
 @contextmanager
-def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iterator[Site]:
+def site(args: argparse.Namespace, console: Console) -> Iterator[Site]:
     """The host, open, and nobody else of this program at work. What goes wrong becomes a CommandError."""
     settings = settings_of(args, console)
     uri = args.connect or _one(settings)
@@ -115,7 +128,7 @@ def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iter
         bool(getattr(args, "new_administrator", False)),
     )
     try:
-        with _alone(settings.state_dir, alone), VirtHost.open(uri) as host:
+        with _alone(settings.state_dir), VirtHost.open(uri) as host:
             named = _named(identities, definitions.facts(host).name)
             health = Health.of(host, named, _given(args, "wait", settings.deploy.wait_seconds))
             yield Site(host, lambda what: console.say(f"  {plain(what)}"), health.reach)
@@ -165,10 +178,7 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def _alone(state_dir: Path, wanted: bool) -> Iterator[None]:
-    if not wanted:
-        yield
-        return
+def _alone(state_dir: Path) -> Iterator[None]:
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(state_dir / "deploy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
