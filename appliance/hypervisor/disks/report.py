@@ -72,10 +72,6 @@ class Report:
         if len(self.problems) < MOST_KEPT:
             self.problems.append((volume, path, sentence))
 
-    def note(self, sentence: str) -> None:
-        """Something that people should know."""
-        self.notes.append(sentence)
-
     @property
     def malicious(self) -> int:
         """How many files are."""
@@ -110,6 +106,8 @@ class Report:
         for find in self.finds:
             kind = "FOUND" if find.answer.outcome == Disposition.MALICIOUS else "FOUND (suspicious)"
             yield plain(f"{find.where}: {find.answer.threat or 'unnamed'} {kind}")
+        if (more := self.malicious + self.suspicious - len(self.finds)) > 0:
+            yield f"and {more:,} more that were FOUND"
         for volume, path, sentence in self.problems:
             where = f"{volume}: {shown(path)}" if path and path != b"/" else volume
             yield plain(f"{where}: NOT LOOKED AT ({sentence})")
