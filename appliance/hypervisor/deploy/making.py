@@ -18,10 +18,6 @@ from appliance.hypervisor.virt import definitions, networks, volumes
 from appliance.hypervisor.virt.connection import VirtError
 
 GIB = 2**30
-_NOT_FIRM = (
-    "this host's kernel has no vlan_filtering, so the bridge keeps no firm table: a guest can take the SVM's "
-    "hardware address, or another guest's, and keep others from being answered; see docs/limitations.md"
-)
 
 
 class Making:
@@ -117,7 +113,6 @@ class Making:
             if "vlan_filtering" not in str(error):
                 raise
             networks.define(self._host, name, network_xml.guests_network(self.wanted, firm=False))
-            self._site.tell(f"warning: network {name}: {_NOT_FIRM}")
 
     def _volume(self, part: Part) -> None:
         pool = self.wanted.pool
