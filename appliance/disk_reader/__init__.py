@@ -6,8 +6,11 @@ reading. What it says is hostile to whoever started it. In the order that data p
 
 - `protocol`   what it is told and what it says, as bounded messages over a pipe; all that others import of it
 - `images`     raw, qcow2 and vmdk, layer over layer, as one readable disk; `nbd`: one that QEMU serves
-- `volumes`    partitions and logical volumes, and what is on each; `blank`: whether one is empty
+- `volumes`    partitions (`mbr`) and logical volumes, and what is on each; `blank`: whether one is empty
 - `trees`      file systems: directories, regular files, their bytes
+- `unchanged`  which files lie where they lay, and were not written to since an earlier scan: not read again
+- `dirty`      what of a disk was written to: told by QEMU (`nbd_changes`) or by an image (`qcow2_bitmaps`),
+               for each disk that can be compared (`comparing`)
 - `walking`    each regular file once, with its digest, within bounds
 - `serving`    answers what is asked, one thing after the other
 """

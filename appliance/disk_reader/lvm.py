@@ -8,7 +8,7 @@ from dissect.volume.lvm import LVM2
 from dissect.volume.lvm.physical import LVM2Device
 
 from appliance.disk_reader.bounds import Patience, why
-from appliance.disk_reader.volume import MOST_VOLUMES, UNKNOWN, Piece, Volume, seen, within
+from appliance.disk_reader.volume import MOST_VOLUMES, UNKNOWN, Piece, Volume, others, seen, within
 
 _SECTOR: Final = 512
 _MOST_SEGMENTS: Final = 4096
@@ -32,7 +32,8 @@ def logical_volumes(physical: list[Volume], patience: Patience) -> list[Volume]:
     for name, devices in groups.items():
         try:
             with patience.for_step():
-                found += _of_group(name, devices)
+                for volume in _of_group(name, devices):
+                    found += [volume, *others(volume)]
         except Exception as error:
             note = f"it cannot be read ({why(error)})"
             found.append(Volume(f"volume group {name}"[:100], 0, None, note=note))
@@ -44,6 +45,9 @@ def _of_group(name: str, devices: list[tuple[Any, Volume]]) -> Iterator[Volume]:
     below = {device.id: volume for device, volume in devices}
     for number, logical in enumerate(group.lv):
         if number >= MOST_VOLUMES:
+            yield Volume(
+                f"volume group {name}"[:100], 0, None, note=f"more than {MOST_VOLUMES} volumes are in it"
+            )
             break
         if logical.is_visible:
             yield _opened(f"logical volume {name}/{logical.name}"[:200], group, logical, below)

@@ -1,12 +1,13 @@
 """A disk that QEMU serves by the Network Block Device protocol, on a socket that is connected already.
 
 The fixed newstyle handshake, then reads with simple replies, as in the protocol's own description
-(https://github.com/NetworkBlockDevice/nbd, doc/proto.md). What is asked about changed blocks in `svm-host` is
-another connection.
+(https://github.com/NetworkBlockDevice/nbd, doc/proto.md). What was changed is asked on another connection:
+`nbd_changes`.
 """
 
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from dissect.util.stream import AlignedStream
@@ -22,6 +23,7 @@ _REQUEST, _SIMPLE_REPLY = 0x25609513, 0x67446698
 _FIXED_NEWSTYLE, _NO_ZEROES = 1, 2
 _OPT_GO, _REP_ACK, _REP_INFO, _INFO_EXPORT = 7, 1, 3, 0
 _MAX_OPTION_BYTES: Final = 64 << 10
+_MOST_OPTION_REPLIES: Final = 64
 
 
 class NbdFailed(DiskGone):
@@ -68,24 +70,41 @@ class NbdStream(AlignedStream):  # type: ignore[misc]  # the library has no type
 
 def _negotiated(line: socket.socket, export: bytes) -> int:
     """Agree on the export; its size in bytes."""
+    greet(line)
+    return go(line, export)
+
+
+def greet(line: socket.socket) -> None:
+    """Begin, as far as where options are agreed on."""
     magic, have, flags = struct.unpack(">QQH", taken(line, 18))
     if magic != _NBDMAGIC or have != _IHAVEOPT or not flags & _FIXED_NEWSTYLE:
         raise NbdFailed("what answers there is no server of disks")
     line.sendall(struct.pack(">I", _FIXED_NEWSTYLE | (flags & _NO_ZEROES)))
-    asked = struct.pack(">I", len(export)) + export + struct.pack(">H", 0)
-    line.sendall(struct.pack(">QII", _IHAVEOPT, _OPT_GO, len(asked)) + asked)
+
+
+def go(line: socket.socket, export: bytes) -> int:
+    """Take an export, which ends the options; its size in bytes."""
     size = 0
-    while True:
+    for kind, said in option(line, _OPT_GO, struct.pack(">I", len(export)) + export + struct.pack(">H", 0)):
+        if kind != _REP_INFO:
+            raise NbdFailed(f"the server has no disk of the name {export.decode(errors='replace')}")
+        if len(said) >= 10 and struct.unpack_from(">H", said)[0] == _INFO_EXPORT:
+            size = struct.unpack_from(">Q", said, 2)[0]
+    return size
+
+
+def option(line: socket.socket, number: int, asked: bytes) -> Iterator[tuple[int, bytes]]:
+    """Ask for an option; kind and bytes of each answer, up to the one that says yes."""
+    line.sendall(struct.pack(">QII", _IHAVEOPT, number, len(asked)) + asked)
+    for _ in range(_MOST_OPTION_REPLIES):
         magic, _option, kind, length = struct.unpack(">QIII", taken(line, 20))
         if magic != _OPTION_REPLY or length > _MAX_OPTION_BYTES:
             raise NbdFailed("the server of the disk does not speak the protocol")
         said = taken(line, length)
         if kind == _REP_ACK:
-            return size
-        if kind != _REP_INFO:
-            raise NbdFailed(f"the server has no disk of the name {export.decode(errors='replace')}")
-        if len(said) >= 10 and struct.unpack_from(">H", said)[0] == _INFO_EXPORT:
-            size = struct.unpack_from(">Q", said, 2)[0]
+            return
+        yield kind, said
+    raise NbdFailed("the server of the disk does not come to an end")
 
 
 def taken(line: socket.socket, length: int) -> bytes:

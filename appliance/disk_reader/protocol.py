@@ -1,12 +1,16 @@
 """What `svm-host` and the program `disk-reader` say to each other, over two pipes.
 
-    svm-host -> reader   {"ask": "open", ...}     once: which disks, as descriptors, and how much may be read
+    svm-host -> reader   {"ask": "open", ...}     once: which disks, as descriptors, and how much may be read;
+                                                  what was read before, and what tells which of it was changed
                          {"ask": "walk", "volume": N}   from now on about this volume
                          {"ask": "next"}          the next files of it
                          {"ask": "content", "file": N}  the bytes of one of the files told last
     reader -> svm-host   {"say": "volumes", ...}, {"say": "files", ...}, {"say": "content"} with bytes, in the
                          order of the questions; {"say": "busy"} in between, so that it is known to be alive;
                          {"say": "failed", "why": ...} instead of an answer
+
+What was read before is in a file: records of RECORD_BYTES, a layout (see `unchanged`) and a SHA-256 each, in
+the order of the layouts.
 
 A message is its head's length, its bytes' length (both u32, little endian), a head in JSON, and bytes.
 A reader reads hostile disks, so what it says is hostile too: what breaks the form raises Garbled.
@@ -25,6 +29,9 @@ BATCHES_KEPT: Final = 16  # of the last so many the content can be asked for
 MAX_PATH_BYTES: Final = 4096
 MAX_WORDS: Final = 300  # letters of a sentence
 BUSY_SECONDS: Final = 1.0
+LAYOUT_BYTES: Final = 32
+DIGEST_BYTES: Final = 32
+RECORD_BYTES: Final = LAYOUT_BYTES + DIGEST_BYTES
 
 _LENGTHS: Final = struct.Struct("<II")
 

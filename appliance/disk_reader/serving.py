@@ -5,10 +5,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, BinaryIO, Final
 
 from appliance.disk_reader.bounds import Patience, why
+from appliance.disk_reader.comparing import compared
 from appliance.disk_reader.images import open_disk
 from appliance.disk_reader.protocol import (
     BATCHES_KEPT,
@@ -22,26 +24,27 @@ from appliance.disk_reader.protocol import (
     send,
 )
 from appliance.disk_reader.trees.table import TREES
-from appliance.disk_reader.trees.tree import Content, Run
-from appliance.disk_reader.volume import Piece, Volume, within
+from appliance.disk_reader.trees.tree import Content
+from appliance.disk_reader.unchanged import Unchanged
+from appliance.disk_reader.volume import Volume
 from appliance.disk_reader.volumes import volumes_of
 from appliance.disk_reader.walking import Bounds, Found, Problem, Walk, read_whole
 
 _BATCH_SECONDS: Final = 0.5
 _FACTOR: Final = 4  # so many times its size may be hashed of a volume, and some bytes besides
 _SOME_BYTES: Final = 1 << 30
-_MOST_RUNS_TOLD: Final = 64
 
 
 @dataclass(slots=True)
 class _Open:
-    """What is open. walk: of the volume that was asked for last."""
+    """What is open. walk: of the volume that was asked for last; layout: tells where files of it lie."""
 
     volumes: list[Volume]
     files: int
     file_bytes: int
+    unchanged: Unchanged
     walk: Iterator[Found | Problem] | None = None
-    pieces: tuple[Piece, ...] = ()
+    layout: Callable[[Content], bytes | None] = lambda _content: None
 
 
 class Reader:
@@ -109,11 +112,11 @@ class Reader:
             except Exception as error:
                 disks.append(f"the image cannot be read ({why(error)})")
         volumes = volumes_of(disks, self._patience)
-        self._open = _Open(volumes, int(head["files"]), int(head["file_bytes"]))
+        unchanged, unknown = compared(disks, head, self._patience)
+        self._open = _Open(volumes, int(head["files"]), int(head["file_bytes"]), unchanged)
         keys = ("name", "size", "kind", "note", "harmless")
-        self._say(
-            {"say": "volumes", "volumes": [{key: getattr(each, key) for key in keys} for each in volumes]}
-        )
+        told = [{key: getattr(each, key) for key in keys} for each in volumes]
+        self._say({"say": "volumes", "volumes": told, "unknown": unknown})
 
     def _begin(self, number: int) -> None:
         assert self._open is not None
@@ -123,8 +126,9 @@ class Reader:
             tree = TREES[volume.kind](volume.stream)
         most = _FACTOR * volume.size + _SOME_BYTES
         bounds = Bounds(self._open.files, self._open.file_bytes, most)
-        self._open.walk = iter(Walk(tree, bounds, self._patience, self._alive))
-        self._open.pieces = volume.pieces
+        known = partial(self._open.unchanged.digest, volume.kind, volume.pieces)
+        self._open.walk = iter(Walk(tree, bounds, self._patience, self._alive, known))
+        self._open.layout = partial(self._open.unchanged.layout, volume.kind, volume.pieces)
         self._say({"say": "walking"})
 
     def _next(self) -> None:
@@ -145,8 +149,9 @@ class Reader:
             else:
                 number = next(self._numbers)
                 kept[number] = found.content
-                places = _places(found.runs, self._open.pieces)
-                files.append([number, found.path, found.size, found.sha256.hex(), places])
+                layout = self._open.layout(found.content)
+                where = None if layout is None else layout.hex()
+                files.append([number, found.path, found.size, found.sha256.hex(), where, found.unchanged])
             if self._clock() >= end:
                 break
         self._keep(kept)
@@ -171,22 +176,6 @@ class Reader:
                 self._say({"say": "content", "more": True}, last)
             last = data
         self._say({"say": "content", "more": False}, last)
-
-
-def _places(runs: tuple[Run, ...] | None, pieces: tuple[Piece, ...]) -> list[list[int]] | None:
-    """Where a file lies on the disks: disk, begin, bytes; None where that is not known, or in many parts."""
-    if runs is None or len(runs) > _MOST_RUNS_TOLD:
-        return None
-    found: list[list[int]] = []
-    for at, length in runs:
-        if at is None:
-            found.append([-1, 0, length])
-            continue
-        parts = [[disk, begin, size] for size, disk, begin in within(pieces, at, length)]
-        if sum(part[2] for part in parts) != length:
-            return None
-        found += parts
-    return found if len(found) <= _MOST_RUNS_TOLD else None
 
 
 def serve(came: int, goes: int) -> None:

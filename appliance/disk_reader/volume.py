@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
 MOST_VOLUMES: Final = 512
@@ -71,13 +71,30 @@ _READ: Final = (
 
 def recognised(head: bytes) -> tuple[str, str]:
     """The kind of what begins so, or a sentence where it is known and not read."""
-    for at, magic, kind in _READ:
-        if head.startswith(magic, at):
-            return kind, ""
+    for kind in kinds_of(head):
+        return kind, ""
     for at, magic, note in _UNREAD:
         if head.startswith(magic, at):
             return "", note
-    return ("fat", "") if _is_fat(head) else ("", "")
+    return "", ""
+
+
+def kinds_of(head: bytes) -> list[str]:
+    """All that what begins so may be: the mark of one kind fits beside that of another."""
+    found = [kind for at, magic, kind in _READ if head.startswith(magic, at)]
+    if _is_fat(head) and not any(head.startswith(magic, at) for at, magic, _ in _UNREAD):
+        found.append("fat")
+    return list(dict.fromkeys(found))
+
+
+def others(volume: Volume) -> Iterator[Volume]:
+    """The same volume as what else it may be: a guest mounts it as what it likes."""
+    if volume.kind and volume.stream is not None:
+        volume.stream.seek(0)
+        head = volume.stream.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
+        for kind in kinds_of(head):
+            if kind != volume.kind:
+                yield replace(volume, name=f"{volume.name}, as {kind}", kind=kind)
 
 
 def _is_fat(head: bytes) -> bool:

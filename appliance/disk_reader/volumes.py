@@ -5,18 +5,21 @@ A volume that holds none, or cannot be read, is told with a sentence that says s
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
+from zlib import crc32
 
 from dissect.volume.disk import Disk
 from dissect.volume.disk.schemes import GPT
 from dissect.volume.exceptions import DiskError
 
+from appliance.disk_reader import mbr
 from appliance.disk_reader.blank import Blanks
 from appliance.disk_reader.bounds import Patience, TookTooLong, why
 from appliance.disk_reader.files import window
 from appliance.disk_reader.lvm import logical_volumes
-from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, UNKNOWN, Volume, seen
+from appliance.disk_reader.volume import HEAD_BYTES, MOST_VOLUMES, UNKNOWN, Volume, others, seen
 
-_SECTOR: Final = 512
+_GPT_CRC_END: Final = 20  # of the header: the checksum of itself
+_MOST_LISTED_BYTES: Final = 1 << 20
 _TABLE_MARK: Final = b"\x55\xaa"
 _EXTENDED: Final = (0x05, 0x0F, 0x85)
 
@@ -31,7 +34,8 @@ def volumes_of(disks: list[BinaryIO | str], patience: Patience) -> list[Volume]:
             continue
         try:
             with patience.for_step():
-                found += _of_disk(name, number, disk)
+                for volume in _of_disk(name, number, disk):
+                    found += [volume, *others(volume)]
         except Exception as error:  # whatever a parser raises that meets hostile bytes
             found.append(Volume(name, 0, None, note=f"it cannot be read ({why(error)})"))
     physical = [volume for volume in found if volume.kind == "lvm"]
@@ -53,16 +57,24 @@ def _of_disk(name: str, number: int, disk: BinaryIO) -> Iterator[Volume]:
     whole = seen(name, disk, size, ((size, number, 0),))
     if whole.is_known:
         yield whole
+    parts, failed = list[Volume](), ""
     try:
         parts = list(_partitions(name, number, disk, size))
     except TookTooLong:
         raise
-    except Exception:
-        if not whole.is_known:  # else there are none
-            raise
-        parts = []
-    yield from (part for part in parts if part.is_known or not whole.is_known)
-    if not parts and not whole.is_known:
+    except Exception as error:
+        failed = why(error)
+    claimed = list(mbr.entries(disk))
+    places = {piece for part in parts for piece in part.pieces}
+    for index, kind, at, length in claimed:
+        if kind != mbr.PROTECTIVE and at < size:
+            part = _part(f"{name}, partition {index}", number, disk, (at, min(length, size - at)))
+            parts += [] if places.intersection(part.pieces) else [part]
+    yield from parts
+    is_gpt = any(kind == mbr.PROTECTIVE for _, kind, _, _ in claimed)
+    if failed and (is_gpt or not (claimed or whole.is_known)):
+        yield Volume(name, size, None, note=f"its table of partitions cannot be read ({failed})")
+    elif not parts and not whole.is_known:
         yield Volume(name, size, disk, note="no partitions and no file system that are known here are on it")
 
 
@@ -71,6 +83,9 @@ def _partitions(name: str, number: int, disk: BinaryIO, size: int) -> Iterator[V
     if disk.read(HEAD_BYTES)[510:512] != _TABLE_MARK:
         return
     table = _table(disk)
+    if isinstance(table.scheme, GPT) and _is_damaged(disk, table.scheme.gpt, table.sector_size):
+        note = "its table of partitions is damaged, and systems take the copy at its end, which is not read"
+        yield Volume(name, size, None, note=note)
     for index, part in enumerate(table.partitions):
         if index > MOST_VOLUMES:
             break
@@ -78,10 +93,28 @@ def _partitions(name: str, number: int, disk: BinaryIO, size: int) -> Iterator[V
         length = part.size + (table.sector_size if isinstance(part.disk, GPT) else 0)
         if part.type in _EXTENDED or length <= 0 or not 0 <= part.offset < size:
             continue
-        length = min(length, size - part.offset)
-        title, stream = f"{name}, partition {part.number}", window(disk, part.offset, length)
-        found = seen(title, stream, length, ((length, number, part.offset),))
-        yield found if found.is_known else Volume(title, length, stream, note=UNKNOWN)
+        place = (part.offset, min(length, size - part.offset))
+        yield _part(f"{name}, partition {part.number}", number, disk, place)
+
+
+def _part(title: str, number: int, disk: BinaryIO, place: tuple[int, int]) -> Volume:
+    """A part of a disk. place: where it begins, and its length, in bytes."""
+    at, length = place
+    stream, pieces = window(disk, at, length), ((length, number, at),)
+    found = seen(title, stream, length, pieces)
+    return found if found.is_known else Volume(title, length, stream, note=UNKNOWN, pieces=pieces)
+
+
+def _is_damaged(disk: BinaryIO, header: Any, sector: int) -> bool:
+    """Whether the checksums of a GPT are wrong, of its header or of what it lists."""
+    said = bytes(header.dumps())[: min(int(header.header_size), sector)]
+    listed = int(header.partition_table_count) * int(header.partition_entry_size)
+    if len(said) < _GPT_CRC_END or listed > _MOST_LISTED_BYTES:
+        return True
+    without = said[: _GPT_CRC_END - 4] + bytes(4) + said[_GPT_CRC_END:]
+    disk.seek(int(header.lba_partition_array) * sector)
+    sums = (crc32(without), crc32(disk.read(listed)))
+    return sums != (int(header.crc32), int(header.partition_table_crc))
 
 
 def _table(disk: BinaryIO) -> Any:

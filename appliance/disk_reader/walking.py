@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from appliance.disk_reader.bounds import DiskGone, Patience, why
 from appliance.disk_reader.protocol import MAX_PATH_BYTES
-from appliance.disk_reader.trees.tree import Content, Node, Run, Tree, Wrong
+from appliance.disk_reader.trees.tree import Content, Node, Tree, Wrong
 
 _READ: Final = 1 << 20
 MOST_ENTRIES: Final = 2_000_000  # of one directory
@@ -34,13 +34,13 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file. path: absolute in its volume, with surrogates. runs: where it lies, where that is known."""
+    """A file. path: absolute in its volume, with surrogates. unchanged: it was not read, and is as it was."""
 
     path: str
     size: int
     sha256: bytes
     content: Content
-    runs: tuple[Run, ...] | None
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,18 @@ class Walk:
         bounds: Bounds,
         patience: Patience,
         alive: Callable[[int], None] = lambda _bytes: None,
+        known: Callable[[Content], bytes | None] = lambda _content: None,
     ) -> None:
-        """alive: called with how many bytes were read, again and again."""
+        """alive: called with how many bytes were read, again and again.
+
+        known: the SHA-256 of what is known to be as it was, None for what has to be read.
+        """
         self._tree = tree
         self._bounds = bounds
         self._patience = patience
         self._alive = alive
-        self._links: OrderedDict[tuple[Hashable, str], bytes] = OrderedDict()
+        self._known = known
+        self._links: OrderedDict[tuple[Hashable, str], tuple[bytes, bool]] = OrderedDict()
         self._files = 0
         self._bytes = 0
 
@@ -137,26 +142,32 @@ class Walk:
         if not 0 <= content.size <= self._bounds.file_bytes:
             return Problem(path, f"the file has {content.size} bytes, more than are read of one")
         name = (key, content.suffix)
-        digest = self._links.get(name)
-        if digest is None:
+        told = self._links.get(name)
+        if told is None:
             try:
-                digest = self._digest(content)
+                told = self._digest(content)
             except DiskGone:
                 raise
             except Exception as error:
                 return Problem(path, f"the file cannot be read ({why(error)})")
-            self._links[name] = digest
+            self._links[name] = told
             if len(self._links) > _LINKS_REMEMBERED:
                 self._links.popitem(last=False)
-        return Found(path, content.size, digest, content, content.runs)
+        return Found(path, content.size, told[0], content, told[1])
 
-    def _digest(self, content: Content) -> bytes:
+    def _digest(self, content: Content) -> tuple[bytes, bool]:
+        """The SHA-256, and whether that was known without reading."""
+        with self._patience.for_step():
+            known = self._known(content)
+        if known is not None:
+            self._alive(0)
+            return known, True
         sha256 = hashlib.sha256()
         for data in read_whole(content, self._patience):
             sha256.update(data)
             self._bytes += len(data)
             self._alive(len(data))
-        return sha256.digest()
+        return sha256.digest(), False
 
 
 def read_whole(content: Content, patience: Patience, size: int = _READ) -> Iterator[bytes]:

@@ -11,9 +11,11 @@ and going, and by what is found in it. So no guest can hide a detection behind o
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 from appliance.domain.event import Event, EventKind
 from appliance.domain.guest import user_of
@@ -25,6 +27,8 @@ MAX_WAITING = 8192  # events of the SVM's own
 MAX_BATCHES = 32  # of guests, that are in the queue at once
 MOST_AT_ONCE = 1024  # events of one commit
 _AGAIN_SECONDS = 1.0
+
+Read = TypeVar("Read")
 
 _COMINGS = BudgetTerms("its coming and going", 2 << 20, 600)
 _FOUND = BudgetTerms("what is found in it", 16 << 20, 600)
@@ -89,6 +93,7 @@ class EventLog:
         self._turns = asyncio.Semaphore(MAX_BATCHES)
         self._filled = asyncio.Event()
         self._grown = asyncio.Event()
+        self._reader = ThreadPoolExecutor(1, "events")
 
     @property
     def store(self) -> EventStore:
@@ -149,10 +154,18 @@ class EventLog:
         while self._store.last <= after:
             await self._grown.wait()
 
+    async def read(self, work: Callable[[], Read]) -> Read:
+        """Have something read of the store, a little: one after another, in a thread of its own.
+
+        However many read and go away again, those who write have threads. What has not begun is not done.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+
     async def close(self) -> None:
         """Commit what waits, if that can be, and close the file. `run` has ended."""
         while self._batches and await self._commit():
             pass
+        await asyncio.to_thread(self._reader.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._store.close)
 
     def figures(self) -> dict[str, float]:

@@ -188,7 +188,7 @@ def test_a_machine_is_scanned_whether_it_runs_or_not(tmp_path: Path, svm: SvmPro
     backups = host.directory / "b"
     backups.mkdir()
     settings = tmp_path / "svm-host.toml"
-    settings.write_text(f'[disks]\nbackup_dir = "{backups}"\n')
+    settings.write_text(f'state_dir = "{tmp_path}/state"\n[disks]\nbackup_dir = "{backups}"\n')
     define(host, disk)
     of = ("--connect", host.uri, "--config", settings)
     code, off, _ = svm_host(svm, "web", *of)
@@ -198,6 +198,8 @@ def test_a_machine_is_scanned_whether_it_runs_or_not(tmp_path: Path, svm: SvmPro
     assert (code, running["files"], running["sent"]) == (0, len(expected), 0)
     assert "None" in host.virsh("domjobinfo", "web")
     assert list(backups.iterdir()) == []
+    assert host.virsh("checkpoint-list", "web", "--name").strip() == ""
+    assert not (tmp_path / "state").exists()
     code, _, err = svm_host(svm, disk, *of, good=False)
     assert code == 2
     assert "a running machine writes to it: name the machine instead" in err

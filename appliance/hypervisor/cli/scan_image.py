@@ -5,7 +5,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -16,30 +15,38 @@ from lightagent.v1 import images_pb2
 from appliance.cli.console import CommandError, Console, add_json_argument
 from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
+from appliance.hypervisor.disks.comparing import Recall, Wish
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
 from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.progress import Progress
-from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox
+from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox, reader_version
 from appliance.hypervisor.disks.report import Report
+from appliance.hypervisor.disks.running import of_machine_running
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
-from appliance.hypervisor.disks.source import Source, of_backup, of_file, of_machine_off
+from appliance.hypervisor.disks.source import Source, of_file, of_machine_off
+from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
-from appliance.hypervisor.virt.backups import backup
 from appliance.hypervisor.virt.connection import VirtError
-from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
+from appliance.hypervisor.virt.machine import find_machine
 from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
 from appliance.rpc.images_client import ImageClient
 
 _DESCRIPTION = """\
-Scans disks from outside: nothing runs in the guest, and nothing is written. Digests are asked first; content
-is sent only where the SVM knows nothing of it. What reads the disk is a program of its own behind walls."""
+Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed. Digests are asked
+first; content is sent only where the SVM knows nothing of it. What reads the disk is a program of its own
+behind walls."""
 
 _EPILOG = """\
 WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt: one that is off
 is read as it is, one that runs by a backup of this moment. qcow2 (with what lies under it), raw, vmdk;
 partitions, LVM; ext4, xfs, btrfs, NTFS, FAT.
+
+Of a machine that was scanned with --incremental while it ran, later scans read what was written to since and
+nothing else, by a checkpoint of libvirt's (kvm-light-agent-...), for as long as that is there. The digests of
+all files are asked again all the same. --full reads everything and, of a machine that runs, takes the
+checkpoint away; with --incremental it begins anew.
 
 With --seed what is found is entered for everybody: clones of the image find every file of it known, and send
 nothing.
@@ -47,6 +54,7 @@ nothing.
 examples:
   svm-host scan-image /var/lib/libvirt/images/template.qcow2 --seed
   svm-host scan-image web-1 --tenant acme
+  svm-host scan-image web-1 --incremental
   svm-host scan-image ./disk.vmdk --json
 
 exit codes:
@@ -75,6 +83,12 @@ def add(commands: Any) -> None:
         "--format", choices=FORMATS, default="", help="of a file, where its name does not say"
     )
     parser.add_argument(
+        "--incremental",
+        action="store_true",
+        help="keep what is read of a running machine: later scans read only what changed",
+    )
+    parser.add_argument("--full", action="store_true", help="read everything, and keep nothing of before")
+    parser.add_argument(
         "--backing-anywhere",
         action="store_true",
         help="follow what an image names as lying under it anywhere on this host, devices too, and not only "
@@ -97,7 +111,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         try:
             source = _source(args, console, settings, stack)
             report = asyncio.run(_scan(args, settings, line, source, progress))
-        except (BadImage, CannotRead, VirtError) as error:
+        except (BadImage, CannotRead, VirtError, StateUnusable) as error:
             raise CommandError(str(error)) from error
         finally:
             progress.clear()
@@ -111,31 +125,28 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
     if "/" in args.what or os.path.exists(args.what):
-        return of_file(Path(args.what), args.format, stack, Reach(anywhere=args.backing_anywhere))
+        reach = Reach(anywhere=args.backing_anywhere)
+        return of_file(Path(args.what), args.format, stack, reach, _recall(args, settings))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
     disks = machine.disks()
-    source = _of_machine(machine, disks, settings, stack, args.backing_anywhere)
+    if machine.vm().power is Power.OFF:
+        source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
+    else:
+        source = of_machine_running(machine, disks, settings, Wish(args.incremental, args.full), stack)
     source.tenant = Owners(settings.machines).of(machine.vm()).tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source
 
 
-def _of_machine(
-    machine: Machine, disks: Sequence[DiskSeen], settings: HostSettings, stack: ExitStack, anywhere: bool
-) -> Source:
-    if machine.vm().power is Power.OFF:
-        return of_machine_off(machine, disks, stack, anywhere)
-    directory = Path(settings.disks.backup_dir) if settings.disks.backup_dir else None
-    readable = [disk.target for disk in disks if disk.path is not None]
-    if not readable:
-        source = Source(machine.name, machine.uuid)
-    else:
-        source = of_backup(machine, stack.enter_context(backup(machine, readable, directory)), stack)
-    source.problems += [(disk.target, disk.why) for disk in disks if disk.path is None]
-    return source
+def _recall(args: argparse.Namespace, settings: HostSettings) -> Recall | None:
+    return None if args.full else Recall(settings.state_dir, reader_version())
+
+
+def _nothing(_layout: bytes, _sha256: bytes) -> None:
+    """Nothing is kept."""
 
 
 async def _scan(
@@ -144,21 +155,27 @@ async def _scan(
     """Scan, tell the SVM what came of it, and return that. Raises AdminError and CannotRead."""
     report = Report(source.label)
     report.notes += source.notes
+    if args.incremental and source.remembering is None:
+        report.note("--incremental begins with a machine that runs: nothing is kept of this scan")
     for name, why in source.problems:
         report.problem(name, b"", why)
     tenant = "" if args.seed else args.tenant or source.tenant
     begin = images_pb2.ImageScan(
         image=source.label[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
+    if source.remembering is not None:
+        report.notes += source.remembering.notes
+        source.remembering.report = report
     disks = settings.disks
     limits = Limits(disks.files, disks.file_mib << 20, disks.hours * 3600)
     sandbox = find_sandbox()
     async with ImageClient(line, begin) as svm:
-        scan = DiskScan(partial(DiskReader, sandbox, source.fds), svm, report, limits, progress)
-        await _until_signal(scan.run(source.disks), report)
+        record = source.remembering.record if source.remembering is not None else _nothing
+        scan = DiskScan(partial(DiskReader, sandbox, source.fds), svm, report, limits, progress, record)
+        await _until_signal(scan.run(source.disks, source.comparison), report)
         for look in source.after:
             if wrong := look():
-                report.problem(source.label, b"", wrong)
+                report.cut(source.label, b"", wrong)
         with suppress(AdminError) if report.problem_count else ExitStack():
             await svm.done(_summary(report))
     return report
@@ -182,7 +199,7 @@ async def _until_signal(running: Any, report: Report) -> None:
     except asyncio.CancelledError:
         if not interrupted:
             raise
-        report.problem("all disks", b"", "it was interrupted")
+        report.cut("all disks", b"", "it was interrupted")
 
 
 def _summary(report: Report) -> images_pb2.ImageSummary:

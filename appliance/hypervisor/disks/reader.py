@@ -8,15 +8,24 @@ those at hand are dealt with, so that it reads on meanwhile.
 import asyncio
 import subprocess
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from appliance.disk_reader import protocol
-from appliance.hypervisor.disks.said import Batch, VolumeSeen, batch_of, is_more, volumes_of
+from appliance.hypervisor.disks.comparing import Comparison
+from appliance.hypervisor.disks.said import (
+    Batch,
+    VolumeSeen,
+    batch_of,
+    is_more,
+    unknown_changes_of,
+    volumes_of,
+)
 from appliance.scanning.runtime import RuntimeIncomplete, runtime_of
 from appliance.scanning.sandbox import Sandbox, SandboxUnavailable
+from appliance.version import program_version
 
 SILENT_SECONDS: Final = 120.0  # that it may say nothing: one step of its own may take 20
 _END_SECONDS: Final = 5.0
@@ -89,6 +98,11 @@ def find_sandbox() -> Sandbox:
         raise CannotRead(str(error).partition(", or set")[0]) from error
 
 
+def reader_version() -> str:
+    """What reads disks, with its libraries: another one may see other files in the same places."""
+    return " ".join(program_version(each) for each in ("kvm-light-agent", *_LIBRARIES))
+
+
 class DiskReader:
     """One run of the program, for the length of an `async with`."""
 
@@ -100,6 +114,7 @@ class DiskReader:
         self._why = ""
         self._ahead: _Slot | None = None
         self.busy_bytes = 0  # read of files that are not told yet
+        self.unknown_changes: list[str] = []  # for each disk, why all of it is read
 
     async def __aenter__(self) -> Self:
         """Start it. Raises CannotRead."""
@@ -134,16 +149,22 @@ class DiskReader:
     ) -> None:
         """End it."""
         self._pump.cancel()
-        await _ended(self._process)
-        self._complaints.cancel()
-        await asyncio.gather(self._pump, self._complaints, return_exceptions=True)
+        await asyncio.gather(self._pump, return_exceptions=True)
+        await _ended(self._process, self._complaints)
 
     async def open(
-        self, disks: Sequence[Sequence[dict[str, Any]]], files: int, file_bytes: int
+        self,
+        disks: Sequence[Sequence[dict[str, Any]]],
+        files: int,
+        file_bytes: int,
+        comparison: Comparison | None = None,
     ) -> list[VolumeSeen]:
         """Which volumes the disks have. files, file_bytes: how much is read of one. Raises ReaderEnded."""
         ask = {"ask": "open", "disks": disks, "files": files, "file_bytes": file_bytes}
-        return self._checked(volumes_of, await self._answer(self._ask(ask)))
+        ask |= comparison.told() if comparison is not None else {}
+        message = await self._answer(self._ask(ask))
+        self.unknown_changes = self._checked(lambda head, _: unknown_changes_of(head, len(disks)), message)
+        return self._checked(volumes_of, message)
 
     async def walk(self, volume: int) -> None:
         """Begin with a volume. Raises AnswerFailed where its file system is damaged, and ReaderEnded."""
@@ -259,12 +280,19 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """End a process. What it has started itself, if that is left, sees that nobody asks any more."""
+async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[bytes] | None = None) -> None:
+    """End a process. What it has started itself, if that is left, sees that nobody asks any more.
+
+    complaints: what reads its stderr already. Both pipes are read to their ends: they close with that.
+    """
     assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdin.close()
     with suppress(ProcessLookupError):
         process.kill()
     with suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
+            await _tail(process.stdout)
+            await (complaints or _tail(process.stderr))

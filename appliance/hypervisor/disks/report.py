@@ -40,6 +40,9 @@ class Report:
     image: str
     files: int = 0
     read: int = 0  # bytes of all files
+    hashed: int = 0  # bytes that were read of them
+    unchanged: int = 0  # files that were not read, being as they were at the scan before
+    unchanged_bytes: int = 0
     asked: int = 0  # digests, each once
     sent: int = 0
     sent_bytes: int = 0
@@ -49,6 +52,7 @@ class Report:
     problem_count: int = 0
     volumes: list[VolumeSeen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # that do not count against completeness
+    is_cut: bool = False  # it did not come to its end
 
     def volume(self, volume: VolumeSeen) -> None:
         """A volume was found."""
@@ -60,6 +64,9 @@ class Report:
         """A file is settled."""
         self.files += 1
         self.read += file.size
+        if file.unchanged:
+            self.unchanged += 1
+            self.unchanged_bytes += file.size
         self.outcomes[answer.outcome] += 1
         if answer.outcome in _DETECTIONS and len(self.finds) < MOST_KEPT:
             self.finds.append(Find(volume, file.path, file.size, file.sha256, answer))
@@ -71,6 +78,15 @@ class Report:
         self.problem_count += 1
         if len(self.problems) < MOST_KEPT:
             self.problems.append((volume, path, sentence))
+
+    def cut(self, volume: str, path: bytes, sentence: str) -> None:
+        """The same, and there may be files that were not even found."""
+        self.is_cut = True
+        self.problem(volume, path, sentence)
+
+    def note(self, sentence: str) -> None:
+        """Something that people should know."""
+        self.notes.append(sentence)
 
     @property
     def malicious(self) -> int:
@@ -128,6 +144,11 @@ class Report:
             f"{self.problem_count:,} not looked at",
             f"{self.sent:,} sent to the SVM ({self.sent_bytes / 1e6:,.1f} MB)",
         ]
+        if self.unchanged:
+            megabytes = self.unchanged_bytes / 1e6
+            counted.insert(
+                1, f"of these {self.unchanged:,} ({megabytes:,.1f} MB) unchanged and not read again"
+            )
         return ", ".join(counted)
 
     def as_dict(self) -> dict[str, Any]:
@@ -136,6 +157,9 @@ class Report:
             "image": self.image,
             "files": self.files,
             "bytes": self.read,
+            "bytes_read": self.hashed,
+            "unchanged": self.unchanged,
+            "unchanged_bytes": self.unchanged_bytes,
             "digests": self.asked,
             "malicious": self.malicious,
             "suspicious": self.suspicious,

@@ -13,7 +13,6 @@ from appliance.disk_reader.protocol import (
 
 MOST_VOLUMES: Final = 2048
 _DIGEST_LETTERS: Final = 64
-_MOST_PLACES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,16 @@ class VolumeSeen:
 class FileSeen:
     """A file. number: by which its content is asked for. path: absolute in its volume, as it is there.
 
-    places: where its bytes lie, disk (-1: zeros), begin and length; None where that is not known.
+    layout: the key of where its bytes lie, None where places do not say what they are. unchanged: it was not
+    read, its digest is that of the scan before.
     """
 
     number: int
     path: bytes
     size: int
     sha256: bytes
-    places: tuple[tuple[int, int, int], ...] | None
+    layout: bytes | None
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ def volumes_of(head: dict[str, Any], _body: bytes) -> list[VolumeSeen]:
     ]
 
 
+def unknown_changes_of(head: dict[str, Any], disks: int) -> list[str]:
+    """Of the answer to "open": for each disk why what was changed of it is not known, "" where it is."""
+    return [sentence(each) for each in _list(head.get("unknown"), disks, exactly=True)]
+
+
 def batch_of(head: dict[str, Any], _body: bytes) -> Batch:
     """The answer to "next"."""
     files = tuple(map(_file, _list(head.get("files"), 2 * FILES_OF_BATCH)))
@@ -86,20 +92,21 @@ def is_more(head: dict[str, Any], _body: bytes) -> bool:
 
 
 def _file(said: Any) -> FileSeen:
-    number, path, size, digest, places = _list(said, 5, exactly=True)
-    if not isinstance(digest, str) or len(digest) != _DIGEST_LETTERS:
+    number, path, size, digest, layout, unchanged = _list(said, 6, exactly=True)
+    where = None if layout is None else _digest(layout)
+    return FileSeen(natural(number), _path(path), natural(size), _digest(digest), where, unchanged is True)
+
+
+def _digest(said: Any) -> bytes:
+    if not isinstance(said, str) or len(said) != _DIGEST_LETTERS:
         raise Garbled("a digest that is none")
     try:
-        sha256 = bytes.fromhex(digest)
+        digest = bytes.fromhex(said)
     except ValueError as error:
         raise Garbled("a digest that is none") from error
-    where = None if places is None else tuple(map(_place, _list(places, _MOST_PLACES)))
-    return FileSeen(natural(number), _path(path), natural(size), sha256, where)
-
-
-def _place(said: Any) -> tuple[int, int, int]:
-    disk, begin, length = _list(said, 3, exactly=True)
-    return (-1, 0, natural(length)) if disk == -1 else (natural(disk), natural(begin), natural(length))
+    if len(digest) * 2 != _DIGEST_LETTERS:  # there were spaces in it
+        raise Garbled("a digest that is none")
+    return digest
 
 
 def _problem(said: Any) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from appliance.disk_reader.protocol import BATCHES_KEPT
 from appliance.domain.outcome import Disposition, Unanswered
+from appliance.hypervisor.disks.comparing import Comparison
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import AnswerFailed, DiskReader, ReaderEnded
 from appliance.hypervisor.disks.report import Report
@@ -65,24 +66,28 @@ class DiskScan:
         report: Report,
         limits: Limits,
         progress: Progress,
+        record: Callable[[bytes, bytes], None] = lambda _layout, _sha256: None,
     ) -> None:
-        """start: makes a program that reads; it is entered here."""
+        """start: makes a program that reads; it is entered here. record: keeps a layout and its SHA-256."""
         self._start = start
         self._svm = svm
         self._report = report
         self._limits = limits
         self._progress = progress
+        self._record = record
+        self._comparison: Comparison | None = None
         self._answers: OrderedDict[bytes, ImageAnswer] = OrderedDict()
         self._read = 0
 
-    async def run(self, disks: Disks) -> None:
+    async def run(self, disks: Disks, comparison: Comparison | None = None) -> None:
         """Scan disks, as `disk-reader` is told of them. Raises AdminError where the SVM is not there."""
+        self._comparison = comparison
         try:
             async with asyncio.timeout(self._limits.seconds):
                 await self._volumes(disks)
         except TimeoutError:
             hours = self._limits.seconds / 3600
-            self._report.problem("all disks", b"", f"the time for a scan, {hours:g} h, is over (disks.hours)")
+            self._report.cut("all disks", b"", f"the time for a scan, {hours:g} h, is over (disks.hours)")
         finally:
             self._report.sent, self._report.sent_bytes = self._svm.sent, self._svm.sent_bytes
 
@@ -91,20 +96,30 @@ class DiskScan:
         while left is None or left:
             try:
                 async with self._start() as reader:
-                    found = await reader.open(disks, self._limits.files, self._limits.file_bytes)
+                    found = await reader.open(
+                        disks, self._limits.files, self._limits.file_bytes, self._comparison
+                    )
                     if left is None:
-                        left = [volume for volume in found if volume.kind]
-                        self._progress.whole = sum(volume.size for volume in left)
-                        for volume in found:
-                            self._report.volume(volume)
+                        left = self._told(found, reader.unknown_changes)
                     while left:
                         await self._volume(reader, left[0])
                         left.pop(0)
             except (ReaderEnded, AnswerFailed) as error:
                 if not left:
-                    self._report.problem("all disks", b"", str(error))
+                    self._report.cut("all disks", b"", str(error))
                     return
-                self._report.problem(left.pop(0).name, b"/", f"it was not read to its end: {error}")
+                self._report.cut(left.pop(0).name, b"/", f"it was not read to its end: {error}")
+
+    def _told(self, found: Sequence[VolumeSeen], unknown: Sequence[str]) -> list[VolumeSeen]:
+        """Report what the disks have; which volumes are read."""
+        for number, why in enumerate(unknown, 1):
+            if why:
+                self._report.note(f"disk {number}: all of it is read: {why}")
+        for volume in found:
+            self._report.volume(volume)
+        read = [volume for volume in found if volume.kind]
+        self._progress.whole = sum(volume.size for volume in read)
+        return read
 
     async def _volume(self, reader: DiskReader, volume: VolumeSeen) -> None:
         """Look at the files of a volume. Raises ReaderEnded; AdminError where the SVM is not there."""
@@ -121,6 +136,7 @@ class DiskScan:
                     batch = await reader.batch()
                     is_last = batch.is_last
                     self._read += batch.bytes
+                    self._report.hashed = self._read + reader.busy_bytes
                     for path, sentence in batch.problems:
                         self._report.problem(volume.name, path, sentence)
                     self._progress.show(self._report, self._read)
@@ -149,6 +165,8 @@ class DiskScan:
         for file in files:
             answer = answers[file.sha256]
             self._report.file(volume, file, answer)
+            if file.layout is not None and answer.outcome != Unanswered.CHANGED:
+                self._record(file.layout, file.sha256)
             if answer.outcome in _DETECTIONS:
                 await self._svm.find(file.sha256, f"{volume}: ".encode() + file.path)
         self._report.sent = self._svm.sent

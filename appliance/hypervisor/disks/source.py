@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance.hypervisor.disks.chain import BESIDE, Chain, open_chain
+from appliance.hypervisor.disks.comparing import Comparison, Recall, comparable, standings, track
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.in_use import Standing
 from appliance.hypervisor.disks.opening import Reach
+from appliance.hypervisor.disks.records import Kept
+from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
 from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
@@ -26,8 +29,9 @@ _MEANWHILE = "it was written to while it was read, so what was read is of no one
 class Source:
     """Open disks. label: for people. machine: the UUID of whose they are, tenant: whose that is, or "".
 
-    disks: as `disk-reader` is told of them; fds: all that it needs for that. problems: disks that are not
-    read, and why. after: what is wrong with what was read, asked when the scan is over.
+    disks: as `disk-reader` is told of them; fds: all that it needs for that; comparison: with the last scan.
+    problems: disks that are not read, and why. after: what is wrong with what was read, asked when the scan
+    is over. remembering: keeps what is read for the next.
     """
 
     label: str
@@ -38,14 +42,26 @@ class Source:
     problems: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     after: list[Callable[[], str]] = field(default_factory=list)
+    comparison: Comparison = field(default_factory=Comparison)
+    remembering: Remembering | None = None
 
-    def add(self, chain: Chain) -> None:
-        """Add a disk that nobody may write to meanwhile."""
+    def compare(self, kept: Kept | None) -> None:
+        """What the scan before read, to be compared with."""
+        if kept is not None:
+            self.comparison.kept = kept
+            self.fds.append(kept.fd)
+
+    def add(self, chain: Chain, target: str = "") -> None:
+        """Add a disk that nobody may write to meanwhile. target: by which it is compared with how it was."""
         before = Standing.of(chain)
         if before.writer:
             raise BadImage(f"{before.writer}: {WRITTEN}")
         self.disks.append(chain.told())
         self.fds += chain.fds
+        kept = self.comparison.kept
+        follows = kept is not None and target
+        bitmap = kept.base.checkpoint if kept is not None else ""
+        self.comparison.tracks.append(track(target, bitmap, chain.top.fds[0]) if follows else None)
         for layer in chain.layers:
             if layer.is_guessed:
                 said = (
@@ -63,18 +79,28 @@ def _changed(before: Standing, chain: Chain) -> str:
 
 
 def of_machine_off(
-    machine: Machine, disks: Sequence[DiskSeen], stack: ExitStack, anywhere: bool = False
+    machine: Machine,
+    disks: Sequence[DiskSeen],
+    stack: ExitStack,
+    recall: Recall | None = None,
+    anywhere: bool = False,
 ) -> Source:
-    """The disks of a machine that is off, and has to be off when the scan is over.
+    """The disks of a machine that is off, and has to be off when the scan is over. Raises StateUnusable.
 
     anywhere: whether what lies under them may lie anywhere on this host, though the definition is silent.
     """
     source = Source(machine.name, machine.uuid)
+    compared: set[str] = set()
+    if recall is not None:
+        kept = recall.of_machine(machine.uuid, stack, source.notes.append)
+        seen = [(disk.target, disk.path, disk.format) for disk in disks if disk.path is not None]
+        compared = _comparable(source, kept, seen)
     for disk in disks:
         try:
             if disk.path is None:
                 raise BadImage(disk.why)
-            source.add(open_chain(disk.path, disk.format, stack, Reach(disk.below, anywhere)))
+            target = disk.target if disk.target in compared else ""
+            source.add(open_chain(disk.path, disk.format, stack, Reach(disk.below, anywhere)), target)
         except BadImage as error:
             source.problems.append((disk.target, str(error)))
     if machine.has_saved_memory():
@@ -85,25 +111,46 @@ def of_machine_off(
     return source
 
 
-def of_backup(machine: Machine, backup: Backup, stack: ExitStack) -> Source:
+def _comparable(source: Source, kept: Kept | None, seen: Sequence[tuple[str, Path | None, str]]) -> set[str]:
+    """The targets of disks that can be compared with the scan before; others are noted."""
+    if kept is None:
+        return set()
+    compared = set(comparable(kept.base, standings(seen, source.notes.append), source.notes.append))
+    source.compare(kept if compared else None)
+    return compared
+
+
+def of_backup(
+    machine: Machine, backup: Backup, stack: ExitStack, remembering: Remembering | None = None
+) -> Source:
     """The disks of a machine that runs, as its backup has them."""
-    source = Source(machine.name, machine.uuid)
+    source = Source(machine.name, machine.uuid, remembering=remembering)
     run = machine.running_as()
+    if remembering is not None:
+        source.compare(remembering.kept)
     for disk in backup.disks:
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        stack.callback(line.close)
+        asks = remembering is not None and remembering.is_compared(disk)
         try:
-            line.settimeout(_CONNECT_SECONDS)
-            line.connect(str(backup.socket))
-            line.setblocking(True)
+            fds = [_connected(backup.socket, stack) for _ in range(2 if asks else 1)]
         except OSError as error:
             why = f"{backup.socket}: QEMU does not serve its backup there ({error.strerror or error})"
             source.problems.append((disk, why))
             continue
-        source.disks.append([{"format": "nbd", "fds": [line.fileno()], "export": disk}])
-        source.fds.append(line.fileno())
+        source.disks.append([{"format": "nbd", "fds": [fds[0]], "export": disk}])
+        source.comparison.tracks.append(None if remembering is None else remembering.track(disk, fds[-1]))
+        source.fds += fds
     source.after.append(lambda: _ended(machine, run))
     return source
+
+
+def _connected(path: Path, stack: ExitStack) -> int:
+    """A connection to a socket, by its descriptor. Raises OSError."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stack.callback(line.close)
+    line.settimeout(_CONNECT_SECONDS)
+    line.connect(str(path))
+    line.setblocking(True)
+    return line.fileno()
 
 
 def _started(machine: Machine) -> str:
@@ -127,8 +174,19 @@ def _ended(machine: Machine, run: int) -> str:
     return f"the machine {machine.name} {what} while it was read: scan it again"
 
 
-def of_file(path: Path, image_format: str, stack: ExitStack, reach: Reach = BESIDE) -> Source:
-    """An image by its file. image_format: "" where nobody says it. Raises BadImage."""
+def of_file(
+    path: Path, image_format: str, stack: ExitStack, reach: Reach = BESIDE, recall: Recall | None = None
+) -> Source:
+    """An image by its file. image_format: "" where nobody says it. Raises BadImage and StateUnusable."""
     source = Source(str(path))
-    source.add(open_chain(path, image_format, stack, reach))
+    chain = open_chain(path, image_format, stack, reach)
+    kept = recall.of_file(path, stack, source.notes.append) if recall is not None else None
+    if kept is None:
+        source.add(chain)
+        return source
+    real = str(path.resolve())
+    target = next(disk.target for disk in kept.base.disks if disk.path == real)
+    image_format = "" if chain.top.is_guessed else chain.top.format
+    compared = _comparable(source, kept, [(target, path, image_format)])
+    source.add(chain, target if compared else "")
     return source

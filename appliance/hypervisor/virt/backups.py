@@ -3,7 +3,7 @@
 The machine runs on; old blocks that it writes over meanwhile go to scratch files, which are gone afterwards.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 
 import libvirt
 
+from appliance.hypervisor.virt.checkpoints import checkpoint_xml
 from appliance.hypervisor.virt.connection import VirtError, told
-from appliance.hypervisor.virt.machine import Machine
+from appliance.hypervisor.virt.machine import DiskSeen, Machine
 
+BITMAP = "kvmla-changes"  # by which QEMU tells what was written to since a checkpoint
 _SOCKET = "kvmla-backup.sock"
 _QEMU_DIRECTORY = Path("/var/lib/libvirt/qemu")  # where libvirt gives each machine's QEMU a directory
 
@@ -26,8 +28,23 @@ class Backup:
     disks: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What a backup tells besides the disks. checkpoint: since which it tells of changes, of the disks `of`.
+
+    new: a checkpoint that begins with the backup, of the disks `follows`; "" for none, both of them.
+    """
+
+    checkpoint: str = ""
+    of: frozenset[str] = frozenset()
+    new: str = ""
+    follows: frozenset[str] = frozenset()
+
+
 @contextmanager
-def backup(machine: Machine, disks: Sequence[str], directory: Path | None) -> Iterator[Backup]:
+def backup(
+    machine: Machine, disks: Sequence[str], directory: Path | None, since: Since = Since()
+) -> Iterator[Backup]:
     """A backup of some disks, for the length of a `with`. Raises VirtError.
 
     directory: where QEMU may make the socket and its scratch files; None: its own, and beside the disks.
@@ -37,15 +54,17 @@ def backup(machine: Machine, disks: Sequence[str], directory: Path | None) -> It
     if len(str(socket).encode()) > 107:
         raise VirtError(f"{place} is too long for a socket: set disks.backup_dir to a shorter directory")
     _end_own(machine, socket)
-    begun = _backup_xml(socket, disks, directory, machine)
+    scratch = {disk.target: _scratch(place, directory, machine, disk) for disk in machine.disks()}
+    begun = _backup_xml(socket, {disk: scratch[disk] for disk in disks if disk in scratch}, machine, since)
+    checkpoint = checkpoint_xml(machine, since.new, since.follows) if since.new else None
     with told(f"no backup of {machine.name} can be begun"):
-        machine.domain.backupBegin(begun, None, 0)
+        machine.domain.backupBegin(begun, checkpoint, 0)
     try:
         yield Backup(socket, tuple(disks))
     finally:
         with suppress(libvirt.libvirtError):  # it has ended with the machine
             machine.domain.abortJob()
-        for file in (socket, *(_scratch(directory, machine, disk) for disk in disks if directory)):
+        for file in (socket, *(scratch[disk] for disk in disks if disk in scratch)):
             with suppress(OSError):
                 file.unlink()
 
@@ -74,19 +93,28 @@ def _end_own(machine: Machine, socket: Path) -> None:
     raise VirtError(f"another backup of {machine.name} goes on: scan it again when that is over")
 
 
-def _scratch(directory: Path | None, machine: Machine, disk: str) -> Path:
-    return (directory or Path()) / f"kvmla-{machine.uuid}-{disk}.scratch"
+def _scratch(place: Path, directory: Path | None, machine: Machine, disk: DiskSeen) -> Path:
+    """Where old blocks of a disk go: beside it, where nothing else is said and it is a file."""
+    name = f"kvmla-{machine.uuid}-{disk.target}.scratch"
+    if directory is None and disk.path is not None and disk.path.is_file():
+        return disk.path.parent / name
+    return place / name
 
 
-def _backup_xml(socket: Path, disks: Sequence[str], directory: Path | None, machine: Machine) -> str:
+def _backup_xml(socket: Path, scratch: Mapping[str, Path], machine: Machine, since: Since) -> str:
+    """scratch: for each disk that is read. libvirt 9 makes no names for them by itself."""
     root = ElementTree.Element("domainbackup", mode="pull")
     ElementTree.SubElement(root, "server", transport="unix", socket=str(socket))
     all_disks = ElementTree.SubElement(root, "disks")
     for disk in machine.disks():
-        wanted = disk.target in disks
+        wanted = disk.target in scratch
         entry = ElementTree.SubElement(all_disks, "disk", name=disk.target, backup="yes" if wanted else "no")
-        if wanted and directory is not None:
+        if wanted:
             entry.set("type", "file")
-            scratch = str(_scratch(directory, machine, disk.target))
-            ElementTree.SubElement(entry, "scratch", file=scratch)
+            ElementTree.SubElement(entry, "scratch", file=str(scratch[disk.target]))
+        if wanted and since.checkpoint:
+            entry.set("backupmode", "incremental" if disk.target in since.of else "full")
+        if wanted and since.checkpoint and disk.target in since.of:
+            entry.set("incremental", since.checkpoint)
+            entry.set("exportbitmap", BITMAP)
     return ElementTree.tostring(root, encoding="unicode")

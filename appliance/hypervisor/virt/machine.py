@@ -44,7 +44,8 @@ class Machine:
     def running_as(self) -> int:
         """The number that libvirt gave its run, -1 where it does not run."""
         with told(f"the machine {self.name} is not there any more"):
-            return int(self.domain.ID()) if self.domain.isActive() else -1
+            # Looked up anew: a domain keeps the number that it had when it was looked up.
+            return int(self.host.connection.lookupByUUIDString(self.uuid).ID())
 
     def has_saved_memory(self) -> bool:
         """Whether it was saved, and goes on from there when it is started: its disks are as amid its run."""

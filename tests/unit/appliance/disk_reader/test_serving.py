@@ -35,10 +35,10 @@ class Asking:
             if message[0]["say"] != "busy":
                 return message
 
-    def open(self) -> dict[str, Any]:
+    def open(self, **comparison: Any) -> dict[str, Any]:
         """What it says of the disk."""
         layers = [{"format": "raw", "fds": [self.fd], "extents": []}]
-        return self.ask(ask="open", disks=[layers], files=1000, file_bytes=1 << 30)[0]
+        return self.ask(ask="open", disks=[layers], files=1000, file_bytes=1 << 30, **comparison)[0]
 
     def close(self) -> None:
         """Hang up."""
@@ -60,7 +60,7 @@ def asking(tmp_path: Path) -> Iterator[Asking]:
 
 
 def test_volumes_files_and_contents_are_told(asking: Asking) -> None:
-    """A content is what its digest was taken of; where it lies is told too."""
+    """A content is what its digest was taken of."""
     (volume,) = asking.open()["volumes"]
     assert (volume["name"], volume["kind"], volume["size"]) == ("disk", "ext4", 32 << 20)
     assert asking.ask(ask="walk", volume=0)[0]["say"] == "walking"
@@ -71,14 +71,31 @@ def test_volumes_files_and_contents_are_told(asking: Asking) -> None:
         files += head["files"]
         done = head["done"]
         assert head["problems"] == []
-    by_path = {path: (number, size, digest, places) for number, path, size, digest, places in files}
-    number, size, digest, places = by_path["/etc/block"]
+    by_path = {path: (number, size, digest, layout) for number, path, size, digest, layout, _ in files}
+    number, size, digest, layout = by_path["/etc/block"]
     head, body = asking.ask(ask="content", file=number)
     assert (len(body), head["more"]) == (size, False)
     assert hashlib.sha256(body).hexdigest() == digest
-    ((disk, begin, length),) = places
-    assert os.pread(asking.fd, length, begin) == body
-    assert disk == 0
+    assert layout is None  # the disk is not followed
+
+
+def test_of_a_disk_that_is_followed_each_file_has_a_layout_of_its_own(asking: Asking) -> None:
+    """But for those that have the same bytes in no place at all: none of theirs is kept apart."""
+    track = {"number": 5, "bitmap": "", "fd": -1}
+    assert asking.open(tracks=[track], base=None)["unknown"] == [""]
+    asking.ask(ask="walk", volume=0)
+    head, _ = asking.ask(ask="next")
+    layouts = [layout for _, _, size, _, layout, unchanged in head["files"] if size and not unchanged]
+    assert len(layouts) > 100
+    assert len(set(layouts)) == len(layouts)
+
+
+def test_a_bitmap_that_cannot_be_read_is_a_sentence(asking: Asking) -> None:
+    """The disk is read all the same."""
+    track = {"number": 5, "bitmap": "b", "fd": asking.fd}
+    (why,) = asking.open(tracks=[track], base=None)["unknown"]
+    assert why == "the image has not the dirty bitmap of the last scan"
+    assert asking.ask(ask="walk", volume=0)[0]["say"] == "walking"
 
 
 def test_a_question_that_cannot_be_answered_has_an_answer(asking: Asking) -> None:

@@ -1,6 +1,7 @@
 """The log: its queue, its writer, and what becomes of events when the disk takes none."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from appliance.events.budget import BudgetTerms
 from appliance.events.log import EventLog, LogTerms
 from appliance.state.environment import StateError
 from appliance.state.events import Appended, Entry, EventStore, EventTerms
-from tests.support.svm import until
+from tests.support.svm import DEADLINE, until
 
 NOW = 1_900_000_000.0
 JOURNAL = b"j" * 16
@@ -260,3 +261,26 @@ async def test_figures_count_by_kind(tmp_path: Path) -> None:
         figures = log.figures()
         assert (figures["events_attach"], figures["events_svm_start"], figures["events_stored"]) == (2, 1, 5)
         assert (figures["events_detection"], figures["events_detection_said"]) == (2, 1)
+
+
+async def test_what_readers_ask_who_go_away_is_not_read(tmp_path: Path) -> None:
+    """One read at a time, in a thread that no writer needs; what has begun ends, what waits is dropped."""
+    began, go, read = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def slow(number: int) -> None:
+        read.append(number)
+        loop.call_soon_threadsafe(began.set)
+        assert go.wait(DEADLINE)
+
+    async with running(tmp_path) as (log, store):
+        readers = [loop.create_task(log.read(partial(slow, number))) for number in range(50)]
+        await asyncio.wait_for(began.wait(), DEADLINE)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        log.note(event())
+        await asyncio.wait_for(log.grown(0), DEADLINE)  # it is on the disk, while the thread is held
+        go.set()
+        assert await asyncio.wait_for(log.read(partial(store.from_number, 1, 9)), DEADLINE)
+        assert read == [0]

@@ -64,6 +64,18 @@ def test_they_are_chosen_by_kind_guest_and_time(side: EventsSide, caller: Caller
     assert listed(caller, kinds=["policy"]) == []
 
 
+def test_a_few_among_very_many_are_found(side: EventsSide, caller: Caller) -> None:
+    """However far back they lie; the search ends at what is older than was asked for."""
+    side.keep(*some(3, EventKind.ATTACH, NOON - 1000, guest="ip-1", tenant="acme"))
+    for _ in range(5):
+        side.keep(*some(1000))
+    assert [event.count for event in listed(caller, kinds=["attach"], limit=2)] == [2, 3]
+    assert [event.count for event in listed(caller, tenant="acme")] == [1, 2, 3]
+    assert listed(caller, kinds=["policy"]) == []
+    assert listed(caller, kinds=["attach"], since=Timestamp(seconds=int(NOON) - 10)) == []
+    assert len(listed(caller, limit=4000)) == 4000
+
+
 def test_all_of_an_event_is_told(side: EventsSide, caller: Caller) -> None:
     """What the SVM knows, and beside it what the guest says."""
     said = Said(7, NOON - 5, b"/tmp/\xff", "bash", "blocked")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.domain.event import Event, EventKind, Said
-from appliance.state.event_record import DamagedEvent, decode, encode
+from appliance.state.event_record import DamagedEvent, decode, encode, sieve
 
 EVENTS = st.builds(
     Event,
@@ -23,6 +23,7 @@ EVENTS = st.builds(
     | st.builds(
         Said, number=st.integers(1, 2**64 - 1), path=st.binary(max_size=40), action=st.text(max_size=9)
     ),
+    tenant=st.sampled_from(["", "default", "acme", "\N{SNOWMAN}"]),
 )
 
 
@@ -30,6 +31,23 @@ EVENTS = st.builds(
 def test_what_is_read_is_what_was_written(event: Event) -> None:
     """Paths that are no UTF-8 among it."""
     assert decode(encode(event)) == event
+
+
+@given(EVENTS, st.sampled_from(EventKind), st.sampled_from(["acme", "default", "\N{SNOWMAN}"]))
+def test_a_sieve_holds_back_nothing_that_is_wanted(event: Event, other: EventKind, tenant: str) -> None:
+    """Of several kinds, of one tenant; and without a word of either it holds back nothing."""
+    record = encode(event)
+    assert sieve((), "")(record)
+    assert sieve((other, event.kind), event.tenant)(record)
+    if sieve((other,), tenant)(record) is False:
+        assert event.kind != other or event.tenant != tenant
+
+
+def test_a_sieve_holds_back_other_kinds_and_tenants() -> None:
+    """So that a listing of few among very many costs little."""
+    record = encode(Event(1.0, EventKind.NOTE, tenant="acme"))
+    assert not sieve((EventKind.ATTACH, EventKind.DETACH), "acme")(record)
+    assert not sieve((EventKind.NOTE,), "umbrella")(record)
 
 
 @given(st.binary(max_size=60))

@@ -1,5 +1,6 @@
 """The file of the events."""
 
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from appliance.domain.event import Event, EventKind, Said
 from appliance.state import events as state_events
 from appliance.state.environment import StateEnvironment, StateError, StateFile
 from appliance.state.event_record import encode
-from appliance.state.events import FILE, Entry, EventStore, EventTerms, events_file
+from appliance.state.events import FILE, Entry, EventStore, EventTerms, Looked, events_file
 
 NOW = 1_900_000_000.0
 JOURNAL, OTHER = b"j" * 16, b"k" * 16
@@ -112,15 +113,31 @@ def test_the_file_stays_within_its_map(tmp_path: Path) -> None:
     assert (tmp_path / FILE).stat().st_size < 32 << 20
 
 
-def test_the_newest_that_are_wanted_are_found(tmp_path: Path) -> None:
-    """By their count, and not before a time."""
+def test_one_goes_back_a_few_at_a_time(tmp_path: Path) -> None:
+    """From the newest to the oldest, each once; those that may be wanted alone, and how old the last is."""
     store = opened(tmp_path)
     for day in range(10):
-        store.append(own(10, at=NOW + day * DAY), NOW)
-    odd = store.first_of_newest(lambda event: event.count % 2 == 1, 0.0, 7)
-    assert [event.count for _, event in store.from_number(odd, 100) if event.count % 2][:2] == [7, 9]
-    assert store.first_of_newest(lambda _: True, NOW + 8 * DAY, 1000) == 81
-    assert store.first_of_newest(lambda _: False, 0.0, 5) == store.last + 1
+        store.append(own(1000, at=NOW + day * DAY), NOW)
+    below, seen, ages = store.last + 1, [], []
+    while below:
+        looked = store.back_from(below, lambda record: b'"count":8}' in record)
+        assert len(looked.found) <= 64
+        seen += [number for number, _ in looked.found]
+        ages.append(looked.at)
+        below = looked.below
+    assert seen == [day * 1000 + 8 for day in reversed(range(10))]
+    assert ages == sorted(ages, reverse=True)
+    assert (ages[-1], len(ages) > 3) == (NOW, True)
+    store.close()
+
+
+def test_going_back_begins_below_a_number(tmp_path: Path) -> None:
+    """Also where that has aged out, or is yet to come; where there is nothing, there is nothing."""
+    store = opened(tmp_path)
+    assert store.back_from(1, lambda _: True) == Looked([], 0, inf)
+    store.append(own(5), NOW)
+    for below, numbers in ((3, [2, 1]), (1, []), (99, [5, 4, 3, 2, 1])):
+        assert [number for number, _ in store.back_from(below, lambda _: True).found] == numbers
     store.close()
 
 

@@ -1,6 +1,7 @@
 """What is told of a scan, and how it ends."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,3 +62,19 @@ def test_finds_and_problems_that_are_not_kept_are_counted_in_a_line_each(
     assert sum(line.endswith("FOUND") and line.startswith("disk:") for line in lines) == 2
     assert lines[2] == "and 2 more that were FOUND"
     assert lines[5] == "and 1 more that were not looked at"
+
+
+def test_what_was_not_read_again_is_counted() -> None:
+    """And only then spoken of; a scan that was cut short is not complete."""
+    report = Report("web")
+    report.file("disk", FILE, ImageAnswer(CLEAN))
+    assert "unchanged" not in report.summary()
+    report.file("disk", replace(FILE, unchanged=True), ImageAnswer(CLEAN))
+    assert (
+        "2 files (0.0 MB), of these 1 (0.0 MB) unchanged and not read again, 0 malicious" in report.summary()
+    )
+    told = report.as_dict()
+    assert (told["unchanged"], told["unchanged_bytes"], told["bytes"]) == (1, 10, 20)
+    assert not report.is_cut
+    report.cut("web", b"", "it was interrupted")
+    assert (report.is_cut, report.exit_code) == (True, 2)

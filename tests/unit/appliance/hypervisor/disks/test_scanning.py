@@ -4,18 +4,20 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.domain.outcome import Disposition, Unanswered
+from appliance.hypervisor.disks.comparing import Comparison, track
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import DiskReader, find_sandbox
+from appliance.hypervisor.disks.records import Base, Recording, opened
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.rpc.images_client import ContentGone, ImageAnswer, ImageContent
-from tests.support.disk_images import ext4, fat, partitioned, tool, write_tree
+from tests.support.disk_images import converted, ext4, fat, partitioned, tool, write_tree
 
 LIMITS = Limits(10_000, 1 << 30, 600)
 BAD = hashlib.sha256(b"deep").digest()
@@ -77,6 +79,61 @@ async def scanned(image: Path, svm: MadeUp, limits: Limits = LIMITS, start: Any 
         scan = DiskScan(starting, svm, report, limits, progress)
         await scan.run([[{"format": "raw", "fds": [fd], "extents": []}]])
     return report
+
+
+class Again:
+    """Scans of a qcow2 image, one after the other, compared with what the first one has kept."""
+
+    def __init__(self, image: Path) -> None:
+        self.image = image
+        self.path = image.with_suffix(".scan")
+        tool("qemu-img", "bitmap", "--add", image, "ours")
+
+    async def scan(self, svm: MadeUp, bitmap: str) -> Report:
+        """One. bitmap: "" for one whose records are kept."""
+        report = Report(str(self.image))
+        recording = Recording(self.path)
+        with disk_of(self.image) as fd, ExitStack() as stack:
+            kept = opened(self.path, stack) if bitmap else None
+            fds = [fd] if kept is None else [fd, kept.fd]
+            starting = partial(DiskReader, find_sandbox(), fds)
+            progress = Progress(io.StringIO(), lambda: 0.0)
+            scan = DiskScan(starting, svm, report, LIMITS, progress, recording.add)
+            comparison = Comparison([track("vda", bitmap, fd)], kept)
+            await scan.run([[{"format": "qcow2", "fds": [fd], "extents": []}]], comparison)
+            if not bitmap:
+                recording.finish(Base("ours", "r", ()))
+        recording.close()
+        return report
+
+
+async def test_unchanged_files_are_asked_for_without_being_read(tmp_path: Path) -> None:
+    """Those that were written to are; what the SVM has forgotten is sent to it all the same."""
+    expected = write_tree(tmp_path / "tree")
+    again = Again(converted(ext4(tmp_path / "tree", tmp_path / "raw"), tmp_path / "disk.qcow2"))
+    svm = MadeUp()
+    whole = await again.scan(svm, "")
+    assert (whole.unchanged, whole.hashed) == (0, whole.read)
+    second = await again.scan(svm, "ours")
+    assert (second.files, second.unchanged, second.hashed) == (len(expected), len(expected), 0)
+    assert [find.path for find in second.finds] == [b"/usr/deep/er/est/file"]
+    assert second.notes == []
+    forgetful = MadeUp()
+    third = await again.scan(forgetful, "ours")
+    assert (third.hashed, forgetful.sent) == (0, len(set(expected.values())))
+    tool("qemu-io", "-f", "qcow2", "-c", "write -P 5 0 32M", again.image)
+    fourth = await again.scan(svm, "ours")
+    assert (fourth.unchanged, fourth.files) == (0, 0)
+
+
+async def test_without_its_bitmap_everything_is_read_and_that_is_noted(tmp_path: Path) -> None:
+    """Empty files aside, which lie nowhere."""
+    write_tree(tmp_path / "tree")
+    again = Again(converted(ext4(tmp_path / "tree", tmp_path / "raw"), tmp_path / "disk.qcow2"))
+    await again.scan(MadeUp(), "")
+    report = await again.scan(MadeUp(), "another")
+    assert report.notes == ["disk 1: all of it is read: the image has not the dirty bitmap of the last scan"]
+    assert (report.hashed, report.unchanged_bytes) == (report.read, 0)
 
 
 async def test_every_content_is_sent_once_and_what_is_found_has_its_path(tmp_path: Path) -> None:

@@ -61,6 +61,19 @@ def test_a_machine_is_found_by_name_and_by_uuid(host: VirtHost) -> None:
         find_machine([host], "nobody")
 
 
+def test_a_machine_that_somebody_else_starts_has_another_number(host: VirtHost) -> None:
+    """One that was off, and one that is started anew: what was looked up before sees it."""
+    machine, other = find_machine([host], "web"), find_machine([host], "web")
+    assert machine.running_as() == -1
+    other.domain.create()
+    first = machine.running_as()
+    assert first > 0
+    other.domain.destroy()
+    assert machine.running_as() == -1
+    other.domain.create()
+    assert machine.running_as() not in (-1, first)
+
+
 def test_a_machine_without_a_word_of_its_tenant_has_none() -> None:
     """The test host's own."""
     with VirtHost.open("test:///default") as host:
