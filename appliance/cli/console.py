@@ -44,9 +44,9 @@ class Console:
     program: str = "svm"
 
     def say(self, *lines: str) -> None:
-        """Print lines to the output."""
+        """Print lines to the output; nothing in them steers the terminal but ends of lines and tabs."""
         for line in lines:
-            print(line, file=self.out)
+            print(plain(line, "\n\t"), file=self.out)
 
     def say_json(self, value: Any) -> None:
         """Print one JSON document."""
@@ -135,9 +135,14 @@ def beginning_of(digits: str) -> bytes:
         ) from None
 
 
-def plain(text: str) -> str:
-    """Return the text without anything that could steer a terminal: some of it is guests' words."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def plain(text: str, but: str = "") -> str:
+    """Return the text without anything that could steer a terminal: some of it is guests' words.
+
+    but: what stays nevertheless.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in but else "?" for letter in text)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -15,6 +15,8 @@ from appliance.disk_reader.nbd import NbdStream
 
 _ALIGN = 64 << 10
 _SECTOR = 512
+# Of the directory of a sparse vmdk: 4 bytes stand for a table of 512 grains, of 64 KiB each.
+_ENTRY_BYTES, _ENTRY_SECTORS = 4, 512 * 128
 
 
 class NoImage(Exception):
@@ -126,5 +128,18 @@ def _layer(layer: dict[str, Any], under: BinaryIO | None) -> BinaryIO:
 
 
 def _extent(file: FileStream, kind: str, sectors: int, start: int) -> Any:
-    """kind: "sparse" or "flat". start: of a flat one in its file, in sectors."""
-    return SparseDisk(file) if kind == "sparse" else _Flat(file, sectors, start)
+    """kind: "sparse" or "flat". start: of a flat one in its file, in sectors.
+
+    Raises NoImage for one that says it is larger than its file can have, by which all else is bounded.
+    """
+    if kind == "sparse":
+        sparse = SparseDisk(file)
+        most = file.size // _ENTRY_BYTES * _ENTRY_SECTORS
+        if sparse.sector_count > most:
+            raise NoImage(f"an extent of {sparse.sector_count:,} sectors cannot lie in {file.size:,} bytes")
+        return sparse
+    if start + sectors > -(-file.size // _SECTOR):
+        raise NoImage(
+            f"an extent has {sectors:,} sectors from {start:,} on, and its file {file.size:,} bytes"
+        )
+    return _Flat(file, sectors, start)

@@ -15,7 +15,6 @@ from appliance.config_forms import (
     PathOrNothing,
     Range,
 )
-from appliance.config_reading import Problem
 from appliance.domain.policy import TENANT_RULE, is_tenant
 
 CONFIG_VARIABLE = "KVMLA_HOST_CONFIG"
@@ -23,6 +22,7 @@ CONFIG_VARIABLE = "KVMLA_HOST_CONFIG"
 # For what a machine may be cut off by itself: a detection of either disposition, an outbreak, a copied
 # identity.
 REASONS = ("malicious", "suspicious", "outbreak", "clone")
+WAIT_SECONDS = Range(1, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class DeploySettings:
     pool: str = "kvmla"
     pool_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent/images")
     state_gib: Annotated[int, Range(1, 65536)] = 64
-    wait_seconds: Annotated[float, Range(1, 3600)] = 300.0
+    wait_seconds: Annotated[float, WAIT_SECONDS] = 300.0
     administrator: Annotated[Path, AbsolutePath()] = Path("/etc/kvm-light-agent/administrator")
 
 
@@ -163,8 +163,4 @@ def load(path: Path | None, environ: Mapping[str, str]) -> HostSettings:
     """
     if path is None and environ.get(CONFIG_VARIABLE):
         path = Path(environ[CONFIG_VARIABLE])
-    return HostSettings() if path is None else read_file(path, HostSettings, _cross_problems)
-
-
-def _cross_problems(_settings: HostSettings) -> list[Problem]:
-    return []
+    return HostSettings() if path is None else read_file(path, HostSettings, lambda _settings: [])

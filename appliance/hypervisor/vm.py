@@ -5,6 +5,8 @@ from enum import StrEnum
 
 # The namespace of what this product writes into a domain's or a network's metadata.
 METADATA_URI = "https://kvm-light-agent.invalid/xmlns/1"
+# The port of a deployed SVM that its host asks it by. No metadata gives one to a machine.
+DEPLOY_PORT = "org.kvm_light_agent.deploy.0"
 
 
 class Power(StrEnum):
@@ -24,7 +26,8 @@ class Power(StrEnum):
 class Marks:
     """What the element `protection` in a domain's metadata says. tenant: "" for nothing.
 
-    excluded: it is not to be protected; None where nothing is said. svm: it is a security virtual machine.
+    excluded: it is not to be protected; None where nothing is said. svm: it is a security virtual machine
+    that `svm-host deploy` made, which metadata alone does not make of a machine.
     """
 
     tenant: str = ""

@@ -17,6 +17,7 @@ from tests.support.domains import (
     host_of_machines,
     interface,
     states_of,
+    svm_domain,
 )
 from tests.support.host_agent import HostAgent, Site, host_agent, site
 from tests.support.kvm_host import KvmHost
@@ -54,7 +55,7 @@ async def test_every_machine_is_known_with_how_it_is_protected(
     defined(host, domain("web", marks="tenant='acme'", uuid=WEB))
     defined(host, domain("db-1"), start=False)
     defined(host, domain("printer", marks="excluded='yes'"))
-    defined(host, domain("kvmla-svm", marks="role='svm'"), start=False)
+    defined(host, svm_domain("kvmla-svm"), start=False)
     extra = '[machines]\ntenants = ["other=db-*"]\n'
     async with site(tmp_path / "svm", QUICK) as here:
         with ExitStack() as svm, ExitStack() as agent_runs:

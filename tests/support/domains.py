@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from appliance.hypervisor.virt.connection import VirtHost
-from appliance.hypervisor.vm import METADATA_URI
+from appliance.hypervisor.vm import DEPLOY_PORT, METADATA_URI
 from tests.support.kvm_host import KvmHost, kvm_host
 
 MAC = "52:54:00:00:00:{:02x}"
@@ -71,6 +71,13 @@ def domain(name: str, interfaces: str = "", marks: str = "", disk: Path | None =
     return _DOMAIN.format(
         name=name, uuid=named, marks=element, ports=_PORTS, disk=drive, interfaces=interfaces
     )
+
+
+def svm_domain(name: str) -> str:
+    """The XML of an SVM, by what tells that `svm-host deploy` made it."""
+    port = f"<channel type='unix'><target type='virtio' name='{DEPLOY_PORT}'/></channel>"
+    inside = "role='svm'><k:deployment/></k:protection>"
+    return domain(name, port, "role='svm'").replace("role='svm'/>", inside)
 
 
 def defined(host: VirtHost, xml: str, start: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.deploy.svm_toml import checked_settings
-from appliance.hypervisor.settings import HostSettings
+from appliance.hypervisor.settings import WAIT_SECONDS, HostSettings
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
 
@@ -58,13 +59,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    """As deploy.wait_seconds of the settings. Raises ArgumentTypeError."""
+    """In the range of deploy.wait_seconds; raises ArgumentTypeError."""
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 3600:  # nor what is no number
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time to wait: give 1 to 3600 seconds")
+        seconds = math.nan
+    if WAIT_SECONDS.problem(seconds):
+        low, high = WAIT_SECONDS.low, WAIT_SECONDS.high
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no time to wait: give {low} to {high} seconds")
     return seconds
 
 
@@ -125,7 +127,7 @@ def seed_part(wanted: Deployment, told: Told) -> Part:
 
 
 @contextmanager
-def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iterator[Site]:
+def site(args: argparse.Namespace, console: Console) -> Iterator[Site]:
     """The host, open, and nobody else of this program at work. What goes wrong becomes a CommandError."""
     settings = settings_of(args, console)
     uri = uri_of(args, settings)
@@ -136,7 +138,7 @@ def site(args: argparse.Namespace, console: Console, alone: bool = True) -> Iter
         bool(getattr(args, "new_administrator", False)),
     )
     try:
-        with ended_like_by_ctrl_c(), _alone(settings.state_dir, alone), VirtHost.open(uri) as host:
+        with ended_like_by_ctrl_c(), _alone(settings.state_dir), VirtHost.open(uri) as host:
             named = _named(identities, definitions.facts(host).name)
             health = Health.of(host, named, _given(args, "wait", settings.deploy.wait_seconds))
             yield Site(host, partial(_tell, console), health.reach)
@@ -200,10 +202,7 @@ def _text(path: Path) -> str:
 
 
 @contextmanager
-def _alone(state_dir: Path, wanted: bool) -> Iterator[None]:
-    if not wanted:
-        yield
-        return
+def _alone(state_dir: Path) -> Iterator[None]:
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(state_dir / "deploy.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.cli.console import DONE, CommandError, Console, exit_codes
+from appliance.hypervisor.cli.interruption import ended_like_by_ctrl_c
 from appliance.hypervisor.image.apt import Apt
 from appliance.hypervisor.image.building import Wanted, Workshop
 from appliance.hypervisor.image.libraries import Wheels
@@ -18,7 +19,8 @@ MIN_MIB, MAX_MIB = 512, 65536
 
 _BUILD_EPILOG = f"""\
 Made from Debian packages and Python libraries by a lock: the same lock and the same svm-host give the same
-bytes. Nothing is mounted; it has to run as root. The first time takes some minutes, and brings 250 MB.
+bytes. It has to run as root; what it mounts is apart from this machine's mounts, and ends with it. The first
+time takes some minutes, and brings 250 MB.
 
   svm    boots into `svm serve`. It wants a blank second disk with the serial svm-state, and a NoCloud disk:
          `svm-host deploy` gives it both
@@ -86,6 +88,13 @@ def _build(args: argparse.Namespace, console: Console) -> int:
         raise CommandError(f"--size is {args.size}: give {MIN_MIB} to {MAX_MIB} MiB")
     if not args.output.parent.is_dir():
         raise CommandError(f"{args.output.parent} is no directory: make it first")
+    with ended_like_by_ctrl_c():
+        _make(args, console)
+    console.say(f"{args.output}: made")
+    return DONE
+
+
+def _make(args: argparse.Namespace, console: Console) -> None:
     try:
         packages = "base" if args.no_cloud_init else "cloud"
         wanted = Wanted(args.kind, packages, Access(_keys(args.ssh_key)), mib=args.size)
@@ -96,8 +105,9 @@ def _build(args: argparse.Namespace, console: Console) -> int:
             workshop.direct(wanted, args.kernel_dir, args.output)
     except ImageError as error:
         raise CommandError(str(error)) from error
-    console.say(f"{args.output}: made")
-    return DONE
+    except KeyboardInterrupt:
+        console.complain("interrupted: nothing of the image is left")
+        raise
 
 
 def _lock(args: argparse.Namespace, console: Console) -> int:

@@ -1,6 +1,7 @@
 """What libvirt is told of the SVM's domain, and read from it again.
 
-It has no way to the hypervisor: no file system of the host, no device of it, no graphics. Its one port,
+It has nothing of the hypervisor: no file system of the host, no device of it, no graphics. What listens on
+the host it reaches over their network. Its one port,
 besides disks and networks, is what the host asks it by (`handover`). It is pinned: its disks are this host's
 own, by which libvirt refuses to migrate it, and on KVM its processor is this host's, which QEMU does not
 move.
@@ -13,9 +14,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from appliance.hypervisor.deploy.addresses import mac_of
 from appliance.hypervisor.deploy.deployment import Deployment
-from appliance.hypervisor.vm import METADATA_URI
+from appliance.hypervisor.vm import DEPLOY_PORT, METADATA_URI
 
-PORT = "org.kvm_light_agent.deploy.0"
+PORT = DEPLOY_PORT
 
 _COMMAND_LINE = "console=ttyS0 root=/dev/vda rw quiet"
 _EMULATED = "mitigations=off random.trust_cpu=on"

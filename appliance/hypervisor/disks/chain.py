@@ -61,7 +61,7 @@ def open_chain(path: Path, image_format: str, stack: ExitStack, reach: Reach = B
     Raises BadImage, with the name of the file in front.
     """
     layers: list[Layer] = []
-    opening = Opening(reach, stack)
+    opening, named_by = Opening(reach, stack), ""
     while True:
         try:
             header, layer = _layer(path, image_format, opening)
@@ -77,7 +77,8 @@ def open_chain(path: Path, image_format: str, stack: ExitStack, reach: Reach = B
                 )
             under = _under(path, header.backing)
         except BadImage as error:
-            raise BadImage(f"{path}: {error}") from error.__cause__
+            raise BadImage(f"{path}{named_by}: {error}") from error.__cause__
+        named_by = f" (which {path} names as what lies under it)"
         path, image_format = under, header.backing_format
 
 

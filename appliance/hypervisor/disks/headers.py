@@ -72,13 +72,17 @@ def probed(head: bytes) -> str:
 
 def header_of(head: bytes, image_format: str) -> Header:
     """What an image of a format says of itself. head: its first HEADER_BYTES. Raises BadImage."""
+    if not head:
+        raise BadImage("it has 0 bytes, and no disk has: copy it again")
     try:
         if image_format == "qcow2":
             return _qcow2(head)
         if image_format == "vmdk":
             return _vmdk(head)
-    except (struct.error, UnicodeDecodeError) as error:
-        raise BadImage(f"its header is damaged ({error})") from error
+    except (struct.error, IndexError) as error:
+        raise BadImage(f"it is cut off in its header, after {len(head)} bytes: copy it again") from error
+    except UnicodeDecodeError as error:
+        raise BadImage("its header is damaged (a name in it is not UTF-8)") from error
     if image_format != "raw":
         raise BadImage(f"the format {image_format[:20]!r} is not read: {', '.join(FORMATS)} are")
     return Header("raw")

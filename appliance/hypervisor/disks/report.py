@@ -122,6 +122,8 @@ class Report:
         for find in self.finds:
             kind = "FOUND" if find.answer.outcome == Disposition.MALICIOUS else "FOUND (suspicious)"
             yield plain(f"{find.where}: {find.answer.threat or 'unnamed'} {kind}")
+        if (more := self.malicious + self.suspicious - len(self.finds)) > 0:
+            yield f"and {more:,} more that were FOUND"
         for volume, path, sentence in self.problems:
             where = f"{volume}: {shown(path)}" if path and path != b"/" else volume
             yield plain(f"{where}: NOT LOOKED AT ({sentence})")

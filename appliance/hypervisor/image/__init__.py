@@ -11,5 +11,6 @@ In the order that data passes:
 - `filesystem`: such a tree as ext4, without mounting and without being root.
 - `modules`, `initramfs`: the kernel, and what finds the root file system for it.
 - `partitions`, `disk`: all of it as one disk that boots.
+- `leftovers`: who works in the directory for all of it, and what killed runs left there.
 - `building`: one step after the other. `running`: programs that are run for it.
 """

@@ -32,5 +32,6 @@ def make_base(apt: Apt, packages: Sequence[Package], epoch: int, file: Path) -> 
                 *(apt.suite, made, f"deb [trusted=yes] copy://{repository} ./"),
             ],
             {"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": scratch},
+            apart=True,  # it mounts proc, sysfs and devices
         )
         made.rename(file)

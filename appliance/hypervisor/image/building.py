@@ -14,6 +14,7 @@ from appliance.hypervisor.image.base import make_base
 from appliance.hypervisor.image.disk import Boot, make_disk
 from appliance.hypervisor.image.filesystem import Ext4
 from appliance.hypervisor.image.initramfs import initramfs
+from appliance.hypervisor.image.leftovers import in_use
 from appliance.hypervisor.image.libraries import Wheels
 from appliance.hypervisor.image.lock import ImageLock, Package
 from appliance.hypervisor.image.modules import EARLY, LATER, Kernel, unpack_kernel
@@ -89,8 +90,7 @@ class Workshop:
 
     @contextmanager
     def _parts(self, wanted: Wanted) -> Iterator["_Parts"]:
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="kvmla-image-", dir=self.cache) as made:
+        with in_use(self.cache), TemporaryDirectory(prefix="kvmla-image-", dir=self.cache) as made:
             scratch = Path(made)
             kernel = self.kernel()
             tree = self.tree(wanted, kernel, scratch)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
-from appliance.hypervisor.vm import METADATA_URI, Marks, Power, Vm
+from appliance.hypervisor.vm import DEPLOY_PORT, METADATA_URI, Marks, Power, Vm
 
 _POWER = {
     libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
@@ -91,5 +91,16 @@ def _marks(domain: libvirt.virDomain) -> Marks:
     return Marks(
         element.get("tenant", ""),
         None if excluded is None else excluded == "yes",
-        element.get("role") == "svm",
+        element.get("role") == "svm" and _is_deployed(domain, element),
     )
+
+
+def _is_deployed(svm: libvirt.virDomain, metadata: ElementTree.Element) -> bool:
+    """Whether deploy made it. Whoever may write metadata alone must not take a machine out of protection."""
+    if metadata.find("{*}deployment") is None:
+        return False
+    try:
+        root = ElementTree.fromstring(svm.XMLDesc())  # noqa: S314  libvirt's own
+    except ElementTree.ParseError:
+        return False
+    return DEPLOY_PORT in (target.get("name") for target in root.iterfind("devices/channel/target"))

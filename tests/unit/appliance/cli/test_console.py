@@ -31,6 +31,13 @@ def test_words_of_guests_cannot_steer_a_terminal() -> None:
     assert table(("name",), [("\r",)]) == ["name", "?"]
 
 
+def test_what_is_said_steers_no_terminal() -> None:
+    """Lines stay lines, whoever's words they are."""
+    out = io.StringIO()
+    Console({}, out, io.StringIO(), lambda: 0.0).say("engine x:\x1b[2J\r gone", "two\nlines")
+    assert out.getvalue() == "engine x:?[2J? gone\ntwo\nlines\n"
+
+
 def test_complaints_are_one_line() -> None:
     """A message with line ends, from wherever, is one line on stderr."""
     err = io.StringIO()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,11 @@ from tests.support.disk_images import converted, empty, overlay, tool
 
 
 @contextmanager
-def disk_of(*layers: tuple[str, Path]) -> Iterator[BinaryIO]:
-    """A disk of layers, the lowest first, each with its format."""
+def disk_of(*layers: tuple[str, Path], extent: tuple[str, int, int] = ("sparse", 0, 0)) -> Iterator[BinaryIO]:
+    """A disk of layers, the lowest first, each with its format. extent: of those that are a vmdk."""
     fds = [os.open(path, os.O_RDONLY) for _, path in layers]
     told: list[dict[str, Any]] = [
-        {"format": kind, "fds": [fd], "extents": [["sparse", 0, 0]]}
-        for (kind, _), fd in zip(layers, fds, strict=True)
+        {"format": kind, "fds": [fd], "extents": [extent]} for (kind, _), fd in zip(layers, fds, strict=True)
     ]
     try:
         yield open_disk(told)
@@ -88,3 +88,33 @@ def test_a_missing_layer_is_a_sentence(tmp_path: Path, raw: Path) -> None:
     parts = converted(raw, tmp_path / "parts.qcow2", "-o", "extended_l2=on,cluster_size=131072")
     with pytest.raises(NoImage, match="extended_l2"), disk_of(("qcow2", parts)):
         pass
+
+
+def test_a_vmdk_is_no_larger_than_its_file_can_have(tmp_path: Path) -> None:
+    """What is read of a volume is bounded by how large it says that it is."""
+    image = converted(empty(tmp_path / "disk.raw", 4), tmp_path / "a.vmdk")
+    with image.open("r+b") as file:
+        file.seek(12)  # capacity, and sectors of a grain: so that its directory has one entry
+        file.write(struct.pack("<QQ", 999_999_999_999_999, 1 << 41))
+    with pytest.raises(NoImage, match="999,999,999,999,999 sectors cannot lie in"), disk_of(("vmdk", image)):
+        pass
+
+
+@pytest.mark.parametrize(("sectors", "start"), [(999_999_999_999_999, 0), (8, 1), (1, 999_999_999_999_999)])
+def test_a_flat_extent_lies_in_its_file(tmp_path: Path, sectors: int, start: int) -> None:
+    """One sector beyond is one that was cut off, or never was."""
+    flat = tmp_path / "a-flat.vmdk"
+    flat.write_bytes(bytes(8 * 512))
+    said = "an extent has .* and its file 4,096 bytes"
+    with pytest.raises(NoImage, match=said), disk_of(("vmdk", flat), extent=("flat", sectors, start)):
+        pass
+    with disk_of(("vmdk", flat), extent=("flat", 8, 0)) as disk:
+        assert disk.seek(0, os.SEEK_END) == 8 * 512
+
+
+def test_a_large_vmdk_with_nothing_in_it_is_read(tmp_path: Path) -> None:
+    """Its file is small by right."""
+    image = tmp_path / "a.vmdk"
+    tool("qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=streamOptimized", image, "1T")
+    with disk_of(("vmdk", image)) as disk:
+        assert disk.seek(0, os.SEEK_END) == 1 << 40

@@ -142,3 +142,22 @@ def test_a_state_directory_that_cannot_be_used(tmp_path: Path) -> None:
     args = parsed("--config", configured(tmp_path), "--connect", "test:///default")
     with pytest.raises(CommandError, match="state cannot be used"), site(args, console()):
         pass
+
+
+@pytest.mark.parametrize("given", ["nan", "-5", "inf", "0", "3601", "soon", "1e9", ""])
+def test_a_time_to_wait_is_checked_as_the_setting_is(given: str) -> None:
+    """Before anything is made that would have to be taken back."""
+    with pytest.raises(argparse.ArgumentError, match="is no time to wait: give 1 to 3600 seconds"):
+        parsed_strictly("--wait", given)
+
+
+def test_a_time_to_wait_in_the_range_is_taken() -> None:
+    """With parts of seconds."""
+    assert parsed("--wait", "1.5").wait == 1.5
+
+
+def parsed_strictly(*words: str) -> argparse.Namespace:
+    """The arguments; what is wrong is raised."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_run_arguments(parser)
+    return parser.parse_args([f"{words[0]}={words[1]}"])

@@ -59,3 +59,18 @@ def test_what_cannot_be_is_told_before_anything_is_done(tmp_path: Path) -> None:
     words = ("--svm-config", str(tmp_path / "svm.toml"), "--connect", "qemu+unix:///system?socket=/nowhere")
     code, _, err = svm_host("upgrade", *words, *config(tmp_path))
     assert (code, "cannot be put into --svm-config" in err) == (2, True)
+
+
+def test_words_of_the_svm_are_one_line_each_and_steer_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is root's terminal on the host, and an SVM that was taken over may say anything."""
+    monkeypatch.setattr(volumes, "fill", lambda *_: None)
+    monkeypatch.setattr(Health, "reach", lambda *_: ["engine a is not ready: \x1b[2J\nkvmla-svm is well"])
+    first = wanted(disk(tmp_path / "1.qcow2", b"1"), type="test", pool_dir=str(tmp_path))
+    with VirtHost.open("test:///default") as host:
+        deploy(site_of(host), *first)
+        code, out, _ = svm_host("upgrade", "--memory", "1024", *config(tmp_path), *TEST)
+    assert code == 0
+    assert "engine a is not ready: ?[2J?kvmla-svm is well\n" in out
+    assert "\x1b" not in out

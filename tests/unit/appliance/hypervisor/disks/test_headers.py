@@ -122,3 +122,29 @@ def test_whatever_the_bytes_are_the_header_is_read_or_refused(magic: bytes, more
     for image_format in (*FORMATS, "vhd"):
         with suppress(BadImage):
             header_of(magic + more, image_format)
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_an_image_without_a_byte_is_none(image_format: str) -> None:
+    """Whoever copied it was broken off; "it is empty" would say that all is well."""
+    with pytest.raises(BadImage, match="it has 0 bytes, and no disk has: copy it again"):
+        header_of(b"", image_format)
+
+
+@pytest.mark.parametrize(("image_format", "size"), [("qcow2", 36), ("qcow2", 90), ("vmdk", 30)])
+def test_an_image_that_is_cut_off_in_its_header_is_a_sentence(
+    tmp_path: Path, image_format: str, size: int
+) -> None:
+    """With how much of it there is."""
+    image = converted(empty(tmp_path / "a.raw", 1), tmp_path / f"a.{image_format}").read_bytes()[:size]
+    with pytest.raises(BadImage, match=f"it is cut off in its header, after {size} bytes: copy it again"):
+        header_of(image, image_format)
+
+
+def test_a_name_that_is_no_text_is_a_sentence(tmp_path: Path) -> None:
+    """And none of Python's."""
+    top = overlay(empty(tmp_path / "a.raw", 1), tmp_path / "top.qcow2", "raw")
+    head = bytearray(top.read_bytes()[:65536])
+    head[struct.unpack_from(">Q", head, 8)[0]] = 0xFF
+    with pytest.raises(BadImage, match=r"its header is damaged \(a name in it is not UTF-8\)"):
+        header_of(bytes(head), "qcow2")

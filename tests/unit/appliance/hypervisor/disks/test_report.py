@@ -3,6 +3,9 @@
 import json
 from dataclasses import replace
 
+import pytest
+
+from appliance.hypervisor.disks import report as report_module
 from appliance.hypervisor.disks.report import Report, shown
 from appliance.hypervisor.disks.said import FileSeen, VolumeSeen
 from appliance.rpc.images_client import ImageAnswer
@@ -45,6 +48,20 @@ def test_what_was_not_looked_at_is_exit_code_2() -> None:
     assert report.exit_code == 2
     assert "disk: NOT LOOKED AT (it is encrypted (LUKS)" in next(iter(report.lines()))
     assert shown(b"/\xff") == "/\\xff"
+
+
+def test_finds_and_problems_that_are_not_kept_are_counted_in_a_line_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk may have any number of them."""
+    monkeypatch.setattr(report_module, "MOST_KEPT", 2)
+    report = Report("disk.qcow2")
+    for outcome in (MALICIOUS, MALICIOUS, SUSPICIOUS, MALICIOUS, TOO_LARGE, TOO_LARGE, TOO_LARGE):
+        report.file("disk", FILE, ImageAnswer(outcome))
+    lines = list(report.lines())
+    assert sum(line.endswith("FOUND") and line.startswith("disk:") for line in lines) == 2
+    assert lines[2] == "and 2 more that were FOUND"
+    assert lines[5] == "and 1 more that were not looked at"
 
 
 def test_what_was_not_read_again_is_counted() -> None:
