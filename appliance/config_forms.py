@@ -16,6 +16,8 @@ MAX_HOST_CHARACTERS = 253
 
 _HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]*)|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
+_HOST_BEFORE_PORT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*|\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]")
+
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -182,6 +184,7 @@ def _split(url: str) -> SplitResult | None:
 
 def _host_port_problem(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if host and port.isascii() and port.isdigit() and 0 < int(port) <= 65535:
+    whole = _HOST_BEFORE_PORT.fullmatch(host) and len(host) <= MAX_HOST_CHARACTERS + len("[]")
+    if whole and port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) <= 65535:
         return ""
-    return f"{value!r} is no address: give HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets"
+    return f"{value[:80]!r} is no address: give HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets"

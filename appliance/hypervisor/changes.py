@@ -17,7 +17,7 @@ class VmSeen:
     """A machine as it is now: at the beginning every one, later each that changed, also in its devices alone.
 
     host: the URI of its libvirt. started: it began to run since it was told of last; nothing has at first.
-    tenant, excluded: by its metadata, or the settings; "" where it is nobody's.
+    tenant, excluded: by its metadata, or the settings; "" where it is nobody's. sure: see `whose.Whose`.
     """
 
     host: str
@@ -25,6 +25,7 @@ class VmSeen:
     started: bool = False
     tenant: str = ""
     excluded: bool = False
+    sure: bool = True
 
     @property
     def key(self) -> tuple[str, str]:

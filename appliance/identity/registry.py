@@ -108,8 +108,7 @@ class Registry:
         self._store = issuer.store
         self._clock = clock
         self._tenants = tenants
-        # By holder: certificate -> its end.
-        self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)
+        self._shown: defaultdict[Caller, dict[bytes, float]] = defaultdict(dict)  # the ends of certificates
         self._told: dict[str, float] = {}  # when it was told that another machine shows a guest's certificate
         self._order = Order()
         self._changes = Changes()
@@ -148,11 +147,11 @@ class Registry:
         """Have the calls end of those whose certificates have ended by time; to be called every second."""
         now = self._clock()
         for holder, shown in list(self._shown.items()):
-            over = [sha256 for sha256, ends_at in shown.items() if ends_at <= now]
-            for sha256 in over:
-                del shown[sha256]
-            if over:
+            left = {sha256: ends_at for sha256, ends_at in shown.items() if now < ends_at}
+            if len(left) < len(shown):
                 self._ended(holder, _EXPIRED)
+                if left:
+                    self._shown[holder].update(left)
 
     async def attached(self, pem: bytes, machine: bytes) -> bool:
         """Enter that a guest attaches; whether an older certificate of it ended by that. Raises NotAdmitted.
@@ -169,8 +168,9 @@ class Registry:
         except OtherMachine as error:
             self._other_machine(pem, error)
             raise
-        if follows:
-            self._shown.pop(self.caller(pem), None)
+        if follows:  # the older one is over, and its time tells nothing
+            holder = self.caller(pem)
+            self._shown[holder] = {sha256: self._shown[holder][sha256]}
         return follows
 
     async def token(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,22 @@ import pytest
 from appliance.hypervisor.deploy import images
 from appliance.hypervisor.deploy.deploying import deploy
 from appliance.hypervisor.deploy.deployment import Deployment
+from appliance.hypervisor.deploy.health import Health
 from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.making import Making
 from appliance.hypervisor.deploy.removing import undeploy
+from appliance.hypervisor.deploy.seed import told_in
 from appliance.hypervisor.deploy.site import DeployError, standing
 from appliance.hypervisor.deploy.upgrading import upgrade
+from appliance.hypervisor.isolation.enforcing import isolator_of
+from appliance.hypervisor.isolation.isolator import Order
+from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.virt.definitions import forget
 from tests.support.deployments import POOL_DIR, disk, everything, site_of, wanted
+from tests.support.domains import defined, domain, interface, states_of
 from tests.support.kvm_host import KvmHost, kvm_host
+from tests.unit.appliance.hypervisor.cli.test_vms import svm_host
 
 ROOT = Path(__file__).parents[2]
 STEPS = 9
@@ -80,6 +89,23 @@ def in_pool(machine: KvmHost, name: str) -> Path:
     return machine.directory / "lib" / Path(POOL_DIR).name / name
 
 
+def test_a_guest_that_is_cut_off_keeps_its_svm_wherever_that_was_deployed(
+    host: VirtHost, tmp_path: Path
+) -> None:
+    """By names that the settings of whoever cuts off do not have."""
+    image = disk(tmp_path / "1.qcow2", b"1")
+    deploy(site_of(host), *wanted(image, network="other", bridge="br-other"))
+    guest = domain("web", interface(1, "other") + interface(2))
+    uuid = defined(host, guest)
+    isolator = isolator_of(replace(HostSettings(), state_dir=tmp_path / "state"))
+    try:
+        assert isolator.isolate(host, uuid, "web", Order("a test", "test")).links == 1
+        assert states_of(host, uuid) == {"live": [True, False], "config": [True, False]}
+        assert not isolator.enforce(host, uuid)
+    finally:
+        forget(host, "web")
+
+
 def test_what_is_deployed_is_there_to_the_byte(
     machine: KvmHost, host: VirtHost, asked: tuple[Deployment, list[Part]]
 ) -> None:
@@ -130,6 +156,35 @@ def pings(machine: KvmHost, name: str, address: str) -> bool:
     return machine.run(*words).returncode == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_takes_all_back_and_says_so(
+    machine: KvmHost,
+    host: VirtHost,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    """By what a broken ssh session sends, and by an order to end."""
+    before = everything(host)
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'state_dir = "{tmp_path}/state"\n[svm]\nidentity = "{tmp_path}/agent"\n'
+        f'[deploy]\npool_dir = "{POOL_DIR}"\nmemory_mib = 512\nvcpus = 1\nstate_gib = 1\n'
+    )
+    words = [sys.executable, "-m", "appliance.hypervisor", "deploy", "--type", "qemu"]
+    words += ["--connect", machine.uri, "--config", str(config)]
+    words += ["--image", str(disk(tmp_path / "1.qcow2", b"1"))]
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protos"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environ, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert any("waiting until the SVM answers" in line for line in process.stdout)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=300)
+    assert err == "svm-host: interrupted: what was made so far is taken back\n"
+    assert process.returncode == 130
+    assert everything(host) == before
+
+
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
 def test_killed_before_any_step_the_next_run_completes(
     machine: KvmHost, host: VirtHost, tmp_path: Path, asked: tuple[Deployment, list[Part]], step: int
@@ -163,6 +218,32 @@ def test_killed_in_the_middle_it_can_be_cleaned(
     assert everything(host) == {"pool kvmla 1", f"volume {asked[0].state}"}
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_libvirt_that_is_started_anew_meanwhile_is_opened_anew(
+    machine: KvmHost, asked: tuple[Deployment, list[Part]], answers: bool
+) -> None:
+    """What is deployed is whole then, or taken back."""
+
+    def reach(_deployment: Deployment, _new: bool) -> list[str]:
+        machine.kill_libvirtd()
+        machine.start_libvirtd()
+        if not answers:
+            raise DeployError("it did not become healthy")
+        return []
+
+    with VirtHost.open(machine.uri) as host:
+        if answers:
+            deploy(site_of(host, reach=reach), *asked)
+            placed = standing(host, "kvmla-svm")
+            assert placed is not None
+            assert placed.healthy
+            undeploy(site_of(host), asked[0], purge=True)
+        else:
+            with pytest.raises(DeployError, match="healthy; what was made so far is taken back"):
+                deploy(site_of(host, reach=reach), *asked)
+        assert everything(host) == set()
+
+
 def test_a_host_that_goes_away_is_told_and_cleaned_later(
     machine: KvmHost, asked: tuple[Deployment, list[Part]]
 ) -> None:
@@ -174,7 +255,9 @@ def test_a_host_that_goes_away_is_told_and_cleaned_later(
 
     with (
         VirtHost.open(machine.uri) as host,
-        pytest.raises(DeployError, match=r"not everything could be taken back .*run `svm-host undeploy`"),
+        pytest.raises(
+            DeployError, match=r"be taken back \(libvirt went and did not come back .*run `svm-host undeploy`"
+        ),
     ):
         deploy(site_of(host, reach=reach), *asked)
     machine.start_libvirtd()
@@ -234,6 +317,55 @@ def test_an_upgrade_changes_the_system_and_back_again_where_it_does_not_answer(
     assert not in_pool(machine, asked[0].system).exists()
     running = host.connection.lookupByName("kvmla-svm").XMLDesc()
     assert second[0].system in running
+
+
+def test_an_upgrade_keeps_what_the_operator_does_not_say_anew(
+    machine: KvmHost, host: VirtHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His settings where he gives keys, his keys where he gives settings."""
+    monkeypatch.setattr(Health, "reach", lambda *_: [])  # there is no SVM in the image
+    deploy(site_of(host), *wanted(disk(tmp_path / "1.qcow2", b"1")))
+    (tmp_path / "c.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    said = []
+    for option, name, content in (
+        ("--svm-config", "svm.toml", "[limits]\nmax_guests = 7\n"),
+        ("--ssh-key", "key", "ssh-ed25519 AAAA somebody\n"),
+        ("--svm-config", "svm.toml", "[limits]\nmax_guests = 8\n"),
+    ):
+        (tmp_path / name).write_text(content)
+        words = ("upgrade", option, str(tmp_path / name), "--config", str(tmp_path / "c.toml"))
+        code, _, err = svm_host(*words, "--connect", machine.uri)
+        assert (code, err) == (0, "")
+        placed = standing(host, "kvmla-svm")
+        assert placed is not None
+        seed = placed.deployment.seed
+        told = told_in(in_pool(machine, seed).read_bytes(), placed.deployment)
+        said.append((tomllib.loads(told.settings)["limits"], told.ssh_keys))
+    key = ("ssh-ed25519 AAAA somebody",)
+    assert said == [({"max_guests": 7}, ()), ({"max_guests": 7}, key), ({"max_guests": 8}, key)]
+
+
+@pytest.mark.parametrize(
+    ("made", "advice"),
+    [
+        (
+            "ip link add br9 type bridge && ip addr add 10.113.1.5/24 dev br9 && ip link set br9 up",
+            "--host-address",
+        ),
+        ("ip link add kvmla0 type bridge", "deploy.bridge"),
+    ],
+)
+def test_what_the_host_has_without_libvirt_is_told_with_what_to_do(
+    machine: KvmHost, host: VirtHost, asked: tuple[Deployment, list[Part]], made: str, advice: str
+) -> None:
+    """An address, or a bridge; all is taken back."""
+    assert machine.run("sh", "-c", made).returncode == 0
+    try:
+        with pytest.raises(DeployError, match=f"itself, .*{advice}.*; what was made so far is taken back"):
+            deploy(site_of(host), *asked)
+    finally:
+        machine.run("sh", "-c", f"ip link del {made.split()[3]}")
+    assert everything(host) == set()
 
 
 def test_a_network_that_the_host_has_already_is_a_sentence(

@@ -32,10 +32,11 @@ log = structlog.get_logger("svm-host")
 
 
 def enrols(settings: EnrolmentSettings, seen: VmSeen) -> bool:
-    """Whether a machine is to enrol by itself."""
+    """Whether a machine is to enrol by itself: for whom has to be sure, since its certificate says it."""
     vm = seen.vm
     named = any(fnmatchcase(vm.name, pattern) for pattern in settings.exclude)
-    return settings.automatic and not (named or seen.excluded or vm.marks.excluded or vm.marks.svm)
+    left_out = named or seen.excluded or vm.marks.excluded or vm.marks.svm
+    return settings.automatic and seen.sure and not left_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from appliance.hypervisor.cli.deploying import (
     settings_and_wanted,
     site,
     system_of,
+    told_of,
+    uri_of,
 )
 from appliance.hypervisor.cli.hosts import add_host_arguments
 from appliance.hypervisor.deploy import network_xml, storage_xml
@@ -96,13 +98,13 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             raise CommandError("nothing to deploy is named: give --image, or --kernel, --initrd and --root")
         names: dict[str, Any] = {what: part.name for what, part in system.items()}
         wanted = replace(wanted, **names)
-        seed = seed_part(args, wanted)
+        seed = seed_part(wanted, told_of(args))
     except BadDeployment as error:
         raise CommandError(str(error)) from error
     wanted = replace(wanted, seed=seed.name)
     parts = [*system.values(), seed]
     if args.dry_run:
-        return _show(args, console, wanted, parts)
+        return _show(uri_of(args, settings), console, wanted, parts)
     with site(args, console) as where:
         made = deploy(where, wanted, parts, keep=args.keep)
     _tell(console, settings, wanted, made)
@@ -111,7 +113,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _tell(console: Console, settings: HostSettings, wanted: Deployment, made: Made) -> None:
     addresses = addresses_of(wanted)
-    console.say(*map(plain, made.said))  # some of it is the SVM's words
+    console.say(*map(plain, made.said))  # the SVM's words
     if not made.steps:
         console.say(f"{wanted.name} is deployed and answers: nothing was changed")
         return
@@ -131,12 +133,12 @@ def _tell(console: Console, settings: HostSettings, wanted: Deployment, made: Ma
     )
 
 
-def _show(args: argparse.Namespace, console: Console, wanted: Deployment, parts: list[Part]) -> int:
+def _show(uri: str, console: Console, wanted: Deployment, parts: list[Part]) -> int:
     """Print the definitions; the host is asked for its name alone, and need not be there."""
     names = (*wanted.volumes, wanted.state)
     paths = {name: f"{wanted.pool_dir}/{name}" for name in names}
     try:
-        with VirtHost.open(args.connect or "qemu:///system") as host:
+        with VirtHost.open(uri) as host:
             name = definitions.facts(host).name
     except VirtError:
         name = "this-host"

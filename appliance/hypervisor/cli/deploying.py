@@ -5,20 +5,23 @@ import fcntl
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appliance.cli.console import CommandError, Console, plain
 from appliance.hypervisor.cli.hosts import settings_of
+from appliance.hypervisor.cli.interruption import ended_like_by_ctrl_c
 from appliance.hypervisor.deploy import images
 from appliance.hypervisor.deploy.addresses import addresses_of
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
 from appliance.hypervisor.deploy.health import Health, Identities
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.seed import Told, checked_keys, checked_settings, seed_of
+from appliance.hypervisor.deploy.seed import Told, checked_keys, seed_of
 from appliance.hypervisor.deploy.site import DeployError, Site
+from appliance.hypervisor.deploy.svm_toml import checked_settings
 from appliance.hypervisor.settings import WAIT_SECONDS, HostSettings
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
@@ -107,12 +110,19 @@ def system_of(args: argparse.Namespace) -> dict[str, Part] | None:
     }
 
 
-def seed_part(args: argparse.Namespace, wanted: Deployment) -> Part:
-    """Its seed. Raises BadDeployment."""
-    told = Told(
-        checked_settings(_text(args.svm_config)) if args.svm_config else "",
-        checked_keys(_text(args.ssh_key)) if args.ssh_key else (),
+def told_of(args: argparse.Namespace, before: Told = Told()) -> Told:  # noqa: B008  # frozen
+    """What the operator says. before: what he said once, which counts on where he does not say it anew.
+
+    Raises BadDeployment.
+    """
+    return Told(
+        checked_settings(_text(args.svm_config)) if args.svm_config else before.settings,
+        checked_keys(_text(args.ssh_key)) if args.ssh_key else before.ssh_keys,
     )
+
+
+def seed_part(wanted: Deployment, told: Told) -> Part:
+    """Its seed. Raises BadDeployment."""
     return images.in_memory(*seed_of(wanted, told))
 
 
@@ -120,7 +130,7 @@ def seed_part(args: argparse.Namespace, wanted: Deployment) -> Part:
 def site(args: argparse.Namespace, console: Console) -> Iterator[Site]:
     """The host, open, and nobody else of this program at work. What goes wrong becomes a CommandError."""
     settings = settings_of(args, console)
-    uri = args.connect or _one(settings)
+    uri = uri_of(args, settings)
     identities = Identities(
         settings.svm.identity,
         settings.deploy.administrator,
@@ -128,12 +138,23 @@ def site(args: argparse.Namespace, console: Console) -> Iterator[Site]:
         bool(getattr(args, "new_administrator", False)),
     )
     try:
-        with _alone(settings.state_dir), VirtHost.open(uri) as host:
+        with ended_like_by_ctrl_c(), _alone(settings.state_dir), VirtHost.open(uri) as host:
             named = _named(identities, definitions.facts(host).name)
             health = Health.of(host, named, _given(args, "wait", settings.deploy.wait_seconds))
-            yield Site(host, lambda what: console.say(f"  {plain(what)}"), health.reach)
+            yield Site(host, partial(_tell, console), health.reach)
+    except KeyboardInterrupt as error:
+        with suppress(OSError):
+            console.complain(f"interrupted: {error or 'run it again, and it goes on from there'}")
+        raise
     except (VirtError, DeployError, BadDeployment) as error:
         raise CommandError(str(error)) from error
+
+
+def _tell(console: Console, what: str) -> None:
+    """Say it, to whoever still hears: a terminal that is gone is no reason to leave off in the middle."""
+    with suppress(OSError):
+        console.say(f"  {plain(what)}")
+        console.out.flush()
 
 
 def settings_and_wanted(args: argparse.Namespace, console: Console) -> tuple[HostSettings, Deployment]:
@@ -154,7 +175,10 @@ def _named(identities: Identities, host: str) -> Identities:
     )
 
 
-def _one(settings: HostSettings) -> str:
+def uri_of(args: argparse.Namespace, settings: HostSettings) -> str:
+    """libvirt's address of the one host that it is about. Raises CommandError."""
+    if args.connect:
+        return str(args.connect)
     if len(settings.libvirt.uri) != 1:
         raise CommandError(
             f"the settings name {len(settings.libvirt.uri)} hosts, and an SVM is of one: say --connect"

@@ -6,17 +6,17 @@ import time
 from functools import partial
 from typing import Any
 
-from appliance.cli.console import DONE, NO, CommandError, Console, exit_codes
+from appliance.cli.console import DONE, NO, CommandError, Console, exit_codes, plain
 from appliance.hypervisor.attest.allowance import Allowance
 from appliance.hypervisor.attest.channel import ChannelError, opened
 from appliance.hypervisor.attest.conversation import Conversation
 from appliance.hypervisor.attest.tokens import Machine, Tokens
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of, tenant_of
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.svm_line import SvmLine
 from appliance.hypervisor.virt.channels import Plugged, plug, unplug
 from appliance.hypervisor.virt.connection import VirtHost
-from appliance.hypervisor.virt.domains import vms
+from appliance.hypervisor.virt.finding import find
 from appliance.hypervisor.vm import Vm
 
 _EPILOG = f"""\
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
         "--tenant",
         metavar="T",
         default="",
-        help="whose guest it will be (its metadata's, or the SVM's default)",
+        help="whose guest it will be (as metadata and settings say, or the SVM's default)",
     )
     parser.add_argument(
         "--wait", metavar="SECONDS", type=_seconds, default=300.0, help="how long it may take to ask (300)"
@@ -61,40 +61,31 @@ def _seconds(text: str) -> float:
 def _run(args: argparse.Namespace, console: Console) -> int:
     settings = settings_of(args, console)
     with hosts(args, console) as opened_hosts:
-        host, vm = _found(opened_hosts, args.machine)
+        host, vm = find(opened_hosts, args.machine)
         if args.remove:
             return _remove(host, vm, console)
+        machine = Machine(vm.uuid, tenant_of(settings, vm, args.tenant), by_order=True)
         plugged = plug(host, vm.uuid)
-    console.say(_told(vm, plugged))
+    console.say(plain(_told(vm, plugged)))
     if plugged.socket is None:
         return DONE
-    machine = Machine(vm.uuid, args.tenant or vm.marks.tenant, by_order=True)
     try:
         given = asyncio.run(_attend(settings, (vm, plugged), machine, args.wait))
     except ChannelError as error:
         raise CommandError(f"{vm.name}: {error}") from error
     if given:
-        console.say(f"{vm.name} was handed a token for guest {vm.uuid}")
+        console.say(plain(f"{vm.name} was handed a token for guest {vm.uuid}"))
         return DONE
     console.say(
-        f"{vm.name} got nothing within {args.wait:g} s: in the machine, is guest-stub there and running? "
-        "What went wrong here stands above"
+        f"{plain(vm.name)} got nothing within {args.wait:g} s: in the machine, is guest-stub there and "
+        "running? What went wrong here stands above"
     )
     return NO
 
 
-def _found(opened_hosts: list[VirtHost], called: str) -> tuple[VirtHost, Vm]:
-    found = [(host, vm) for host in opened_hosts for vm in vms(host) if called in (vm.name, vm.uuid)]
-    if not found:
-        raise CommandError(f"no machine {called} is known: see `svm-host vms`")
-    if len(found) > 1:
-        raise CommandError(f"several hosts have a machine {called}: give its UUID, or --connect")
-    return found[0]
-
-
 def _remove(host: VirtHost, vm: Vm, console: Console) -> int:
     had = unplug(host, vm.uuid)
-    console.say(f"{vm.name} has no channel any more" if had else f"{vm.name} had no channel")
+    console.say(plain(f"{vm.name} has no channel any more" if had else f"{vm.name} had no channel"))
     return DONE if had else NO
 
 

@@ -1,4 +1,4 @@
-"""Which libvirt a command of `svm-host` talks to."""
+"""Which libvirt a command of `svm-host` talks to, and whose a machine of it is."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,8 +6,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from appliance.cli.console import CommandError, Console
+from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import CONFIG_VARIABLE, HostSettings, load
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.vm import Vm
 
 
 def add_host_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,20 @@ def add_host_arguments(parser: argparse.ArgumentParser) -> None:
 def settings_of(args: argparse.Namespace, console: Console) -> HostSettings:
     """The settings that count for a command. Raises ConfigError."""
     return load(args.config, console.environ)
+
+
+def tenant_of(settings: HostSettings, vm: Vm, given: str) -> str:
+    """Whose a machine is, "" for nobody's: what was given, else as `svm-host serve` says it.
+
+    Raises CommandError where the file of owners cannot be read: it may say whose it is.
+    """
+    if given:
+        return given
+    owners = Owners(settings.machines)
+    whose = owners.of(vm)
+    if not whose.sure:
+        raise CommandError(f"whose machine {vm.name} is cannot be said ({owners.problem}): give --tenant")
+    return whose.tenant
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from lightagent.v1 import images_pb2
 
 from appliance.cli.console import CommandError, Console, add_json_argument
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of, tenant_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.comparing import Recall, Wish
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
@@ -25,9 +25,9 @@ from appliance.hypervisor.disks.running import of_machine_running
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.hypervisor.disks.source import Source, of_file, of_machine_off
 from appliance.hypervisor.files import StateUnusable
-from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.finding import uuid_in
 from appliance.hypervisor.virt.machine import find_machine
 from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
@@ -39,9 +39,10 @@ first; content is sent only where the SVM knows nothing of it. What reads the di
 behind walls."""
 
 _EPILOG = """\
-WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt: one that is off
-is read as it is, one that runs by a backup of this moment. qcow2 (with what lies under it), raw, vmdk;
-partitions, LVM; ext4, xfs, btrfs, NTFS, FAT.
+WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt; what has
+the form of a UUID is a machine (./UUID is a file). One that is off is read as it is, one that runs by a
+backup of this moment. qcow2 (with what lies under it), raw, vmdk; partitions, LVM; ext4, xfs, btrfs, NTFS,
+FAT.
 
 Of a machine that was scanned with --incremental while it ran, later scans read what was written to since and
 nothing else, by a checkpoint of libvirt's (kvm-light-agent-...), for as long as that is there. The digests of
@@ -124,18 +125,19 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    if "/" in args.what or os.path.exists(args.what):
+    if "/" in args.what or (not uuid_in(args.what) and _is_image(args.what)):
         reach = Reach(anywhere=args.backing_anywhere)
         return of_file(Path(args.what), args.format, stack, reach, _recall(args, settings))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
     machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    tenant = "" if args.seed else tenant_of(settings, machine.vm(), args.tenant)
     disks = machine.disks()
     if machine.vm().power is Power.OFF:
         source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
     else:
         source = of_machine_running(machine, disks, settings, Wish(args.incremental, args.full), stack)
-    source.tenant = Owners(settings.machines).of(machine.vm()).tenant
+    source.tenant = tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source
@@ -143,6 +145,11 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
 
 def _recall(args: argparse.Namespace, settings: HostSettings) -> Recall | None:
     return None if args.full else Recall(settings.state_dir, reader_version())
+
+
+def _is_image(name: str) -> bool:
+    """Whether something is there that may be an image; a directory of that name hides no machine."""
+    return os.path.lexists(name) and not os.path.isdir(name)
 
 
 def _nothing(_layout: bytes, _sha256: bytes) -> None:

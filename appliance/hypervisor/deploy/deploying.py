@@ -8,7 +8,7 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import Making, remove_unused
+from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.deploy.upgrading import settle
 from appliance.hypervisor.virt import definitions
@@ -46,23 +46,27 @@ def deploy(site: Site, wanted: Deployment, parts: list[Part], keep: bool = False
 
 @contextmanager
 def taken_back(making: Making, keep: bool) -> Iterator[None]:
-    """Take back what was made when something fails within, and say so."""
+    """Take back what was made when something fails within, or it is interrupted, and say so."""
     try:
         yield
     except (DeployError, VirtError) as error:
-        if keep:
-            raise DeployError(f"{error}; what was made is kept, `svm-host undeploy` removes it") from error
-        problems = making.undo.run()
-        if problems:
-            left = "; ".join(problems)
-            raise DeployError(
-                f"{error}; not everything could be taken back ({left}): run `svm-host undeploy` after that"
-            ) from error
-        raise DeployError(f"{error}; what was made so far is taken back") from error
+        raise DeployError(f"{error}; {_left(making, keep)}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_left(making, keep)) from error
     except BaseException:
-        if not keep:
-            making.undo.run()
+        _left(making, keep)
         raise
+
+
+def _left(making: Making, keep: bool) -> str:
+    """Take it back, unless it is to be kept; what is left, for people."""
+    if keep:
+        return "what was made is kept, `svm-host undeploy` removes it"
+    problems = making.undo.run()
+    if problems:
+        left = "; ".join(problems)
+        return f"not everything could be taken back ({left}): run `svm-host undeploy` after that"
+    return "what was made so far is taken back"
 
 
 def _make(site: Site, making: Making, before: Placed | None, parts: list[Part]) -> list[str]:
@@ -81,6 +85,7 @@ def _make(site: Site, making: Making, before: Placed | None, parts: list[Part]) 
     making.start()
     site.tell("waiting until the SVM answers")
     said = site.reach(wanted, new)
+    site.host.revive(REVIVE_SECONDS)  # it may have been started anew meanwhile
     if new:
         definitions.mark(site.host, wanted.name, Placed(wanted, placed.host, healthy=True).metadata())
         remove_unused(site, wanted)

@@ -18,7 +18,7 @@ from appliance.hypervisor.deploy.domain_xml import PORT, console_log
 from appliance.hypervisor.deploy.handover import HandoverError, Holder, Port, hand_over
 from appliance.hypervisor.deploy.site import DeployError
 from appliance.hypervisor.virt import ports
-from appliance.hypervisor.virt.connection import VirtHost
+from appliance.hypervisor.virt.connection import VirtError, VirtHost
 from appliance.rpc.admin_client import AdminClient, AdminError
 from appliance.rpc.admin_line import CertificateLine
 
@@ -62,11 +62,14 @@ class Health:
         self._seconds = seconds
         self._admin = admin
         self._pause = pause
+        self.revive: Callable[[float], bool] = lambda _seconds: False  # as VirtHost has it
 
     @classmethod
     def of(cls, host: VirtHost, identities: Identities, seconds: float) -> Self:
         """By the ports of a host's machines."""
-        return cls(lambda name: ports.opened(host, name, PORT), identities, seconds)
+        made = cls(lambda name: ports.opened(host, name, PORT), identities, seconds)
+        made.revive = host.revive
+        return made
 
     def reach(self, deployment: Deployment, new: bool) -> list[str]:
         """Return what is worth saying of it, once it answers. Raises DeployError, VirtError.
@@ -112,5 +115,11 @@ class Health:
         holders = [Holder(Role.HOST_AGENT, own.name, own.agent)]
         if administrator:
             holders.append(Holder(Role.PROVIDER, "administrator", own.administrator))
-        hand_over(lambda: self._opened(deployment.name), holders, end - time.monotonic())
+        while True:
+            try:
+                hand_over(lambda: self._opened(deployment.name), holders, end - time.monotonic())
+                break
+            except (HandoverError, VirtError):
+                if not self.revive(max(0.0, end - time.monotonic())):  # its libvirt is there: it is the SVM
+                    raise
         return [f"certificate of the {holder.role} {holder.name} in {holder.directory}" for holder in holders]

@@ -38,6 +38,30 @@ def image(label: str, files: Mapping[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
+def read(content: bytes, name: str) -> bytes:
+    """A file of a file system such as `image` makes, by its Joliet name. Raises ValueError."""
+    volume = content[(_FIRST_SECTOR + 1) * SECTOR :][:SECTOR]
+    if not volume.startswith(b"\x02CD001\x01"):
+        raise ValueError("it is no file system with Joliet names")
+    directory = _extent(content, volume[156:190])
+    while directory and directory[0]:
+        record, directory = directory[: directory[0]], directory[directory[0] :]
+        if record[33:][: len(record) > 32 and record[32]] == name.encode("utf-16-be"):
+            return _extent(content, record)
+    raise ValueError(f"there is no {name} in it")
+
+
+def _extent(content: bytes, record: bytes) -> bytes:
+    """What a directory record refers to."""
+    if len(record) < 18:
+        raise ValueError("it is damaged")
+    sector, length = struct.unpack_from("<I", record, 2)[0], struct.unpack_from("<I", record, 10)[0]
+    found = content[sector * SECTOR :][:length]
+    if len(found) != length:
+        raise ValueError("it is cut short")
+    return found
+
+
 def _laid_out(
     names: list[str], files: Mapping[str, bytes], sector: int
 ) -> tuple[dict[str, tuple[int, int]], int]:

@@ -4,7 +4,8 @@ Whatever a step finds half made, by a run that was killed, it makes whole: a vol
 is written anew, since nobody can say whether its content is all there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from appliance.hypervisor.deploy import domain_xml, network_xml, storage_xml
@@ -18,6 +19,14 @@ from appliance.hypervisor.virt import definitions, networks, volumes
 from appliance.hypervisor.virt.connection import VirtError
 
 GIB = 2**30
+REVIVE_SECONDS = 10.0  # for a libvirt that went, when what was made is to be taken back
+_ADVICE = (
+    ("already in use by interface", "the host has that address itself, give another --host-address"),
+    (
+        "File exists",
+        "the host has such a bridge itself, name another by deploy.bridge, deploy.host_bridge",
+    ),
+)
 
 
 class Making:
@@ -25,7 +34,7 @@ class Making:
 
     def __init__(self, site: Site, deployment: Deployment, before: Placed | None) -> None:
         """before: what is deployed, None for nothing, or for nothing that was whole."""
-        self.undo = Undo()
+        self.undo = Undo(partial(site.host.revive, REVIVE_SECONDS))
         self.made: list[str] = []
         self._site = site
         self._host = site.host
@@ -101,18 +110,24 @@ class Making:
             self._begin(f"network {name}")
             if not networks.uuid_of(self._host, name):
                 define_it()
-            networks.start(self._host, name)
+            with _with_advice():
+                networks.start(self._host, name)
 
     def _define_guests_network(self) -> None:
         """With a firm table of hardware addresses, where the host's kernel can have one."""
         name = self.wanted.network
         networks.define(self._host, name, network_xml.guests_network(self.wanted))
         try:
-            networks.start(self._host, name)
+            with _with_advice():
+                networks.start(self._host, name)
         except VirtError as error:
             if "vlan_filtering" not in str(error):
                 raise
             networks.define(self._host, name, network_xml.guests_network(self.wanted, firm=False))
+            self._site.tell(
+                f"warning: this host's kernel has no vlan_filtering: in {name} a guest may take over the "
+                "SVM's hardware address"
+            )
 
     def _volume(self, part: Part) -> None:
         pool = self.wanted.pool
@@ -132,6 +147,18 @@ class Making:
     def _begin(self, what: str) -> None:
         self._site.tell(what)
         self.made.append(what)
+
+
+@contextmanager
+def _with_advice() -> Iterator[None]:
+    """Say what to do where the host has itself, without libvirt, what a network is to have."""
+    try:
+        yield
+    except VirtError as error:
+        advice = next((say for words, say in _ADVICE if words in str(error)), "")
+        if not advice:
+            raise
+        raise VirtError(f"{error}: {advice}", error.code) from error
 
 
 def define(site: Site, placed: Placed) -> None:

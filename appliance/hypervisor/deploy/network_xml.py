@@ -11,6 +11,8 @@ from appliance.hypervisor.deploy.addresses import Addresses
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.vm import METADATA_URI
 
+GUESTS = "guests"  # the role of theirs, in its metadata
+
 _OURS = UUID("4b564d4c-4120-4465-706c-6f796d656e74")
 
 
@@ -31,7 +33,7 @@ def guests_network(deployment: Deployment, firm: bool = True) -> str:
   <name>{deployment.network}</name>
   <uuid>{own_uuid("network", deployment.network)}</uuid>
   <metadata>
-    <kvmla:protection xmlns:kvmla='{METADATA_URI}' role='guests'/>
+    <kvmla:protection xmlns:kvmla='{METADATA_URI}' role='{GUESTS}'/>
   </metadata>
   <bridge name='{deployment.bridge}' stp='off' delay='0'{table}/>
   <dns enable='no'/>

@@ -6,7 +6,6 @@ to an image without it.
 
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +17,14 @@ from appliance.hypervisor.deploy.addresses import (
     mac_of,
 )
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
-from appliance.hypervisor.deploy.iso import image
+from appliance.hypervisor.deploy.iso import image, read
+from appliance.hypervisor.deploy.svm_toml import joined, own_of
 
 LABEL = "CIDATA"
+SEED_FILE = "svm-seed.json"
 SETTINGS_FILE = "/etc/kvm-light-agent/svm.toml"
-MAX_SETTINGS_BYTES = 128 * 1024
 MAX_SSH_KEYS = 16
 
-_OURS = ("listen", "enrolment", "admin_listen")  # of [server]: where its doors are, follows from the networks
 _KEY_KINDS = ("ssh-", "ecdsa-", "sk-")
 
 
@@ -46,31 +45,25 @@ def seed_of(deployment: Deployment, told: Told) -> tuple[str, bytes]:
     files = {
         "meta-data": {"instance-id": digest, "local-hostname": deployment.name},
         "network-config": _network_config(seed),
-        "svm-seed.json": seed,
+        SEED_FILE: seed,
     }
     contents = {name: _json(value) for name, value in files.items()}
     contents["user-data"] = b"#cloud-config\n" + _json(_user_data(deployment, seed))
     return f"svm-seed-{digest}.iso", image(LABEL, contents)
 
 
-def checked_settings(text: str) -> str:
-    """Return the operator's svm.toml as it is put into the seed. Raises BadDeployment.
-
-    Whether its settings are right the SVM's own reader knows, by `svm check-config`.
-    """
-    if len(text.encode()) > MAX_SETTINGS_BYTES:
-        raise BadDeployment(f"--svm-config has more than {MAX_SETTINGS_BYTES:,} bytes: it is something else")
+def told_in(content: bytes, deployment: Deployment) -> Told:
+    """What the operator said by the seed of a deployment. content: of its volume. Raises BadDeployment."""
     try:
-        server = tomllib.loads(text).get("server", {})
-    except tomllib.TOMLDecodeError as error:
-        raise BadDeployment(f"--svm-config is no TOML ({error}): try it by `svm check-config`") from error
-    taken = [f"server.{name}" for name in (*_OURS, "admin", "state_dir") if name in server]
-    if taken:
+        seed = json.loads(read(content, SEED_FILE))
+        settings = own_of(str(seed["settings"]), _doors(addresses_of(deployment)))
+        keys = [str(key) for key in seed["ssh_keys"]]
+        return Told(settings, checked_keys("\n".join(keys)) if keys else ())
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadDeployment(
-            f"--svm-config has {', '.join(taken)}, which deploy sets itself: take it out, "
-            "and say --address and --host-address"
-        )
-    return text
+            f"the seed of {deployment.name} cannot be understood ({error}): give both --svm-config and "
+            "--ssh-key, of which one alone goes on with the other of that seed"
+        ) from error
 
 
 def checked_keys(text: str) -> tuple[str, ...]:
@@ -103,21 +96,18 @@ def _seed(deployment: Deployment, addresses: Addresses, told: Told) -> dict[str,
             *("--address", str(addresses.guests.ip)),
             *("--address", str(addresses.svm.ip)),
         ],
-        "settings": _settings(addresses, told.settings),
+        "settings": joined(told.settings, _doors(addresses)),
         "ssh_keys": list(told.ssh_keys),
     }
 
 
-def _settings(addresses: Addresses, own: str) -> str:
-    """svm.toml: the doors, in front of what the operator wrote; a [server] of his goes on after them."""
-    doors = {
+def _doors(addresses: Addresses) -> dict[str, str]:
+    """Where an SVM is asked, by the names that its settings have for that."""
+    return {
         "listen": f"tcp:{addresses.guests.ip}:{GUESTS_PORT}",
         "enrolment": f"{addresses.guests.ip}:{ENROLMENT_PORT}",
         "admin_listen": addresses.admin,
     }
-    lines = "".join(f'{name} = "{value}"\n' for name, value in doors.items())
-    head, found, tail = own.partition("[server]\n")
-    return f"{head}[server]\n{lines}{tail}" if found else f"[server]\n{lines}\n{own}"
 
 
 def _network_config(seed: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 The domain says all the while what it was before, so that a run that was killed is ended by the next one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -10,7 +12,7 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import Making, define, remove_unused
+from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, define, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtError
@@ -32,13 +34,16 @@ def upgrade(site: Site, before: Placed, wanted: Deployment, parts: list[Part]) -
         making.undo.run()
         if isinstance(error, VirtError | DeployError):
             raise DeployError(f"{error}; {wanted.name} runs on as it was") from error
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"{wanted.name} runs on as it was") from error
         raise
     site.tell(f"machine {wanted.name} is shut down, and started anew")
     away = monotonic()
-    definitions.stop(site.host, wanted.name, site.stop_seconds)
     unsettled = replace(before, deployment=wanted, healthy=False, before=before.deployment)
-    define(site, unsettled)
-    said = _try(site, unsettled)
+    with _else_brought_back(site, unsettled):
+        definitions.stop(site.host, wanted.name, site.stop_seconds)
+        define(site, unsettled)
+        said = _started(site, unsettled)
     away = monotonic() - away
     _settled(site, unsettled)
     return said, away
@@ -52,20 +57,30 @@ def settle(site: Site, placed: Placed) -> Placed:
     if placed.before is None:
         return placed
     site.tell(f"an upgrade of {placed.deployment.name} was broken off: it is ended now")
-    _try(site, placed)
+    with _else_brought_back(site, placed):
+        _started(site, placed)
     return _settled(site, placed)
 
 
-def _try(site: Site, unsettled: Placed) -> list[str]:
-    """Start the new one, and return when it answers; else the one before comes back. Raises DeployError."""
-    name = unsettled.deployment.name
+def _started(site: Site, unsettled: Placed) -> list[str]:
+    """Start the new one, and return when it answers, with what it says. Raises DeployError, VirtError."""
+    definitions.start(site.host, unsettled.deployment.name)
+    site.tell("waiting until the SVM answers")
+    return site.reach(unsettled.deployment, False)
+
+
+@contextmanager
+def _else_brought_back(site: Site, unsettled: Placed) -> Iterator[None]:
+    """Bring the one before back when something fails within, or it is interrupted. Raises DeployError."""
+    as_before = f"{unsettled.deployment.name} runs again as it was before"
     try:
-        definitions.start(site.host, name)
-        site.tell("waiting until the SVM answers")
-        return site.reach(unsettled.deployment, False)
+        yield
     except (DeployError, VirtError) as error:
         _bring_back(site, unsettled, error)
-        raise DeployError(f"{error}; {name} runs again as it was before") from error
+        raise DeployError(f"{error}; {as_before}") from error
+    except KeyboardInterrupt as error:
+        _bring_back(site, unsettled, error)
+        raise KeyboardInterrupt(as_before) from error
     except BaseException as error:
         _bring_back(site, unsettled, error)
         raise
@@ -76,6 +91,7 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
     name = unsettled.deployment.name
     site.tell(f"machine {name} is started as it was before")
     try:
+        site.host.revive(REVIVE_SECONDS)
         definitions.stop(site.host, name, 0.0)
         old = replace(unsettled, deployment=unsettled.before, healthy=True, before=None)
         define(site, old)
@@ -83,12 +99,14 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
         remove_unused(site, old.deployment)
         site.reach(old.deployment, False)
     except (DeployError, VirtError) as error:
+        what = str(why) or "it was interrupted"
         raise DeployError(
-            f"{why}; and as it was before it does not come back ({error}): run `svm-host upgrade` again"
+            f"{what}; and as it was before it does not come back ({error}): run `svm-host upgrade` again"
         ) from error
 
 
 def _settled(site: Site, unsettled: Placed) -> Placed:
+    site.host.revive(REVIVE_SECONDS)
     settled = replace(unsettled, healthy=True, before=None)
     definitions.mark(site.host, settled.deployment.name, settled.metadata())
     remove_unused(site, settled.deployment)

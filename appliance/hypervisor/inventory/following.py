@@ -149,7 +149,7 @@ class Follower:
             self._told = self._owners.problem
             if self._told:
                 log.warning("owners of machines are not read", why=self._told)
-        return VmSeen(line.uri, vm, started, whose.tenant, whose.excluded)
+        return VmSeen(line.uri, vm, started, whose.tenant, whose.excluded, whose.sure)
 
     def _known(self, line: HostLine) -> list[VmSeen]:
         return [seen for seen in self._serving.changes.known() if seen.host == line.uri]

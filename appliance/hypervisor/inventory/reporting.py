@@ -26,6 +26,7 @@ from appliance.rpc.admin_client import AdminClient, AdminError
 
 GATHER_SECONDS = 0.2  # what happens within it is told together
 UNLISTED_SECONDS = 1.0  # so often it is looked whether a host is followed now
+WATCH_SECONDS = 1.0  # so often it is looked whether machines are cut off
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 USUAL_SECONDS = 60.0
 
@@ -58,11 +59,22 @@ class Reporter:
         self._agent = await asyncio.to_thread(Agent, self._serving.settings.state_dir)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
+            group.create_task(self._watch())
             group.create_task(self._tell())
 
     async def _listen(self) -> None:
         async for _ in self._serving.changes.subscribe():
             self._changed.set()
+
+    async def _watch(self) -> None:
+        """Hear of machines that are cut off or released, by a command in another process too."""
+        before = await asyncio.to_thread(self._records.stamp)
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = await asyncio.to_thread(self._records.stamp)
+            if now != before:
+                before = now
+                self._changed.set()
 
     async def _tell(self) -> None:
         pause = FIRST_PAUSE
@@ -97,7 +109,7 @@ class Reporter:
         await self._send_events()
 
     async def _report(self, line: HostLine) -> None:
-        isolated = await asyncio.to_thread(self._records.uuids)
+        isolated = await asyncio.to_thread(self._records.cut_off)
         seen = [each for each in self._serving.changes.known() if each.host == line.uri]
         if len(seen) > MAX_VMS_OF_HOST:
             log.warning("not all machines are told", host=line.uri, machines=len(seen), told=MAX_VMS_OF_HOST)

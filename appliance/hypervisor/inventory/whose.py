@@ -19,10 +19,11 @@ MAX_FILE_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """tenant: "" for nobody's."""
+    """tenant: "" for nobody's. sure: not where the file, which could not be read so far, may say another."""
 
     tenant: str = ""
     excluded: bool = False
+    sure: bool = True
 
 
 class Owners:
@@ -38,16 +39,17 @@ class Owners:
     def of(self, vm: Vm) -> Whose:
         """Whose a machine is."""
         self._read_file()
-        listed = self._listed.get(vm.uuid)
-        tenant = vm.marks.tenant if is_tenant(vm.marks.tenant) else ""
-        tenant = (
-            tenant or (listed.tenant if listed else "") or self._by_name(vm.name) or self._settings.tenant
-        )
+        listed = self._listed.get(vm.uuid, Whose())
+        if is_tenant(vm.marks.tenant):
+            return Whose(vm.marks.tenant, self._is_excluded(vm, listed))
+        tenant = listed.tenant or self._by_name(vm.name) or self._settings.tenant
+        sure = not self._settings.file or self._stamp is not None
+        return Whose(tenant, self._is_excluded(vm, listed), sure)
+
+    def _is_excluded(self, vm: Vm, listed: Whose) -> bool:
         if vm.marks.excluded is not None:
-            return Whose(tenant, vm.marks.excluded)
-        if listed is not None and listed.excluded:
-            return Whose(tenant, True)
-        return Whose(tenant, any(fnmatchcase(vm.name, pattern) for pattern in self._settings.exclude))
+            return vm.marks.excluded
+        return listed.excluded or any(fnmatchcase(vm.name, pattern) for pattern in self._settings.exclude)
 
     def _by_name(self, name: str) -> str:
         return next((tenant for tenant, pattern in self._patterns if fnmatchcase(name, pattern)), "")
@@ -65,9 +67,15 @@ class Owners:
             self._listed = read_owners(path)
             self._stamp, self.problem = stamp, ""
         except OSError as error:
-            self.problem = f"{path}: {error.strerror}; what was known before counts"
+            self.problem = f"{path}: {error.strerror}; {self._until_then}"
         except (StateUnusable, BadOwners) as error:
-            self.problem = f"{error}; what was known before counts"
+            self.problem = f"{error}; {self._until_then}"
+
+    @property
+    def _until_then(self) -> str:
+        if self._stamp is None:
+            return "no machine enrols by itself but where its metadata says whose it is, until it can be read"
+        return "what was known before counts"
 
 
 class BadOwners(Exception):

@@ -4,25 +4,37 @@ How each link was is on the disk before it is taken down. To be given back, a ma
 anywhere, the next call of either kind goes on from what the mark says.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from appliance.domain.event import EventKind
 from appliance.hypervisor.inventory.outbox import ForSvm, Outbox
+from appliance.hypervisor.isolation.kept import kept
 from appliance.hypervisor.isolation.records import ISOLATED, RELEASING, Record, Records
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
 from appliance.hypervisor.virt.links import DOWN, Links, read_links, set_links
 from appliance.hypervisor.virt.snapshots import make_snapshot
 
+_MOST_TOLD = 8  # links, in a sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done. already: it was so before. problems: sentences, of links and a snapshot that failed."""
+    """What was done. already: it was so before. links: of how many; up: the names of those that are not down.
+
+    problems: sentences, of links and a snapshot that failed.
+    """
 
     already: bool = False
     links: int = 0
     snapshot: str = ""
     problems: tuple[str, ...] = ()
+    up: tuple[str, ...] = ()
+
+    @property
+    def how_far(self) -> str:
+        """How far a machine is cut off, for people."""
+        return _how_far(self.links, self.up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +48,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Isolator:
-    """keep: networks and bridges that stay. clock: seconds since the epoch. step: called before each step."""
+    """keep: networks and bridges that stay, besides what `deploy` made; none of them: nothing stays.
+
+    clock: seconds since the epoch. step: called before each step.
+    """
 
     records: Records
     outbox: Outbox
@@ -52,13 +67,12 @@ class Isolator:
             record = self.records.get(uuid)
             already = record is not None
             if record is None or record.phase != ISOLATED:
-                links = read_links(host, uuid, self.keep) if record is None else record.links
+                links = self._links(host, uuid) if record is None else record.links
                 record = Record(uuid, host.uri, name, self.clock(), order.reason, order.by, links=links)
                 self.step("record")
                 self.records.put(record)
             self.step("links")
-            record, problems = self._take_down(host, record)
-            self._tell_isolated(record)
+            record, now, problems = self._take_down(host, record)
             made = ""
             if order.snapshot:
                 self.step("snapshot")
@@ -66,7 +80,7 @@ class Isolator:
                     made = make_snapshot(host, uuid, f"kvmla-isolated-{int(record.since)}")
                 except VirtError as error:
                     problems.append(str(error))
-            return Done(already, _count(record.links), made, tuple(problems))
+            return Done(already, _count(now), made, tuple(problems), tuple(record.up))
 
     def release(self, host: VirtHost, uuid: str, by: str) -> Done:
         """Give a machine its networks back, as they were. Raises VirtError, StateUnusable."""
@@ -91,18 +105,23 @@ class Isolator:
                 return False
             if record.phase == RELEASING:
                 return not self._give_back(host, record, "svm-host").problems
-            states = [
-                state for links in read_links(host, uuid, self.keep).values() for state in links.values()
-            ]
-            record, problems = self._take_down(host, record)
-            self._tell_isolated(record)
+            states = [state for links in self._links(host, uuid).values() for state in links.values()]
+            record, now, problems = self._take_down(host, record)
             if problems:
-                raise VirtError(f"machine {record.name} is cut off in part alone: {'; '.join(problems)}")
+                far = _how_far(_count(now), record.up)
+                raise VirtError(f"machine {record.name} {far}: {'; '.join(problems)}")
             return any(state != DOWN for state in states)
 
-    def _take_down(self, host: VirtHost, record: Record) -> tuple[Record, list[str]]:
-        """Note links that are new to the record, then take all of them down."""
-        now = read_links(host, record.uuid, self.keep)
+    def _links(self, host: VirtHost, uuid: str) -> Links:
+        """Those that are to be down. Raises VirtError."""
+        return read_links(host, uuid, kept(host, self.keep))
+
+    def _take_down(self, host: VirtHost, record: Record) -> tuple[Record, Links, list[str]]:
+        """Note links that are new to the record, take all of them down, and have the SVM told how far.
+
+        Return the record, the links as they are now, and what could not be done.
+        """
+        now = self._links(host, record.uuid)
         known = _merged(record.links, now)
         if known != record.links:
             record = replace(record, links=known)
@@ -110,7 +129,13 @@ class Isolator:
             self.records.put(record)
         self.step("down")
         down = {where: dict.fromkeys(links, DOWN) for where, links in now.items()}
-        return record, set_links(host, record.uuid, down)
+        problems = set_links(host, record.uuid, down)
+        now = self._links(host, record.uuid)
+        up = sorted({name for links in now.values() for name, state in links.items() if state != DOWN})
+        if up != record.up:
+            record = replace(record, up=up, told=False)
+            self.records.put(record)
+        return self._tell_isolated(record, _count(now)), now, problems
 
     def _give_back(self, host: VirtHost, record: Record, by: str) -> Done:
         self.step("up")
@@ -121,12 +146,16 @@ class Isolator:
             self.records.remove(record.uuid)
         return Done(links=_count(record.links), problems=tuple(problems))
 
-    def _tell_isolated(self, record: Record) -> None:
-        """Have the SVM told of it, once for each record."""
-        if not record.told:
-            self._tell(record, EventKind.VM_ISOLATED, f"cut off by {record.by}: {record.reason}")
-            self.step("told")
-            self.records.put(replace(record, told=True))
+    def _tell_isolated(self, record: Record, links: int) -> Record:
+        """Have the SVM told of it, anew where it is cut off otherwise; not where it is not cut off at all."""
+        if record.told or (record.up and len(record.up) == links):
+            return record
+        part = f" in part ({', '.join(record.up[:_MOST_TOLD])} up)" if record.up else ""
+        self._tell(record, EventKind.VM_ISOLATED, f"cut off{part} by {record.by}: {record.reason}")
+        self.step("told")
+        record = replace(record, told=True)
+        self.records.put(record)
+        return record
 
     def _tell(self, record: Record, kind: EventKind, text: str) -> None:
         self.step("tell")
@@ -146,6 +175,16 @@ def _merged(known: Links, now: Links) -> Links:
         | known.get(where, {})
         for where in {*known, *now}
     }
+
+
+def _how_far(links: int, up: Sequence[str]) -> str:
+    if not up:
+        return f"is cut off: {links} links"
+    if len(up) == links:
+        return f"is not cut off: of {links} links none is down"
+    more = " and others" if up[_MOST_TOLD:] else ""
+    down = links - len(up)
+    return f"is cut off in part: of {links} links {down} down, up: {', '.join(up[:_MOST_TOLD])}{more}"
 
 
 def _count(links: Links) -> int:

@@ -167,9 +167,16 @@ class IsolationPolicy:
             return False
         if not done.already:
             self._cut_off.append(time.monotonic())
+        if not done.up and not done.already:
             log.warning("machine is cut off", machine=vm.name, uuid=vm.uuid, reason=reason)
-        for problem in done.problems:
-            log.error("machine is cut off in part", machine=vm.name, uuid=vm.uuid, why=problem)
+        if done.up:
+            why = "; ".join((done.how_far, *done.problems))
+            if len(done.up) < done.links:
+                log.error("machine is cut off in part", machine=vm.name, uuid=vm.uuid, why=why)
+            else:
+                log.error("machine is not cut off", machine=vm.name, uuid=vm.uuid, why=why)
+        elif done.problems:
+            log.error("machine has no snapshot", machine=vm.name, uuid=vm.uuid, why=done.problems[-1])
         self._serving.changes.publish(seen)  # by which the SVM is told
         return True
 

@@ -1,6 +1,6 @@
 """Which machines are cut off, a file each, and how their links were before.
 
-    isolated/UUID.json  {host, name, since, reason, by, phase, told, links}
+    isolated/UUID.json  {host, name, since, reason, by, phase, told, links, up}
     isolated/lock       locked by whoever changes one
 
 links: by "live" and "config", then by link: its state, see `virt.links`. phase: "isolated", or "releasing"
@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,8 @@ _MOST_BYTES = 1 << 20
 class Record:
     """A machine that is cut off. host: URI. since: seconds since the epoch. by: who did it, for people.
 
-    told: the SVM is, or will be by the outbox.
+    told: the SVM is, or will be by the outbox. up: links that could not be taken down, when they were last
+    looked at.
     """
 
     uuid: str
@@ -37,6 +38,12 @@ class Record:
     phase: str = ISOLATED
     told: bool = False
     links: dict[str, dict[str, str]] = field(default_factory=dict)
+    up: list[str] = field(default_factory=list)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether all of its links were seen to be down, or be none; else it is to be cut off."""
+        return self.told and not self.up
 
     @property
     def id(self) -> str:
@@ -59,6 +66,7 @@ class Records:
         try:
             record = Record(uuid=uuid, **json.loads(text))
             ok = record.phase in (ISOLATED, RELEASING) and isinstance(record.links, dict)
+            ok = ok and isinstance(record.up, list)
         except (ValueError, TypeError, RecursionError):
             ok = False
         if not ok:
@@ -75,8 +83,28 @@ class Records:
         """Forget a machine's. Raises StateUnusable."""
         remove_durably(self._path(uuid))
 
+    def cut_off(self) -> frozenset[str]:
+        """The machines that are cut off, and not in part alone. A record that is damaged is of none."""
+        found = set[str]()
+        for uuid in self.uuids():
+            with suppress(StateUnusable):
+                record = self.get(uuid)
+                if record is not None and record.is_cut_off:
+                    found.add(uuid)
+        return frozenset(found)
+
+    def stamp(self) -> frozenset[tuple[str, int]]:
+        """Something that is another one when a record came, went or was put anew."""
+        if not self._directory.is_dir():
+            return frozenset()
+        found = set[tuple[str, int]]()
+        for path in self._directory.glob("*.json"):
+            with suppress(FileNotFoundError):
+                found.add((path.name, path.stat().st_mtime_ns))
+        return frozenset(found)
+
     def uuids(self) -> frozenset[str]:
-        """The machines that are cut off."""
+        """The machines that are cut off, or to be."""
         if not self._directory.is_dir():
             return frozenset()
         return frozenset(path.stem for path in self._directory.glob("*.json"))

@@ -3,8 +3,9 @@
 Calls block: who serves others asks from a thread.
 """
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,9 @@ import libvirt
 
 # What libvirt says in its own words on stderr, besides raising it.
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
+
+
+_LOOK_SECONDS = 0.2
 
 
 class VirtError(Exception):
@@ -22,9 +26,9 @@ class VirtError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class VirtHost:
-    """An open connection. uri: by which it was opened."""
+    """An open connection. uri: by which it was opened. connection: another one once it was revived."""
 
     uri: str
     connection: libvirt.virConnect
@@ -36,6 +40,24 @@ class VirtHost:
             return cls(uri, libvirt.open(uri))
         except libvirt.libvirtError as error:
             raise VirtError(_why_closed(uri, error), error.get_error_code()) from error
+
+    def revive(self, seconds: float) -> bool:
+        """Open it anew where its libvirt went, trying for so long; whether it had gone. Raises VirtError."""
+        with suppress(libvirt.libvirtError):
+            self.connection.getLibVersion()  # goes there and back: isAlive alone notices nothing
+            return False
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.connection = type(self).open(self.uri).connection
+            except VirtError as error:
+                if time.monotonic() >= end:
+                    raise VirtError(
+                        f"libvirt went and did not come back in {seconds:g} s: {error}"
+                    ) from error
+                time.sleep(_LOOK_SECONDS)
+            else:
+                return True
 
     def close(self) -> None:
         """Let go of it."""

@@ -36,11 +36,6 @@ def vm_of(host: VirtHost, uuid: str) -> Vm | None:
         return _vm_or_none(domain)
 
 
-def named(host: VirtHost, name: str) -> Vm | None:
-    """A machine by its UUID or its name, None where the host has none. Raises VirtError."""
-    return next((vm for vm in vms(host) if name in (vm.uuid, vm.name)), None)
-
-
 def host_uuid(host: VirtHost) -> str:
     """The host's UUID by libvirt's word, "" where it has none; not on every host the same after a restart."""
     with told(f"libvirt at {host.uri} does not tell what the host can do"):

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
+from appliance.hypervisor.virt.connection import VirtHost, told
 from appliance.hypervisor.virt.domains import seen
+from appliance.hypervisor.virt.finding import NoMachine, find
 from appliance.hypervisor.vm import Vm
 
 
@@ -101,12 +102,10 @@ def _below(disk: ElementTree.Element) -> tuple[Path, ...]:
 
 
 def find_machine(hosts: list[VirtHost], name: str) -> Machine:
-    """The machine of a name or UUID, on one of the hosts. Raises VirtError."""
-    for host in hosts:
-        for look in (host.connection.lookupByName, host.connection.lookupByUUIDString):
-            try:
-                return Machine(host, look(name))
-            except libvirt.libvirtError as error:
-                if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG):
-                    raise VirtError(f"libvirt at {host.uri} does not tell of {name}: {error}") from error
-    raise VirtError(f"{name}: there is no such file, and no such machine on this host: see `svm-host vms`")
+    """The machine of a name or UUID, on one of the hosts. Raises VirtError, also where several have it."""
+    try:
+        host, vm = find(hosts, name)
+    except NoMachine as error:
+        raise NoMachine(f"{name}: there is no such file, and no such machine: {error}") from error
+    with told(f"the machine {vm.name} is not there any more"):
+        return Machine(host, host.connection.lookupByUUIDString(vm.uuid))

@@ -2,11 +2,35 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 
 import libvirt
 
 from appliance.hypervisor.virt.connection import VirtHost, told
+from appliance.hypervisor.vm import METADATA_URI
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSeen:
+    """A network. bridge: "" for none. role: what this product wrote into its metadata, "" for nothing."""
+
+    name: str
+    uuid: str
+    bridge: str = ""
+    role: str = ""
+
+
+def all_networks(host: VirtHost) -> list[NetworkSeen]:
+    """Those of a host, none where it can have none. Raises VirtError."""
+    with told(f"libvirt at {host.uri} does not tell its networks"):
+        try:
+            networks = host.connection.listAllNetworks()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+                return []
+            raise
+        return [_seen(network) for network in networks]
 
 
 def uuid_of(host: VirtHost, name: str) -> str:
@@ -86,6 +110,17 @@ def users(host: VirtHost, name: str, but: str) -> list[str]:
             source.get("network") == name
             for source in ET.fromstring(xml).iterfind("devices/interface/source")  # noqa: S314
         )
+    )
+
+
+def _seen(network: libvirt.virNetwork) -> NetworkSeen:
+    defined = ET.fromstring(network.XMLDesc())  # noqa: S314  # libvirt's own
+    bridge, mark = defined.find("bridge"), defined.find(f"metadata/{{{METADATA_URI}}}protection")
+    return NetworkSeen(
+        network.name(),
+        network.UUIDString(),
+        "" if bridge is None else bridge.get("name", ""),
+        "" if mark is None else mark.get("role", ""),
     )
 
 

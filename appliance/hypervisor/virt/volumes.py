@@ -110,6 +110,22 @@ def fill(
             raise
 
 
+def content(host: VirtHost, pool: str, name: str, most: int) -> bytes:
+    """What is in a volume, of at most so many bytes: what is beyond is left. Raises VirtError."""
+    with told(f"the volume {name} of {pool} cannot be read"):
+        stream = host.connection.newStream()
+        _volume(host, pool, name).download(stream, 0, most)
+        found = bytearray()
+        try:
+            while chunk := stream.recv(_CHUNK):
+                found += chunk
+            stream.finish()
+        except BaseException:
+            _abort(stream)
+            raise
+        return bytes(found)
+
+
 def remove(host: VirtHost, pool: str, name: str) -> None:
     """Delete a volume; nothing where it is gone. Raises VirtError."""
     with told(f"the volume {name} of {pool} cannot be deleted"):

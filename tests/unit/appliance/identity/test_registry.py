@@ -146,6 +146,21 @@ async def test_who_stays_beyond_the_end_of_his_certificate_is_cut_off(tmp_path: 
             desk.registry.guest(shown(guest))
 
 
+async def test_who_stays_beyond_the_end_of_a_renewed_certificate_is_cut_off(tmp_path: Path) -> None:
+    """Though it has attached with it and called no more; the end of the older one is no news."""
+    with office(tmp_path) as desk:
+        told, guest = Told(desk), desk.enrolled()
+        desk.registry.guest(shown(guest))
+        desk.now += 20 * DAY
+        newer = await desk.registry.renew(shown(guest), asked())
+        desk.registry.guest(shown(newer))
+        assert await desk.registry.attached(shown(newer), MACHINE) is True
+        for days, times in ((11, 0), (18, 0), (2, 1)):  # the older one ends on day 30, this on day 50
+            desk.now += days * DAY
+            desk.registry.end_expired()
+            assert len(told.ended) == times
+
+
 async def test_a_clock_that_goes_back_locks_nobody_out(tmp_path: Path) -> None:
     """An hour, as when summer ends on a machine that is set wrong."""
     with office(tmp_path) as desk:

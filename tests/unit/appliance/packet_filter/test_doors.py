@@ -13,7 +13,16 @@ def test_unix_sockets_and_metrics_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("10.0.0.1", "10.0.0.1"), ("[fd00::1]", "fd00::1"), ("0.0.0.0", ""), ("[::]", ""), ("svm.example", "")],
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("[fd00::1]", "fd00::1"),
+        ("[fe80::1%eth0]", "fe80::1"),
+        ("[::ffff:10.0.0.1]", "10.0.0.1"),
+        ("0.0.0.0", ""),
+        ("[::]", ""),
+        ("[::ffff:0.0.0.0]", ""),
+        ("svm.example", ""),
+    ],
 )
 def test_all_others_are_known_by_address_and_port(host: str, address: str) -> None:
     """By the port alone where the SVM listens everywhere, or the address is not known before."""

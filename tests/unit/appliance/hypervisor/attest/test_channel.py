@@ -1,7 +1,10 @@
 """The socket of a machine's channel, with a server in QEMU's place."""
 
 import asyncio
+import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from appliance.hypervisor.attest import channel as module
 from appliance.hypervisor.attest.channel import ChannelError, opened
+from tests.support.owners import give, only_root, somebodys_place
 
 
 @pytest.fixture
@@ -68,3 +72,21 @@ async def test_what_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ChannelError, match="is its machine still running"):
         async with opened(tmp_path / "enrol.0"):
             raise AssertionError
+
+
+@only_root
+def test_with_the_rights_of_its_unit_it_reaches_the_socket_of_another_user() -> None:
+    """QEMU's user has the directories of its sockets for itself, which root alone may not enter."""
+    unit = (Path(module.__file__).parents[1] / "systemd" / "svm-host.service").read_text()
+    [rights] = re.findall(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
+    kept = "".join(f",+{each.removeprefix('CAP_').lower()}" for each in rights.split())
+    connects = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    with somebodys_place() as place, socket.socket(socket.AF_UNIX) as listening:
+        place.chmod(0o750)
+        listening.bind(str(place / "s"))
+        listening.listen(1)
+        give(place)
+        words = ["setpriv", "--bounding-set", f"-all{kept}", "--inh-caps", "-all", "--no-new-privs"]
+        words += [sys.executable, "-c", connects, str(place / "s")]
+        ran = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -40,13 +40,14 @@ def seen(number: int = 0, power: Power = Power.RUNNING, **more: Any) -> VmSeen:
         (AUTOMATIC, seen(), True),
         (EnrolmentSettings(), seen(), False),
         (AUTOMATIC, seen(excluded=True), False),
+        (AUTOMATIC, seen(sure=False), False),
         (AUTOMATIC, VmSeen(URI, Vm("u", "lab-7", Power.RUNNING)), False),
         (AUTOMATIC, VmSeen(URI, Vm("u", "v", Power.RUNNING, marks=Marks(excluded=True))), False),
         (AUTOMATIC, VmSeen(URI, Vm("u", "v", Power.RUNNING, marks=Marks(svm=True))), False),
     ],
 )
 def test_whose_enrolment_is_meant(settings: EnrolmentSettings, machine: VmSeen, does: bool) -> None:
-    """All where it is automatic, but those that are left out, and SVMs."""
+    """All where it is automatic, but those that are left out or of whom nobody is sure, and SVMs."""
     assert enrols(settings, machine) is does
 
 

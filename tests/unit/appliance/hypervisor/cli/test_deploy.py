@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.hypervisor.virt.connection import VirtHost
+from appliance.hypervisor.virt.definitions import facts
 from tests.support.deployments import disk, everything
 from tests.unit.appliance.hypervisor.cli.test_vms import svm_host
 
@@ -35,6 +36,18 @@ def test_a_dry_run_prints_and_touches_nothing(image: Path) -> None:
         assert begun in out
     assert "<memory unit='MiB'>1024</memory>" in out
     assert "<name>svm-state.qcow2</name>" in out
+
+
+def test_a_dry_run_asks_the_host_of_the_settings(image: Path) -> None:
+    """As a run does; where they name several it is not known which."""
+    path = image.parent / "hosts.toml"
+    words = ("deploy", "--image", str(image), "--dry-run", "--config", str(path))
+    path.write_text('[libvirt]\nuri = ["test:///default"]\n')
+    with VirtHost.open("test:///default") as host:
+        assert f"host='{facts(host).name}'" in svm_host(*words)[1].replace('"', "'")
+    path.write_text('[libvirt]\nuri = ["test:///default", "test:///other"]\n')
+    code, _, err = svm_host(*words)
+    assert (code, "name 2 hosts, and an SVM is of one: say --connect" in err) == (2, True)
 
 
 def test_a_dry_run_needs_no_libvirt(image: Path) -> None:

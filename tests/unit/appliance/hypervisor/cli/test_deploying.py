@@ -17,6 +17,7 @@ from appliance.hypervisor.cli.deploying import (
     settings_and_wanted,
     site,
     system_of,
+    told_of,
 )
 from appliance.hypervisor.cli.hosts import add_host_arguments
 from appliance.hypervisor.deploy.deployment import BadDeployment, Deployment
@@ -84,13 +85,21 @@ def test_a_system_is_an_image_or_three_files(tmp_path: Path) -> None:
 def test_the_operators_files_go_into_the_seed(tmp_path: Path) -> None:
     """What cannot be read, or is something else, is told."""
     (tmp_path / "svm.toml").write_text("[limits]\nmax_guests = 7\n")
-    part = seed_part(parsed("--svm-config", tmp_path / "svm.toml"), Deployment())
+    part = seed_part(Deployment(), told_of(parsed("--svm-config", tmp_path / "svm.toml")))
     with part.open() as content:
         assert b"max_guests = 7" in content.read()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name, sentence in (("none", "cannot be read"), ("binary", "is no text in UTF-8")):
         with pytest.raises(BadDeployment, match=sentence):
-            seed_part(parsed("--svm-config", tmp_path / name), Deployment())
+            told_of(parsed("--svm-config", tmp_path / name))
+
+
+@pytest.mark.parametrize("text", ["nan", "-5", "inf", "0", "soon", "3601"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    """Before anything is made that would have to wait for it."""
+    with pytest.raises(SystemExit):
+        parsed(f"--wait={text}")
+    assert parsed("--wait=1.5").wait == 1.5
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from appliance.cli.console import Console
+from appliance.hypervisor.attest.tokens import Machine
 from appliance.hypervisor.cli import enrol as module
 from appliance.hypervisor.cli.program import run
 from appliance.hypervisor.virt.channels import Plugged
@@ -98,6 +99,27 @@ def test_a_machine_that_asks_is_handed_a_token(channel: socket.socket) -> None:
 
 
 @pytest.mark.usefixtures("channel")
+def test_whose_guest_it_will_be_say_the_settings_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where it enrols by itself; a file that cannot be read may say it, so nothing is guessed then."""
+    machines: list[Machine] = []
+
+    async def attend(_settings: object, _whose: object, machine: Machine, _seconds: float) -> int:
+        machines.append(machine)
+        return 1
+
+    monkeypatch.setattr(module, "_attend", attend)
+    (tmp_path / "owners").write_text(f"{UUID_OF_TEST} acme\n")
+    (tmp_path / "c.toml").write_text(f'[machines]\nfile = "{tmp_path}/owners"\ntenants = ["other=t*"]\n')
+    words = ("enrol", "test", "--connect", "test:///default", "--config", str(tmp_path / "c.toml"))
+    assert ran(*words).code == 0
+    (tmp_path / "owners").unlink()
+    said = ran(*words)
+    assert (said.code, "whose machine test is cannot be said" in said.err) == (2, True)
+    assert ran(*words, "--tenant", "given").code == 0
+    assert [machine.tenant for machine in machines] == ["acme", "given"]
+
+
+@pytest.mark.usefixtures("channel")
 def test_one_that_does_not_ask_is_a_no() -> None:
     """With what to look for."""
     said = ran("enrol", UUID_OF_TEST, "--connect", "test:///default", "--wait", "1")
@@ -123,7 +145,7 @@ def test_a_channel_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_wrong_is_a_sentence(channel: socket.socket, tmp_path: Path) -> None:
     """A name that is none, a time that is none, a channel that another holds or that is gone."""
     said = ran("enrol", "nobody", "--connect", "test:///default")
-    assert (said.code, said.err) == (2, "svm-host: no machine nobody is known: see `svm-host vms`\n")
+    assert (said.code, said.err) == (2, "svm-host: no host has a machine 'nobody': see `svm-host vms`\n")
     assert ran("enrol", "test", "--connect", "test:///default", "--wait", "soon").code == 2
     channel.close()
     (tmp_path / "s").unlink()

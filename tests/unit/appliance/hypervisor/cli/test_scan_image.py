@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+import pytest
+
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from tests.support.disk_images import empty
@@ -30,6 +32,24 @@ def test_what_is_neither_a_file_nor_a_machine_is_a_sentence(tmp_path: Path) -> N
     where = ("--connect", "test:///default", "--socket", tmp_path / "none")
     assert "nobody: there is no such file, and no such machine" in svm_host("nobody", *where)[2]
     assert "--format is for files" in svm_host("test", "--format", "raw", *where)[2]
+
+
+def test_what_has_the_form_of_a_uuid_is_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may put a file where the command is typed: ./UUID is the file."""
+    uuid = "cccccccc-0000-4000-8000-000000000003"
+    empty(tmp_path / uuid, 1)
+    monkeypatch.chdir(tmp_path)
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert f"no host has a machine with the UUID {uuid}" in svm_host(uuid, *where)[2]
+    assert "no SVM answers on" in svm_host(f"./{uuid}", *where)[2]
+
+
+def test_a_directory_hides_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no image."""
+    (tmp_path / "nobody").mkdir()
+    monkeypatch.chdir(tmp_path)
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert "no host has a machine 'nobody'" in svm_host("nobody", *where)[2]
 
 
 def test_a_machine_whose_backup_libvirt_cannot_make_is_a_sentence(tmp_path: Path) -> None:

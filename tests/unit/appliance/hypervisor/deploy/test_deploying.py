@@ -100,8 +100,8 @@ def test_what_nobody_expected_is_taken_back_too(
 ) -> None:
     """Ctrl-C, or a fault of ours."""
     before = everything(test_host)
-    for error in (KeyboardInterrupt(), Broken()):
-        with pytest.raises(type(error)):
+    for error, said in ((KeyboardInterrupt(), "what was made so far is taken back"), (Broken(), "^$")):
+        with pytest.raises(type(error), match=said):
             deploy(site_of(test_host, at_step(STEPS, error)), *asked)
         assert everything(test_host) == before
 

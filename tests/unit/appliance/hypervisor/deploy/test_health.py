@@ -10,6 +10,7 @@ from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.handover import Port
 from appliance.hypervisor.deploy.health import Health, Identities
 from appliance.hypervisor.deploy.site import DeployError
+from appliance.hypervisor.virt.connection import VirtError
 from appliance.rpc.admin_client import AdminClient
 from appliance.rpc.admin_line import CertificateLine
 from tests.support.commands import svm_program
@@ -101,3 +102,21 @@ def test_one_that_does_not_answer_is_told_with_its_console(tmp_path: Path) -> No
     sentence = r"did not become healthy within 0\.5 s: no SVM answers on .*; see .*kvmla-svm-console\.log"
     with pytest.raises(DeployError, match=sentence):
         health(tmp_path, admin, None, seconds=0.5).reach(Deployment(), False)
+
+
+def test_a_libvirt_that_went_meanwhile_is_opened_anew(tmp_path: Path) -> None:
+    """Its port is asked anew then; where libvirt is there it is the SVM that cannot be asked."""
+    with running(tmp_path / "svm") as (admin, port):
+        look, went = health(tmp_path, admin, port), [VirtError("client socket is closed")]
+        there = look._opened
+
+        def opened(name: str) -> AbstractContextManager[Port]:
+            if went:
+                raise went[0]
+            return there(name)
+
+        look._opened = opened
+        with pytest.raises(VirtError, match="client socket is closed"):
+            look.reach(Deployment(), True)
+        look.revive = lambda _seconds: bool(went.pop())
+        assert len(look.reach(Deployment(), True)) == 2

@@ -28,8 +28,10 @@ def test_a_host_that_cannot_keep_the_bridges_table_goes_without(
         real(host, name)
 
     monkeypatch.setattr(networks, "start", start)
-    Making(site_of(test_host), replace(Deployment(), type="test"), None).networks()
+    told = list[str]()
+    Making(site_of(test_host, told.append), replace(Deployment(), type="test"), None).networks()
     assert networks.is_up(test_host, "kvmla-protection")
+    assert [each for each in told if "a guest may take over the SVM's hardware address" in each]
 
     def fails(_host: VirtHost, _name: str) -> None:
         raise VirtError("it failed")

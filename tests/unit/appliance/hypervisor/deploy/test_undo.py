@@ -19,6 +19,21 @@ def test_the_last_is_taken_back_first_and_a_failure_stops_nothing() -> None:
     assert undo.run() == []
 
 
+def test_one_reason_is_told_once() -> None:
+    """With all that stays for it; and nothing is tried where it cannot be."""
+
+    def fails() -> None:
+        raise VirtError("libvirt went away")
+
+    def told_of(undo: Undo) -> list[str]:
+        undo.add("network a", fails)
+        undo.add("volume b", fails)
+        return undo.run()
+
+    assert told_of(Undo()) == ["volume b, network a: libvirt went away"]
+    assert told_of(Undo(fails)) == ["libvirt went away"]
+
+
 def test_what_is_kept_is_not_taken_back() -> None:
     """All is well."""
     undo, done = Undo(), list[str]()

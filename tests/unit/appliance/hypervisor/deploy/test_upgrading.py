@@ -13,6 +13,7 @@ from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.making import Making, define
 from appliance.hypervisor.deploy.site import DeployError, standing
 from appliance.hypervisor.deploy.upgrading import settle, upgrade
+from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtHost
 from tests.support.deployments import disk, everything, site_of, wanted
 
@@ -72,6 +73,31 @@ def test_one_that_does_not_answer_makes_way_for_the_old_one(
     site = site_of(test_host, reach=answers_as(deployed.deployment.system))
     with pytest.raises(DeployError, match="did not become healthy; kvmla-svm runs again as it was before"):
         upgrade(site, deployed, *asked)
+    assert now(test_host) == deployed
+    assert everything(test_host) == before
+
+
+@pytest.mark.parametrize("what", ["stop", "start"])
+def test_interrupted_in_its_middle_the_old_one_runs(
+    test_host: VirtHost,
+    deployed: Placed,
+    asked: tuple[Deployment, list[Part]],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    """Whether the machine is being shut down or started anew; and that is said."""
+    before, real = everything(test_host), getattr(definitions, what)
+    steps = iter((KeyboardInterrupt,))
+
+    def interrupted(*words: object) -> object:
+        done = real(*words)
+        for each in steps:
+            raise each
+        return done
+
+    monkeypatch.setattr(definitions, what, interrupted)
+    with pytest.raises(KeyboardInterrupt, match="kvmla-svm runs again as it was before"):
+        upgrade(site_of(test_host), deployed, *asked)
     assert now(test_host) == deployed
     assert everything(test_host) == before
 

@@ -32,7 +32,8 @@ async def test_machines_and_then_events_are_told(side: ExposureSide, tmp_path: P
     async with serving_over(tmp_path, side.path) as (serving, line):
         state = serving.settings.state_dir
         Outbox(state).put("id", ForSvm(line.uri, WEB, "vm-isolated", "why", 1.0))
-        Records(state).put(Record(DB, line.uri, "db", 1.0, "why", "me"))
+        Records(state).put(Record(DB, line.uri, "db", 1.0, "why", "me", told=True))
+        Records(state).put(Record(WEB, line.uri, "web", 1.0, "why", "me", told=True, up=["52:54"]))
         line.uuid, line.name = HOST, "h" * 300
         async with at_work(Reporter(serving)):
             web, db = Vm(WEB, "web", Power.RUNNING), Vm(DB, "db", Power.OFF, marks=Marks(svm=True))
@@ -49,6 +50,27 @@ async def test_machines_and_then_events_are_told(side: ExposureSide, tmp_path: P
         [(_, uuid, kind, text)] = side.hosts.events
         assert (uuid, kind, text) == (WEB, EventKind.VM_ISOLATED, "why")
         assert Outbox(state).all() == []
+
+
+async def test_what_is_cut_off_in_another_process_is_told_at_once(side: ExposureSide, tmp_path: Path) -> None:
+    """And what is released, as the commands do it: libvirt tells nothing of a link."""
+    watched = patch("appliance.hypervisor.inventory.reporting.WATCH_SECONDS", 0.01)
+    with watched:
+        async with serving_over(tmp_path, side.path) as (serving, line):
+            records = Records(serving.settings.state_dir)
+            line.uuid, line.listed = HOST, True
+            serving.changes.publish(VmSeen(line.uri, Vm(WEB, "web", Power.RUNNING)))
+            async with at_work(Reporter(serving)):
+                await until(lambda: told_isolated(side) == [False], "it is told")
+                records.put(Record(WEB, line.uri, "web", 1.0, "why", "me", told=True))
+                await until(lambda: told_isolated(side) == [True], "that it is cut off is told")
+                records.remove(WEB)
+                await until(lambda: told_isolated(side) == [False], "that it is released is told")
+
+
+def told_isolated(side: ExposureSide) -> list[bool]:
+    """Whether the machines that were told last are cut off."""
+    return [vm.isolated for vm in side.hosts.reported[-1][1]] if side.hosts.reported else []
 
 
 async def test_an_svm_that_refuses_is_told_again_later(side: ExposureSide, tmp_path: Path) -> None:

@@ -42,10 +42,11 @@ def test_nothing_said_is_nobodys() -> None:
 
 
 def test_a_file_counts_between_both_and_is_read_anew_when_it_changes(tmp_path: Path) -> None:
-    """One that cannot be read leaves what was known, and is told of."""
+    """One that cannot be read leaves what was known, and is told of; one that never could leaves it open."""
     path = tmp_path / "owners"
     owners = Owners(MachinesSettings(file=str(path), tenant="rest"))
-    assert owners.of(vm("web")) == Whose("rest")
+    assert owners.of(vm("web")) == Whose("rest", sure=False)
+    assert owners.of(vm("web", Marks("mine"))) == Whose("mine")
     assert "No such file" in owners.problem
     path.write_text(f"# ours\n{WEB} acme excluded\n\n{DB} -  # nobody's\n")
     assert owners.of(vm("web")) == Whose("acme", True)

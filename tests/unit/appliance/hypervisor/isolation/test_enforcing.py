@@ -27,4 +27,4 @@ async def test_a_machine_that_changes_is_looked_at(tmp_path: Path) -> None:
                 await until(lambda: bool(logs), "it is looked at")
     # Once or twice: a slow look at what was published first finds it cut off already.
     assert {(each["event"], each["machine"]) for each in logs} == {("machine is not cut off", "test")}
-    assert "in part alone" in logs[0]["why"]
+    assert "machine test is cut off in part: of 2 links 1 down" in logs[0]["why"]

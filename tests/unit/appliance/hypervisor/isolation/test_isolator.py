@@ -23,14 +23,19 @@ def test_a_link_that_cannot_be_set_is_told_and_the_record_stays(tmp_path: Path) 
     with VirtHost.open(own_test_host(tmp_path)) as host:
         done = isolator.isolate(host, UUID, "test", Order("why", "me", snapshot=True))
         assert (done.already, done.links, len(done.problems)) == (False, 2, 2)
+        assert done.up == (f"{MACS[1]}#1",)
+        assert done.how_far == f"is cut off in part: of 2 links 1 down, up: {MACS[1]}#1"
         assert all(f"link {MACS[1]}#1 (" in problem for problem in done.problems)
         assert "memory" in done.snapshot
         record = isolator.records.get(UUID)
         assert record is not None
         assert record.links["live"] == {MACS[1]: "down", f"{MACS[1]}#1": ""}
         assert record.told
-        with pytest.raises(VirtError, match="machine test is cut off in part alone"):
+        with pytest.raises(VirtError, match="machine test is cut off in part: of 2 links 1 down"):
             isolator.enforce(host, UUID)
+        [(_, event)] = isolator.outbox.all()
+        assert event.text == f"cut off in part ({MACS[1]}#1 up) by me: why"
+        assert (isolator.records.uuids(), isolator.records.cut_off()) == (frozenset({UUID}), frozenset())
         assert not isolator.release(host, UUID, "me").problems  # as they were: there is nothing to set
 
 
@@ -52,3 +57,17 @@ def test_a_release_that_cannot_be_ended_stays_one(tmp_path: Path) -> None:
         assert isolator.enforce(host, UUID)
         assert [event.kind for _, event in isolator.outbox.all()] == ["vm-isolated", "vm-released"]
         assert isolator.records.uuids() == frozenset()
+
+
+def test_one_of_which_nothing_could_be_set_is_not_called_cut_off(tmp_path: Path) -> None:
+    """Nor is the SVM told so; it is tried again all the same."""
+    isolator = isolator_in(tmp_path)
+    with VirtHost.open("test:///default") as host:  # its one link cannot be set
+        uuid = host.connection.lookupByName("test").UUIDString()
+        done = isolator.isolate(host, uuid, "test", Order("why", "me"))
+        assert (done.links, len(done.up)) == (1, 1)
+        assert done.how_far == "is not cut off: of 1 links none is down"
+        assert isolator.outbox.all() == []
+        assert isolator.records.cut_off() == frozenset()
+        with pytest.raises(VirtError, match="machine test is not cut off: of 1 links none is down: link"):
+            isolator.enforce(host, uuid)

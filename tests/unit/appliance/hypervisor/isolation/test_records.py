@@ -26,6 +26,35 @@ def test_a_record_is_there_until_it_is_removed(tmp_path: Path) -> None:
     assert records.get(WEB) is None
 
 
+def test_a_stamp_is_another_one_when_something_changes(tmp_path: Path) -> None:
+    """A record that came, was put anew, or went."""
+    records = Records(tmp_path)
+    stamps = [records.stamp()]
+    for record in (RECORD, replace(RECORD, told=True), None):
+        if record is None:
+            records.remove(WEB)
+        else:
+            records.put(record)
+        stamps.append(records.stamp())
+        assert records.stamp() == stamps[-1]
+    assert stamps[0] == stamps[3]
+    assert len(set(stamps)) == 3
+
+
+def test_cut_off_is_what_has_no_link_left(tmp_path: Path) -> None:
+    """Not what is only to be cut off, nor what is cut off in part, nor what nobody can read."""
+    records = Records(tmp_path)
+    for record, is_cut_off in (
+        (replace(RECORD, told=True), True),
+        (RECORD, False),
+        (replace(RECORD, told=True, up=["52:54"]), False),
+    ):
+        records.put(record)
+        assert records.cut_off() == ({WEB} if is_cut_off else frozenset())
+    (tmp_path / "isolated" / f"{WEB}.json").write_text("{")
+    assert records.cut_off() == frozenset()
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"phase": "odd"}', "{"])
 def test_what_was_not_written_so_is_a_sentence(tmp_path: Path, text: str) -> None:
     """A machine whose links nobody knows is not to be forgotten in silence."""

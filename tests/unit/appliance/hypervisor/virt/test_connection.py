@@ -27,6 +27,24 @@ def test_what_cannot_be_opened_is_a_sentence(uri: str, sentence: str) -> None:
         VirtHost.open(uri)
 
 
+def test_a_connection_that_went_is_opened_anew() -> None:
+    """One that is there stays; where nothing comes back that is told."""
+    with VirtHost.open("test:///default") as host:
+        first = host.connection
+        assert not host.revive(0.0)
+        assert host.connection is first
+        first.close()
+        assert host.revive(0.0)
+        assert host.connection.isAlive()
+        host.connection.close()
+        host.uri = "qemu+unix:///system?socket=/nowhere"
+        with pytest.raises(
+            VirtError, match=r"libvirt went and did not come back in 0.3 s: no libvirt answers"
+        ):
+            host.revive(0.3)
+        host.connection = VirtHost.open("test:///default").connection
+
+
 def test_an_error_of_libvirt_keeps_its_code() -> None:
     """Who needs to know which one it was is told."""
     with (

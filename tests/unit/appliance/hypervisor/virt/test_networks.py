@@ -6,6 +6,7 @@ import pytest
 
 from appliance.hypervisor.virt import networks
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
+from appliance.hypervisor.vm import METADATA_URI
 
 XML = "<network><name>n</name><bridge name='br7'/><ip address='10.9.0.1' netmask='255.255.0.0'/></network>"
 GUEST = """<domain type='test'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os><devices>
@@ -44,6 +45,14 @@ def test_who_has_what_is_told(host: VirtHost) -> None:
         host.connection.defineXML(GUEST.format(name=name))
     assert networks.users(host, "n", but="") == ["a", "b"]
     assert networks.users(host, "n", but="a") == ["b"]
+
+
+def test_what_this_product_wrote_into_a_network_is_read(host: VirtHost) -> None:
+    """And where it is; a network may have neither."""
+    mark = f"<metadata><k:protection xmlns:k='{METADATA_URI}' role='guests'/></metadata>"
+    networks.define(host, "n", XML.replace("<bridge", f"{mark}<bridge"))
+    named = {each.name: (each.bridge, each.role) for each in networks.all_networks(host)}
+    assert named == {"n": ("br7", "guests"), "default": ("virbr0", "")}
 
 
 def test_what_libvirt_refuses_is_a_sentence(host: VirtHost) -> None:

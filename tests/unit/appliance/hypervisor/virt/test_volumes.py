@@ -54,6 +54,8 @@ def test_what_libvirt_refuses_is_a_sentence(host: VirtHost) -> None:
         volumes.make(host, "p", "v", VOLUME)
     with pytest.raises(VirtError, match=r"the volume v cannot be written .* the disk of p full"):
         volumes.fill(host, "p", "v", BytesIO(b"1"))
+    with pytest.raises(VirtError, match="the volume v of p cannot be read"):
+        volumes.content(host, "p", "v", 100)
     with pytest.raises(VirtError, match="the volume w of p cannot be looked at"):
         volumes.path(host, "p", "w")
     with pytest.raises(VirtError, match="the storage pool q cannot be started"):
