@@ -106,7 +106,7 @@ def _make(args: argparse.Namespace, console: Console) -> None:
     except ImageError as error:
         raise CommandError(str(error)) from error
     except KeyboardInterrupt:
-        console.complain("interrupted: nothing of the image is left")
+        console.complain(f"interrupted: {args.output} is as it was before")
         raise
 
 

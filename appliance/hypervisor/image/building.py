@@ -170,8 +170,11 @@ def recipe_of(kind: str) -> Recipe:
 def to_qcow2(raw: Path, file: Path) -> None:
     """Convert a raw image; the file appears whole or not at all."""
     part = file.with_name(f".{file.name}.part")
-    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, part])
-    part.rename(file)
+    try:
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, part])
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _digest(pins: tuple[Package, ...], epoch: int) -> str:

@@ -1,9 +1,12 @@
 """svm-host image; what it makes is in tests/real_vms/test_images_boot.py."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.image.building import Wanted, Workshop
 from tests.unit.appliance.hypervisor.cli.test_vms import svm_host
 
 
@@ -54,3 +57,15 @@ def test_a_lock_that_cannot_be_made_leaves_the_one_before(tmp_path: Path) -> Non
     assert code == 2
     assert "name the source tree by --source" in err
     assert file.read_text() == "before"
+
+
+def test_sigterm_ends_a_build_as_ctrl_c_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what it works with is taken away; it says that there is no image."""
+
+    def disk(_workshop: Workshop, _wanted: Wanted, _file: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Workshop, "disk", disk)
+    output = tmp_path / "a.qcow2"
+    code, out, err = svm_host("image", "build", "svm", "--output", str(output))
+    assert (code, out, err) == (130, "", f"svm-host: interrupted: {output} is as it was before\n")

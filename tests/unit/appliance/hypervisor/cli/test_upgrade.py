@@ -53,14 +53,6 @@ def test_what_is_asked_is_changed_and_the_rest_stays(tmp_path: Path, monkeypatch
         assert (code, out) == (0, "kvmla-svm is so already: nothing was changed\n")
 
 
-def test_what_cannot_be_is_told_before_anything_is_done(tmp_path: Path) -> None:
-    """Before any host is asked."""
-    (tmp_path / "svm.toml").write_text("server = {}\n")
-    words = ("--svm-config", str(tmp_path / "svm.toml"), "--connect", "qemu+unix:///system?socket=/nowhere")
-    code, _, err = svm_host("upgrade", *words, *config(tmp_path))
-    assert (code, "cannot be put into --svm-config" in err) == (2, True)
-
-
 def test_words_of_the_svm_are_one_line_each_and_steer_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,3 +66,11 @@ def test_words_of_the_svm_are_one_line_each_and_steer_nothing(
     assert code == 0
     assert "engine a is not ready: ?[2J?kvmla-svm is well\n" in out
     assert "\x1b" not in out
+
+
+def test_what_cannot_be_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    """Before any host is asked."""
+    (tmp_path / "svm.toml").write_text("server = {}\n")
+    words = ("--svm-config", str(tmp_path / "svm.toml"), "--connect", "qemu+unix:///system?socket=/nowhere")
+    code, _, err = svm_host("upgrade", *words, *config(tmp_path))
+    assert (code, "cannot be put into --svm-config" in err) == (2, True)
