@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 
 from appliance.config import Settings
 from appliance.doctor.findings import Finding, amiss, note, ok
+from appliance.packet_filter.doors import tcp_doors
 from appliance.packet_filter.nft import Loaded, PacketFilterError, loaded
 from appliance.packet_filter.rules import mark
 
 _WHAT = "packet filter"
 _REMEDY = "`systemctl enable --now svm-packet-filter`, or as root `svm packet-filter --config FILE --apply`"
+_RESTART = _REMEDY.replace("enable --now", "restart")
 
 
 def packet_filter_findings(
@@ -30,9 +32,9 @@ def packet_filter_findings(
         why = "nothing keeps one address from opening connections without end, which keeps others out"
         yield note(_WHAT, f"{why}: {_REMEDY}; note it where another firewall does that")
     elif found.mark != wanted:
-        yield amiss(
-            _WHAT, f"its rules are of other settings than these: {_REMEDY.replace('enable --now', 'restart')}"
-        )
+        yield amiss(_WHAT, f"its rules are of other settings than these: {_RESTART}")
+    elif left := sorted({door.name for door in tcp_doors(settings.server)} - found.guarded):
+        yield amiss(_WHAT, f"rules of {', '.join(left)} were taken out: {_RESTART}")
     else:
         yield ok(_WHAT, f"guards the doors; {_dropped(found)}")
 

@@ -6,13 +6,14 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.packet_filter.rules import TABLE
+from appliance.packet_filter.rules import DROPS_OF_DOOR, TABLE
 
 _SECONDS = 60.0
 _PROGRAM = "nft"
 _PATH = "/usr/sbin:/sbin"  # where it is, and where people's PATH does not lead
 _MARK = re.compile(r'^\tcomment "([^"]*)"$', re.MULTILINE)
 _COUNTER = re.compile(r"^\tcounter (\w+) \{\s+packets (\d+) bytes \d+$", re.MULTILINE)
+_JUMP = re.compile(r"^\t\t.* jump (\w+)$", re.MULTILINE)
 _TOLD = 300  # characters of what nft complains
 
 
@@ -22,10 +23,15 @@ class PacketFilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The table in the kernel. mark: of its rules. dropped: packets, by counter."""
+    """The table in the kernel. mark: of its rules. dropped: packets, by counter. guarded: the doors that are.
+
+    The mark stays where somebody takes rules out; a door is guarded while what comes to it is sent to its
+    rules, and all of these are there.
+    """
 
     mark: str
     dropped: dict[str, int] = field(default_factory=dict)
+    guarded: frozenset[str] = frozenset()
 
 
 def apply(rules: str) -> None:
@@ -48,7 +54,13 @@ def loaded() -> Loaded | None:
 def read(listed: str) -> Loaded:
     """The table as nft lists it."""
     found = _MARK.search(listed)
-    return Loaded(found[1] if found else "", {name: int(count) for name, count in _COUNTER.findall(listed)})
+    dropped = {name: int(count) for name, count in _COUNTER.findall(listed)}
+    guarded = {name for name in _JUMP.findall(listed) if len(_drops(name).findall(listed)) == DROPS_OF_DOOR}
+    return Loaded(found[1] if found else "", dropped, frozenset(guarded))
+
+
+def _drops(door: str) -> re.Pattern[str]:
+    return re.compile(rf'counter name "?{door}_too_(?:fast|many)"? drop$', re.MULTILINE)
 
 
 def _nft(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:

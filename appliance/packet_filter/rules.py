@@ -26,6 +26,7 @@ _NONE = "# All doors are unix sockets: nothing is to be filtered.\n"
 
 # Family: type of a set, what counts as one machine.
 _FAMILIES = {"4": ("ipv4_addr", "ip saddr"), "6": ("ipv6_addr", "ip6 saddr & ffff:ffff:ffff:ffff::")}
+DROPS_OF_DOOR = 2 * len(_FAMILIES)  # rules: too fast, too many
 _OPENS = "tcp flags & (fin | syn | rst | ack) == syn"
 
 

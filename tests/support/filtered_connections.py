@@ -47,6 +47,8 @@ def main(limits: dict[str, int]) -> dict[str, Any]:
         came |= {address: _open(held, address, GUESTS) for address in ADDRESSES[:2]}
         again = _again()
     found = loaded()
+    thinned = _guarded_without("flush chain inet kvmla enrolment")
+    flushed = _guarded_without("flush chain inet kvmla input")
     apply(rules(Settings()))
     return {
         "before": before is None,
@@ -54,8 +56,18 @@ def main(limits: dict[str, int]) -> dict[str, Any]:
         "again": again,
         "dropped": found.dropped if found else {},
         "marked": found is not None and found.mark == mark(settings),
+        "guarded": sorted(found.guarded) if found else [],
+        "thinned": thinned,
+        "flushed": flushed,
         "after": loaded() is None,
     }
+
+
+def _guarded_without(rules_taken_out: str) -> list[str]:
+    """The doors that are guarded after somebody has taken rules out by hand."""
+    subprocess.run(["nft", rules_taken_out], check=True)
+    left = loaded()
+    return sorted(left.guarded) if left else []
 
 
 def _open(held: ExitStack, address: str, port: int) -> int:

@@ -1,5 +1,7 @@
 """Whether the packet filter guards the doors."""
 
+from dataclasses import replace
+
 from appliance.config import Settings
 from appliance.config_doors import ServerSettings
 from appliance.doctor.findings import Finding
@@ -16,12 +18,17 @@ def finding(found: Loaded | None, settings: Settings = ON_TCP) -> Finding:
     return said
 
 
+def loaded(dropped: dict[str, int]) -> Loaded:
+    """A table of these settings, whole."""
+    return Loaded(mark(ON_TCP), dropped, frozenset({"guests"}))
+
+
 def test_rules_of_these_settings_are_good_and_tell_what_they_dropped() -> None:
     """By door and reason."""
-    assert finding(Loaded(mark(ON_TCP), {"guests_too_fast": 0})) == Finding(
+    assert finding(loaded({"guests_too_fast": 0})) == Finding(
         "packet filter", True, "guards the doors; nothing had to be dropped"
     )
-    said = finding(Loaded(mark(ON_TCP), {"guests_too_many": 0, "guests_too_fast": 4711})).said
+    said = finding(loaded({"guests_too_many": 0, "guests_too_fast": 4711})).said
     assert said == "guards the doors; dropped: 4,711 guests too fast"
 
 
@@ -37,6 +44,13 @@ def test_rules_of_other_settings_are_amiss() -> None:
     said = finding(Loaded("0123456789abcdef"))
     assert said.good is False
     assert "`systemctl restart svm-packet-filter`" in said.said
+
+
+def test_rules_that_were_taken_out_are_amiss() -> None:
+    """Though the table is there, and says that it is of these settings."""
+    said = finding(replace(loaded({}), guarded=frozenset()))
+    assert said.good is False
+    assert "rules of guests were taken out" in said.said
 
 
 def test_who_cannot_look_is_told_so() -> None:

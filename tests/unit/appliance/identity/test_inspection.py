@@ -1,5 +1,6 @@
 """Looks at the identity's files as they are."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def test_certificates_of_another_authority_are_told(directory: Path, tmp_path: P
         shutil.copy(tmp_path / "other/identity" / name, directory / name)
     problems = inspect(directory).problems
     assert [problem.split(" is not issued")[0] for problem in problems] == ["server.pem", "administrator.pem"]
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(directory: Path) -> None:
+    """As whoever has taken an SVM over may put it there, for root to look at."""
+    (directory / "ca.pem").unlink()
+    os.mkfifo(directory / "ca.pem")
+    assert any("ca.pem cannot be used (it is no file)" in problem for problem in inspect(directory).problems)
 
 
 def test_a_server_that_does_not_show_its_authority_is_told(directory: Path) -> None:

@@ -16,6 +16,7 @@ def filtered(**limits: int) -> dict[str, Any]:
     assert ran.returncode == 0, ran.stderr
     found: dict[str, Any] = json.loads(ran.stdout)
     assert (found["before"], found["marked"], found["after"]) == (True, True, True)
+    assert (found["guarded"], found["flushed"], found["thinned"]) == (["enrolment", "guests"], [], ["guests"])
     return found
 
 
