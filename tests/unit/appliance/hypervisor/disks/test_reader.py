@@ -51,6 +51,7 @@ async def test_its_end_is_a_sentence_for_everybody_who_waits(disk: int) -> None:
     async with DiskReader(find_sandbox(), [disk]) as reader:
         await reader.open(told(disk), 1000, 1 << 30)
         os.kill(reader._process.pid, signal.SIGKILL)
+        await reader._process.wait()  # what is behind the walls ends with it, and may answer until then
         with pytest.raises(ReaderEnded, match=r"ended (by signal|with)"):
             await reader.walk(0)
         with pytest.raises(ReaderEnded):
