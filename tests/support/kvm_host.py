@@ -16,6 +16,8 @@ from pathlib import Path
 
 DEADLINE = 120.0  # the first start probes what QEMU can do, which took 17 s alone
 
+_NEEDED = ("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "iptables", "ip")
+
 _QEMU_CONF = """user = "root"
 group = "root"
 security_driver = "none"
@@ -110,6 +112,9 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
+    missing = [program for program in _NEEDED if shutil.which(program) is None]
+    assert not missing, f"not found: {', '.join(missing)}; `make real-vms` installs what machines need"
+    assert os.geteuid() == 0, "a libvirt of its own needs root: run this as root"
     for name in ("etc", "lib", "run", "cache", "log", "log/qemu", "lib/dnsmasq"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():
