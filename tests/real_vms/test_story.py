@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -84,15 +85,17 @@ def _settled(guest: Clone) -> bool:
 @pytest.fixture(scope="module")
 def story(request: pytest.FixtureRequest) -> Iterator[Story]:
     """A host with nothing on it; both images are there."""
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    plugins = request.config.pluginmanager
+    terminal, capturing = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
     assert isinstance(terminal, pytest.TerminalReporter)
     directory = Path(tempfile.mkdtemp(prefix="kh", dir="/tmp"))
     site: Site | None = None
 
     def say(line: str) -> None:
-        terminal.ensure_newline()
-        terminal.write_line(line)
-        terminal.flush()
+        with capturing.global_and_fixture_disabled() if capturing else nullcontext():
+            terminal.ensure_newline()
+            terminal.write_line(line)
+            terminal.flush()
 
     def last_words() -> str:
         texts = [f"SVM's console:\n{site.console()}"] if site else []

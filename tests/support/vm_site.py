@@ -122,7 +122,8 @@ class Site:
     def guests(self) -> dict[str, dict[str, Any]]:
         """What the SVM says of each guest, by its UUID; nothing while it does not answer."""
         ran = self.ask("guests", "list", "--json")
-        return {each["guest"]: each for each in json.loads(ran.stdout)} if ran.returncode == 0 else {}
+        found = json.loads(ran.stdout) if ran.returncode == 0 else []
+        return {each["guest"]: each for each in found if each["certificate"]}  # the others are no guests
 
     def console(self, lines: int = 30) -> str:
         """What the SVM said last at its console."""
