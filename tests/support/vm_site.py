@@ -43,10 +43,8 @@ _OFFICE = f"""<network><name>office</name><bridge name='office0'/>
 </network>"""
 # What no test asks of a guest is not started: keys for ssh alone take seconds. Its stub is, as ever.
 NOT_ASKED_FOR = (
-    "ssh.service",
-    "systemd-user-sessions.service",
-    "systemd-random-seed.service",
-    "acpid.service",
+    *("ssh.service", "systemd-user-sessions.service", "systemd-random-seed.service"),
+    *("acpid.service", "acpid.path", "acpid.socket"),
 )
 _CLONE = """<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid>
 <memory unit='MiB'>{size[0]}</memory><vcpu>{size[1]}</vcpu>
