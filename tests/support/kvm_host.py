@@ -79,6 +79,19 @@ class KvmHost:
             self.words(*words), check=False, capture_output=True, text=True, timeout=seconds
         )
 
+    @contextmanager
+    def running(self, log: Path, *words: object) -> Iterator[None]:
+        """A program runs within it for the length of a `with`, and gets SIGTERM then. log: what it says."""
+        with log.open("a") as file:
+            process = subprocess.Popen(self.words(*words), stdout=file, stderr=file)
+        try:
+            yield
+        finally:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for child in children or [str(process.pid)]:  # nsenter passes no signal on
+                os.kill(int(child), signal.SIGTERM)
+            process.wait(60)
+
     def virsh(self, *words: object) -> str:
         """What `virsh` says."""
         ran = self.run("virsh", "--connect", "qemu:///system", *words)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -93,8 +92,7 @@ class Site:
 
     def run(self, program: str, *words: object) -> subprocess.CompletedProcess[str]:
         """Run `svm-host` ("appliance.hypervisor") or `svm` ("appliance") on the host."""
-        path = f"PYTHONPATH={ROOT}:{ROOT}/protos"
-        return self.machine.run("env", path, sys.executable, "-m", program, *words, seconds=SECONDS)
+        return self.machine.run(*_program(program, *words), seconds=SECONDS)
 
     def svm_host(self, *words: object, good: tuple[int, ...] = (0,)) -> str:
         """What `svm-host` says, which ends as it should."""
@@ -175,19 +173,14 @@ class Site:
     @contextmanager
     def serving(self) -> Iterator[Path]:
         """`svm-host serve`, for the length of a `with`; its log."""
-        path, log = f"PYTHONPATH={ROOT}:{ROOT}/protos", self.directory / "serve.log"
-        words = ("-m", "appliance.hypervisor", "serve", "--config", self.settings)
-        with log.open("a") as file:
-            process = subprocess.Popen(
-                self.machine.words("env", path, sys.executable, *words), stdout=file, stderr=file
-            )
-        try:
+        log = self.directory / "serve.log"
+        with self.machine.running(log, *_program("appliance.hypervisor", "serve", "--config", self.settings)):
             yield log
-        finally:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            for child in children or [str(process.pid)]:  # nsenter passes no signal on
-                os.kill(int(child), signal.SIGTERM)
-            process.wait(60)
+
+
+def _program(name: str, *words: object) -> tuple[object, ...]:
+    """What is typed on the host to run a program of this tree."""
+    return ("env", f"PYTHONPATH={ROOT}:{ROOT}/protos", sys.executable, "-m", name, *words)
 
 
 @contextmanager
