@@ -3,7 +3,7 @@
 The machine runs on; old blocks that it writes over meanwhile go to scratch files, which are gone afterwards.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,13 @@ def backup(machine: Machine, disks: Sequence[str], directory: Path | None) -> It
     if len(str(socket).encode()) > 107:
         raise VirtError(f"{place} is too long for a socket: set disks.backup_dir to a shorter directory")
     _end_own(machine, socket)
-    begun = _backup_xml(socket, disks, directory, machine)
+    # libvirt 9.0 does not choose one itself where the schema has it say what kind of file that is.
+    scratches = {
+        disk.target: _scratch(directory or disk.path.parent, machine, disk.target)
+        for disk in machine.disks()
+        if disk.target in disks and disk.path is not None
+    }
+    begun = _backup_xml(socket, scratches, machine)
     with told(f"no backup of {machine.name} can be begun"):
         machine.domain.backupBegin(begun, None, 0)
     try:
@@ -45,7 +51,7 @@ def backup(machine: Machine, disks: Sequence[str], directory: Path | None) -> It
     finally:
         with suppress(libvirt.libvirtError):  # it has ended with the machine
             machine.domain.abortJob()
-        for file in (socket, *(_scratch(directory, machine, disk) for disk in disks if directory)):
+        for file in (socket, *scratches.values()):
             with suppress(OSError):
                 file.unlink()
 
@@ -74,19 +80,19 @@ def _end_own(machine: Machine, socket: Path) -> None:
     raise VirtError(f"another backup of {machine.name} goes on: scan it again when that is over")
 
 
-def _scratch(directory: Path | None, machine: Machine, disk: str) -> Path:
-    return (directory or Path()) / f"kvmla-{machine.uuid}-{disk}.scratch"
+def _scratch(directory: Path, machine: Machine, disk: str) -> Path:
+    return directory / f"kvmla-{machine.uuid}-{disk}.scratch"
 
 
-def _backup_xml(socket: Path, disks: Sequence[str], directory: Path | None, machine: Machine) -> str:
+def _backup_xml(socket: Path, scratches: Mapping[str, Path], machine: Machine) -> str:
+    """scratches: what is written over meanwhile is kept there, by the disk's target; others are left out."""
     root = ElementTree.Element("domainbackup", mode="pull")
     ElementTree.SubElement(root, "server", transport="unix", socket=str(socket))
     all_disks = ElementTree.SubElement(root, "disks")
     for disk in machine.disks():
-        wanted = disk.target in disks
-        entry = ElementTree.SubElement(all_disks, "disk", name=disk.target, backup="yes" if wanted else "no")
-        if wanted and directory is not None:
+        entry = ElementTree.SubElement(all_disks, "disk", name=disk.target)
+        entry.set("backup", "yes" if disk.target in scratches else "no")
+        if disk.target in scratches:
             entry.set("type", "file")
-            scratch = str(_scratch(directory, machine, disk.target))
-            ElementTree.SubElement(entry, "scratch", file=scratch)
+            ElementTree.SubElement(entry, "scratch", file=str(scratches[disk.target]))
     return ElementTree.tostring(root, encoding="unicode")
