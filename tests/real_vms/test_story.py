@@ -287,18 +287,19 @@ def test_isolation_as_the_guest_sees_it(story: Story, agent: Path) -> None:
         story.site.svm_host("isolate", guest.name, "--reason", "the story")
         until(lambda: not _office_answers(guest), "the network beside the protection network is dead")
         guest.shell.ok("python3", "-c", _REACHES)
-        until(lambda: _told_isolated(story, guest), "the SVM knows that it is isolated")
+        until(lambda: _told(story, guest, "vm-isolated"), "the SVM is told that it is isolated")
         assert attached(story.site, [guest])
         assert _office_answers(story.guests[1]), "another guest's network is dead too"
         assert not story.opens(guest, "/srv/eicar")
         story.site.svm_host("release", guest.name)
         until(lambda: _office_answers(guest), "its network is back")
-        until(lambda: not _told_isolated(story, guest), "the SVM knows that it is released")
+        until(lambda: _told(story, guest, "vm-released"), "the SVM is told that it is released")
         seen.append(f"{OFFICE} was dead, {GUESTS_ADDRESS} answered; both answer after the release")
 
 
-def _told_isolated(story: Story, guest: Clone) -> bool:
-    return bool(story.site.guests()[guest.uuid]["machine"]["isolated"])
+def _told(story: Story, guest: Clone, kind: str) -> bool:
+    events = json.loads(story.site.svm("events", "--kind", kind, "--json"))
+    return guest.uuid in [each["guest"] for each in events]
 
 
 def _office_answers(guest: Clone) -> bool:
