@@ -23,13 +23,13 @@ demo: $(READY) ## five guests scan a real tree through a real SVM; TREE=director
 test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-real-vms: $(READY) packages-test ## an SVM and guests in real machines, emulated; ARGS=more for pytest
-	$(BIN)/python -m pytest tests/real_vms $(ARGS)
+real-vms: $(READY) packages-test ## an SVM and three guests in real machines, emulated: their story; ALL=1 for all such tests, ARGS=more for pytest
+	$(BIN)/python -m pytest $(if $(ALL),tests/real_vms,tests/real_vms/test_story.py) $(ARGS)
 
 lab: $(READY) packages-test packages-lab ## an SVM and two guests by Vagrant, and their story; LAB_TYPE=qemu without KVM
 	@$(BIN)/python -m tests.lab
 
-bench: $(READY) packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
+bench: $(READY) packages-test packages-bench ## the benchmarks; ONLY=name runs one, SHORT=1 shortens all
 	$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 # What fails is printed with a line that has it tried again, @reproduce_failure; it is kept in .hypothesis as well,

@@ -1,62 +1,14 @@
 """A real SVM, deployed by `svm-host` on a real libvirt by direct kernel boot, and on from there."""
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.kvm_host import KvmHost, kvm_host
-from tests.support.vm_images import VmImage, svm_image
-
-ROOT = Path(__file__).parents[2]
-SERVER = "10.113.1.2:7445"
-SECONDS = 900.0  # an SVM under emulation, on a machine that others use
-
-_SETTINGS = """
-state_dir = "{directory}/state"
-[svm]
-identity = "{directory}/agent"
-[deploy]
-type = "qemu"
-memory_mib = 1024
-vcpus = 1
-state_gib = 1
-pool_dir = "/var/lib/libvirt/kvmla"
-wait_seconds = 800
-administrator = "{directory}/administrator"
-"""
-
-
-@dataclass
-class Site:
-    """A host of machines, where the programs run that are typed there."""
-
-    machine: KvmHost
-    directory: Path
-    image: VmImage
-
-    def run(self, program: str, *words: object) -> subprocess.CompletedProcess[str]:
-        """Run `svm-host` ("appliance.hypervisor") or `svm` ("appliance") on the host."""
-        path = f"PYTHONPATH={ROOT}:{ROOT}/protos"
-        return self.machine.run("env", path, sys.executable, "-m", program, *words, seconds=SECONDS)
-
-    def svm_host(self, *words: object) -> str:
-        """What `svm-host` says, which does it."""
-        ran = self.run("appliance.hypervisor", *words, "--config", self.directory / "host.toml")
-        log = "tail -n 30 /var/log/libvirt/qemu/kvmla-svm-console.log"
-        assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}{self.machine.run('sh', '-c', log).stdout}"
-        return ran.stdout
-
-    def svm(self, *words: object, identity: str = "administrator") -> str:
-        """What `svm` says of the SVM, to the holder of a certificate."""
-        ran = self.run("appliance", *words, "--server", SERVER, "--identity", self.directory / identity)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+from tests.support.vm_images import svm_image
+from tests.support.vm_site import SERVER, Site, vm_site
 
 
 @pytest.fixture
@@ -65,17 +17,14 @@ def site() -> Iterator[Site]:
     image = svm_image()
     with (
         tempfile.TemporaryDirectory(prefix="kh", dir="/tmp", ignore_cleanup_errors=True) as directory,
-        kvm_host(Path(directory) / "h") as machine,
+        vm_site(Path(directory), image) as made,
     ):
-        (Path(directory) / "host.toml").write_text(_SETTINGS.format(directory=directory))
-        yield Site(machine, Path(directory), image)
+        yield made
 
 
 def test_an_svm_is_deployed_upgraded_and_removed(site: Site) -> None:
     """Nothing is typed in it; its administrator comes in; its state goes on over an upgrade."""
-    image = site.image
-    system = ("--kernel", image.kernel, "--initrd", image.initrd, "--root", image.root)
-    said = site.svm_host("deploy", *system)
+    said = site.svm_host("deploy", *site.system)
     assert f"kvmla-svm is deployed and answers on 10.113.0.2, for its host on {SERVER}" in said
     assert "do not migrate it" in said
     assert "sandbox     in force" in site.svm("status")
@@ -85,7 +34,7 @@ def test_an_svm_is_deployed_upgraded_and_removed(site: Site) -> None:
     authority = (site.directory / "agent" / "ca.pem").read_bytes()
     certificate = (site.directory / "agent" / "administrator.pem").read_bytes()
 
-    assert "nothing was changed" in site.svm_host("deploy", *system)
+    assert "nothing was changed" in site.svm_host("deploy", *site.system)
     assert (site.directory / "agent" / "administrator.pem").read_bytes() == certificate
 
     settings = site.directory / "svm.toml"

@@ -7,6 +7,12 @@ Both sides, real:
 - `clamd`              a clamd on signatures of one's own
 - `scanning`           workers, and contents for them
 
+Real machines:
+- `kvm_host`           a libvirtd and QEMU apart from the machine's own
+- `vm_images`          images of SVM and guest, made once; `vm_shell` is the way into what boots from them
+- `vm_site`            a host with a deployed SVM, and guests
+- `telling`            a story of several steps
+
 One side alone, able to misbehave:
 - `guest_side_server`  what a stub talks to
 - `admin_side_server`  what the `svm` commands talk to

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -107,17 +106,9 @@ class Attesting:
     def serving(self) -> Iterator["Agent"]:
         """`svm-host serve`, on the host, for the length of a `with`."""
         path = self.directory / "agent.log"
-        words = self.host.words("env", *environ(), *agent("serve", "--config", self.settings))
-        with path.open("a") as log:
-            begins = log.tell()
-            process = subprocess.Popen(words, stdout=log, stderr=log)
-        try:
+        begins = path.stat().st_size if path.exists() else 0
+        with self.host.running(path, "env", *environ(), *agent("serve", "--config", self.settings)):
             yield Agent(path, begins)
-        finally:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            for child in children or [str(process.pid)]:  # nsenter passes no signal on
-                os.kill(int(child), signal.SIGTERM)
-            process.wait(60)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 DEADLINE = 120.0  # the first start probes what QEMU can do, which took 17 s alone
 
+_NEEDED = ("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq", "iptables", "ip")
+
 _QEMU_CONF = """user = "root"
 group = "root"
 security_driver = "none"
@@ -77,6 +79,19 @@ class KvmHost:
             self.words(*words), check=False, capture_output=True, text=True, timeout=seconds
         )
 
+    @contextmanager
+    def running(self, log: Path, *words: object) -> Iterator[None]:
+        """A program runs within it for the length of a `with`, and gets SIGTERM then. log: what it says."""
+        with log.open("a") as file:
+            process = subprocess.Popen(self.words(*words), stdout=file, stderr=file)
+        try:
+            yield
+        finally:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for child in children or [str(process.pid)]:  # nsenter passes no signal on
+                os.kill(int(child), signal.SIGTERM)
+            process.wait(60)
+
     def virsh(self, *words: object) -> str:
         """What `virsh` says."""
         ran = self.run("virsh", "--connect", "qemu:///system", *words)
@@ -110,6 +125,9 @@ class KvmHost:
 @contextmanager
 def kvm_host(directory: Path) -> Iterator[KvmHost]:
     """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
+    missing = [program for program in _NEEDED if shutil.which(program) is None]
+    assert not missing, f"not found: {', '.join(missing)}; `make real-vms` installs what machines need"
+    assert os.geteuid() == 0, "a libvirt of its own needs root: run this as root"
     for name in ("etc", "lib", "run", "cache", "log", "log/qemu", "lib/dnsmasq"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     if Path("/etc/libvirt").is_dir():

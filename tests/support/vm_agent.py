@@ -46,7 +46,9 @@ def main() -> int:
             *lines, held = held.split(b"\n")
             for line in lines:
                 if line.strip():
-                    port.write(json.dumps(answer(json.loads(line))).encode() + b"\n")
+                    said = json.dumps(answer(json.loads(line))).encode() + b"\n"
+                    while said:  # the port takes 32 KiB at a time
+                        said = said[port.write(said) or 0 :]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@
 - `building`       a C project is built under `guest-stub run`, against building it unwatched
 - `clamonacc`      the same opens and build, against clamonacc in its place
 - `image_scan`     `svm-host scan-image`, against reading and hashing the image with the bare library
+- `real_machines`  an SVM that is deployed, a guest that enrols: real machines, emulated; not in a short run
 - `usr`            the tree that two of them share
 """
 
@@ -35,6 +36,7 @@ from tests.benchmarks.rows import (
     memory,
     on_access,
     private_ksn,
+    real_machines,
     rescan,
     revocation,
     single_digest,
@@ -68,4 +70,5 @@ ROWS = (
     Row("build-block-exec", building.block_exec),
     Row("build-block-open", building.block_open),
     Row("clamonacc", clamonacc.run),
+    Row("deploy-to-healthy", real_machines.run),
 )
