@@ -136,7 +136,8 @@ def test_a_golden_image_is_seeded(story: Story) -> None:
     """It is scanned powered off, before a clone of it boots: all its contents are known then."""
     with story.step("svm-host scan-image --seed of the golden image") as seen:
         disk = story.golden.overlay(story.site.directory / "golden.qcow2")
-        report = json.loads(story.site.svm_host("scan-image", disk, "--seed", "--json"))
+        words = ("scan-image", disk, "--backing-anywhere", "--seed", "--json")
+        report = json.loads(story.site.svm_host(*words))
         assert report["complete"]
         assert (report["malicious"], report["unanswered"]) == (0, 0)
         story.seeded = story.site.figures()
@@ -315,7 +316,8 @@ def test_a_file_is_found_on_a_disk_from_outside(story: Story, number: int) -> No
         guest.shell.ok("sync")
         if number:
             story.site.machine.virsh("destroy", guest.name)
-        report = json.loads(story.site.svm_host("scan-image", guest.name, "--json", good=(1,)))
+        words = ("scan-image", guest.name, "--backing-anywhere", "--json")  # its disk lies on the golden one
+        report = json.loads(story.site.svm_host(*words, good=(1,)))
         found = {each["path"]: each["threat"] for each in report["found"]}
         assert "Eicar" in found.get("/srv/eicar", ""), found
         assert report["complete"], report["problems"]
