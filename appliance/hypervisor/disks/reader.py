@@ -6,6 +6,8 @@ those at hand are dealt with, so that it reads on meanwhile.
 """
 
 import asyncio
+import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -122,7 +124,8 @@ class DiskReader:
         try:
             self._process = await asyncio.shield(starting)
         except asyncio.CancelledError:  # what is half started is started, and ended then
-            await _ended(await starting)
+            self._ending = asyncio.get_running_loop().create_task(_given_up(starting))
+            await asyncio.shield(self._ending)  # however often this is cancelled
             raise
         assert self._process.stderr is not None
         loop = asyncio.get_running_loop()
@@ -140,6 +143,7 @@ class DiskReader:
                 stderr=subprocess.PIPE,
                 pass_fds=self._fds,
                 limit=1 << 20,
+                start_new_session=True,  # see _kill; and Ctrl-C on a terminal is for svm-host
             )
         except OSError as error:
             raise CannotRead(f"disk-reader cannot be started: {error.strerror or error}") from error
@@ -238,8 +242,7 @@ class DiskReader:
 
     def _end(self, why: str) -> None:
         self._why = self._why or why
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        _kill(self._process)
         for slot in self._slots:
             slot.end()
 
@@ -280,6 +283,22 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that is not reaped yet, with what it has started and not let go of.
+
+    A bubblewrap that is killed alone right after its fork leaves a child that waits for it for good, with
+    every descriptor open. That child is of its process group until it waits no more.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _given_up(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    with suppress(CannotRead):
+        await _ended(await starting)
+
+
 async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[bytes] | None = None) -> None:
     """End a process. What it has started itself, if that is left, sees that nobody asks any more.
 
@@ -289,8 +308,7 @@ async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[byte
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdin.close()
-    with suppress(ProcessLookupError):
-        process.kill()
+    _kill(process)
     with suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
