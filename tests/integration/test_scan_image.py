@@ -169,10 +169,10 @@ def host() -> Iterator[KvmHost]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def define(host: KvmHost, disk: Path) -> None:
+def define(host: KvmHost, disk: Path, name: str = "web") -> None:
     """Define a machine with a disk."""
     (disk.parent / "web.xml").write_text(
-        "<domain type='qemu'><name>web</name><memory unit='MiB'>64</memory>"
+        f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>"
         "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file' device='disk'>"
         f"<driver name='qemu' type='qcow2'/><source file='{disk}'/><target dev='vda' bus='virtio'/>"
         "</disk></devices></domain>"
@@ -199,7 +199,7 @@ def test_a_machine_is_scanned_whether_it_runs_or_not(tmp_path: Path, svm: SvmPro
     assert "None" in host.virsh("domjobinfo", "web")
     assert list(backups.iterdir()) == []
     assert host.virsh("checkpoint-list", "web", "--name").strip() == ""
-    assert not (tmp_path / "state").exists()
+    assert [each.suffix for each in (tmp_path / "state" / "scans").iterdir()] == [".lock"]
     code, _, err = svm_host(svm, disk, *of, good=False)
     assert code == 2
     assert "a running machine writes to it: name the machine instead" in err
