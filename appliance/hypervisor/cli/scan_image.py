@@ -2,10 +2,9 @@
 
 import argparse
 import asyncio
-import os
 import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from lightagent.v1 import images_pb2
 
 from appliance.cli.console import CommandError, Console, add_json_argument
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of
+from appliance.hypervisor.cli.hosts import add_host_arguments, addresses, hosts, is_remote, settings_of
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.comparing import Recall, Wish
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
@@ -27,7 +26,7 @@ from appliance.hypervisor.disks.source import Source, of_file, of_machine_off
 from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.inventory.whose import Owners
 from appliance.hypervisor.settings import HostSettings
-from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.connection import VirtError, VirtHost
 from appliance.hypervisor.virt.machine import find_machine
 from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
@@ -124,12 +123,13 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    if "/" in args.what or os.path.exists(args.what):
+    path = Path(args.what)
+    if "/" in args.what or path.is_file() or path.is_block_device():
         reach = Reach(anywhere=args.backing_anywhere)
-        return of_file(Path(args.what), args.format, stack, reach, _recall(args, settings))
+        return of_file(path, args.format, stack, reach, _recall(args, settings))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
-    machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    machine = find_machine(stack.enter_context(_hosts_here(args, console)), args.what)
     disks = machine.disks()
     if machine.vm().power is Power.OFF:
         source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
@@ -139,6 +139,17 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
     return source
+
+
+def _hosts_here(args: argparse.Namespace, console: Console) -> AbstractContextManager[list[VirtHost]]:
+    """Those whose disks are this machine's: paths of another host's would be opened here."""
+    uris = addresses(args, console)
+    here = [uri for uri in uris if not is_remote(uri)]
+    if not here:
+        raise CommandError(
+            f"{' and '.join(uris)}: disks are read on the host that has them; run svm-host scan-image there"
+        )
+    return hosts(args, console, here)
 
 
 def _recall(args: argparse.Namespace, settings: HostSettings) -> Recall | None:

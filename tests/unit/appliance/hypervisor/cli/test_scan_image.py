@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+import pytest
+
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from tests.support.disk_images import empty
@@ -38,3 +40,23 @@ def test_a_machine_whose_backup_libvirt_cannot_make_is_a_sentence(tmp_path: Path
     code, out, err = svm_host("test", *where)
     assert (code, out) == (2, "")
     assert err.startswith("svm-host: ")
+
+
+def test_a_machine_of_another_host_is_a_sentence(tmp_path: Path) -> None:
+    """No path of its disks is looked for here; of several hosts those that are here count."""
+    code, out, err = svm_host("web", "--connect", "qemu+ssh://host/system", "--socket", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert "qemu+ssh://host/system: disks are read on the host that has them" in err
+    (tmp_path / "h.toml").write_text('[libvirt]\nuri = ["qemu+ssh://host/system", "test:///default"]\n')
+    err = svm_host("nobody", "--config", tmp_path / "h.toml", "--socket", tmp_path / "none")[2]
+    assert "nobody: there is no such file, and no such machine" in err
+
+
+def test_a_directory_does_not_hide_a_machine_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a file does."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nobody").mkdir()
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert "nobody: there is no such file, and no such machine" in svm_host("nobody", *where)[2]
