@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -131,6 +132,14 @@ def test_an_image_that_cannot_be_read_is_a_sentence(tmp_path: Path, svm: SvmProc
     code, told, _ = svm_host(svm, luks)
     assert (code, told["problems"][0]["why"]) == (2, "it is encrypted (LUKS): only the guest can read it")
     assert svm_host(svm, empty(tmp_path / "empty.raw", 1))[0] == 0
+
+
+def test_an_image_whose_name_is_no_text_is_scanned(tmp_path: Path, svm: SvmProcess) -> None:
+    """The SVM is told of it by escapes."""
+    image = empty(tmp_path / os.fsdecode(b"\xff.raw"), 1)
+    assert svm_host(svm, image)[0] == 0
+    ((_, text),) = events(svm, 1, "image-scanned")
+    assert "/\\xff.raw: all of it" in text
 
 
 def test_what_a_guest_can_read_is_looked_at_or_told(tmp_path: Path, svm: SvmProcess) -> None:

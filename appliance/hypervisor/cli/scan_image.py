@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import time
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -19,7 +20,7 @@ from appliance.hypervisor.disks.headers import FORMATS, BadImage
 from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox, reader_version
-from appliance.hypervisor.disks.report import Report
+from appliance.hypervisor.disks.report import Report, shown
 from appliance.hypervisor.disks.running import of_machine_running
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.hypervisor.disks.source import Source, of_file, of_machine_off
@@ -32,6 +33,7 @@ from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
 from appliance.rpc.images_client import ImageClient
 
+_MOST = (1 << 64) - 1  # that the wire counts
 _DESCRIPTION = """\
 Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed. Digests are asked
 first; content is sent only where the SVM knows nothing of it. What reads the disk is a program of its own
@@ -172,7 +174,7 @@ async def _scan(
         report.problem(name, b"", why)
     tenant = "" if args.seed else args.tenant or source.tenant
     begin = images_pb2.ImageScan(
-        image=source.label[:400], machine=source.machine, tenant=tenant, seed=args.seed
+        image=_told(source.label)[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
     if source.remembering is not None:
         report.notes += source.remembering.notes
@@ -215,12 +217,22 @@ async def _until_signal(running: Any, report: Report) -> None:
 
 def _summary(report: Report) -> images_pb2.ImageSummary:
     return images_pb2.ImageSummary(
-        files=report.files,
-        bytes=report.read,
-        malicious=report.malicious,
-        suspicious=report.suspicious,
-        unanswered=report.problem_count,
-        sent=report.sent,
+        files=_counted(report.files),
+        bytes=_counted(report.read),
+        malicious=_counted(report.malicious),
+        suspicious=_counted(report.suspicious),
+        unanswered=_counted(report.problem_count),
+        sent=_counted(report.sent),
         complete=report.is_complete,
-        text=report.problems[0][2][:200] if report.problems else "",
+        text=_told(report.problems[0][2])[:200] if report.problems else "",
     )
+
+
+def _counted(number: int) -> int:
+    """As the wire takes it, whatever was added up."""
+    return min(number, _MOST)
+
+
+def _told(text: str) -> str:
+    """As the wire takes it: a name of a file may be no text."""
+    return shown(os.fsencode(text))

@@ -12,6 +12,7 @@ import subprocess
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -115,6 +116,7 @@ class DiskReader:
         self._slots: deque[_Slot] = deque()
         self._why = ""
         self._ahead: _Slot | None = None
+        self._file_bytes = 0
         self.busy_bytes = 0  # read of files that are not told yet
         self.unknown_changes: list[str] = []  # for each disk, why all of it is read
 
@@ -164,6 +166,7 @@ class DiskReader:
         comparison: Comparison | None = None,
     ) -> list[VolumeSeen]:
         """Which volumes the disks have. files, file_bytes: how much is read of one. Raises ReaderEnded."""
+        self._file_bytes = file_bytes
         ask = {"ask": "open", "disks": disks, "files": files, "file_bytes": file_bytes}
         ask |= comparison.told() if comparison is not None else {}
         message = await self._answer(self._ask(ask))
@@ -179,7 +182,8 @@ class DiskReader:
         """The next files of the volume. Raises AnswerFailed and ReaderEnded."""
         assert self._ahead is not None
         slot, self._ahead = self._ahead, None
-        batch = self._checked(batch_of, await self._answer(slot))
+        of_this = partial(batch_of, file_bytes=self._file_bytes)
+        batch = self._checked(of_this, await self._answer(slot))
         if not batch.is_last:
             self._ahead = self._ask({"ask": "next"})
         return batch
@@ -215,9 +219,8 @@ class DiskReader:
         message = await slot.take()
         if message is None:
             raise ReaderEnded(self._why)
-        head = message[0]
-        if head.get("say") == "failed":
-            raise AnswerFailed(protocol.sentence(head.get("why")))
+        if message[0].get("say") == "failed":
+            raise AnswerFailed(self._checked(lambda head, _: protocol.sentence(head.get("why")), message))
         return message
 
     def _checked(self, take: Callable[[dict[str, Any], bytes], Taken], message: Message) -> Taken:

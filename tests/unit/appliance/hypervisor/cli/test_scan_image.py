@@ -7,6 +7,8 @@ import pytest
 
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
+from appliance.hypervisor.cli.scan_image import _summary
+from appliance.hypervisor.disks.report import Report
 from tests.support.disk_images import empty
 
 
@@ -60,3 +62,10 @@ def test_a_directory_does_not_hide_a_machine_of_its_name(
     (tmp_path / "nobody").mkdir()
     where = ("--connect", "test:///default", "--socket", tmp_path / "none")
     assert "nobody: there is no such file, and no such machine" in svm_host("nobody", *where)[2]
+
+
+def test_sums_that_no_disk_has_are_told_as_the_most_that_can_be() -> None:
+    """What reads the disk may say what it likes: the SVM is told of the scan all the same."""
+    report = Report("disk.raw", files=1, read=(1 << 64) + 5, problem_count=1 << 70)
+    told = _summary(report)
+    assert (told.files, told.bytes, told.unanswered) == (1, (1 << 64) - 1, (1 << 64) - 1)

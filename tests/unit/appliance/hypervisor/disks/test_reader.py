@@ -15,6 +15,13 @@ from tests.support.descriptors import processes_that_hold
 from tests.support.disk_images import ext4, write_tree
 from tests.support.scanning import until
 
+_FAILS_WITHOUT_WORDS = """
+import os
+os.read(0, 1)
+os.write(1, bytes([25, 0, 0, 0, 0, 0, 0, 0]) + b'{"say":"failed","why":{}}')
+while os.read(0, 1 << 20): pass
+"""
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[int]:
@@ -64,6 +71,7 @@ async def test_its_end_is_a_sentence_for_everybody_who_waits(disk: int) -> None:
     [
         ("import os; os.write(1, b'\\xff' * 100)", "said what cannot be"),
         ("import os; os.write(1, b'\\2\\0\\0\\0\\0\\0\\0\\0[]')", "said what cannot be"),
+        (_FAILS_WITHOUT_WORDS, "said what cannot be .a text that is none"),
         ("raise SystemExit('no dissect here')", "ended with 1: no dissect here"),
     ],
 )
