@@ -3,16 +3,27 @@
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
-from appliance.cli.console import Console, print_what_there_is
+from appliance.cli.console import FAILED, Console, print_what_there_is
 
 
 def run_process(program: str, run: Callable[[Sequence[str], Console], int]) -> int:
-    """Run a program with this process's arguments, environment and streams; return the exit code."""
+    """Run a program with this process's arguments, environment and streams; return the exit code.
+
+    What it does not catch is FAILED too, behind a traceback.
+    """
     for stream in (sys.stdout, sys.stderr):
         print_what_there_is(stream)
-    code = run(sys.argv[1:], Console(os.environ, sys.stdout, sys.stderr, time.time, program=program))
+    console = Console(os.environ, sys.stdout, sys.stderr, time.time, program=program)
+    try:
+        code = run(sys.argv[1:], console)
+    except Exception:
+        # Python would end with 1, which is an answer: that something was found, or is not so.
+        traceback.print_exc()
+        console.complain("it could not do its work, by a fault of its own: please report what stands above")
+        code = FAILED
     try:
         sys.stdout.flush()
     except OSError:

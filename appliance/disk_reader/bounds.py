@@ -54,4 +54,6 @@ def why(error: BaseException) -> str:
         said = "it is nested without an end"
     elif isinstance(error, EOFError):
         said = "it ends too early"
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror  # without a number
     return (said or type(error).__name__)[:MAX_WORDS]

@@ -26,6 +26,9 @@ _MAX_OPTION_BYTES: Final = 64 << 10
 _MOST_OPTION_REPLIES: Final = 64
 
 
+_GONE: Final = "the server of the disk has gone: the machine ended, or its backup was ended"
+
+
 class NbdFailed(DiskGone):
     """The server does not give the disk, or has gone. The text says what happened."""
 
@@ -59,7 +62,7 @@ class NbdStream(AlignedStream):  # type: ignore[misc]  # the library has no type
 
     def _one(self, offset: int, length: int) -> bytes:
         self._handle += 1
-        self._line.sendall(struct.pack(">IHHQQI", _REQUEST, 0, 0, self._handle, offset, length))
+        sent(self._line, struct.pack(">IHHQQI", _REQUEST, 0, 0, self._handle, offset, length))
         magic, error, handle = struct.unpack(">IIQ", taken(self._line, 16))
         if magic != _SIMPLE_REPLY or handle != self._handle:
             raise NbdFailed("the server of the disk answers what was not asked")
@@ -79,7 +82,7 @@ def greet(line: socket.socket) -> None:
     magic, have, flags = struct.unpack(">QQH", taken(line, 18))
     if magic != _NBDMAGIC or have != _IHAVEOPT or not flags & _FIXED_NEWSTYLE:
         raise NbdFailed("what answers there is no server of disks")
-    line.sendall(struct.pack(">I", _FIXED_NEWSTYLE | (flags & _NO_ZEROES)))
+    sent(line, struct.pack(">I", _FIXED_NEWSTYLE | (flags & _NO_ZEROES)))
 
 
 def go(line: socket.socket, export: bytes) -> int:
@@ -95,7 +98,7 @@ def go(line: socket.socket, export: bytes) -> int:
 
 def option(line: socket.socket, number: int, asked: bytes) -> Iterator[tuple[int, bytes]]:
     """Ask for an option; kind and bytes of each answer, up to the one that says yes."""
-    line.sendall(struct.pack(">QII", _IHAVEOPT, number, len(asked)) + asked)
+    sent(line, struct.pack(">QII", _IHAVEOPT, number, len(asked)) + asked)
     for _ in range(_MOST_OPTION_REPLIES):
         magic, _option, kind, length = struct.unpack(">QIII", taken(line, 20))
         if magic != _OPTION_REPLY or length > _MAX_OPTION_BYTES:
@@ -107,13 +110,24 @@ def option(line: socket.socket, number: int, asked: bytes) -> Iterator[tuple[int
     raise NbdFailed("the server of the disk does not come to an end")
 
 
+def sent(line: socket.socket, data: bytes) -> None:
+    """Ask for something."""
+    try:
+        line.sendall(data)
+    except OSError as error:
+        raise NbdFailed(_GONE) from error
+
+
 def taken(line: socket.socket, length: int) -> bytes:
     """Exactly so many bytes."""
     data, at = bytearray(length), 0
     view = memoryview(data)
     while at < length:
-        came = line.recv_into(view[at:], min(length - at, 1 << 20))
+        try:
+            came = line.recv_into(view[at:], min(length - at, 1 << 20))
+        except OSError as error:
+            raise NbdFailed(_GONE) from error
         if not came:
-            raise NbdFailed("the server of the disk has gone: the machine ended, or its backup was ended")
+            raise NbdFailed(_GONE)
         at += came
     return bytes(data)

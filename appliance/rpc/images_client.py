@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -11,7 +12,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from lightagent.v1 import guest_pb2, images_pb2, images_pb2_grpc, verdict_pb2
 
-from appliance.domain.outcome import Open
+from appliance.domain.outcome import Open, Unanswered
 from appliance.rpc.admin_client import CALL_SECONDS, why_failed
 from appliance.rpc.admin_line import AdminError, AdminLine
 
@@ -60,6 +61,7 @@ class _Question:
     def __init__(self, needed: Callable[[int, int], None]) -> None:
         """needed: told the index and the lease of what is to be sent."""
         self.answers: dict[int, ImageAnswer] = {}
+        self.unsent: dict[int, str] = {}  # why a content was not sent to its end
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._needed = needed
         self._left = -1
@@ -75,6 +77,13 @@ class _Question:
             self._one(entry.index, entry.outcome, entry.detail if entry.HasField("detail") else None)
         if self._left == 0 and not self.done.done():
             self.done.set_result(None)
+
+    def settled(self, index: int) -> ImageAnswer:
+        """The answer, with what is known here of why there is no better one."""
+        answer = self.answers[index]
+        if answer.outcome == Unanswered.CHANGED and index in self.unsent:
+            return replace(answer, reason=self.unsent[index])
+        return answer
 
     def _one(self, index: int, outcome: int, detail: verdict_pb2.Detail | None) -> None:
         if outcome in _OPEN:
@@ -158,7 +167,7 @@ class ImageClient:
         async with asyncio.TaskGroup() as group:
             question = _Question(
                 lambda index, lease: void(
-                    group.create_task(self._send(lease, digests[index], content(index)))
+                    group.create_task(self._send(question, index, lease, digests[index], content(index)))
                 )
             )
             self._number += 1
@@ -169,7 +178,7 @@ class ImageClient:
                 await question.done
             finally:
                 self._questions.pop(number, None)
-        return [question.answers[index] for index in range(len(digests))]
+        return [question.settled(index) for index in range(len(digests))]
 
     async def find(self, sha256: bytes, path: bytes) -> None:
         """Tell of a detection, and where it is."""
@@ -251,7 +260,9 @@ class ImageClient:
 
     # -- contents
 
-    async def _send(self, lease: int, sha256: bytes, content: ImageContent | None) -> None:
+    async def _send(
+        self, question: _Question, index: int, lease: int, sha256: bytes, content: ImageContent | None
+    ) -> None:
         """Send a content under its lease, one after another."""
         async with self._sending:
             if self._upload is None:
@@ -261,16 +272,20 @@ class ImageClient:
             try:
                 if content is None:
                     header.size = 1
+                    question.unsent[index] = "it is not there any more"
                     await self._parts([guest_pb2.ScanPart(header=header), _ABORT])
                 else:
                     header.size, header.name = content.size, content.name[:255]
-                    await self._whole(header, content)
+                    await self._whole(header, content, partial(question.unsent.__setitem__, index))
             except (
                 AdminError
             ):  # the SVM answers the question itself then, and takes the next on another stream
                 self._upload = None
 
-    async def _whole(self, header: guest_pb2.ScanHeader, content: ImageContent) -> None:
+    async def _whole(
+        self, header: guest_pb2.ScanHeader, content: ImageContent, unsent: Callable[[str], None]
+    ) -> None:
+        """unsent: told why a content is given up amid its way."""
         parts = [guest_pb2.ScanPart(header=header)]
         if content.size > self.terms.max_file_bytes:  # which the SVM then says
             await self._parts([*parts, _ABORT])
@@ -279,6 +294,8 @@ class ImageClient:
         try:
             if left:
                 async for data in content.chunks():
+                    if len(data) > left:
+                        break
                     for start in range(0, len(data), self.terms.max_chunk_bytes):
                         some = data[start : start + self.terms.max_chunk_bytes]
                         left -= len(some)
@@ -286,9 +303,12 @@ class ImageClient:
                         await self._parts(parts)
                         parts = []
                     self.sent_bytes += len(data)
-        except ContentGone:
+            if left:
+                unsent("its bytes are not those that its digest was made of: scan it again")
+        except ContentGone as error:
             left = max(left, 1)
-        if left:  # it is not what it was: whoever asked is told so
+            unsent(f"it could not be read once more, to be sent: {error}")
+        if left:
             await self._parts([*parts, _ABORT])
             return
         if parts:

@@ -91,7 +91,7 @@ class WorkerProcess:
                 start_new_session=True,  # Ctrl-C on a terminal is for the front alone
             )
             ours.callback(self._process.wait)
-            ours.callback(self._process.kill)
+            ours.callback(self._kill_group)
             self._process_pidfd = os.pidfd_open(self._process.pid)
             ours.pop_all()
 
@@ -134,7 +134,12 @@ class WorkerProcess:
 
     def _kill_wrapper(self) -> None:
         if not self.ended.done():
-            self._process.kill()
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        """Kill a process that is not reaped yet: a bubblewrap with the child that it has just forked."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _on_hello(self) -> None:
         """Learn which process the worker is, as the kernel names the sender, and give it its order."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,14 @@ def test_an_image_that_cannot_be_read_is_a_sentence(tmp_path: Path, svm: SvmProc
     assert svm_host(svm, empty(tmp_path / "empty.raw", 1))[0] == 0
 
 
+def test_an_image_whose_name_is_no_text_is_scanned(tmp_path: Path, svm: SvmProcess) -> None:
+    """The SVM is told of it by escapes."""
+    image = empty(tmp_path / os.fsdecode(b"\xff.raw"), 1)
+    assert svm_host(svm, image)[0] == 0
+    ((_, text),) = events(svm, 1, "image-scanned")
+    assert "/\\xff.raw: all of it" in text
+
+
 def test_what_a_guest_can_read_is_looked_at_or_told(tmp_path: Path, svm: SvmProcess) -> None:
     """A file that its directory calls a link is found; a file system behind zeros makes no empty disk."""
     (tmp_path / "tree").mkdir()
@@ -169,10 +178,10 @@ def host() -> Iterator[KvmHost]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def define(host: KvmHost, disk: Path) -> None:
+def define(host: KvmHost, disk: Path, name: str = "web") -> None:
     """Define a machine with a disk."""
     (disk.parent / "web.xml").write_text(
-        "<domain type='qemu'><name>web</name><memory unit='MiB'>64</memory>"
+        f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>"
         "<os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file' device='disk'>"
         f"<driver name='qemu' type='qcow2'/><source file='{disk}'/><target dev='vda' bus='virtio'/>"
         "</disk></devices></domain>"
@@ -199,7 +208,7 @@ def test_a_machine_is_scanned_whether_it_runs_or_not(tmp_path: Path, svm: SvmPro
     assert "None" in host.virsh("domjobinfo", "web")
     assert list(backups.iterdir()) == []
     assert host.virsh("checkpoint-list", "web", "--name").strip() == ""
-    assert not (tmp_path / "state").exists()
+    assert [each.suffix for each in (tmp_path / "state" / "scans").iterdir()] == [".lock"]
     code, _, err = svm_host(svm, disk, *of, good=False)
     assert code == 2
     assert "a running machine writes to it: name the machine instead" in err

@@ -103,9 +103,10 @@ class Lab:
         """Whether a scan has begun its backup to the end."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             try:
-                line.connect(str(self.host.directory / "b" / "kvmla-backup.sock"))
+                (path,) = (self.host.directory / "b").glob("kvmla-*.sock")
+                line.connect(str(path))
                 NbdStream(os.dup(line.fileno()), "vda").close()
-            except (OSError, NbdFailed):
+            except (OSError, ValueError, NbdFailed):
                 return False
         return True
 

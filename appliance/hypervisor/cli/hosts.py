@@ -1,9 +1,10 @@
 """Which libvirt a command of `svm-host` talks to, and whose a machine of it is."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from appliance.cli.console import CommandError, Console
 from appliance.hypervisor.inventory.whose import Owners
@@ -40,10 +41,26 @@ def tenant_of(settings: HostSettings, vm: Vm, given: str) -> str:
     return whose.tenant
 
 
+def addresses(args: argparse.Namespace, console: Console) -> tuple[str, ...]:
+    """libvirt's addresses of the hosts that count for a command. Raises ConfigError."""
+    return (args.connect,) if args.connect else tuple(settings_of(args, console).libvirt.uri)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether libvirt's address may lead to another machine than this one."""
+    parts = urlsplit(uri)
+    return bool(parts.netloc) or parts.scheme.partition("+")[2] not in ("", "unix")
+
+
 @contextmanager
-def hosts(args: argparse.Namespace, console: Console) -> Iterator[list[VirtHost]]:
-    """Each host that counts for a command, open. What libvirt raises within becomes a CommandError."""
-    uris = (args.connect,) if args.connect else settings_of(args, console).libvirt.uri
+def hosts(
+    args: argparse.Namespace, console: Console, uris: Sequence[str] | None = None
+) -> Iterator[list[VirtHost]]:
+    """Each host that counts for a command, open. What libvirt raises within becomes a CommandError.
+
+    uris: of those that are opened, where it is not all `addresses`.
+    """
+    uris = addresses(args, console) if uris is None else uris
     try:
         with ExitStack() as stack:
             yield [stack.enter_context(VirtHost.open(uri)) for uri in uris]

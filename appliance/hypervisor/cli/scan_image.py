@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,34 @@ from typing import Any
 from lightagent.v1 import images_pb2
 
 from appliance.cli.console import CommandError, Console, add_json_argument
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, settings_of, tenant_of
+from appliance.hypervisor.cli.hosts import (
+    add_host_arguments,
+    addresses,
+    hosts,
+    is_remote,
+    settings_of,
+    tenant_of,
+)
 from appliance.hypervisor.cli.svm import add_svm_arguments, svm_line
 from appliance.hypervisor.disks.comparing import Recall, Wish
 from appliance.hypervisor.disks.headers import FORMATS, BadImage
 from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import CannotRead, DiskReader, find_sandbox, reader_version
-from appliance.hypervisor.disks.report import Report
+from appliance.hypervisor.disks.report import Report, shown
 from appliance.hypervisor.disks.running import of_machine_running
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.hypervisor.disks.source import Source, of_file, of_machine_off
 from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.settings import HostSettings
-from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.connection import VirtError, VirtHost
 from appliance.hypervisor.virt.finding import uuid_in
 from appliance.hypervisor.virt.machine import find_machine
 from appliance.hypervisor.vm import Power
 from appliance.rpc.admin_line import AdminError, AdminLine
 from appliance.rpc.images_client import ImageClient
 
+_MOST = (1 << 64) - 1  # that the wire counts
 _DESCRIPTION = """\
 Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed. Digests are asked
 first; content is sent only where the SVM knows nothing of it. What reads the disk is a program of its own
@@ -125,12 +133,13 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:
     """What is to be scanned, open."""
-    if "/" in args.what or (not uuid_in(args.what) and _is_image(args.what)):
+    path = Path(args.what)
+    if "/" in args.what or (not uuid_in(args.what) and (path.is_file() or path.is_block_device())):
         reach = Reach(anywhere=args.backing_anywhere)
-        return of_file(Path(args.what), args.format, stack, reach, _recall(args, settings))
+        return of_file(path, args.format, stack, reach, _recall(args, settings))
     if args.format:
         raise CommandError("--format is for files: the format of a machine's disks is in its definition")
-    machine = find_machine(stack.enter_context(hosts(args, console)), args.what)
+    machine = find_machine(stack.enter_context(_hosts_here(args, console)), args.what)
     tenant = "" if args.seed else tenant_of(settings, machine.vm(), args.tenant)
     disks = machine.disks()
     if machine.vm().power is Power.OFF:
@@ -143,13 +152,19 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     return source
 
 
+def _hosts_here(args: argparse.Namespace, console: Console) -> AbstractContextManager[list[VirtHost]]:
+    """Those whose disks are this machine's: paths of another host's would be opened here."""
+    uris = addresses(args, console)
+    here = [uri for uri in uris if not is_remote(uri)]
+    if not here:
+        raise CommandError(
+            f"{' and '.join(uris)}: disks are read on the host that has them; run svm-host scan-image there"
+        )
+    return hosts(args, console, here)
+
+
 def _recall(args: argparse.Namespace, settings: HostSettings) -> Recall | None:
     return None if args.full else Recall(settings.state_dir, reader_version())
-
-
-def _is_image(name: str) -> bool:
-    """Whether something is there that may be an image; a directory of that name hides no machine."""
-    return os.path.lexists(name) and not os.path.isdir(name)
 
 
 def _nothing(_layout: bytes, _sha256: bytes) -> None:
@@ -168,7 +183,7 @@ async def _scan(
         report.problem(name, b"", why)
     tenant = "" if args.seed else args.tenant or source.tenant
     begin = images_pb2.ImageScan(
-        image=source.label[:400], machine=source.machine, tenant=tenant, seed=args.seed
+        image=_told(source.label)[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
     if source.remembering is not None:
         report.notes += source.remembering.notes
@@ -211,12 +226,22 @@ async def _until_signal(running: Any, report: Report) -> None:
 
 def _summary(report: Report) -> images_pb2.ImageSummary:
     return images_pb2.ImageSummary(
-        files=report.files,
-        bytes=report.read,
-        malicious=report.malicious,
-        suspicious=report.suspicious,
-        unanswered=report.problem_count,
-        sent=report.sent,
+        files=_counted(report.files),
+        bytes=_counted(report.read),
+        malicious=_counted(report.malicious),
+        suspicious=_counted(report.suspicious),
+        unanswered=_counted(report.problem_count),
+        sent=_counted(report.sent),
         complete=report.is_complete,
-        text=report.problems[0][2][:200] if report.problems else "",
+        text=_told(report.problems[0][2])[:200] if report.problems else "",
     )
+
+
+def _counted(number: int) -> int:
+    """As the wire takes it, whatever was added up."""
+    return min(number, _MOST)
+
+
+def _told(text: str) -> str:
+    """As the wire takes it: a name of a file may be no text."""
+    return shown(os.fsencode(text))

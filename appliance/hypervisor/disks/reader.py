@@ -6,10 +6,13 @@ those at hand are dealt with, so that it reads on meanwhile.
 """
 
 import asyncio
+import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -113,6 +116,7 @@ class DiskReader:
         self._slots: deque[_Slot] = deque()
         self._why = ""
         self._ahead: _Slot | None = None
+        self._file_bytes = 0
         self.busy_bytes = 0  # read of files that are not told yet
         self.unknown_changes: list[str] = []  # for each disk, why all of it is read
 
@@ -122,7 +126,8 @@ class DiskReader:
         try:
             self._process = await asyncio.shield(starting)
         except asyncio.CancelledError:  # what is half started is started, and ended then
-            await _ended(await starting)
+            self._ending = asyncio.get_running_loop().create_task(_given_up(starting))
+            await asyncio.shield(self._ending)  # however often this is cancelled
             raise
         assert self._process.stderr is not None
         loop = asyncio.get_running_loop()
@@ -140,6 +145,7 @@ class DiskReader:
                 stderr=subprocess.PIPE,
                 pass_fds=self._fds,
                 limit=1 << 20,
+                start_new_session=True,  # see _kill; and Ctrl-C on a terminal is for svm-host
             )
         except OSError as error:
             raise CannotRead(f"disk-reader cannot be started: {error.strerror or error}") from error
@@ -160,6 +166,7 @@ class DiskReader:
         comparison: Comparison | None = None,
     ) -> list[VolumeSeen]:
         """Which volumes the disks have. files, file_bytes: how much is read of one. Raises ReaderEnded."""
+        self._file_bytes = file_bytes
         ask = {"ask": "open", "disks": disks, "files": files, "file_bytes": file_bytes}
         ask |= comparison.told() if comparison is not None else {}
         message = await self._answer(self._ask(ask))
@@ -175,7 +182,8 @@ class DiskReader:
         """The next files of the volume. Raises AnswerFailed and ReaderEnded."""
         assert self._ahead is not None
         slot, self._ahead = self._ahead, None
-        batch = self._checked(batch_of, await self._answer(slot))
+        of_this = partial(batch_of, file_bytes=self._file_bytes)
+        batch = self._checked(of_this, await self._answer(slot))
         if not batch.is_last:
             self._ahead = self._ask({"ask": "next"})
         return batch
@@ -211,9 +219,8 @@ class DiskReader:
         message = await slot.take()
         if message is None:
             raise ReaderEnded(self._why)
-        head = message[0]
-        if head.get("say") == "failed":
-            raise AnswerFailed(protocol.sentence(head.get("why")))
+        if message[0].get("say") == "failed":
+            raise AnswerFailed(self._checked(lambda head, _: protocol.sentence(head.get("why")), message))
         return message
 
     def _checked(self, take: Callable[[dict[str, Any], bytes], Taken], message: Message) -> Taken:
@@ -238,8 +245,7 @@ class DiskReader:
 
     def _end(self, why: str) -> None:
         self._why = self._why or why
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        _kill(self._process)
         for slot in self._slots:
             slot.end()
 
@@ -280,6 +286,22 @@ async def _tail(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that is not reaped yet, with what it has started and not let go of.
+
+    A bubblewrap that is killed alone right after its fork leaves a child that waits for it for good, with
+    every descriptor open. That child is of its process group until it waits no more.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _given_up(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    with suppress(CannotRead):
+        await _ended(await starting)
+
+
 async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[bytes] | None = None) -> None:
     """End a process. What it has started itself, if that is left, sees that nobody asks any more.
 
@@ -289,8 +311,7 @@ async def _ended(process: asyncio.subprocess.Process, complaints: Awaitable[byte
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdin.close()
-    with suppress(ProcessLookupError):
-        process.kill()
+    _kill(process)
     with suppress(TimeoutError):
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()

@@ -1,7 +1,7 @@
 """What the last scan of a machine read: where its files lay and their SHA-256, in one file of the state.
 
     scans/UUID.scan   MAGIC, bytes of the head (u32, little endian), the head in JSON, records, their SHA-256
-    scans/UUID.lock   locked by whoever scans the machine and keeps what it reads
+    scans/UUID.lock   locked by whoever scans the machine while it runs, see `turn`
 
 The head is a `Base`. Records are as `disk_reader.protocol` has them. A file is written whole or not at all.
 """

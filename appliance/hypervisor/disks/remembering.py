@@ -5,11 +5,8 @@ backup; when the scan is over its records replace those that were there; then ev
 program's is taken away. What a killed scan has left goes so at the end of the next.
 """
 
-import fcntl
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -51,12 +48,9 @@ class Remembering:
         self._owns = False
 
     def __enter__(self) -> Self:
-        """Lock what is kept, where something is or is to be. Raises StateUnusable."""
+        """See whether something is kept, or is to be. It is within a `turn`, so that nobody else does."""
         self._owned = self._own()
-        is_kept = self._path.exists() or bool(self._owned)
-        if self._wish.incremental or is_kept:
-            self._lock()
-            self._owns = True
+        self._owns = self._wish.incremental or self._path.exists() or bool(self._owned)
         return self
 
     def _own(self) -> list[str]:
@@ -64,20 +58,6 @@ class Remembering:
             return own_checkpoints(self._machine)
         except VirtError:  # this libvirt knows none
             return []
-
-    def _lock(self) -> None:
-        path = self._path.with_suffix(".lock")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            self._stack.callback(partial(os.close, fd))
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StateUnusable(
-                f"{self._machine.name} is scanned by another svm-host: wait for that to end"
-            ) from error
-        except OSError as error:
-            raise StateUnusable(f"{path}: {error.strerror}; see that svm-host may write there") from error
 
     def plan(self, disks: Sequence[DiskSeen]) -> Since:
         """What the backup is compared with, and which checkpoint begins with it. Raises StateUnusable."""

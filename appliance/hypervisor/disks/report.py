@@ -198,6 +198,8 @@ def shown(path: bytes) -> str:
 
 
 def _words(answer: ImageAnswer) -> str:
+    if answer.outcome == Unanswered.CHANGED and answer.reason:
+        return answer.reason  # which says itself what was the matter
     try:
         name = Unanswered(answer.outcome).name.lower().replace("_", " ")
     except ValueError:

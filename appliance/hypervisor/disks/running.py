@@ -8,6 +8,7 @@ from appliance.hypervisor.disks.comparing import Wish
 from appliance.hypervisor.disks.reader import reader_version
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.disks.source import Source, of_backup
+from appliance.hypervisor.disks.turn import turn
 from appliance.hypervisor.settings import HostSettings
 from appliance.hypervisor.virt.backups import Backup, Since, backup
 from appliance.hypervisor.virt.connection import VirtError
@@ -23,6 +24,7 @@ def of_machine_running(
     if not readable:
         source = Source(machine.name, machine.uuid)
     else:
+        stack.enter_context(turn(machine, settings.state_dir))
         remembering = Remembering(machine, settings.state_dir, reader_version(), wish)
         stack.enter_context(remembering)  # first: it settles when the backup is over
         begin: Callable[[Since], Backup] = lambda since: stack.enter_context(  # noqa: E731

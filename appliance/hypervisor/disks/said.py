@@ -77,9 +77,9 @@ def unknown_changes_of(head: dict[str, Any], disks: int) -> list[str]:
     return [sentence(each) for each in _list(head.get("unknown"), disks, exactly=True)]
 
 
-def batch_of(head: dict[str, Any], _body: bytes) -> Batch:
-    """The answer to "next"."""
-    files = tuple(map(_file, _list(head.get("files"), 2 * FILES_OF_BATCH)))
+def batch_of(head: dict[str, Any], _body: bytes, file_bytes: int) -> Batch:
+    """The answer to "next". file_bytes: of the largest file that is read."""
+    files = tuple(_file(each, file_bytes) for each in _list(head.get("files"), 2 * FILES_OF_BATCH))
     problems = tuple(map(_problem, _list(head.get("problems"), 2 * FILES_OF_BATCH)))
     return Batch(files, problems, natural(head.get("bytes")), head.get("done") is True)
 
@@ -91,10 +91,12 @@ def is_more(head: dict[str, Any], _body: bytes) -> bool:
     return bool(head["more"])
 
 
-def _file(said: Any) -> FileSeen:
+def _file(said: Any, file_bytes: int) -> FileSeen:
     number, path, size, digest, layout, unchanged = _list(said, 6, exactly=True)
+    if natural(size) > file_bytes:
+        raise Garbled("a file that is larger than what is read")
     where = None if layout is None else _digest(layout)
-    return FileSeen(natural(number), _path(path), natural(size), _digest(digest), where, unchanged is True)
+    return FileSeen(natural(number), _path(path), size, _digest(digest), where, unchanged is True)
 
 
 def _digest(said: Any) -> bytes:

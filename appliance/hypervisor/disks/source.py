@@ -1,5 +1,6 @@
 """What is scanned: a file, or the disks of a machine; opened, and looked at again when the scan is over."""
 
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
 from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
+from appliance.hypervisor.virt.peer import uuid_of_peer
 
 WRITTEN = (
     "a running machine writes to it: name the machine instead, so that it is read as it was at one moment"
@@ -131,7 +133,7 @@ def of_backup(
     for disk in backup.disks:
         asks = remembering is not None and remembering.is_compared(disk)
         try:
-            fds = [_connected(backup.socket, stack) for _ in range(2 if asks else 1)]
+            fds = [_connected(backup.socket, machine, stack) for _ in range(2 if asks else 1)]
         except OSError as error:
             why = f"{backup.socket}: QEMU does not serve its backup there ({error.strerror or error})"
             source.problems.append((disk, why))
@@ -143,12 +145,15 @@ def of_backup(
     return source
 
 
-def _connected(path: Path, stack: ExitStack) -> int:
-    """A connection to a socket, by its descriptor. Raises OSError."""
+def _connected(path: Path, machine: Machine, stack: ExitStack) -> int:
+    """A connection to the QEMU of a machine, by its descriptor. Raises OSError."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     stack.callback(line.close)
     line.settimeout(_CONNECT_SECONDS)
     line.connect(str(path))
+    other = uuid_of_peer(line)
+    if other and other != machine.uuid:
+        raise OSError(errno.EADDRINUSE, f"the machine {other} answers there; scan it again")
     line.setblocking(True)
     return line.fileno()
 

@@ -16,7 +16,6 @@ from appliance.hypervisor.virt.connection import VirtError, told
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
 
 BITMAP = "kvmla-changes"  # by which QEMU tells what was written to since a checkpoint
-_SOCKET = "kvmla-backup.sock"
 _QEMU_DIRECTORY = Path("/var/lib/libvirt/qemu")  # where libvirt gives each machine's QEMU a directory
 
 
@@ -45,25 +44,25 @@ class Since:
 def backup(
     machine: Machine, disks: Sequence[str], directory: Path | None, since: Since = Since()
 ) -> Iterator[Backup]:
-    """A backup of some disks, for the length of a `with`. Raises VirtError.
+    """A backup of some disks, for the length of a `with`; one at a time of a machine. Raises VirtError.
 
     directory: where QEMU may make the socket and its scratch files; None: its own, and beside the disks.
     """
     place = directory or _own_directory(machine)
-    socket = place / _SOCKET
+    # Of this machine alone: QEMU takes a socket's path from whoever served there.
+    socket = place / f"kvmla-{machine.uuid}.sock"
     if len(str(socket).encode()) > 107:
         raise VirtError(f"{place} is too long for a socket: set disks.backup_dir to a shorter directory")
-    _end_own(machine, socket)
+    _end_left(machine, socket)
     scratch = {disk.target: _scratch(place, directory, machine, disk) for disk in machine.disks()}
     begun = _backup_xml(socket, {disk: scratch[disk] for disk in disks if disk in scratch}, machine, since)
     checkpoint = checkpoint_xml(machine, since.new, since.follows) if since.new else None
-    with told(f"no backup of {machine.name} can be begun"):
-        machine.domain.backupBegin(begun, checkpoint, 0)
     try:
+        with told(f"no backup of {machine.name} can be begun"):
+            machine.domain.backupBegin(begun, checkpoint, 0)
         yield Backup(socket, tuple(disks))
     finally:
-        with suppress(libvirt.libvirtError):  # it has ended with the machine
-            machine.domain.abortJob()
+        _end_own(machine, socket)
         for file in (socket, *(scratch[disk] for disk in disks if disk in scratch)):
             with suppress(OSError):
                 file.unlink()
@@ -79,18 +78,24 @@ def _own_directory(machine: Machine) -> Path:
     return found[0]
 
 
-def _end_own(machine: Machine, socket: Path) -> None:
+def _end_left(machine: Machine, socket: Path) -> None:
     """End a backup that an earlier scan has left, which was killed; one of somebody else's is left alone."""
+    if not _end_own(machine, socket):
+        raise VirtError(f"another backup of {machine.name} goes on: scan it again when that is over")
+
+
+def _end_own(machine: Machine, socket: Path) -> bool:
+    """End the backup of a machine that is served on a socket; whether no other one goes on."""
     try:
         text = machine.domain.backupGetXMLDesc(0)
-    except libvirt.libvirtError:
-        return
+    except libvirt.libvirtError:  # none goes on, or it has ended with the machine
+        return True
     server = ElementTree.fromstring(text).find("server")  # noqa: S314  # libvirt's own
-    if server is not None and server.get("socket") == str(socket):
-        with suppress(libvirt.libvirtError):
-            machine.domain.abortJob()
-        return
-    raise VirtError(f"another backup of {machine.name} goes on: scan it again when that is over")
+    if server is None or server.get("socket") != str(socket):
+        return False
+    with suppress(libvirt.libvirtError):
+        machine.domain.abortJob()
+    return True
 
 
 def _scratch(place: Path, directory: Path | None, machine: Machine, disk: DiskSeen) -> Path:

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
+
+from appliance.cli.console import Console
+from appliance.cli.process import run_process
 
 PROGRAMS = {"svm": "appliance", "svm-host": "appliance.hypervisor"}
 
@@ -32,3 +36,15 @@ def test_output_that_is_full_is_told() -> None:
         )
     assert ran.returncode == 2
     assert ran.stderr == "svm-host: the output: No space left on device; free room where that is written\n"
+
+
+def test_a_fault_of_a_program_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with 2, and not with the 1 of Python's own, which says that something was found."""
+
+    def faulty(_arguments: Sequence[str], _console: Console) -> int:
+        raise ValueError("Value out of range")
+
+    assert run_process("svm-host", faulty) == 2
+    said = capsys.readouterr().err
+    assert "ValueError: Value out of range" in said
+    assert said.splitlines()[-1].startswith("svm-host: it could not do its work")

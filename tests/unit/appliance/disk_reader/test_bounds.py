@@ -23,5 +23,6 @@ def test_what_is_said_is_one_short_line() -> None:
     """Whatever a parser raises."""
     assert why(ValueError("a\n b")) == "a b"
     assert why(KeyError()) == "KeyError"
+    assert why(OSError(5, "Input/output error")) == "Input/output error"
     assert why(EOFError()) == "it ends too early"
     assert len(why(ValueError("x" * 10_000))) == 300

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.scanning.worker_process import Launch, WorkerProcess, all_ended
+from appliance.scanning.worker_process import _START_SECONDS, Launch, WorkerProcess, all_ended
 from appliance.scanning.worker_wire import Misbehaved, encode_jobs
 from tests.support.descriptors import open_descriptors
 from tests.support.scanning import DEADLINE, content, descendants, odd_launch, until, workers_below
@@ -155,8 +155,12 @@ async def test_a_stopped_sandbox_can_be_killed() -> None:
     assert heard.lost == []
 
 
-async def test_a_worker_is_killed_before_it_has_begun(tmp_path: Path) -> None:
-    """At any moment of its start, and nothing is left of it, below this process or elsewhere."""
+@pytest.mark.parametrize("patience", [_START_SECONDS, 0.0], ids=["waited-for", "at-once"])
+async def test_a_worker_is_killed_before_it_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    """At any moment of its start, and nothing of it is left, below this process or elsewhere."""
+    monkeypatch.setattr("appliance.scanning.worker_process._START_SECONDS", patience)
     launch = replace(odd_launch(walled=True), readable=(tmp_path,))
     for round_ in range(40):
         heard = Heard()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.console import CommandError, Console
-from appliance.hypervisor.cli.hosts import add_host_arguments, hosts
+from appliance.hypervisor.cli.hosts import add_host_arguments, hosts, is_remote
 
 
 def opened(*words: str) -> list[str]:
@@ -29,6 +29,26 @@ def test_one_that_does_not_answer_is_told() -> None:
     """And none is used."""
     with pytest.raises(CommandError, match="no libvirt answers"):
         opened("--connect", "qemu+unix:///system?socket=/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("qemu:///system", False),
+        ("qemu:///session", False),
+        ("qemu+unix:///system?socket=/run/s", False),
+        ("test:///tmp/node.xml", False),
+        ("qemu+ssh:///system", True),
+        ("qemu://host/system", True),
+        ("qemu+ssh://root@host/system", True),
+        ("qemu+tls://[::1]/system", True),
+        ("qemu+ext:///system?command=x", True),
+        ("esx://host/", True),
+    ],
+)
+def test_an_address_says_whether_it_leads_elsewhere(uri: str, remote: bool) -> None:
+    """By a name of a host, or a way that is for other hosts."""
+    assert is_remote(uri) is remote
 
 
 def _other(tmp_path: Path) -> str:

@@ -7,6 +7,8 @@ import pytest
 
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
+from appliance.hypervisor.cli.scan_image import _summary
+from appliance.hypervisor.disks.report import Report
 from tests.support.disk_images import empty
 
 
@@ -58,3 +60,30 @@ def test_a_machine_whose_backup_libvirt_cannot_make_is_a_sentence(tmp_path: Path
     code, out, err = svm_host("test", *where)
     assert (code, out) == (2, "")
     assert err.startswith("svm-host: ")
+
+
+def test_a_machine_of_another_host_is_a_sentence(tmp_path: Path) -> None:
+    """No path of its disks is looked for here; of several hosts those that are here count."""
+    code, out, err = svm_host("web", "--connect", "qemu+ssh://host/system", "--socket", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert "qemu+ssh://host/system: disks are read on the host that has them" in err
+    (tmp_path / "h.toml").write_text('[libvirt]\nuri = ["qemu+ssh://host/system", "test:///default"]\n')
+    err = svm_host("nobody", "--config", tmp_path / "h.toml", "--socket", tmp_path / "none")[2]
+    assert "nobody: there is no such file, and no such machine" in err
+
+
+def test_a_directory_does_not_hide_a_machine_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a file does."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nobody").mkdir()
+    where = ("--connect", "test:///default", "--socket", tmp_path / "none")
+    assert "nobody: there is no such file, and no such machine" in svm_host("nobody", *where)[2]
+
+
+def test_sums_that_no_disk_has_are_told_as_the_most_that_can_be() -> None:
+    """What reads the disk may say what it likes: the SVM is told of the scan all the same."""
+    report = Report("disk.raw", files=1, read=(1 << 64) + 5, problem_count=1 << 70)
+    told = _summary(report)
+    assert (told.files, told.bytes, told.unanswered) == (1, (1 << 64) - 1, (1 << 64) - 1)

@@ -11,7 +11,16 @@ import pytest
 
 from appliance.hypervisor.disks.reader import AnswerFailed, CannotRead, DiskReader, ReaderEnded, find_sandbox
 from appliance.scanning.sandbox import Sandbox
+from tests.support.descriptors import processes_that_hold
 from tests.support.disk_images import ext4, write_tree
+from tests.support.scanning import until
+
+_FAILS_WITHOUT_WORDS = """
+import os
+os.read(0, 1)
+os.write(1, bytes([25, 0, 0, 0, 0, 0, 0, 0]) + b'{"say":"failed","why":{}}')
+while os.read(0, 1 << 20): pass
+"""
 
 
 @pytest.fixture
@@ -63,6 +72,7 @@ async def test_its_end_is_a_sentence_for_everybody_who_waits(disk: int) -> None:
     [
         ("import os; os.write(1, b'\\xff' * 100)", "said what cannot be"),
         ("import os; os.write(1, b'\\2\\0\\0\\0\\0\\0\\0\\0[]')", "said what cannot be"),
+        (_FAILS_WITHOUT_WORDS, "said what cannot be .a text that is none"),
         ("raise SystemExit('no dissect here')", "ended with 1: no dissect here"),
     ],
 )
@@ -74,6 +84,25 @@ async def test_a_program_that_says_what_cannot_be_is_ended(disk: int, program: s
     async with asyncio.timeout(60), DiskReader(Sandbox(sandbox.bubblewrap, runtime), [disk]) as reader:
         with pytest.raises(ReaderEnded, match=why):
             await reader.open(told(disk), 1, 1)
+
+
+async def test_nothing_is_left_of_one_that_is_given_up_while_it_starts(tmp_path: Path) -> None:
+    """At any moment of that, once or twice: no process has the image open any more."""
+    (tmp_path / "image").touch()
+    fd = os.open(tmp_path / "image", os.O_RDONLY)
+    sandbox = find_sandbox()
+    loop = asyncio.get_running_loop()
+    for round_ in range(60):
+        task = loop.create_task(DiskReader(sandbox, [fd]).__aenter__())
+        await asyncio.sleep(0.0005 + (round_ // 2) * 0.0006)  # not to wait for anything: to be anywhere
+        task.cancel()
+        if round_ % 2:
+            loop.call_soon(task.cancel)
+        (reader,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(reader, DiskReader):
+            await reader.__aexit__(None, None, None)
+    os.close(fd)
+    await until(lambda: not processes_that_hold(tmp_path / "image"), "nothing is left")
 
 
 def test_without_bubblewrap_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

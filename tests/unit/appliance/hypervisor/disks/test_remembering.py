@@ -8,7 +8,6 @@ from appliance.hypervisor.disks.comparing import Wish, records_path
 from appliance.hypervisor.disks.records import base_of
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.disks.report import Report
-from appliance.hypervisor.files import StateUnusable
 from appliance.hypervisor.virt.backups import Since
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
@@ -101,21 +100,6 @@ def test_full_takes_away_what_is_kept(tmp_path: Path, disks: list[DiskSeen]) -> 
         with Remembering(machine, tmp_path, "r", Wish(full=True)) as remembering:
             assert remembering.plan(disks) == Since()
         assert not path.exists()
-
-
-def test_two_scans_of_one_machine_at_once_are_refused(tmp_path: Path, disks: list[DiskSeen]) -> None:
-    """The second one says why; a state that cannot be written is a sentence too."""
-    with VirtHost.open("test:///default") as host:
-        machine = machine_of(host)
-        second = Remembering(machine, tmp_path, "r", KEEP)
-        with (
-            Remembering(machine, tmp_path, "r", KEEP),
-            pytest.raises(StateUnusable, match="scanned by another svm-host"),
-        ):
-            second.__enter__()
-        (tmp_path / "file").write_text("")
-        with pytest.raises(StateUnusable, match="see that svm-host may write there"):
-            Remembering(machine, tmp_path / "file", "r", KEEP).__enter__()
 
 
 def test_what_libvirt_refuses_is_noted(tmp_path: Path, disks: list[DiskSeen]) -> None:

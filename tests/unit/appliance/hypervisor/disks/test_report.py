@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from appliance.domain.outcome import Unanswered
 from appliance.hypervisor.disks import report as report_module
 from appliance.hypervisor.disks.report import Report, shown
 from appliance.hypervisor.disks.said import FileSeen, VolumeSeen
@@ -31,14 +32,16 @@ def test_what_was_found_stands_first_and_decides() -> None:
     report.file("disk", FILE, ImageAnswer(MALICIOUS, "Bad\x1b[2J", "inner.exe"))
     report.file("disk", FILE, ImageAnswer(SUSPICIOUS, ""))
     report.file("disk", FILE, ImageAnswer(TOO_LARGE, reason="over 256 MiB"))
+    report.file("disk", FILE, ImageAnswer(int(Unanswered.CHANGED), reason="the server of the disk has gone"))
     lines = list(report.lines())
     assert lines[0] == "disk: /bin/\\xffx!inner.exe: Bad?[2J FOUND"
     assert lines[1] == "disk: /bin/\\xffx: unnamed FOUND (suspicious)"
     assert lines[2] == "disk: /bin/\\xffx: NOT LOOKED AT (too large: over 256 MiB)"
+    assert lines[3] == "disk: /bin/\\xffx: NOT LOOKED AT (the server of the disk has gone)"
     assert report.exit_code == 1
     told = json.loads(json.dumps(report.as_dict()))
     assert told["found"][0]["path"] == "/bin/\\xffx"
-    assert (told["malicious"], told["unanswered"], told["complete"]) == (1, 1, False)
+    assert (told["malicious"], told["unanswered"], told["complete"]) == (1, 2, False)
 
 
 def test_what_was_not_looked_at_is_exit_code_2() -> None:

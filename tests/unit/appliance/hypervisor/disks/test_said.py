@@ -1,6 +1,7 @@
 """What the program that reads disks says, by its form and hostile."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ DIGEST = "ab" * 32
 def test_files_are_taken_over_as_they_are_said() -> None:
     """With paths that are no UTF-8."""
     files = [[1, "/a/\udcff", 5, DIGEST, "cd" * 32, True], [2, "/b", 0, DIGEST, None, False]]
-    batch = batch_of({"files": files, "problems": [["/", "why"]], "bytes": 7, "done": True}, b"")
+    batch = batch_of({"files": files, "problems": [["/", "why"]], "bytes": 7, "done": True}, b"", 1000)
     assert [(each.path, each.layout, each.unchanged) for each in batch.files] == [
         (b"/a/\xff", b"\xcd" * 32, True),
         (b"/b", None, False),
@@ -32,6 +33,7 @@ def test_files_are_taken_over_as_they_are_said() -> None:
         [1, "/a\0b", 1, DIGEST, None, False],
         [1, "/a", -1, DIGEST, None, False],
         [1, "/a", 1 << 70, DIGEST, None, False],
+        [1, "/a", 1001, DIGEST, None, False],
         [1, "/a", 1, "short", None, False],
         [1, "/a", 1, "zz" * 32, None, False],
         [1, "/a", 1, "ab " * 21 + "a", None, False],
@@ -43,7 +45,7 @@ def test_files_are_taken_over_as_they_are_said() -> None:
 def test_what_cannot_be_is_garbled(file: Any) -> None:
     """Paths that lead out, sizes that no file has."""
     with pytest.raises(Garbled):
-        batch_of({"files": [file], "problems": [], "bytes": 0, "done": False}, b"")
+        batch_of({"files": [file], "problems": [], "bytes": 0, "done": False}, b"", 1000)
 
 
 _ANYTHING = st.recursive(
@@ -60,7 +62,7 @@ _ANYTHING = st.recursive(
 )
 def test_whatever_is_said_is_taken_or_garbled(head: dict[str, Any]) -> None:
     """Nothing else is raised."""
-    for take in (batch_of, volumes_of, is_more):
+    for take in (partial(batch_of, file_bytes=1000), volumes_of, is_more):
         with suppress(Garbled):
             take(head, b"")
     with suppress(Garbled):
