@@ -62,6 +62,7 @@ _KINDS = (
     "no_room",
     "over_tenant_guests",
     "over_tenant_tokens",
+    "over_agent_tokens",
 )
 
 _TELL_SECONDS = 600.0

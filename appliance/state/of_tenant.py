@@ -13,9 +13,9 @@
     x  texts                                SHA-256 of each that the tenant has decided on
 
 Each stands a second time under the tenant "", where all of them are, but for decisions and texts: these are
-in order by themselves; and tokens by who made them stand there alone. A row is written in the transaction
-that writes its record. It hangs on the record alone, so a state of schema 1, which had no index, and one of
-schema 3, which had no row of who made a token, get it from their tables.
+in order by themselves. A row is written in the transaction that writes its record. It hangs on the record
+alone, so a state of schema 1, which had no index, and one of schema 3, which had no rows of who made a token,
+get it from their tables.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -86,7 +86,7 @@ def token_rows(digest: bytes, fields: dict[str, Any]) -> Rows:
     """Where a token stands."""
     tenant, uuid = fields["tenant"], fields["uuid"].encode()
     rows = _everywhere(tenant, Kind.TOKENS, _number(fields["expires_at"]) + digest)
-    rows |= {_part(EVERYBODY, Kind.TOKENS_BY) + fields["author"].encode() + b"\0" + digest}
+    rows |= _everywhere(tenant, Kind.TOKENS_BY, fields["author"].encode() + b"\0" + digest)
     return rows | _everywhere(tenant, Kind.TOKENS_FOR, uuid + b"\0" + digest) if uuid else rows
 
 

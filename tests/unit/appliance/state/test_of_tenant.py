@@ -138,15 +138,18 @@ def test_a_state_of_schema_3_learns_who_made_which_token(tmp_path: Path) -> None
         with store.writing() as tables:
             tables.put_token(token)
         before, _ = rows(store)
-        made = b"\0b" + b"host-agent h\0" + token.digest
-        assert made in before
-        as_before(store.environment, 3, {made})
-        assert made not in rows(store)[0]
+        made = {tenant + b"\0bhost-agent h\0" + token.digest for tenant in (b"", b"acme")}
+        assert made < before
+        as_before(store.environment, 3, made)
+        assert rows(store)[0] == before - made
     with opened(tmp_path) as store:
         assert store.environment.schema() == STATE.schema
         assert rows(store) == (before, before)
         with store.reading() as tables:
-            assert (tables.tokens_by("host-agent h"), tables.tokens_by("host-agent")) == ([token.digest], [])
+            assert (
+                tables.tokens_by("host-agent h") == tables.tokens_by("host-agent h", "acme") == [token.digest]
+            )
+            assert tables.tokens_by("host-agent") == tables.tokens_by("host-agent h", "acm") == []
 
 
 def as_before(environment: StateEnvironment, schema: int = 1, without: set[bytes] | None = None) -> None:
