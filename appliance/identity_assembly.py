@@ -54,6 +54,7 @@ class IdentityParts:
             **{f"identity_over_{bound}": self.service.counts[bound] for bound in BOUNDS},
             "identity_over_tenant_guests": counts["over_tenant_guests"],
             "identity_over_tenant_tokens": counts["over_tenant_tokens"],
+            "identity_over_agent_tokens": counts["over_agent_tokens"],
             "identity_no_room": counts["no_room"],
             "identity_malformed": self.service.counts["malformed"],
             "identity_unwritable": counts["unwritable"],

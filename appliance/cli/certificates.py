@@ -181,6 +181,9 @@ def _row(certificate: identity_pb2.Certificate) -> tuple[object, ...]:
 def _revoke(args: argparse.Namespace, console: Console) -> int:
     beginning = beginning_of(args.sha256)
     with console.client(args) as client:
-        ended = client.revoke_certificate(beginning, args.reason)
+        reply = client.revoke_certificate(beginning, args.reason)
+    ended, lost = reply.certificate, reply.tokens
     console.say(f"{ended.sha256.hex()[:16]} is revoked: it was of the {ended.role} {ended.name}")
+    if lost:
+        console.say(f"{lost:,} unused token{'' if lost == 1 else 's'} of that author went with it")
     return DONE

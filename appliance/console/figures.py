@@ -129,6 +129,9 @@ FIGURES = {
         "counter", "Enrolments that were refused: their tenant has too many guests"
     ),
     "identity_over_tenant_tokens": Figure("counter", "Tokens that were not made: their tenant has too many"),
+    "identity_over_agent_tokens": Figure(
+        "counter", "Tokens that were not made: their host agent has too many"
+    ),
     "identity_no_room": Figure(
         "counter", "Tokens, enrolments and certificates that were refused: the register was full"
     ),

@@ -24,7 +24,10 @@ TROUBLE = {
         "enrolments came with a token that does not count",
         "somebody may be guessing",
     ),
-    "identity_no_room": ("changes of who is who found the register full", "have guests removed"),
+    "identity_no_room": (
+        "changes of who is who found the register full",
+        "have guests removed, or tokens taken back",
+    ),
     "events_lost": ("events of the SVM were lost, too many at once", "`svm events --kind loss`"),
     "events_over_budget": ("events of guests were not kept", "`svm events --kind loss` names them"),
     "cache_writes_lost": ("verdicts could not be written", "see that the disk has room"),

@@ -19,6 +19,7 @@ from appliance.identity.standing import (
     drop_old_certificates,
     drop_old_tokens,
     drop_tokens_for,
+    drop_unused_by,
     end,
     followed,
     of_holder,
@@ -37,6 +38,26 @@ class By:
 
     author: Caller
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A certificate that was revoked. tokens: how many unused ones of its holder went with it."""
+
+    certificate: Certificate
+    holder: Caller
+    tokens: int
+
+    @property
+    def subject(self) -> str:
+        """What it is called in the audit."""
+        return f"{self.holder.role} {self.holder.name}, certificate {self.certificate.sha256.hex()[:16]}"
+
+    @property
+    def lost(self) -> str:
+        """How many tokens went, in words that follow others; "" for none."""
+        many = "" if self.tokens == 1 else "s"
+        return f", {self.tokens:,} unused token{many} of that author" if self.tokens else ""
 
 
 class Ender:
@@ -107,19 +128,23 @@ class Ender:
         with self._store.reading() as tables:
             _certificate(tables, beginning, author)
 
-    def revoke_certificate(self, beginning: bytes, by: By) -> Certificate:
-        """End the certificate whose SHA-256 begins so. Raises IdentityRefused."""
+    def revoke_certificate(self, beginning: bytes, by: By) -> Revoked:
+        """End the certificate whose SHA-256 begins so. Raises IdentityRefused.
+
+        The unused tokens of its holder go with it, by whichever of his certificates they were made: a stolen
+        one may have made them all.
+        """
         with self._store.writing() as tables:
             sha256 = _certificate(tables, beginning, by.author).sha256
             end(tables, [sha256], CertificateState.REVOKED, self._clock(), by.author.author, by.reason)
             ended = tables.certificate(sha256)
             assert ended is not None
             holder = holder_of(ended)
-            whose = f"{holder.role} {holder.name}, certificate {sha256.hex()[:16]}"
-            about, until = ("certificate revoked", holder.tenant, whose), utc(ended.ends_at)
+            revoked = Revoked(ended, holder, drop_unused_by(tables, holder.author, self._clock()))
+            about, until = ("certificate revoked", holder.tenant, revoked.subject), utc(ended.ends_at)
             before = f"counted until {until}" if ended.ended_at < ended.ends_at else f"over since {until}"
-            self._note(tables, by, about, before, _COUNTS_NO_MORE)
-        return ended
+            self._note(tables, by, about, f"{before}{revoked.lost}", _COUNTS_NO_MORE)
+        return revoked
 
     def check_token(self, beginning: bytes, author: Caller) -> None:
         """Raise IdentityRefused where there is no token to withdraw."""

@@ -43,8 +43,15 @@ from appliance.state.identities import (
 
 LEAST_TOKEN_SECONDS, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS = 60, 3600, 7 * 86400
 TOKENS_OF_PROVIDER = 1024  # that tenants and host agents together leave
+FIRST_TOKENS = 16  # of an administrator or a host agent, for which room is kept
+TOKENS_KEPT = 1024  # places that only such first tokens take: those of 64 authors
 FIRST_GUESTS = 16  # of a tenant, for which room is kept
 GUESTS_KEPT = 4096  # places that only tenants' first guests take: those of 256 tenants
+
+_TOKENS_REMEDY = (
+    "enrol the guests that they are for, wait until some are over, or take some back (`svm guests tokens`, "
+    "`svm guests withdraw`)"
+)
 
 
 class IdentityRefused(Exception):
@@ -276,27 +283,39 @@ class Issuer:
         return counted(counting(tables, guest, token.created_at)) if guest else ""
 
     def _make_room_for_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
-        """See that one more token can be made; some room is the provider's alone. Raises NoRoom."""
-        most = MAX_TOKENS if author.role is Role.PROVIDER else MAX_TOKENS - TOKENS_OF_PROVIDER
-        of_tenant = self.terms.tenant_tokens
-        if author.role is Role.HOST_AGENT:
-            of_tenant = max(
-                1, of_tenant // 2
-            )  # whoever has taken one over keeps no administrator from enrolling
-        if tables.counts()[0] < min(of_tenant, most):
+        """See that one more token can be made; some room is for those that have few. Raises NoRoom."""
+        room, others = MAX_TOKENS, MAX_TOKENS - TOKENS_OF_PROVIDER - TOKENS_KEPT
+        if tables.counts()[0] < min(self.terms.tenant_tokens // 2, self.terms.agent_tokens, others):
             return
         drop_old_tokens(tables, self._clock())
-        if author.role is not Role.PROVIDER and tables.count_tokens(tenant) >= of_tenant:
+        if author.role is not Role.PROVIDER:
+            self._check_tenants_tokens(tables, tenant, author)
+            own = len(tables.tokens_by(author.author))
+            if author.role is Role.HOST_AGENT and own >= self.terms.agent_tokens:
+                raise NoRoom(
+                    f"{own:,} tokens of yours are kept, which is all that a host agent may have "
+                    f"(identity.agent_tokens): {_TOKENS_REMEDY}",
+                    "identity.agent_tokens",
+                )
+            room = others if own >= FIRST_TOKENS else others + TOKENS_KEPT
+        if tables.counts()[0] >= room:
+            raise NoRoom(f"there are as many tokens as there may be: {_TOKENS_REMEDY}")
+
+    def _check_tenants_tokens(self, tables: IdentityTables, tenant: str, author: Caller) -> None:
+        """See that a tenant can have one more token of an author's. Raises NoRoom.
+
+        Who has taken over a host agent keeps neither the tenant's administrators from enrolling nor another
+        host agent, which finds room for its first ones beside.
+        """
+        most = self.terms.tenant_tokens
+        if author.role is Role.HOST_AGENT:
+            is_first = len(tables.tokens_by(author.author, tenant)) < FIRST_TOKENS
+            most = max(1, most * 3 // 4 if is_first else most // 2)
+        if tables.count_tokens(tenant) >= most:
             raise NoRoom(
-                f"{of_tenant:,} tokens of the tenant are kept, which is all that you may have for one "
-                "(identity.tenant_tokens; a host agent half of it): enrol the guests that they are for, wait "
-                "until some are over, or take some back (`svm guests tokens`, `svm guests withdraw`)",
+                f"{most:,} tokens of the tenant are kept, which is all that you may have for one "
+                f"(identity.tenant_tokens; host agents half of it): {_TOKENS_REMEDY}",
                 "identity.tenant_tokens",
-            )
-        if tables.counts()[0] >= most:
-            raise NoRoom(
-                "there are as many tokens as there may be: wait until some are over, or take some back "
-                "(`svm guests tokens`, `svm guests withdraw`)"
             )
 
     def _check_guests(self, tables: IdentityTables, name: str) -> None:

@@ -23,7 +23,7 @@ from appliance.domain.guest import Guest
 from appliance.domain.identity import Certificate, EnrolledGuest, Token
 from appliance.domain.tenants import Tenants
 from appliance.identity.authority import Authority, Issued
-from appliance.identity.ending import By, Ender, known_guest
+from appliance.identity.ending import By, Ender, Revoked, known_guest
 from appliance.identity.issuing import (
     ANYBODY,
     Asked,
@@ -62,6 +62,7 @@ _KINDS = (
     "no_room",
     "over_tenant_guests",
     "over_tenant_tokens",
+    "over_agent_tokens",
 )
 
 _TELL_SECONDS = 600.0
@@ -258,19 +259,18 @@ class Registry:
 
         await self._end(partial(self._ender.remove_guest, uuid, by), told, by)
 
-    async def revoke_certificate(self, beginning: bytes, by: By) -> tuple[Certificate, Caller]:
-        """End a certificate and its calls; it and its holder. Raises IdentityRefused, StateError."""
+    async def revoke_certificate(self, beginning: bytes, by: By) -> Revoked:
+        """End a certificate, its calls and its holder's unused tokens. Raises IdentityRefused, StateError."""
         self._ender.check_certificate(beginning, by.author)
 
-        def told(certificate: Certificate) -> None:
-            holder = holder_of(certificate)
+        def told(ended: Revoked) -> None:
+            holder = ended.holder
             self._ended(holder, _REVOKED)
             guest = holder.name if holder.role is Role.GUEST else ""
-            text = f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}: {by.reason}"
+            text = f"{ended.subject}{ended.lost}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.author, guest, holder.tenant, text))
 
-        ended = await self._end(partial(self._ender.revoke_certificate, beginning, by), told, by)
-        return ended, holder_of(ended)
+        return await self._end(partial(self._ender.revoke_certificate, beginning, by), told, by)
 
     async def cloned(self, guest: Guest, why: str) -> None:
         """End the certificates of a guest that is in two places, and the calls of both. Raises StateError."""

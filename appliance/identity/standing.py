@@ -150,6 +150,17 @@ def drop_tokens_for(tables: IdentityTables, uuid: str, but: bytes = b"") -> int:
     return unused
 
 
+def drop_unused_by(tables: IdentityTables, author: str, now: float) -> int:
+    """Forget the tokens that somebody made and nobody has used; how many could have been."""
+    unused = 0
+    for digest in tables.tokens_by(author):
+        token = tables.token(digest)
+        if token is not None and not token.key:
+            unused += now < token.expires_at
+            tables.drop_token(digest)
+    return unused
+
+
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:
     """Forget certificates whose time was over long ago: what is not known counts no more than they do."""
     for sha256 in tables.old_certificates(now - KEPT_SECONDS):

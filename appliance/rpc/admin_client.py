@@ -206,10 +206,10 @@ class AdminClient:
         request = identity_pb2.ListCertificatesRequest(limit=limit, guests=guests)
         return self._call(self._identity.ListCertificates, request)
 
-    def revoke_certificate(self, sha256: bytes, reason: str) -> identity_pb2.Certificate:
+    def revoke_certificate(self, sha256: bytes, reason: str) -> identity_pb2.RevokeCertificateReply:
         """End a certificate, by the beginning of its SHA-256; durable and in force on return."""
         request = identity_pb2.RevokeCertificateRequest(sha256=sha256, reason=reason)
-        return self._call(self._identity.RevokeCertificate, request).certificate
+        return self._call(self._identity.RevokeCertificate, request)
 
     def report_vms(self, request: hosts_pb2.ReportVmsRequest) -> hosts_pb2.ReportVmsReply:
         """Tell of all machines of a host; durable on return."""

@@ -192,8 +192,10 @@ class IdentityAdministrationService(identity_pb2_grpc.IdentityAdministrationServ
         """End one certificate."""
         by, registry = By(caller, _reason(request.reason)), self._registry()
         with _Refusals():
-            ended, holder = await registry.revoke_certificate(_beginning(request.sha256), by)
-        return identity_pb2.RevokeCertificateReply(certificate=self._certificate(ended, holder))
+            ended = await registry.revoke_certificate(_beginning(request.sha256), by)
+        return identity_pb2.RevokeCertificateReply(
+            certificate=self._certificate(ended.certificate, ended.holder), tokens=ended.tokens
+        )
 
     def _registry(self) -> Registry:
         if self._view.registry is None:

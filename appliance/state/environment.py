@@ -85,7 +85,7 @@ class StateFile:
         return self.name.removesuffix(".lmdb") + ".lock"
 
 
-STATE = StateFile(upgrades=(index_all, give_places))
+STATE = StateFile(upgrades=(index_all, give_places, index_all))
 
 
 class StateEnvironment:

@@ -82,6 +82,10 @@ class IdentityTables:
         """The digests of the tokens that are for one guest."""
         return list(map(key_in, self._rows(EVERYBODY, Kind.TOKENS_FOR, uuid.encode() + b"\0")))
 
+    def tokens_by(self, author: str, tenant: str = EVERYBODY) -> list[bytes]:
+        """The digests of the tokens that somebody made for a tenant, or ("") all; as the audit names him."""
+        return list(map(key_in, self._rows(tenant, Kind.TOKENS_BY, author.encode() + b"\0")))
+
     def count_tokens(self, tenant: str) -> int:
         """How many tokens a tenant has."""
         return sum(1 for _row in self._rows(tenant, Kind.TOKENS))

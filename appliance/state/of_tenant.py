@@ -8,12 +8,14 @@
     g  guests                               by UUID
     t  tokens                               by expires_at (seconds, u64 big endian), SHA-256 of the token
     u  tokens for one guest                 by its UUID, a zero byte, SHA-256 of the token
+    b  tokens that somebody made            by his name in the audit, a zero byte, SHA-256 of the token
     d  decisions                            by number
     x  texts                                SHA-256 of each that the tenant has decided on
 
 Each stands a second time under the tenant "", where all of them are, but for decisions and texts: these are
 in order by themselves. A row is written in the transaction that writes its record. It hangs on the record
-alone, so a state of schema 1, which had no index, gets it from its tables.
+alone, so a state of schema 1, which had no index, and one of schema 3, which had no rows of who made a token,
+get it from their tables.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +49,7 @@ class Kind(Enum):
     GUESTS = b"g"
     TOKENS = b"t"
     TOKENS_FOR = b"u"
+    TOKENS_BY = b"b"
     DECISIONS = b"d"
     TEXTS = b"x"
 
@@ -58,6 +61,7 @@ _LEAST_BYTES = {  # of a row
     Kind.GUESTS: 1,
     Kind.TOKENS: _NUMBER_BYTES + _KEY_BYTES,
     Kind.TOKENS_FOR: _KEY_BYTES,
+    Kind.TOKENS_BY: _KEY_BYTES,
     Kind.DECISIONS: _NUMBER_BYTES,
     Kind.TEXTS: _KEY_BYTES,
 }
@@ -82,6 +86,7 @@ def token_rows(digest: bytes, fields: dict[str, Any]) -> Rows:
     """Where a token stands."""
     tenant, uuid = fields["tenant"], fields["uuid"].encode()
     rows = _everywhere(tenant, Kind.TOKENS, _number(fields["expires_at"]) + digest)
+    rows |= _everywhere(tenant, Kind.TOKENS_BY, fields["author"].encode() + b"\0" + digest)
     return rows | _everywhere(tenant, Kind.TOKENS_FOR, uuid + b"\0" + digest) if uuid else rows
 
 
@@ -153,7 +158,7 @@ def time_in(row: bytes) -> int:
 
 
 def index_all(env: lmdb.Environment, txn: lmdb.Transaction) -> None:
-    """Schema 2: the index is there."""
+    """Schemas 2 and 4: each row of the index is there."""
     path, table = Path(env.path()), env.open_db(TABLE, txn=txn)
     for row in rows_of_all(env, txn, path):
         txn.put(row, b"", db=table)

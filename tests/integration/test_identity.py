@@ -24,6 +24,8 @@ from lightagent.v1 import (
     enrolment_pb2_grpc,
     events_pb2,
     events_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
     verdict_pb2,
 )
 
@@ -34,6 +36,7 @@ from appliance.identity.files import load
 from appliance.identity.keys import key_pem, new_key
 from appliance.identity.registry import sha256_of
 from tests.support.commands import Ran, svm_program
+from tests.support.held_files import until
 from tests.support.identities import OTHER_MACHINE
 from tests.support.relay import free_port
 from tests.support.svm import DEADLINE, RawGuest
@@ -307,6 +310,37 @@ async def test_an_older_certificate_is_revoked_and_the_newer_ones_calls_go_on(tm
         assert "replaced" in told.events[-1].text
         assert not streams[1].done()
         streams[1].cancel()
+
+
+async def test_with_a_host_agents_certificate_go_the_tokens_that_it_keeps(tmp_path: Path) -> None:
+    """Also those that it asks for all the time meanwhile: none of its own is left that nobody has used."""
+    async with site(tmp_path) as here, AsyncExitStack() as stack:
+        who = ("--role", "host-agent", "--name", "h", "--out", tmp_path / "h")
+        assert (await here.svm("certificates", "issue", *who)).code == 0
+        others = await here.token()
+        channel = await stack.enter_async_context(_administrator(here, tmp_path / "h").channel(here.admin))
+        stub, kept = identity_pb2_grpc.IdentityAdministrationStub(channel), list[str]()
+
+        async def make_until_revoked() -> None:
+            code = None
+            while code is not UNAUTHENTICATED:
+                try:
+                    kept.append((await stub.CreateToken(identity_pb2.CreateTokenRequest())).token)
+                except grpc.aio.AioRpcError as error:  # at times all that it may have
+                    code = error.code()
+
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as makers:
+            for _ in range(3):
+                makers.create_task(make_until_revoked())
+            await until(lambda: len(kept) > 10)
+            sha256 = sha256_of((tmp_path / "h/administrator.pem").read_bytes()).hex()
+            ran = await here.svm("certificates", "revoke", sha256)
+            assert (ran.code, "of that author went with it" in ran.out) == (0, True), ran.err
+        left = (await here.svm("guests", "tokens", "--json")).json
+        assert [token["author"] for token in left if "host-agent" in token["author"]] == []
+        with pytest.raises(grpc.aio.AioRpcError):
+            await TlsGuest.enrol(here.enrolment, here.ca, kept[0])
+        assert await TlsGuest.enrol(here.enrolment, here.ca, others)
 
 
 async def test_nothing_of_the_register_is_lost_by_a_kill(tmp_path: Path) -> None:

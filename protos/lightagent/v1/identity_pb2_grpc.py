@@ -149,7 +149,8 @@ class IdentityAdministrationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeCertificate(self, request, context):
-        """End one certificate, whoever's it is. The calls of its holder end within a second.
+        """End one certificate, whoever's it is. The calls that it vouched for end within a second, and the tokens that its
+        holder has made, by this or another certificate of his, and nobody has used count no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

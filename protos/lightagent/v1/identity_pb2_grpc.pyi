@@ -57,7 +57,9 @@ class IdentityAdministrationStub:
     ListCertificates: _grpc.UnaryUnaryMultiCallable[_identity_pb2.ListCertificatesRequest, _identity_pb2.ListCertificatesReply]
     """Every certificate that is known, of whose holder the tenant is the caller's to see."""
     RevokeCertificate: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RevokeCertificateRequest, _identity_pb2.RevokeCertificateReply]
-    """End one certificate, whoever's it is. The calls of its holder end within a second."""
+    """End one certificate, whoever's it is. The calls that it vouched for end within a second, and the tokens that its
+    holder has made, by this or another certificate of his, and nobody has used count no more.
+    """
 
 @_typing.type_check_only
 class IdentityAdministrationAsyncStub(IdentityAdministrationStub):
@@ -88,7 +90,9 @@ class IdentityAdministrationAsyncStub(IdentityAdministrationStub):
     ListCertificates: _aio.UnaryUnaryMultiCallable[_identity_pb2.ListCertificatesRequest, _identity_pb2.ListCertificatesReply]  # type: ignore[assignment]
     """Every certificate that is known, of whose holder the tenant is the caller's to see."""
     RevokeCertificate: _aio.UnaryUnaryMultiCallable[_identity_pb2.RevokeCertificateRequest, _identity_pb2.RevokeCertificateReply]  # type: ignore[assignment]
-    """End one certificate, whoever's it is. The calls of its holder end within a second."""
+    """End one certificate, whoever's it is. The calls that it vouched for end within a second, and the tokens that its
+    holder has made, by this or another certificate of his, and nobody has used count no more.
+    """
 
 class IdentityAdministrationServicer(metaclass=_abc_1.ABCMeta):
     """Beside Administration, with the same callers and errors. A change is on the disk, and in force, before its call
@@ -170,6 +174,8 @@ class IdentityAdministrationServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_pb2.RevokeCertificateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_pb2.RevokeCertificateReply, _abc.Awaitable[_identity_pb2.RevokeCertificateReply]]:
-        """End one certificate, whoever's it is. The calls of its holder end within a second."""
+        """End one certificate, whoever's it is. The calls that it vouched for end within a second, and the tokens that its
+        holder has made, by this or another certificate of his, and nobody has used count no more.
+        """
 
 def add_IdentityAdministrationServicer_to_server(servicer: IdentityAdministrationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

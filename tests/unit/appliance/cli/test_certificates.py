@@ -95,8 +95,12 @@ def test_certificates_are_listed_and_revoked(side: IdentitySide, tmp_path: Path)
         "host-agent",
         "h1",
     ]
+    side.office.issuer.token("default", "", 3600, Caller("h1", Role.HOST_AGENT))
     ran = certificates(side, "revoke", said["sha256"][:8], "--reason", "sold")
-    assert ran.out == f"{said['sha256'][:16]} is revoked: it was of the host-agent h1\n"
+    assert ran.out.splitlines() == [
+        f"{said['sha256'][:16]} is revoked: it was of the host-agent h1",
+        "1 unused token of that author went with it",
+    ]
     with pytest.raises(NotAdmitted):
         side.office.registry.caller((tmp_path / "h1" / "administrator.pem").read_bytes())
     (said,) = certificates(side, "list", "--json").json

@@ -23,6 +23,7 @@ from tests.support.identities import (
     office,
 )
 
+AGENT = Caller("host-1", Role.HOST_AGENT)
 LOST = By(PROVIDER, "lost")
 
 
@@ -93,14 +94,54 @@ def test_a_certificate_is_revoked_by_the_beginning_of_its_sha256(tmp_path: Path)
     with office(tmp_path) as desk:
         issued = [desk.issuer.issue(PROVIDER, csr_for(new_key()), PROVIDER).record for _ in range(2)]
         ended = desk.ender.revoke_certificate(issued[0].sha256[:8], LOST)
-        assert (ended.sha256, ended.ended_by, ended.reason) == (issued[0].sha256, "provider paula", "lost")
-        assert ended.state(desk.now) is CertificateState.REVOKED
+        known = ended.certificate
+        assert (known.sha256, known.ended_by, known.reason) == (issued[0].sha256, "provider paula", "lost")
+        assert (ended.holder, ended.tokens) == (PROVIDER, 0)
+        assert known.state(desk.now) is CertificateState.REVOKED
         with pytest.raises(IdentityRefused, match="is revoked already"):
             desk.ender.revoke_certificate(issued[0].sha256, LOST)
         with pytest.raises(IdentityRefused, match="several"):
             desk.ender.revoke_certificate(b"", LOST)
         with pytest.raises(IdentityRefused, match="no certificate 00"):
             desk.ender.revoke_certificate(bytes(32), LOST)
+
+
+@pytest.mark.parametrize("holder", [OF_ACME, AGENT])
+def test_with_a_certificate_its_holders_unused_tokens_go(tmp_path: Path, holder: Caller) -> None:
+    """By whichever of his they were made; used ones and those of others stay, and the audit says how many."""
+    with office(tmp_path) as desk:
+        desk.enrolled("acme")  # makes the tenant
+        issued = [desk.issuer.issue(holder, csr_for(new_key()), PROVIDER).record for _ in range(2)]
+        unused = [desk.issuer.token("acme", "", 3600, holder).text for _ in range(2)]
+        desk.issuer.token("acme", "", 60, holder)  # over by then, and not counted
+        used, request = desk.issuer.token("acme", "", 3600, holder).text, asked()
+        enrolled = desk.issuer.enrol(used, request)
+        namesake = Caller(holder.name, holder.role, "umbrella" if holder.tenant else "")
+        beside = Caller(f"{holder.name}2", holder.role, holder.tenant)
+        others = [desk.issuer.token("acme", "", 3600, author).text for author in (PROVIDER, beside)]
+        if namesake != holder:
+            others.append(desk.issuer.token("umbrella", "", 3600, namesake).text)
+        desk.now += 60
+        assert desk.ender.revoke_certificate(issued[0].sha256, LOST).tokens == 2
+        (entry,) = Audit(desk.environment).newest(1)
+        assert entry.before.endswith(", 2 unused tokens of that author")
+        for text in unused:
+            with pytest.raises(TokenRefused):
+                desk.issuer.enrol(text, asked())
+        assert desk.issuer.enrol(used, request) == enrolled
+        assert all(desk.issuer.enrol(text, asked()) for text in others)
+        assert desk.issuer.token("acme", "", 3600, holder).text  # by the other certificate, which counts
+        assert desk.ender.revoke_certificate(issued[1].sha256, LOST).tokens == 1
+
+
+def test_revoking_a_guests_certificate_takes_nobodys_tokens(tmp_path: Path) -> None:
+    """A guest makes none, whatever its host agent is called."""
+    with office(tmp_path) as desk:
+        certificate = digest_of(desk.enrolled("acme", UUID).certificate)
+        other = desk.issuer.token("acme", "", 3600, AGENT).text
+        assert desk.ender.revoke_certificate(certificate, LOST).tokens == 0
+        assert "token" not in next(Audit(desk.environment).newest(1)).before
+        assert desk.issuer.enrol(other, asked())
 
 
 def test_attaching_writes_only_what_is_news(tmp_path: Path) -> None:

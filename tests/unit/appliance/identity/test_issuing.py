@@ -28,7 +28,7 @@ from tests.support.identities import (
     office,
 )
 
-AGENT = Caller("host-1", Role.HOST_AGENT)
+AGENT, OTHER_AGENT = (Caller(name, Role.HOST_AGENT) for name in ("host-1", "host-2"))
 
 
 def state(desk: Office, enrolled: Enrolled) -> CertificateState | None:
@@ -255,6 +255,7 @@ def test_everything_that_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest
     with office(tmp_path, terms=replace(IdentitySettings(), tenant_guests=2, tenant_tokens=4)) as desk:
         monkeypatch.setattr(module, "MAX_TOKENS", 5)
         monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
+        monkeypatch.setattr(module, "TOKENS_KEPT", 0)
         of_a = Caller("ann", Role.TENANT_ADMIN, "a")
         for _ in range(4):
             desk.issuer.token("a", "", 60, of_a)
@@ -283,6 +284,7 @@ def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch
     """However many tokens tenants make, he can make one for another."""
     monkeypatch.setattr(module, "MAX_TOKENS", 4)
     monkeypatch.setattr(module, "TOKENS_OF_PROVIDER", 1)
+    monkeypatch.setattr(module, "TOKENS_KEPT", 0)
     with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=3)) as desk:
         for _ in range(3):
             desk.issuer.token("acme", "", 60, OF_ACME)
@@ -291,15 +293,60 @@ def test_some_room_for_tokens_is_the_providers_alone(tmp_path: Path, monkeypatch
         assert desk.issuer.token("other", "", 60, PROVIDER).text
 
 
+def made_until_refused(desk: Office, tenant: str, author: Caller) -> tuple[int, str]:
+    """How many tokens somebody gets, and the setting that ends it."""
+    for made in range(100):
+        try:
+            desk.issuer.token(tenant, "", 60, author)
+        except NoRoom as error:
+            return made, error.bound
+    raise AssertionError
+
+
 def test_a_host_agents_tokens_keep_nobody_else_from_enrolling(tmp_path: Path) -> None:
-    """It may have half of a tenant's; its administrator the rest, and the provider what he needs."""
-    with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=4)) as desk:
+    """It may have half of a tenant's, another one its first beside; the tenant's administrator the rest."""
+    with office(tmp_path, terms=replace(IdentitySettings(), tenant_tokens=48)) as desk:
         desk.issuer.token("acme", "", 60, PROVIDER)
-        desk.issuer.token("acme", "", 60, AGENT)
-        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens; a host agent half of it"):
+        assert made_until_refused(desk, "acme", AGENT) == (23, "identity.tenant_tokens")
+        assert made_until_refused(desk, "acme", OTHER_AGENT) == (12, "identity.tenant_tokens")
+        with pytest.raises(NoRoom, match=r"identity\.tenant_tokens; host agents half of it"):
             desk.issuer.token("acme", "", 60, AGENT)
-        for author in (OF_ACME, OF_ACME, PROVIDER):
-            assert desk.issuer.token("acme", "", 60, author).text
+        assert made_until_refused(desk, "acme", OF_ACME) == (12, "identity.tenant_tokens")
+        assert desk.issuer.token("acme", "", 60, PROVIDER).text
+
+
+def test_a_host_agent_has_its_part_of_all_tokens_and_no_more(tmp_path: Path) -> None:
+    """However many tenants it makes them for; others, and what is over, are not counted."""
+    with office(tmp_path, terms=replace(IdentitySettings(), agent_tokens=20)) as desk:
+        for tenant in ("acme", "umbrella"):
+            desk.issuer.token(tenant, "", 3600, PROVIDER)
+        for number in range(20):
+            desk.issuer.token(("acme", "umbrella")[number % 2], "", 60, AGENT)
+        with pytest.raises(NoRoom, match=r"20 tokens of yours.*identity\.agent_tokens") as refused:
+            desk.issuer.token("acme", "", 60, AGENT)
+        assert refused.value.bound == "identity.agent_tokens"
+        assert made_until_refused(desk, "acme", OTHER_AGENT) == (20, "identity.agent_tokens")
+        for author in (OF_ACME, PROVIDER):
+            assert [desk.issuer.token("acme", "", 60, author).text for _ in range(21)]
+        desk.now += 60
+        assert desk.issuer.token("acme", "", 60, AGENT).text
+
+
+def test_who_has_made_few_tokens_finds_room_whatever_others_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant's administrator and a host agent get their first 16 where all other room is taken."""
+    for name, value in ("MAX_TOKENS", 100), ("TOKENS_OF_PROVIDER", 10), ("TOKENS_KEPT", 40):
+        monkeypatch.setattr(module, name, value)
+    with office(tmp_path, terms=replace(IdentitySettings(), agent_tokens=90)) as desk:
+        for tenant in ("acme", "umbrella"):
+            desk.issuer.token(tenant, "", 3600, PROVIDER)
+        assert made_until_refused(desk, "acme", AGENT) == (48, "")
+        assert made_until_refused(desk, "acme", OF_ACME) == (16, "")
+        assert made_until_refused(desk, "umbrella", AGENT) == (0, "")
+        assert made_until_refused(desk, "umbrella", OTHER_AGENT) == (16, "")
+        assert made_until_refused(desk, "umbrella", Caller("u", Role.TENANT_ADMIN, "umbrella")) == (8, "")
+        assert made_until_refused(desk, "acme", PROVIDER) == (10, "")
 
 
 def test_a_host_agent_takes_no_living_guests_place(tmp_path: Path) -> None:

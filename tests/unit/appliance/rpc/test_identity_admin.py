@@ -192,10 +192,11 @@ def test_an_administrators_certificate_is_issued_listed_and_revoked(
         len(client.call("ListCertificates", pb.ListCertificatesRequest(guests=True, limit=1)).certificates)
         == 1
     )
+    side.office.issuer.token("acme", "", 3600, OF_ACME)
     ended = client.call(
         "RevokeCertificate", pb.RevokeCertificateRequest(sha256=listed.sha256[:4], reason="left")
     )
-    assert (ended.certificate.state, ended.certificate.name) == ("revoked", "anna")
+    assert (ended.certificate.state, ended.certificate.name, ended.tokens) == ("revoked", "anna", 1)
 
 
 CSR = csr_for(new_key())

@@ -64,7 +64,9 @@ def change(tables: IdentityTables, draw: random.Random) -> None:
         case 3:
             tables.drop_certificate(key)
         case 4:
-            tables.put_token(Token(key, tenant, draw.choice(("", guest.uuid)), 1.0, number + 0.5, "me"))
+            tables.put_token(
+                Token(key, tenant, draw.choice(("", guest.uuid)), 1.0, number + 0.5, draw.choice("ab"))
+            )
         case 5:
             tables.drop_token(key)
 
@@ -129,12 +131,36 @@ def test_a_state_without_the_index_gets_it_when_it_is_opened(tmp_path: Path) -> 
         assert rows(store) == (before, before)
 
 
-def as_before(environment: StateEnvironment) -> None:
-    """Have a state be one of schema 1: without the index, and marked so."""
+def test_a_state_of_schema_3_learns_who_made_which_token(tmp_path: Path) -> None:
+    """What it had of the index stays."""
+    with opened(tmp_path) as store:
+        token = Token(bytes(32), "acme", "u-1", 1.0, 9.0, "host-agent h")
+        with store.writing() as tables:
+            tables.put_token(token)
+        before, _ = rows(store)
+        made = {tenant + b"\0bhost-agent h\0" + token.digest for tenant in (b"", b"acme")}
+        assert made < before
+        as_before(store.environment, 3, made)
+        assert rows(store)[0] == before - made
+    with opened(tmp_path) as store:
+        assert store.environment.schema() == STATE.schema
+        assert rows(store) == (before, before)
+        with store.reading() as tables:
+            assert (
+                tables.tokens_by("host-agent h") == tables.tokens_by("host-agent h", "acme") == [token.digest]
+            )
+            assert tables.tokens_by("host-agent") == tables.tokens_by("host-agent h", "acm") == []
+
+
+def as_before(environment: StateEnvironment, schema: int = 1, without: set[bytes] | None = None) -> None:
+    """Have a state be one of an older schema: without rows of the index (None for all), and marked so."""
     tables = (environment.table(TABLE), environment.table(b"meta"))
     with environment.changing, environment.writing() as txn:
-        txn.drop(tables[0])
-        txn.put(b"schema", (1).to_bytes(4, "little"), db=tables[1])
+        if without is None:
+            txn.drop(tables[0])
+        for row in without or ():
+            txn.delete(row, db=tables[0])
+        txn.put(b"schema", schema.to_bytes(4, "little"), db=tables[1])
 
 
 @pytest.mark.parametrize(("table", "fields"), [(b"guests", {}), (b"tokens", {"tenant": 5, "uuid": ""})])
