@@ -12,6 +12,12 @@ In the order that a question passes:
 - `feeds`       files of feeds, as both `ksn` and a Private KSN read them
 - `state`       what must not be lost: overrides, policies, the disclosure ledger (LMDB, fsync)
 - `console`     metrics and logs
+- `events`      what happened, kept and told
+- `identity`    who is who: the authority, certificates, tokens
+- `scans`, `inventory`  scans of whole guests; the machines of hosts
+- `doctor`      what `svm doctor` looks at
+- `packet_filter`, `first_boot`  what stands before the doors; how an SVM's image finds its settings
+- `hypervisor`, `disk_reader`, `private_ksn`  programs of their own: `svm-host`, what reads disks for it, a KSN
 - `domain`      the words that all of the above use: frozen, standard library only, no I/O
 - `control`, `ksn_control`  what administrators ask, over the parts of a running SVM
 - `sight`       which entries of the cache a tenant, and its administrators, see

@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,11 @@ class Console:
     def complain(self, sentence: str) -> None:
         """Print one line to the errors."""
         print(f"{self.program}: {plain(sentence)}", file=self.err)
+
+    def complain_of_fault(self, sentence: str) -> None:
+        """Print the exception that is being handled, whole, and one line."""
+        print(plain(traceback.format_exc(), "\n\t"), end="", file=self.err)
+        self.complain(f"{sentence}, by a fault of its own: please report what stands above")
 
     def client(self, args: argparse.Namespace) -> AdminClient:
         """Return the connection to the SVM that the arguments and the environment name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightagent.v1 import admin_pb2
 
-from appliance.cli.console import DONE, NO, CommandError, Console, add_socket_arguments, exit_codes
+from appliance.cli.console import DONE, NO, CommandError, Console, add_socket_arguments, exit_codes, plain
 from appliance.cli.ksn_words import type_word
 from appliance.config import load
 from appliance.domain.digest import BEGINNING_RULE, MIN_BEGINNING, is_beginning
@@ -88,7 +88,8 @@ def _show_decided(args: argparse.Namespace, console: Console) -> int:
             f"nobody has decided on a text whose SHA-256 begins with {beginning}: see `svm policy history`"
         )
         return NO
-    console.out.write(reply.text)
+    # What goes into a file keeps its SHA-256; a terminal gets nothing that could steer it.
+    console.out.write(plain(reply.text, "\n\t") if console.out.isatty() else reply.text)
     return DONE
 
 

@@ -303,8 +303,7 @@ def _asked(text: ShownStatement, manner: str, tenant: str, console: Console) -> 
             "there is no terminal to ask on, and no decision on the KSN Statement: read it with "
             f"`svm ksn statement show`, then give --ksn accept --statement {text.version}, or --ksn decline"
         )
-    console.out.write(f"{text.text}\n")
-    console.say(manner)
+    console.say(text.text, manner)
     try:
         while True:
             answer = console.ask(f'Tenant {tenant}: type "accept" or "decline":')

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 
 from appliance.cli.console import FAILED, Console, print_what_there_is
@@ -21,8 +20,7 @@ def run_process(program: str, run: Callable[[Sequence[str], Console], int]) -> i
         code = run(sys.argv[1:], console)
     except Exception:
         # Python would end with 1, which is an answer: that something was found, or is not so.
-        traceback.print_exc()
-        console.complain("it could not do its work, by a fault of its own: please report what stands above")
+        console.complain_of_fault("it could not do its work")
         code = FAILED
     try:
         sys.stdout.flush()

@@ -89,6 +89,9 @@ def _run(settings: Settings, console: Console) -> int:
         where = error.filename or "the system"
         console.complain(f"{where}: {error.strerror or error}; see that the SVM's user may use it")
         return NO
+    except Exception:  # systemd starts it anew after 1, and not after 2
+        console.complain_of_fault("it could not go on")
+        return NO
     return DONE
 
 

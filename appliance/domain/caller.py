@@ -46,6 +46,11 @@ class Caller:
             return self.name
         return f"{self.role} {self.name}{f' of {self.tenant}' if self.tenant else ''}"
 
+    @property
+    def local_user(self) -> str:
+        """Which user of this machine's it is a process of, "uid-1000"; "" for a certificate's holder."""
+        return self.name.partition(".")[0] if self.name.startswith(LOCAL_NAME) else ""
+
     def sees(self, tenant: str) -> bool:
         """Whether what belongs to a tenant is the caller's to see."""
         return self.tenant in ("", tenant)

@@ -290,7 +290,7 @@ class Issuer:
         drop_old_tokens(tables, self._clock())
         if author.role is not Role.PROVIDER:
             self._check_tenants_tokens(tables, tenant, author)
-            own = len(tables.tokens_by(author.author))
+            own = len(_tokens_of(tables, author))
             if author.role is Role.HOST_AGENT and own >= self.terms.agent_tokens:
                 raise NoRoom(
                     f"{own:,} tokens of yours are kept, which is all that a host agent may have "
@@ -347,6 +347,11 @@ class Issuer:
 def _until(ends_at: float) -> str:
     """How something is that counts now, in words."""
     return f"counts until {utc(ends_at)}"
+
+
+def _tokens_of(tables: IdentityTables, author: Caller) -> list[bytes]:
+    """What somebody has made; all processes of a local user are one, each command is another."""
+    return tables.tokens_by_user(author.local_user) if author.local_user else tables.tokens_by(author.author)
 
 
 def _check_not_revoked(tables: IdentityTables, uuid: str) -> None:

@@ -129,8 +129,13 @@ class EventsAdministrationService:
         if first not in self._reads:
             read = asyncio.get_running_loop().create_task(self._read_from(first))
             self._reads[first] = read
-            read.add_done_callback(lambda _read: self._reads.pop(first))
+            read.add_done_callback(lambda read: self._was_read(first, read))
         return await asyncio.shield(self._reads[first])
+
+    def _was_read(self, first: int, read: asyncio.Task[tuple[int, list[Numbered]]]) -> None:
+        del self._reads[first]
+        if not read.cancelled():
+            read.exception()  # is told to those who wait; where nobody does, asyncio would complain
 
     async def _read_from(self, first: int) -> tuple[int, list[Numbered]]:
         store = self._log.store

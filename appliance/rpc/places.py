@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from appliance.domain.caller import LOCAL_NAME, Caller, Role
+from appliance.domain.caller import Caller, Role
 
 
 class NoPlace(Exception):
@@ -115,5 +115,4 @@ def _holder(caller: Caller) -> _Holder:
         return _TENANTS, caller.tenant
     if caller.role is Role.PROVIDER:
         return Role.PROVIDER, ""
-    name = caller.name.partition(".")[0] if caller.name.startswith(LOCAL_NAME) else caller.name
-    return _OTHERS, f"{caller.role} {name}"
+    return _OTHERS, f"{caller.role} {caller.local_user or caller.name}"

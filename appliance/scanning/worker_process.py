@@ -133,7 +133,7 @@ class WorkerProcess:
             self._loop.call_later(_START_SECONDS, self._kill_wrapper)
 
     def _kill_wrapper(self) -> None:
-        if not self.ended.done():
+        if self._process.returncode is None:  # else its number may be another's by now
             self._kill_group()
 
     def _kill_group(self) -> None:

@@ -15,7 +15,7 @@ from appliance.domain.scan import SCAN_BYTES, ScanCounts, ScanOrder, ScanState, 
 from appliance.state.audit import AuditEntry
 from appliance.state.scan_orders import ScanOrderStore
 
-MOST_ORDERS: Final = 16_384  # kept, open or over
+MOST_ORDERS: Final = 16_384  # kept, open or over, but for:
 FIRST_OF_TENANT: Final = 4  # that are open: they find room beside, whatever others have
 MOST_OPEN_OF_GUEST: Final = 4
 

@@ -86,6 +86,10 @@ class IdentityTables:
         """The digests of the tokens that somebody made for a tenant, or ("") all; as the audit names him."""
         return list(map(key_in, self._rows(tenant, Kind.TOKENS_BY, author.encode() + b"\0")))
 
+    def tokens_by_user(self, user: str) -> list[bytes]:
+        """The digests of the tokens that all processes of a local user made: "uid-1000"."""
+        return list(map(key_in, self._rows(EVERYBODY, Kind.TOKENS_BY, user.encode() + b".")))
+
     def count_tokens(self, tenant: str) -> int:
         """How many tokens a tenant has."""
         return sum(1 for _row in self._rows(tenant, Kind.TOKENS))

@@ -106,6 +106,25 @@ def test_a_machine_without_a_sandbox_is_told(tmp_path: Path) -> None:
     assert "bubblewrap" in complaint(ran)
 
 
+@pytest.mark.parametrize(
+    "fault", [ValueError("\x1b[2J a guest's word"), ExceptionGroup("chores", [OSError(28, "No space left")])]
+)
+def test_a_fault_of_its_own_is_no_fault_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """It ends with 1, after which systemd starts it anew, and shows all of it; it steers no terminal."""
+
+    async def falls_over(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("appliance.cli.serve.serve", falls_over)
+    ran = svm("serve", "--config", write_config(tmp_path))
+    assert ran.code == 1
+    assert f"{type(fault).__name__}: " in ran.err
+    assert "\x1b" not in ran.err
+    assert complaint(ran).startswith("svm: it could not go on, by a fault of its own")
+
+
 def test_a_damaged_state_is_told(tmp_path: Path) -> None:
     """What must not be lost is never thrown away silently; exit code 1."""
     (tmp_path / "state").mkdir()

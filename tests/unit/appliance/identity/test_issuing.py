@@ -349,6 +349,22 @@ def test_who_has_made_few_tokens_finds_room_whatever_others_have(
         assert made_until_refused(desk, "acme", PROVIDER) == (10, "")
 
 
+def test_all_processes_of_a_local_user_are_one_who_has_made_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command is a process of its own; a user whose number begins alike is another."""
+    for name, value in ("MAX_TOKENS", 100), ("TOKENS_OF_PROVIDER", 10), ("TOKENS_KEPT", 40):
+        monkeypatch.setattr(module, name, value)
+    with office(tmp_path, terms=replace(IdentitySettings(), agent_tokens=90)) as desk:
+        desk.issuer.token("acme", "", 3600, PROVIDER)
+        assert made_until_refused(desk, "acme", AGENT) == (49, "")
+        for user in ("uid-1000", "uid-100"):
+            for number in range(16):
+                desk.issuer.token("acme", "", 3600, Caller(f"{user}.pid-{number}", Role.TENANT_ADMIN, "acme"))
+            with pytest.raises(NoRoom):
+                desk.issuer.token("acme", "", 3600, Caller(f"{user}.pid-99", Role.TENANT_ADMIN, "acme"))
+
+
 def test_a_host_agent_takes_no_living_guests_place(tmp_path: Path) -> None:
     """Only the provider's word lets another machine be that guest, or the end of its certificates."""
     with office(tmp_path) as desk:
