@@ -17,7 +17,7 @@ In the order that a question passes:
 - `scans`, `inventory`  scans of whole guests; the machines of hosts
 - `doctor`      what `svm doctor` looks at
 - `packet_filter`, `first_boot`  what stands before the doors; how an SVM's image finds its settings
-- `hypervisor`, `disk_reader`, `private_ksn`  programs of their own: `svm-host`, what reads disks for it, a KSN
+- `hypervisor`, `disk_reader`, `private_ksn`  programs of their own: `svm-host`, its reader of disks, a KSN
 - `domain`      the words that all of the above use: frozen, standard library only, no I/O
 - `control`, `ksn_control`  what administrators ask, over the parts of a running SVM
 - `sight`       which entries of the cache a tenant, and its administrators, see
