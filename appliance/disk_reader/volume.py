@@ -10,6 +10,7 @@ HEAD_BYTES: Final = 68 << 10  # what is looked at of one
 _SECTOR: Final = 512
 _BTRFS_MAGIC_AT, _EXT_MAGIC_AT, _ISO_MAGIC_AT = 0x10040, 1080, 32769
 _SWAP_PAGES: Final = (4096, 8192, 16384, 65536)
+_SWAP_HEADER_AT: Final = 1024  # before it there is nothing
 _RAID_MAGIC: Final = b"\xfc\x4e\x2b\xa9"
 
 UNKNOWN: Final = "no file system that is known here is on it"
@@ -45,10 +46,13 @@ def seen(name: str, stream: BinaryIO, size: int, pieces: tuple[Piece, ...]) -> V
     stream.seek(0)
     head = stream.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
     kind, note = recognised(head)
-    return Volume(name, size, stream if kind else None, kind, note, note == _SWAP, pieces)
+    harmless = note == _SWAP and _is_of_mkswap(head, size)
+    note = _LIKE_SWAP if note == _SWAP and not harmless else note
+    return Volume(name, size, stream if kind else None, kind, note, harmless, pieces)
 
 
 _SWAP: Final = "it is swap space"
+_LIKE_SWAP: Final = "it has the mark of swap space and is not as mkswap makes it: not looked at"
 _UNREAD: Final = (
     (0, b"LUKS\xba\xbe", "it is encrypted (LUKS): only the guest can read it"),
     (3, b"-FVE-FS-", "it is encrypted (BitLocker): only the guest can read it"),
@@ -60,6 +64,7 @@ _UNREAD: Final = (
     (3, b"EXFAT   ", "it is exFAT, which is not read"),
     (_ISO_MAGIC_AT, b"CD001", "it is an image of a CD, which is not read"),
 )
+_NO_FAT: Final = (b"-FVE-FS-", b"EXFAT   ")  # a mark elsewhere keeps no guest from mounting it as FAT
 _READ: Final = (
     *((at, b"LABELONE", "lvm") for at in range(0, 4 * _SECTOR, _SECTOR)),
     (_BTRFS_MAGIC_AT, b"_BHRfS_M", "btrfs"),
@@ -82,7 +87,7 @@ def recognised(head: bytes) -> tuple[str, str]:
 def kinds_of(head: bytes) -> list[str]:
     """All that what begins so may be: the mark of one kind fits beside that of another."""
     found = [kind for at, magic, kind in _READ if head.startswith(magic, at)]
-    if _is_fat(head) and not any(head.startswith(magic, at) for at, magic, _ in _UNREAD):
+    if _is_fat(head) and not head.startswith(_NO_FAT, 3):
         found.append("fat")
     return list(dict.fromkeys(found))
 
@@ -102,6 +107,14 @@ def _is_fat(head: bytes) -> bool:
     is_jump = head[0] == 0xE9 or (head[0] == 0xEB and head[2] == 0x90)
     sane = sector in (512, 1024, 2048, 4096) and clusters and clusters & (clusters - 1) == 0
     return bool(is_jump and sane and reserved and 1 <= fats <= 4 and head[510:512] == b"\x55\xaa")
+
+
+def _is_of_mkswap(head: bytes, size: int) -> bool:
+    """Whether nothing but swap space can be on what has its mark. size: of the volume, in bytes."""
+    version, last_page = struct.unpack_from("<II", head, _SWAP_HEADER_AT)
+    page = next((page for page in _SWAP_PAGES if head.startswith(b"SWAPSPACE2", page - 10)), 0)
+    is_sane = bool(page and version == 1 and 0 < last_page * page <= size)
+    return is_sane and not any(head[:_SWAP_HEADER_AT])
 
 
 def within(pieces: tuple[Piece, ...], start: int, length: int) -> Iterator[Piece]:

@@ -12,6 +12,7 @@ from dissect.btrfs.c_btrfs import c_btrfs
 from appliance.disk_reader.trees.tree import Content, Node, Wrong
 
 _DIR_ITEM: Final = struct.Struct("<QBQQHHB")
+_NO_NAMES: Final = (".", "..", "")
 _WITHOUT_BYTES: Final = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
@@ -29,16 +30,24 @@ class BtrfsTree:
         return Node("", (self._fs.fs_tree.objectid, inode.inum), True, inode)
 
     def children(self, node: Node) -> Iterator[Node | str]:
-        """What stands in a directory: what it lists, and what is found in it by its name alone."""
-        listed = {".", "..", ""}
+        """What stands in a directory: what it lists, and what is found in it by its name alone.
+
+        Both where one name leads to two things: systems list the one and open the other.
+        """
+        listed, own = set[tuple[str, int, int]](), node.thing.subvolume.objectid
         for name, child in node.thing.iterdir():
-            if name not in (".", "..", "") and (found := _node(name, child)):
-                yield found
-            listed.add(name)
-        for name, kind, number in _by_hash(node.thing):
-            if name in listed:
+            if name in _NO_NAMES:
                 continue
-            if kind != c_btrfs.BTRFS_INODE_ITEM_KEY:
+            if found := _node(name, child):
+                yield found
+            subvolume = child.subvolume.objectid
+            listed.add((name, subvolume, child.inum if subvolume == own else 0))
+        for name, kind, number in _by_hash(node.thing):
+            is_inode = kind == c_btrfs.BTRFS_INODE_ITEM_KEY
+            place = (own, number) if is_inode else (number, 0)
+            if name in _NO_NAMES or (name, *place) in listed:
+                continue
+            if not is_inode:
                 yield "it has a subvolume that it does not list, which is not looked at"
             elif found := _node(name, node.thing.subvolume.inode(number)):
                 yield found

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.disk_reader.trees.btrfs import BtrfsTree
+from appliance.disk_reader.trees.tree import Node
 from tests.support.disk_images import btrfs, patch, read_tree, write_tree
 
 
@@ -68,3 +70,27 @@ def test_a_name_that_is_not_listed_is_found(tmp_path: Path) -> None:
         renamed += "/many/FILE-007" in read
         patch(image, place, b"file")
     assert renamed == 2
+
+
+def led_to(image: Path, name: str) -> set[int]:
+    """The numbers of all inodes that a name at the top leads to."""
+    with image.open("rb") as stream:
+        tree = BtrfsTree(stream)
+        nodes = [each for each in tree.children(tree.root()) if isinstance(each, Node)]
+        return {node.thing.inum for node in nodes if node.name == name}
+
+
+def test_a_name_that_leads_to_two_things_hides_neither(tmp_path: Path) -> None:
+    """What is listed under it may be another thing than what is opened by it."""
+    (tmp_path / "tree").mkdir()
+    for name in ("shown", "other"):
+        (tmp_path / "tree" / name).write_bytes(name.encode() * 1000)
+    image = btrfs(tmp_path / "tree", tmp_path / "image")
+    data, item = image.read_bytes(), rb"(.{8})\x01.{16}\0\0\x05\0\x01"
+    (shown,), (other,) = led_to(image, "shown"), led_to(image, "other")
+    apart = 0
+    for found in re.finditer(item + b"shown", data, re.DOTALL):
+        patch(image, found.start(1), other.to_bytes(8, "little"))
+        apart += led_to(image, "shown") == {shown, other}
+        patch(image, found.start(1), found[1])
+    assert apart == 2  # in its list, and where it is looked up
