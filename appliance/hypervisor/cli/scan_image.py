@@ -145,7 +145,8 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     if machine.vm().power is Power.OFF:
         source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
     else:
-        source = of_machine_running(machine, disks, settings, Wish(args.incremental, args.full), stack)
+        wish = Wish(args.incremental, args.full, args.backing_anywhere)
+        source = of_machine_running(machine, disks, settings, wish, stack)
     source.tenant = tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from appliance.hypervisor.disks.comparing import Wish, comparable, records_path, standings, track, usable
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.records import Base, DiskKept, Kept, Recording
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.files import StateUnusable, remove_durably
@@ -63,8 +64,12 @@ class Remembering:
         """What the backup is compared with, and which checkpoint begins with it. Raises StateUnusable."""
         if not self._owns or (self._wish.full and not self._wish.incremental):
             return Since()
-        readable = [disk for disk in disks if disk.path is not None]
-        self._followed = standings([(disk.target, disk.path, disk.format) for disk in readable], self._note)
+        seen = [
+            (disk.target, disk.path, disk.format, Reach(disk.below, self._wish.anywhere))
+            for disk in disks
+            if disk.path is not None
+        ]
+        self._followed = standings(seen, self._note)
         if not self._followed:
             return Since()
         self._recall()

@@ -95,7 +95,11 @@ def of_machine_off(
     compared: set[str] = set()
     if recall is not None:
         kept = recall.of_machine(machine.uuid, stack, source.notes.append)
-        seen = [(disk.target, disk.path, disk.format) for disk in disks if disk.path is not None]
+        seen = [
+            (disk.target, disk.path, disk.format, Reach(disk.below, anywhere))
+            for disk in disks
+            if disk.path is not None
+        ]
         compared = _comparable(source, kept, seen)
     for disk in disks:
         try:
@@ -113,7 +117,9 @@ def of_machine_off(
     return source
 
 
-def _comparable(source: Source, kept: Kept | None, seen: Sequence[tuple[str, Path | None, str]]) -> set[str]:
+def _comparable(
+    source: Source, kept: Kept | None, seen: Sequence[tuple[str, Path | None, str, Reach]]
+) -> set[str]:
     """The targets of disks that can be compared with the scan before; others are noted."""
     if kept is None:
         return set()
@@ -192,6 +198,6 @@ def of_file(
     real = str(path.resolve())
     target = next(disk.target for disk in kept.base.disks if disk.path == real)
     image_format = "" if chain.top.is_guessed else chain.top.format
-    compared = _comparable(source, kept, [(target, path, image_format)])
+    compared = _comparable(source, kept, [(target, path, image_format, reach)])
     source.add(chain, target if compared else "")
     return source

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.disks.chain import BESIDE
 from appliance.hypervisor.disks.comparing import (
     Comparison,
     Recall,
@@ -75,7 +76,8 @@ def test_each_disk_is_compared_by_itself(tmp_path: Path) -> None:
     raw = empty(tmp_path / "a.raw", 1)
     image = converted(raw, tmp_path / "a.qcow2")
     notes: list[str] = []
-    now = standings([("vda", image, "qcow2"), ("vdb", raw, "raw"), ("vdc", image, "qcow2")], notes.append)
+    disks = [("vda", image, "qcow2", BESIDE), ("vdb", raw, "raw", BESIDE), ("vdc", image, "qcow2", BESIDE)]
+    now = standings(disks, notes.append)
     assert set(now) == {"vda", "vdc"}
     base = Base("c", "r", (DiskKept("vda", str(image)),))
     assert list(comparable(base, now, notes.append)) == ["vda"]

@@ -11,7 +11,7 @@ from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.virt.backups import Since
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
-from tests.support.disk_images import converted, empty
+from tests.support.disk_images import converted, empty, overlay
 
 KEEP = Wish(incremental=True)
 
@@ -115,3 +115,20 @@ def test_what_libvirt_refuses_is_noted(tmp_path: Path, disks: list[DiskSeen]) ->
             "all is read: broken",
             "nothing is kept for the next scan: no checkpoints here",
         ]
+
+
+@pytest.mark.parametrize(("named", "anywhere"), [(True, False), (False, True), (False, False)])
+def test_a_disk_is_followed_as_far_as_it_is_read(tmp_path: Path, named: bool, anywhere: bool) -> None:
+    """What lies under it elsewhere: where the definition names it, or the operator says that it is right."""
+    (tmp_path / "golden").mkdir()
+    base = converted(empty(tmp_path / "a.raw", 1), tmp_path / "golden" / "base.qcow2")
+    (tmp_path / "clones").mkdir()
+    top = overlay(base, tmp_path / "clones" / "top.qcow2", "qcow2")
+    disk = DiskSeen("vda", top, "qcow2", below=(base,) if named else ())
+    with VirtHost.open("test:///default") as host:
+        wish = Wish(incremental=True, anywhere=anywhere)
+        with Remembering(machine_of(host), tmp_path, "r", wish) as remembering:
+            followed = remembering.plan([disk]).follows
+        assert followed == ({"vda"} if named or anywhere else set())
+        assert all("--backing-anywhere" in note for note in remembering.notes)
+        assert bool(remembering.notes) is not bool(followed)

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.disks.comparing import Recall, records_path
 from appliance.hypervisor.disks.headers import BadImage
+from appliance.hypervisor.disks.opening import Reach
+from appliance.hypervisor.disks.records import Base, Recording
 from appliance.hypervisor.disks.source import of_file
-from tests.support.disk_images import converted, empty
+from appliance.hypervisor.disks.standing import standing_of
+from tests.support.disk_images import converted, empty, overlay
 from tests.unit.appliance.hypervisor.disks.test_in_use import wait_until
 
 
@@ -45,3 +49,18 @@ def test_a_format_that_was_guessed_is_told(tmp_path: Path) -> None:
     image = converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2").rename(tmp_path / "a.img")
     with ExitStack() as stack:
         assert "taken for qcow2 by its first bytes" in of_file(image, "", stack).notes[0]
+
+
+def test_an_image_is_compared_as_far_as_it_is_read(tmp_path: Path) -> None:
+    """What lies under it elsewhere, where the operator says that it is right."""
+    (tmp_path / "golden").mkdir()
+    base = converted(empty(tmp_path / "a.raw", 1), tmp_path / "golden" / "base.qcow2")
+    (tmp_path / "clones").mkdir()
+    top = overlay(base, tmp_path / "clones" / "top.qcow2", "qcow2")
+    anywhere = Reach(anywhere=True)
+    recording = Recording(records_path(tmp_path, "some"))
+    recording.finish(Base("kvm-light-agent-1", "r", (standing_of("vda", top, "qcow2", anywhere),)))
+    recording.close()
+    with ExitStack() as stack:
+        source = of_file(top, "qcow2", stack, anywhere, Recall(tmp_path, "r"))
+        assert (source.comparison.tracks[0] is not None, source.notes) == (True, [])
