@@ -187,7 +187,7 @@ async def _scan(
         image=_told(source.label)[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
     if source.remembering is not None:
-        report.notes += source.remembering.notes
+        report.notes += source.remembering.to_tell()
         source.remembering.report = report
     disks = settings.disks
     limits = Limits(disks.files, disks.file_mib << 20, disks.hours * 3600)

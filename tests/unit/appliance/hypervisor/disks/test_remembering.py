@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.disks import records
 from appliance.hypervisor.disks.comparing import Wish, records_path
 from appliance.hypervisor.disks.records import base_of
 from appliance.hypervisor.disks.remembering import Remembering
@@ -12,6 +13,7 @@ from appliance.hypervisor.virt.backups import Since
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
 from tests.support.disk_images import converted, empty, overlay
+from tests.support.full_disk import full_disk
 
 KEEP = Wish(incremental=True)
 
@@ -132,3 +134,23 @@ def test_a_disk_is_followed_as_far_as_it_is_read(tmp_path: Path, named: bool, an
         assert followed == ({"vda"} if named or anywhere else set())
         assert all("--backing-anywhere" in note for note in remembering.notes)
         assert bool(remembering.notes) is not bool(followed)
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_a_full_disk_costs_what_is_kept_and_not_the_scan(
+    tmp_path: Path, disks: list[DiskSeen], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the scan or at its end, the report says once that nothing is kept."""
+    monkeypatch.setattr(records, "_AT_ONCE", at_once)
+    state = tmp_path / "state"
+    with VirtHost.open("test:///default") as host:
+        remembering = Remembering(machine_of(host), state, "r", KEEP)
+        with full_disk(128), remembering:
+            remembering.plan(disks)
+            report = remembering.report = Report("test")
+            report.notes += remembering.to_tell()
+            for number in range(6):
+                remembering.record(number.to_bytes(32), b"d" * 32)
+    assert [note.partition(":")[0] for note in report.notes] == ["vdb", "nothing is kept for the next scan"]
+    assert report.notes[1:] == remembering.notes[1:]
+    assert list((state / "scans").iterdir()) == []
