@@ -58,9 +58,10 @@ def records_path(state_dir: Path, uuid: str) -> Path:
 
 
 def records_of_file(state_dir: Path, image: Path) -> Path | None:
-    """The records of a scan that an image was scanned in, as the disk of a machine; None for none."""
+    """The records of the newest scan that an image was in, as the disk of a machine; None for none."""
     wanted = str(image.resolve())
-    for path in islice(sorted((state_dir / "scans").glob("*.scan")), _MOST_FILES):
+    paths = islice((state_dir / "scans").glob("*.scan"), _MOST_FILES)
+    for path in sorted(paths, key=_when_written, reverse=True):
         try:
             base = base_of(path)
         except (Damaged, StateUnusable):
@@ -68,6 +69,13 @@ def records_of_file(state_dir: Path, image: Path) -> Path | None:
         if any(disk.path == wanted for disk in base.disks):
             return path
     return None
+
+
+def _when_written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # a scan of its machine has just taken it away
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

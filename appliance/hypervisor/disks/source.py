@@ -192,11 +192,12 @@ def of_file(
     source = Source(str(path))
     chain = open_chain(path, image_format, stack, reach)
     kept = recall.of_file(path, stack, source.notes.append) if recall is not None else None
-    if kept is None:
+    real = str(path.resolve())
+    seen_as = [disk.target for disk in kept.base.disks if disk.path == real] if kept is not None else []
+    if not seen_as:  # of what was kept when it was looked for, another scan may have made something else
         source.add(chain)
         return source
-    real = str(path.resolve())
-    target = next(disk.target for disk in kept.base.disks if disk.path == real)
+    target = seen_as[0]
     image_format = "" if chain.top.is_guessed else chain.top.format
     compared = _comparable(source, kept, [(target, path, image_format, reach)])
     source.add(chain, target if compared else "")

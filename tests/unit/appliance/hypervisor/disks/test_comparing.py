@@ -1,5 +1,6 @@
 """Which records count, and for which disks."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -66,6 +67,9 @@ def test_an_image_is_found_as_the_disk_of_a_machine(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(image)
     assert records_of_file(tmp_path, tmp_path / "link") == path
     assert records_of_file(tmp_path, tmp_path / "b.qcow2") is None
+    older = keep(tmp_path, DiskKept("vda", str(image)), uuid="1")
+    os.utime(older, ns=(1, 1))
+    assert records_of_file(tmp_path, image) == path
     with ExitStack() as stack:
         assert Recall(tmp_path, "r").of_file(image, stack, print) is not None
         assert Recall(tmp_path, "r").of_file(tmp_path / "b.qcow2", stack, print) is None

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.hypervisor.disks.comparing import Recall, records_path
+from appliance.hypervisor.disks.comparing import Note, Recall, records_path, usable
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.opening import Reach
-from appliance.hypervisor.disks.records import Base, Recording
+from appliance.hypervisor.disks.records import Base, Kept, Recording
 from appliance.hypervisor.disks.source import of_file
 from appliance.hypervisor.disks.standing import standing_of
 from tests.support.disk_images import converted, empty, overlay
@@ -64,3 +64,23 @@ def test_an_image_is_compared_as_far_as_it_is_read(tmp_path: Path) -> None:
     with ExitStack() as stack:
         source = of_file(top, "qcow2", stack, anywhere, Recall(tmp_path, "r"))
         assert (source.comparison.tracks[0] is not None, source.notes) == (True, [])
+
+
+class _Replaced(Recall):
+    """Another scan replaces what is kept between the looking for it and the opening."""
+
+    def of_file(self, image: Path, stack: ExitStack, note: Note) -> Kept | None:
+        """What that scan has kept."""
+        path = records_path(self.state_dir, "some")
+        recording = Recording(path)
+        recording.finish(Base("kvm-light-agent-1", self.reader, ()))
+        recording.close()
+        return usable(path, self.reader, stack, note)
+
+
+def test_what_another_scan_has_replaced_meanwhile_is_not_compared(tmp_path: Path) -> None:
+    """All is read."""
+    image = converted(empty(tmp_path / "a.raw", 1), tmp_path / "a.qcow2")
+    with ExitStack() as stack:
+        source = of_file(image, "", stack, recall=_Replaced(tmp_path, "r"))
+        assert (len(source.disks), source.comparison.tracks) == (1, [None])
