@@ -194,7 +194,8 @@ async def _scan(
     sandbox = find_sandbox()
     async with ImageClient(line, begin) as svm:
         record = source.remembering.record if source.remembering is not None else _nothing
-        scan = DiskScan(partial(DiskReader, sandbox, source.fds), svm, report, limits, progress, record)
+        start = source.anew(partial(DiskReader, sandbox, source.fds))
+        scan = DiskScan(start, svm, report, limits, progress, record)
         await _until_signal(scan.run(source.disks, source.comparison), report)
         for look in source.after:
             if wrong := look():

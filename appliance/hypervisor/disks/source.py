@@ -1,18 +1,21 @@
 """What is scanned: a file, or the disks of a machine; opened, and looked at again when the scan is over."""
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.hypervisor.disks.chain import BESIDE, Chain, open_chain
 from appliance.hypervisor.disks.comparing import Comparison, Recall, comparable, standings, track
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.in_use import Standing
 from appliance.hypervisor.disks.opening import Reach
+from appliance.hypervisor.disks.reader import ReaderEnded
 from appliance.hypervisor.disks.records import Kept
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
@@ -24,6 +27,7 @@ WRITTEN = (
     "a running machine writes to it: name the machine instead, so that it is read as it was at one moment"
 )
 _CONNECT_SECONDS = 10.0
+Started = TypeVar("Started")
 _MEANWHILE = "it was written to while it was read, so what was read is of no one moment: scan it again"
 
 
@@ -33,7 +37,7 @@ class Source:
 
     disks: as `disk-reader` is told of them; fds: all that it needs for that; comparison: with the last scan.
     problems: disks that are not read, and why. after: what is wrong with what was read, asked when the scan
-    is over. remembering: keeps what is read for the next.
+    is over. remembering: keeps what is read for the next. renewals: connect anew to who serves disks.
     """
 
     label: str
@@ -46,6 +50,23 @@ class Source:
     after: list[Callable[[], str]] = field(default_factory=list)
     comparison: Comparison = field(default_factory=Comparison)
     remembering: Remembering | None = None
+    renewals: list[Callable[[], None]] = field(default_factory=list)
+
+    def anew(self, start: Callable[[], Started]) -> Callable[[], Started]:
+        """`start`, each time with connections of its own: QEMU serves one reader on each. Raises ReaderEnded."""
+        is_first = True
+
+        def starting() -> Started:
+            nonlocal is_first
+            try:
+                for renew in () if is_first else self.renewals:
+                    renew()
+            except OSError as error:
+                raise ReaderEnded(f"QEMU serves its backup no more ({error.strerror or error})") from error
+            is_first = False
+            return start()
+
+        return starting
 
     def compare(self, kept: Kept | None) -> None:
         """What the scan before read, to be compared with."""
@@ -147,8 +168,16 @@ def of_backup(
         source.disks.append([{"format": "nbd", "fds": [fds[0]], "export": disk}])
         source.comparison.tracks.append(None if remembering is None else remembering.track(disk, fds[-1]))
         source.fds += fds
+        source.renewals.append(partial(_renew, fds, backup.socket, machine))
     source.after.append(lambda: _ended(machine, run))
     return source
+
+
+def _renew(fds: Sequence[int], path: Path, machine: Machine) -> None:
+    """Have other connections in the place of these. Raises OSError."""
+    for fd in fds:
+        with ExitStack() as stack:
+            os.dup2(_connected(path, machine, stack), fd, inheritable=False)
 
 
 def _connected(path: Path, machine: Machine, stack: ExitStack) -> int:
