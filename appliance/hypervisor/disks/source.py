@@ -53,7 +53,7 @@ class Source:
     renewals: list[Callable[[], None]] = field(default_factory=list)
 
     def anew(self, start: Callable[[], Started]) -> Callable[[], Started]:
-        """`start`, each time with connections of its own: QEMU serves one reader on each. Raises ReaderEnded."""
+        """`start`, with connections of its own each time: a server takes each once. Raises ReaderEnded."""
         is_first = True
 
         def starting() -> Started:
