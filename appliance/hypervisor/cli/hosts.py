@@ -47,8 +47,11 @@ def addresses(args: argparse.Namespace, console: Console) -> tuple[str, ...]:
 
 
 def is_remote(uri: str) -> bool:
-    """Whether libvirt's address may lead to another machine than this one."""
-    parts = urlsplit(uri)
+    """Whether libvirt's address may lead to another machine than this one, as one that is none may."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return True
     return bool(parts.netloc) or parts.scheme.partition("+")[2] not in ("", "unix")
 
 

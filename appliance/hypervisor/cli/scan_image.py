@@ -145,7 +145,8 @@ def _source(args: argparse.Namespace, console: Console, settings: HostSettings, 
     if machine.vm().power is Power.OFF:
         source = of_machine_off(machine, disks, stack, _recall(args, settings), args.backing_anywhere)
     else:
-        source = of_machine_running(machine, disks, settings, Wish(args.incremental, args.full), stack)
+        wish = Wish(args.incremental, args.full, args.backing_anywhere)
+        source = of_machine_running(machine, disks, settings, wish, stack)
     source.tenant = tenant
     if not disks:
         source.problems.append((machine.name, "it has no disks"))
@@ -186,14 +187,15 @@ async def _scan(
         image=_told(source.label)[:400], machine=source.machine, tenant=tenant, seed=args.seed
     )
     if source.remembering is not None:
-        report.notes += source.remembering.notes
+        report.notes += source.remembering.to_tell()
         source.remembering.report = report
     disks = settings.disks
     limits = Limits(disks.files, disks.file_mib << 20, disks.hours * 3600)
     sandbox = find_sandbox()
     async with ImageClient(line, begin) as svm:
         record = source.remembering.record if source.remembering is not None else _nothing
-        scan = DiskScan(partial(DiskReader, sandbox, source.fds), svm, report, limits, progress, record)
+        start = source.anew(partial(DiskReader, sandbox, source.fds))
+        scan = DiskScan(start, svm, report, limits, progress, record)
         await _until_signal(scan.run(source.disks, source.comparison), report)
         for look in source.after:
             if wrong := look():

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.records import Base, Damaged, DiskKept, Kept, base_of, opened
 from appliance.hypervisor.disks.standing import NotFollowed, compared, standing_of
 from appliance.hypervisor.files import StateUnusable
@@ -23,10 +24,14 @@ _NUMBER_BYTES: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person said. incremental: begin to keep what is read. full: use nothing that was kept."""
+    """What a person said. incremental: begin to keep what is read. full: use nothing that was kept.
+
+    anywhere: what lies under a disk may lie anywhere on this host, see `Reach`.
+    """
 
     incremental: bool = False
     full: bool = False
+    anywhere: bool = False
 
 
 @dataclass(slots=True)
@@ -53,9 +58,10 @@ def records_path(state_dir: Path, uuid: str) -> Path:
 
 
 def records_of_file(state_dir: Path, image: Path) -> Path | None:
-    """The records of a scan that an image was scanned in, as the disk of a machine; None for none."""
+    """The records of the newest scan that an image was in, as the disk of a machine; None for none."""
     wanted = str(image.resolve())
-    for path in islice(sorted((state_dir / "scans").glob("*.scan")), _MOST_FILES):
+    paths = islice((state_dir / "scans").glob("*.scan"), _MOST_FILES)
+    for path in sorted(paths, key=_when_written, reverse=True):
         try:
             base = base_of(path)
         except (Damaged, StateUnusable):
@@ -63,6 +69,13 @@ def records_of_file(state_dir: Path, image: Path) -> Path | None:
         if any(disk.path == wanted for disk in base.disks):
             return path
     return None
+
+
+def _when_written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # a scan of its machine has just taken it away
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +108,15 @@ def usable(path: Path, reader: str, stack: ExitStack, note: Note) -> Kept | None
     return kept
 
 
-def standings(disks: Sequence[tuple[str, Path | None, str]], note: Note) -> dict[str, DiskKept]:
-    """How disks are now, by their targets, of those that are followed. disks: target, path, format."""
+def standings(disks: Sequence[tuple[str, Path | None, str, Reach]], note: Note) -> dict[str, DiskKept]:
+    """How disks are now, by their targets, of those that are followed.
+
+    disks: target, path, format, and how far it is followed what lies under it.
+    """
     found: dict[str, DiskKept] = {}
-    for target, path, image_format in disks:
+    for target, path, image_format, reach in disks:
         try:
-            found[target] = standing_of(target, path, image_format)
+            found[target] = standing_of(target, path, image_format, reach)
         except NotFollowed as error:
             note(f"{target}: all of it is read: {error}")
     return found

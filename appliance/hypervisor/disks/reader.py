@@ -254,12 +254,7 @@ class DiskReader:
         assert output is not None
         while True:
             while (message := inbox.take()) is None:
-                # With nothing asked it has nothing to say.
-                async with asyncio.timeout(SILENT_SECONDS if self._slots else None):
-                    data = await output.read(1 << 18)
-                if not data:
-                    raise protocol.Ended
-                inbox.feed(data)
+                inbox.feed(await self._heard(output))
             head = message[0]
             if head.get("say") == "busy":
                 self.busy_bytes += protocol.natural(head.get("bytes"))
@@ -269,6 +264,21 @@ class DiskReader:
             await self._slots[0].put(message)
             if head.get("more") is not True:
                 self._slots.popleft()
+
+    async def _heard(self, output: asyncio.StreamReader) -> bytes:
+        """What it says next. Raises TimeoutError where that is nothing for too long, and Ended."""
+        while True:
+            was_asked = bool(self._slots)
+            try:
+                async with asyncio.timeout(SILENT_SECONDS):
+                    data = await output.read(1 << 18)
+            except TimeoutError:
+                if was_asked:
+                    raise
+                continue  # with nothing asked it has nothing to say; by now it may have been asked
+            if not data:
+                raise protocol.Ended
+            return data
 
     async def _why_ended(self) -> str:
         code = await self._process.wait()

@@ -13,7 +13,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -185,12 +185,14 @@ class Recording:
             new.replace(self._path)
             sync_directory(self._path.parent)
         except OSError as error:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
             raise _unusable(self._path, error) from error
 
     def close(self) -> None:
-        """Give the room back."""
-        self._spill.close()
+        """Give the room back; what a full disk did not take is tried once more by that, and is not wanted."""
+        with suppress(OSError):
+            self._spill.close()
 
 
 def _fresh(path: Path) -> IO[bytes]:

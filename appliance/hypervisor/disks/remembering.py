@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from appliance.hypervisor.disks.comparing import Wish, comparable, records_path, standings, track, usable
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.records import Base, DiskKept, Kept, Recording
 from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.files import StateUnusable, remove_durably
@@ -35,6 +36,7 @@ class Remembering:
         self.report: Report | None = None
         self.kept: Kept | None = None
         self.notes: list[str] = []
+        self._taken = 0  # of the notes, for the report
         self._machine = machine
         self._path = records_path(state_dir, machine.uuid)
         self._reader = reader
@@ -63,8 +65,12 @@ class Remembering:
         """What the backup is compared with, and which checkpoint begins with it. Raises StateUnusable."""
         if not self._owns or (self._wish.full and not self._wish.incremental):
             return Since()
-        readable = [disk for disk in disks if disk.path is not None]
-        self._followed = standings([(disk.target, disk.path, disk.format) for disk in readable], self._note)
+        seen = [
+            (disk.target, disk.path, disk.format, Reach(disk.below, self._wish.anywhere))
+            for disk in disks
+            if disk.path is not None
+        ]
+        self._followed = standings(seen, self._note)
         if not self._followed:
             return Since()
         self._recall()
@@ -133,7 +139,6 @@ class Remembering:
                 self._drop()
 
     def _settle(self, is_whole: bool) -> None:
-        said = len(self.notes)
         if self._wish.full and not self._wish.incremental:
             self._stands = ""
             with suppress(StateUnusable):
@@ -152,12 +157,17 @@ class Remembering:
                 except VirtError as error:
                     self._note(str(error))
         if self.report is not None:
-            self.report.notes += self.notes[said:]
+            self.report.notes += self.to_tell()
+
+    def to_tell(self) -> list[str]:
+        """What is noted and was not taken yet, for the report."""
+        new, self._taken = self.notes[self._taken :], len(self.notes)
+        return new
 
     def _drop(self) -> None:
-        if self._recording is not None:
-            self._recording.close()
-        self._recording = None
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.close()
 
     def _note(self, sentence: str) -> None:
         self.notes.append(sentence)

@@ -27,6 +27,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.25  # before asking again; doubles each time
 _ANSWERS_KEPT: Final = 500_000
 _AGAIN: Final = (int(Unanswered.OVERLOADED),)
 _DETECTIONS: Final = (int(Disposition.MALICIOUS), int(Disposition.SUSPICIOUS))
+_OTHERS: Final = "the program that reads was started anew, and finds other volumes than before: scan it again"
 
 
 Disks = Sequence[Sequence[dict[str, Any]]]  # each layer as `disk-reader` is told of it
@@ -93,6 +94,7 @@ class DiskScan:
 
     async def _volumes(self, disks: Disks) -> None:
         left: list[VolumeSeen] | None = None
+        first: list[VolumeSeen] = []
         while left is None or left:
             try:
                 async with self._start() as reader:
@@ -100,7 +102,10 @@ class DiskScan:
                         disks, self._limits.files, self._limits.file_bytes, self._comparison
                     )
                     if left is None:
-                        left = self._told(found, reader.unknown_changes)
+                        first, left = found, self._told(found, reader.unknown_changes)
+                    elif found != first:  # then their numbers mean something else
+                        self._report.cut("all disks", b"", _OTHERS)
+                        return
                     while left:
                         await self._volume(reader, left[0])
                         left.pop(0)

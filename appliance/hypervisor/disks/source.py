@@ -1,18 +1,21 @@
 """What is scanned: a file, or the disks of a machine; opened, and looked at again when the scan is over."""
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.hypervisor.disks.chain import BESIDE, Chain, open_chain
 from appliance.hypervisor.disks.comparing import Comparison, Recall, comparable, standings, track
 from appliance.hypervisor.disks.headers import BadImage
 from appliance.hypervisor.disks.in_use import Standing
 from appliance.hypervisor.disks.opening import Reach
+from appliance.hypervisor.disks.reader import ReaderEnded
 from appliance.hypervisor.disks.records import Kept
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
@@ -24,6 +27,7 @@ WRITTEN = (
     "a running machine writes to it: name the machine instead, so that it is read as it was at one moment"
 )
 _CONNECT_SECONDS = 10.0
+Started = TypeVar("Started")
 _MEANWHILE = "it was written to while it was read, so what was read is of no one moment: scan it again"
 
 
@@ -33,7 +37,7 @@ class Source:
 
     disks: as `disk-reader` is told of them; fds: all that it needs for that; comparison: with the last scan.
     problems: disks that are not read, and why. after: what is wrong with what was read, asked when the scan
-    is over. remembering: keeps what is read for the next.
+    is over. remembering: keeps what is read for the next. renewals: connect anew to who serves disks.
     """
 
     label: str
@@ -46,6 +50,23 @@ class Source:
     after: list[Callable[[], str]] = field(default_factory=list)
     comparison: Comparison = field(default_factory=Comparison)
     remembering: Remembering | None = None
+    renewals: list[Callable[[], None]] = field(default_factory=list)
+
+    def anew(self, start: Callable[[], Started]) -> Callable[[], Started]:
+        """`start`, with connections of its own each time: a server takes each once. Raises ReaderEnded."""
+        is_first = True
+
+        def starting() -> Started:
+            nonlocal is_first
+            try:
+                for renew in () if is_first else self.renewals:
+                    renew()
+            except OSError as error:
+                raise ReaderEnded(f"QEMU serves its backup no more ({error.strerror or error})") from error
+            is_first = False
+            return start()
+
+        return starting
 
     def compare(self, kept: Kept | None) -> None:
         """What the scan before read, to be compared with."""
@@ -95,7 +116,11 @@ def of_machine_off(
     compared: set[str] = set()
     if recall is not None:
         kept = recall.of_machine(machine.uuid, stack, source.notes.append)
-        seen = [(disk.target, disk.path, disk.format) for disk in disks if disk.path is not None]
+        seen = [
+            (disk.target, disk.path, disk.format, Reach(disk.below, anywhere))
+            for disk in disks
+            if disk.path is not None
+        ]
         compared = _comparable(source, kept, seen)
     for disk in disks:
         try:
@@ -113,7 +138,9 @@ def of_machine_off(
     return source
 
 
-def _comparable(source: Source, kept: Kept | None, seen: Sequence[tuple[str, Path | None, str]]) -> set[str]:
+def _comparable(
+    source: Source, kept: Kept | None, seen: Sequence[tuple[str, Path | None, str, Reach]]
+) -> set[str]:
     """The targets of disks that can be compared with the scan before; others are noted."""
     if kept is None:
         return set()
@@ -141,8 +168,16 @@ def of_backup(
         source.disks.append([{"format": "nbd", "fds": [fds[0]], "export": disk}])
         source.comparison.tracks.append(None if remembering is None else remembering.track(disk, fds[-1]))
         source.fds += fds
+        source.renewals.append(partial(_renew, fds, backup.socket, machine))
     source.after.append(lambda: _ended(machine, run))
     return source
+
+
+def _renew(fds: Sequence[int], path: Path, machine: Machine) -> None:
+    """Have other connections in the place of these. Raises OSError."""
+    for fd in fds:
+        with ExitStack() as stack:
+            os.dup2(_connected(path, machine, stack), fd, inheritable=False)
 
 
 def _connected(path: Path, machine: Machine, stack: ExitStack) -> int:
@@ -186,12 +221,13 @@ def of_file(
     source = Source(str(path))
     chain = open_chain(path, image_format, stack, reach)
     kept = recall.of_file(path, stack, source.notes.append) if recall is not None else None
-    if kept is None:
+    real = str(path.resolve())
+    seen_as = [disk.target for disk in kept.base.disks if disk.path == real] if kept is not None else []
+    if not seen_as:  # of what was kept when it was looked for, another scan may have made something else
         source.add(chain)
         return source
-    real = str(path.resolve())
-    target = next(disk.target for disk in kept.base.disks if disk.path == real)
+    target = seen_as[0]
     image_format = "" if chain.top.is_guessed else chain.top.format
-    compared = _comparable(source, kept, [(target, path, image_format)])
+    compared = _comparable(source, kept, [(target, path, image_format, reach)])
     source.add(chain, target if compared else "")
     return source

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from appliance.hypervisor.disks.chain import open_chain
+from appliance.hypervisor.disks.chain import BESIDE, open_chain
 from appliance.hypervisor.disks.headers import BadImage
+from appliance.hypervisor.disks.opening import Reach
 from appliance.hypervisor.disks.records import Base, DiskKept
 
 
@@ -15,8 +16,11 @@ class NotFollowed(Exception):
     """Nobody keeps in mind what is written to a disk. The message says why."""
 
 
-def standing_of(target: str, path: Path | None, image_format: str) -> DiskKept:
-    """A disk as it is now. image_format: as its definition says. Raises NotFollowed."""
+def standing_of(target: str, path: Path | None, image_format: str, reach: Reach = BESIDE) -> DiskKept:
+    """A disk as it is now. image_format: as its definition says. Raises NotFollowed.
+
+    reach: as the disk is opened with to be read, so that none is read and yet not followed.
+    """
     if path is None:
         raise NotFollowed("it is not read from a file of this host")
     if image_format != "qcow2":
@@ -25,7 +29,7 @@ def standing_of(target: str, path: Path | None, image_format: str) -> DiskKept:
         )
     try:
         with ExitStack() as stack:
-            chain = open_chain(path, image_format, stack)
+            chain = open_chain(path, image_format, stack, reach)
             under = []
             for layer in reversed(chain.layers[:-1]):
                 for each, fd in zip(layer.paths, layer.fds, strict=True):

@@ -25,15 +25,32 @@ def own_checkpoints(machine: Machine) -> list[str]:
     return [name for name in names if name.startswith(PREFIX)]
 
 
+def _has_no_bitmap(error: libvirt.libvirtError) -> bool:
+    """Whether libvirt or QEMU says that the bitmap of a checkpoint is missing, or can be used no more.
+
+    For most of that there is no number of libvirt's, only words.
+    """
+    code, said = error.get_error_code(), (error.get_error_message() or "").lower()
+    if code == libvirt.VIR_ERR_CHECKPOINT_INCONSISTENT:
+        return True
+    return (
+        code == libvirt.VIR_ERR_INTERNAL_ERROR
+        and "bitmap" in said
+        and any(word in said for word in ("not found", "missing", "inconsistent"))
+    )
+
+
 def delete_checkpoint(machine: Machine, name: str) -> None:
     """Take one away, with its bitmaps; of a machine that runs. Raises VirtError."""
     with told(f"the checkpoint {name} of {machine.name} cannot be deleted (virsh checkpoint-delete)"):
         checkpoint = machine.domain.checkpointLookupByName(name)
         try:
             checkpoint.delete(0)
-        except libvirt.libvirtError:
-            if not machine.domain.isActive():
-                raise  # its bitmap is in the image, and is taken away when the machine runs again
+        except libvirt.libvirtError as error:
+            # After anything else the bitmap may be there, and nobody else knows of it: of a machine that is
+            # off it is in the image, and libvirt may have been too busy. The next scan tries again.
+            if not _has_no_bitmap(error) or not machine.domain.isActive():
+                raise
             # Its bitmap is not there any more: a QEMU that was killed, or a disk that was changed.
             checkpoint.delete(libvirt.VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY)
 

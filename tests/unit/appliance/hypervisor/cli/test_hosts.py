@@ -44,6 +44,7 @@ def test_one_that_does_not_answer_is_told() -> None:
         ("qemu+tls://[::1]/system", True),
         ("qemu+ext:///system?command=x", True),
         ("esx://host/", True),
+        ("qemu+ssh://[x/system", True),
     ],
 )
 def test_an_address_says_whether_it_leads_elsewhere(uri: str, remote: bool) -> None:

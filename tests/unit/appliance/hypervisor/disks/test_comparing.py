@@ -1,10 +1,12 @@
 """Which records count, and for which disks."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.disks.chain import BESIDE
 from appliance.hypervisor.disks.comparing import (
     Comparison,
     Recall,
@@ -65,6 +67,9 @@ def test_an_image_is_found_as_the_disk_of_a_machine(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(image)
     assert records_of_file(tmp_path, tmp_path / "link") == path
     assert records_of_file(tmp_path, tmp_path / "b.qcow2") is None
+    older = keep(tmp_path, DiskKept("vda", str(image)), uuid="1")
+    os.utime(older, ns=(1, 1))
+    assert records_of_file(tmp_path, image) == path
     with ExitStack() as stack:
         assert Recall(tmp_path, "r").of_file(image, stack, print) is not None
         assert Recall(tmp_path, "r").of_file(tmp_path / "b.qcow2", stack, print) is None
@@ -75,7 +80,8 @@ def test_each_disk_is_compared_by_itself(tmp_path: Path) -> None:
     raw = empty(tmp_path / "a.raw", 1)
     image = converted(raw, tmp_path / "a.qcow2")
     notes: list[str] = []
-    now = standings([("vda", image, "qcow2"), ("vdb", raw, "raw"), ("vdc", image, "qcow2")], notes.append)
+    disks = [("vda", image, "qcow2", BESIDE), ("vdb", raw, "raw", BESIDE), ("vdc", image, "qcow2", BESIDE)]
+    now = standings(disks, notes.append)
     assert set(now) == {"vda", "vdc"}
     base = Base("c", "r", (DiskKept("vda", str(image)),))
     assert list(comparable(base, now, notes.append)) == ["vda"]

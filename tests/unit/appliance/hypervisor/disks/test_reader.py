@@ -22,6 +22,14 @@ os.write(1, bytes([25, 0, 0, 0, 0, 0, 0, 0]) + b'{"say":"failed","why":{}}')
 while os.read(0, 1 << 20): pass
 """
 
+_FALLS_SILENT = """
+import os
+for said in (b'{"volumes":[],"unknown":[""]}', b'{}'):
+    os.read(0, 1 << 16)
+    os.write(1, bytes([len(said), 0, 0, 0, 0, 0, 0, 0]) + said)
+while os.read(0, 1 << 16): pass
+"""
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[int]:
@@ -84,6 +92,19 @@ async def test_a_program_that_says_what_cannot_be_is_ended(disk: int, program: s
     async with asyncio.timeout(60), DiskReader(Sandbox(sandbox.bubblewrap, runtime), [disk]) as reader:
         with pytest.raises(ReaderEnded, match=why):
             await reader.open(told(disk), 1, 1)
+
+
+async def test_one_that_falls_silent_is_ended(disk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of it too, when it was asked after its last answer was waited for."""
+    sandbox = find_sandbox()
+    command = (*sandbox.runtime.command[:-2], "-c", _FALLS_SILENT)
+    runtime = type(sandbox.runtime)(command, sandbox.runtime.environment, sandbox.runtime.paths)
+    async with asyncio.timeout(60), DiskReader(Sandbox(sandbox.bubblewrap, runtime), [disk]) as reader:
+        assert await reader.open(told(disk), 1, 1) == []
+        monkeypatch.setattr("appliance.hypervisor.disks.reader.SILENT_SECONDS", 0.2)
+        await reader.walk(0)
+        with pytest.raises(ReaderEnded, match="said nothing for"):
+            await reader.batch()
 
 
 async def test_nothing_is_left_of_one_that_is_given_up_while_it_starts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.hypervisor.disks import records
 from appliance.hypervisor.disks.comparing import Wish, records_path
 from appliance.hypervisor.disks.records import base_of
 from appliance.hypervisor.disks.remembering import Remembering
@@ -11,7 +12,8 @@ from appliance.hypervisor.disks.report import Report
 from appliance.hypervisor.virt.backups import Since
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import DiskSeen, Machine, find_machine
-from tests.support.disk_images import converted, empty
+from tests.support.disk_images import converted, empty, overlay
+from tests.support.full_disk import full_disk
 
 KEEP = Wish(incremental=True)
 
@@ -115,3 +117,40 @@ def test_what_libvirt_refuses_is_noted(tmp_path: Path, disks: list[DiskSeen]) ->
             "all is read: broken",
             "nothing is kept for the next scan: no checkpoints here",
         ]
+
+
+@pytest.mark.parametrize(("named", "anywhere"), [(True, False), (False, True), (False, False)])
+def test_a_disk_is_followed_as_far_as_it_is_read(tmp_path: Path, named: bool, anywhere: bool) -> None:
+    """What lies under it elsewhere: where the definition names it, or the operator says that it is right."""
+    (tmp_path / "golden").mkdir()
+    base = converted(empty(tmp_path / "a.raw", 1), tmp_path / "golden" / "base.qcow2")
+    (tmp_path / "clones").mkdir()
+    top = overlay(base, tmp_path / "clones" / "top.qcow2", "qcow2")
+    disk = DiskSeen("vda", top, "qcow2", below=(base,) if named else ())
+    with VirtHost.open("test:///default") as host:
+        wish = Wish(incremental=True, anywhere=anywhere)
+        with Remembering(machine_of(host), tmp_path, "r", wish) as remembering:
+            followed = remembering.plan([disk]).follows
+        assert followed == ({"vda"} if named or anywhere else set())
+        assert all("--backing-anywhere" in note for note in remembering.notes)
+        assert bool(remembering.notes) is not bool(followed)
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_a_full_disk_costs_what_is_kept_and_not_the_scan(
+    tmp_path: Path, disks: list[DiskSeen], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the scan or at its end, the report says once that nothing is kept."""
+    monkeypatch.setattr(records, "_AT_ONCE", at_once)
+    state = tmp_path / "state"
+    with VirtHost.open("test:///default") as host:
+        remembering = Remembering(machine_of(host), state, "r", KEEP)
+        with full_disk(128), remembering:
+            remembering.plan(disks)
+            report = remembering.report = Report("test")
+            report.notes += remembering.to_tell()
+            for number in range(6):
+                remembering.record(number.to_bytes(32), b"d" * 32)
+    assert [note.partition(":")[0] for note in report.notes] == ["vdb", "nothing is kept for the next scan"]
+    assert report.notes[1:] == remembering.notes[1:]
+    assert list((state / "scans").iterdir()) == []

@@ -15,6 +15,7 @@ from appliance.hypervisor.disks.progress import Progress
 from appliance.hypervisor.disks.reader import DiskReader, find_sandbox
 from appliance.hypervisor.disks.records import Base, Recording, opened
 from appliance.hypervisor.disks.report import Report
+from appliance.hypervisor.disks.said import VolumeSeen
 from appliance.hypervisor.disks.scanning import DiskScan, Limits
 from appliance.rpc.images_client import ContentGone, ImageAnswer, ImageContent
 from tests.support.disk_images import converted, ext4, fat, partitioned, tool, write_tree
@@ -186,6 +187,27 @@ async def test_a_program_that_dies_is_started_anew_for_what_is_left(tmp_path: Pa
     assert volume == "disk, partition 1"
     assert "it was not read to its end: the program that reads it ended" in why
     assert report.files > 100
+
+
+class Elsewhere(Dying):
+    """One that dies so; the next finds other volumes."""
+
+    runs = 0
+
+    async def open(self, *asked: Any) -> list[VolumeSeen]:
+        """At the second time without the first volume."""
+        type(self).runs += 1
+        return (await super().open(*asked))[self.runs - 1 :]
+
+
+async def test_other_volumes_than_before_are_not_walked_by_their_old_numbers(tmp_path: Path) -> None:
+    """The report says that what is left was not looked at."""
+    write_tree(tmp_path / "tree")
+    image = ext4(tmp_path / "tree", tmp_path / "ext")
+    report = await scanned(partitioned([image, image], tmp_path / "disk"), MadeUp(), start=Elsewhere)
+    assert [volume for volume, _, _ in report.problems] == ["disk, partition 1", "all disks"]
+    assert "finds other volumes than before" in report.problems[1][2]
+    assert (report.files, report.is_complete) == (0, False)
 
 
 async def test_a_file_that_is_damaged_is_told_with_its_path(tmp_path: Path) -> None:
