@@ -23,8 +23,8 @@ demo: $(READY) ## five guests scan a real tree through a real SVM; TREE=director
 test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-real-vms: $(READY) packages-test ## an SVM and three guests in real machines, emulated: their story; ALL=1 for all such tests, ARGS=more for pytest
-	$(BIN)/python -m pytest $(if $(ALL),tests/real_vms,tests/real_vms/test_story.py) $(ARGS)
+real-vms: $(READY) packages-test ## svm-host beside a real libvirt, and the story of an SVM and three guests, emulated; ALL=1 for all such tests, ARGS=more for pytest
+	$(BIN)/python -m pytest tests/hosts tests/real_vms$(if $(ALL),,/test_story.py) $(ARGS)
 
 lab: $(READY) packages-test packages-lab ## an SVM and two guests by Vagrant, and their story; LAB_TYPE=qemu without KVM
 	@$(BIN)/python -m tests.lab

@@ -1,4 +1,4 @@
-"""The command line of scan-image; real scans are in tests/integration/test_scan_image.py."""
+"""The command line of scan-image; real scans are in tests/hosts/test_scan_image.py."""
 
 import io
 from pathlib import Path

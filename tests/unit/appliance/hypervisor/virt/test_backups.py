@@ -1,4 +1,4 @@
-"""Backups; of a machine that runs, see tests/integration/test_scan_image.py."""
+"""Backups; of a machine that runs, see tests/hosts/test_scan_image.py."""
 
 from pathlib import Path
 

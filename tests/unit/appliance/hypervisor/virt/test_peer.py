@@ -1,4 +1,4 @@
-"""Who serves a socket; a real QEMU does in tests/integration/test_scan_image_at_once.py."""
+"""Who serves a socket; a real QEMU does in tests/hosts/test_scan_image_at_once.py."""
 
 import socket
 import subprocess

@@ -18,7 +18,7 @@ from appliance.hypervisor.disks.source import of_backup
 from appliance.hypervisor.virt.backups import backup
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import find_machine
-from tests.integration.test_scan_image import define
+from tests.hosts.test_scan_image import define
 from tests.support.disk_images import converted, ext4
 from tests.support.kvm_host import KvmHost, kvm_host
 from tests.support.svm import DEADLINE

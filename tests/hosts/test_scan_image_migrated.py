@@ -14,7 +14,7 @@ from appliance.hypervisor.disks.running import of_machine_running
 from appliance.hypervisor.settings import DisksSettings, HostSettings
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import find_machine
-from tests.integration.test_scan_image import define, svm_host
+from tests.hosts.test_scan_image import define, svm_host
 from tests.support.disk_images import converted, ext4, write_tree
 from tests.support.kvm_host import KvmHost, kvm_host
 from tests.support.svm_process import svm_process

@@ -30,7 +30,7 @@ from appliance.hypervisor.disks.source import of_machine_off
 from appliance.hypervisor.settings import DisksSettings, HostSettings
 from appliance.hypervisor.virt.connection import VirtHost
 from appliance.hypervisor.virt.machine import find_machine
-from tests.integration.test_scan_image import define, svm_host
+from tests.hosts.test_scan_image import define, svm_host
 from tests.support.contents import EICAR
 from tests.support.disk_images import converted, empty, ext4, write_tree
 from tests.support.kvm_host import KvmHost, kvm_host
