@@ -1,7 +1,8 @@
 """NTFS, by the library: every file, and the streams beside its main one (`file.txt:name`)."""
 
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any, BinaryIO, Final
 
 from dissect.ntfs import NTFS
@@ -95,7 +96,9 @@ class NtfsTree:
 
     def _stream(self, record: Any, name: str, tags: list[int]) -> Content:
         found = record.attributes.find(name, ATTRIBUTE_TYPE_CODE.DATA)
-        flags, size, suffix = int(found[0].header.flags), int(record.size(name)), f":{name}" if name else ""
+        # Of all its parts: a guest may write some that differ, and the library goes by another than the 1st.
+        flags = reduce(or_, (int(part.header.flags) for part in found))
+        size, suffix = int(record.size(name)), f":{name}" if name else ""
         if flags & _ENCRYPTED:
             return _unread(suffix, "it is encrypted (EFS): only the guest can read it")
         if not name and _WOF in tags:
@@ -112,7 +115,8 @@ class NtfsTree:
                     f"what is missing of it here lies elsewhere (reparse tag {foreign[0]:#x}): not looked at"
                 )
                 return _unread(suffix, why)
-            runs = None if flags & _COMPRESSED else checked_runs(pieces, size, self._cluster)
+            is_plain = not flags & _COMPRESSED and not any(part.header.resident for part in found)
+            runs = checked_runs(pieces, size, self._cluster) if is_plain else None
         return Content(suffix, size, partial(record.open, name), runs)
 
 

@@ -3,8 +3,13 @@
 import hashlib
 import re
 import struct
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from appliance.disk_reader.trees.ntfs import NtfsTree
 from tests.support.disk_images import empty, ntfs, patch, read_tree, tool, within_ntfs, write_tree
 
 _REPARSE = 0x400  # of the attributes of a file, as a directory repeats them
@@ -26,6 +31,11 @@ def digests(*names: str) -> dict[str, bytes]:
 
 
 ALL = digests("dir/evil", "dir/deep/worse", "plain")
+
+
+def part(flags: int, resident: bool = False) -> SimpleNamespace:
+    """One of several attributes that hold a stream together, as the library tells it."""
+    return SimpleNamespace(header=SimpleNamespace(flags=flags, resident=resident))
 
 
 def made(image: Path, code: str = "") -> Path:
@@ -140,3 +150,18 @@ def test_a_beginning_of_an_index_that_lies_elsewhere_is_told(tmp_path: Path) -> 
     for found in re.finditer(re.escape(root), data):
         patch(image, found.start(), bytes(4))
     assert "an entry of it is damaged" in read_tree(image, "ntfs").problems["/"]
+
+
+@pytest.mark.parametrize("second", [part(1), part(0, resident=True)], ids=["compressed", "resident"])
+def test_a_file_whose_parts_differ_has_no_place_by_which_it_is_known(second: SimpleNamespace) -> None:
+    """Else what was read unpacked would count for the places as they are; no tool makes such a record."""
+    for parts, is_known in (([part(0)], True), ([part(0), part(0)], True), ([part(0), second], False)):
+        record = SimpleNamespace(
+            attributes=SimpleNamespace(find=lambda _name, _kind, parts=parts: parts),
+            size=lambda _name: 8192,
+            dataruns=lambda _name: [(4, 2)],
+            open=BytesIO,
+        )
+        tree = NtfsTree.__new__(NtfsTree)
+        tree._cluster = 4096
+        assert (tree._stream(record, "", []).runs is not None) == is_known
