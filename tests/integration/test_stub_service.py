@@ -180,7 +180,10 @@ def test_settings_that_go_by_paths_hold_for_everybody(machine: Machine) -> None:
     for name in ("samples/bad.com", "bad.com"):
         machine.outside(name).write_bytes(EICAR)
     assert system.run("cat", top / "samples/bad.com").returncode == 0
-    assert system.run("head", "-c1", top / "bad.com").returncode == 0
+    ran = system.run("head", "-c1", top / "bad.com")
+    assert (
+        ran.returncode == 0 or "No such file" in ran.stderr
+    )  # what was written is taken away by itself, too
     assert system.run("cat", top / "bad.com").returncode == 1
     machine.says("quarantined ")
     assert machine.outside("samples/bad.com").exists()
