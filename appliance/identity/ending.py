@@ -10,7 +10,7 @@ from appliance.domain.caller import Caller
 from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.issuing import IdentityRefused
-from appliance.identity.names import holder_of
+from appliance.identity.names import holder_of, subject_of
 from appliance.identity.standing import (
     can_end,
     check_machine,
@@ -47,11 +47,6 @@ class Revoked:
     certificate: Certificate
     holder: Caller
     tokens: int
-
-    @property
-    def subject(self) -> str:
-        """What it is called in the audit."""
-        return f"{self.holder.role} {self.holder.name}, certificate {self.certificate.sha256.hex()[:16]}"
 
     @property
     def lost(self) -> str:
@@ -141,7 +136,7 @@ class Ender:
             assert ended is not None
             holder = holder_of(ended)
             revoked = Revoked(ended, holder, drop_unused_by(tables, holder.author, self._clock()))
-            about, until = ("certificate revoked", holder.tenant, revoked.subject), utc(ended.ends_at)
+            about, until = ("certificate revoked", holder.tenant, subject_of(ended)), utc(ended.ends_at)
             before = f"counted until {until}" if ended.ended_at < ended.ends_at else f"over since {until}"
             self._note(tables, by, about, f"{before}{revoked.lost}", _COUNTS_NO_MORE)
         return revoked
@@ -187,7 +182,7 @@ class Ender:
             if tables.certificate(certificate.sha256) is not None:
                 return
         whose = holder_of(certificate)
-        subject = f"{whose.role} {whose.name}, certificate {certificate.sha256.hex()[:16]}"
+        subject = subject_of(certificate)
         before = counted(of_holder(self._store, whose, self._clock()))
         entry = AuditEntry(self._clock(), "svm init", "certificate issued", subject=subject, before=before)
         with self._store.writing() as tables:

@@ -17,7 +17,7 @@ from appliance.domain.policy import TENANT_RULE, is_tenant
 from appliance.domain.times import utc
 from appliance.identity.authority import Authority, Issued
 from appliance.identity.keys import key_sha256, public_key_of
-from appliance.identity.names import from_register, holder_of, is_uuid
+from appliance.identity.names import from_register, holder_of, is_uuid, subject_of
 from appliance.identity.standing import (
     check_machine,
     counted,
@@ -213,7 +213,7 @@ class Issuer:
                     author.author,
                     "certificate issued",
                     tenant=holder.tenant,
-                    subject=f"{holder.role} {holder.name}, certificate {issued.record.sha256.hex()[:16]}",
+                    subject=subject_of(issued.record),
                     before=before,
                     after=_until(issued.record.ends_at),
                 )

@@ -34,6 +34,12 @@ class BadName(ValueError):
     """A holder cannot be named like that; the message says why and what to give."""
 
 
+def subject_of(certificate: Certificate) -> str:
+    """What a certificate is called in the audit. Raises StateDamaged."""
+    holder = holder_of(certificate)
+    return f"{holder.role} {holder.name}, certificate {certificate.sha256.hex()[:16]}"
+
+
 def is_uuid(text: str) -> bool:
     """Whether a text is a guest's UUID as it is written here: in small letters, with hyphens."""
     try:

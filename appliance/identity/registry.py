@@ -34,7 +34,7 @@ from appliance.identity.issuing import (
     Only,
     TokenRefused,
 )
-from appliance.identity.names import holder_of
+from appliance.identity.names import holder_of, subject_of
 from appliance.identity.order import Order
 from appliance.identity.standing import OtherMachine, good
 from appliance.state.environment import StateError
@@ -229,8 +229,7 @@ class Registry:
         """Make a certificate of an administrator. Raises BadName, BadCsr, NoRoom, StateError."""
 
         def told(made: Issued) -> None:
-            text = f"{holder.role} {holder.name}, certificate {made.record.sha256.hex()[:16]}"
-            self._tell(IdentityChange("issued", author.author, "", holder.tenant, text))
+            self._tell(IdentityChange("issued", author.author, "", holder.tenant, subject_of(made.record)))
 
         work = partial(self._issuer.issue, holder, csr, author)
         return await self._change(work, told, who=_asker(author))
@@ -267,7 +266,7 @@ class Registry:
             holder = ended.holder
             self._ended(holder, _REVOKED)
             guest = holder.name if holder.role is Role.GUEST else ""
-            text = f"{ended.subject}{ended.lost}: {by.reason}"
+            text = f"{subject_of(ended.certificate)}{ended.lost}: {by.reason}"
             self._tell(IdentityChange("revoked", by.author.author, guest, holder.tenant, text))
 
         return await self._end(partial(self._ender.revoke_certificate, beginning, by), told, by)

@@ -5,12 +5,12 @@ yet, and the one before, so that whoever still shows that is told what is wrong 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 
 from appliance.domain.caller import Caller, NotAdmitted, Role
-from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest
+from appliance.domain.identity import Certificate, CertificateState, EnrolledGuest, Token
 from appliance.domain.times import utc
 from appliance.identity.names import holder_of, uri_of
 from appliance.state.identities import IdentityStore, IdentityTables
@@ -133,32 +133,29 @@ def can_end(certificate: Certificate, state: CertificateState) -> bool:
 
 def drop_old_tokens(tables: IdentityTables, now: float) -> None:
     """Forget tokens that are over."""
-    for digest in tables.old_tokens(now):
-        token = tables.token(digest)
-        if token is not None and now >= token.expires_at:
-            tables.drop_token(digest)
+    _drop_tokens(tables, tables.old_tokens(now), lambda token: now >= token.expires_at)
 
 
 def drop_tokens_for(tables: IdentityTables, uuid: str, but: bytes = b"") -> int:
     """Forget tokens that are for a guest; how many could have been used. but: SHA-256 of one that stays."""
-    unused = 0
-    for digest in tables.tokens_for(uuid):
-        token = tables.token(digest)
-        if token is not None and digest != but:
-            unused += not token.key
-            tables.drop_token(digest)
-    return unused
+    gone = _drop_tokens(tables, tables.tokens_for(uuid), lambda token: token.digest != but)
+    return sum(not token.key for token in gone)
 
 
 def drop_unused_by(tables: IdentityTables, author: str, now: float) -> int:
     """Forget the tokens that somebody made and nobody has used; how many could have been."""
-    unused = 0
-    for digest in tables.tokens_by(author):
-        token = tables.token(digest)
-        if token is not None and not token.key:
-            unused += now < token.expires_at
-            tables.drop_token(digest)
-    return unused
+    gone = _drop_tokens(tables, tables.tokens_by(author), lambda token: not token.key)
+    return sum(now < token.expires_at for token in gone)
+
+
+def _drop_tokens(
+    tables: IdentityTables, digests: Iterable[bytes], goes: Callable[[Token], bool]
+) -> list[Token]:
+    """Forget those of some tokens that go, and return them."""
+    gone = [token for token in map(tables.token, digests) if token is not None and goes(token)]
+    for token in gone:
+        tables.drop_token(token.digest)
+    return gone
 
 
 def drop_old_certificates(tables: IdentityTables, now: float) -> None:
