@@ -32,28 +32,30 @@ _OPENS = "tcp flags & (fin | syn | rst | ack) == syn"
 
 def rules(settings: Settings) -> str:
     """All of them, for `nft -f -`; where no door is on TCP such that take away what is there."""
-    return _HEAD + (_table(settings) or _NONE)
+    body = _body(settings)
+    table = f'table {_NAME} {{\n\tcomment "{_mark(body)}"\n{body}}}\n'
+    return _HEAD + (table if body else _NONE)
 
 
 def mark(settings: Settings) -> str:
     """What these rules are known by in the kernel; "" where there are none. Other settings, another mark."""
+    body = _body(settings)
+    return _mark(body) if body else ""
+
+
+def _mark(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _body(settings: Settings) -> str:
+    """What is in the table; "" where all doors are unix sockets."""
     doors = tcp_doors(settings.server)
     if not doors:
         return ""
-    return hashlib.sha256(_body(doors, settings.limits).encode()).hexdigest()[:16]
-
-
-def _table(settings: Settings) -> str:
-    doors = tcp_doors(settings.server)
-    if not doors:
-        return ""
-    return f'table {_NAME} {{\n\tcomment "{mark(settings)}"\n{_body(doors, settings.limits)}}}\n'
-
-
-def _body(doors: tuple[TcpDoor, ...], limits: Limits) -> str:
     jumps = "".join(f"\t\t{_to(door)} {_OPENS} jump {door.name}\n" for door in doors)
     hook = "\t\ttype filter hook input priority filter; policy accept;\n"
-    return "".join(_door(door.name, limits) for door in doors) + f"\tchain input {{\n{hook}{jumps}\t}}\n"
+    chains = "".join(_door(door.name, settings.limits) for door in doors)
+    return f"{chains}\tchain input {{\n{hook}{jumps}\t}}\n"
 
 
 def _to(door: TcpDoor) -> str:
