@@ -12,7 +12,6 @@ one step.
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ from appliance.identity.authority import (
 from appliance.identity.keys import MALFORMED, key_pem, new_key
 from appliance.identity.names import named_by
 from appliance.owner import as_owner
+from appliance.regular import NoFile, open_regular
 
 DIRECTORY = "identity"
 FIRST_ADMINISTRATOR = "administrator"
@@ -166,18 +166,14 @@ def renew_server(state_dir: Path, wanted: Wanted, now: float) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Return a file that only its owner may read. Raises IdentityUnusable.
-
-    A pipe in its place would be waited for without end.
-    """
+    """Return a file that only its owner may read. Raises IdentityUnusable."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise IdentityUnusable(f"{path} is no file: put the one from a backup in its place")
-            if mode & 0o077:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
                 raise IdentityUnusable(f"{path} can be read by others than its owner: `chmod 600 {path}`")
             content = file.read(MAX_FILE_BYTES + 1)
+    except NoFile as error:
+        raise IdentityUnusable(f"{path} is no file: put the one from a backup in its place") from error
     except OSError as error:
         raise IdentityUnusable(
             f"{path} cannot be read ({error.strerror}): restore it from a backup, or see whose it is"

@@ -3,8 +3,6 @@
 `files.load` is what the SVM uses, and stops at the first fault; here all of them are told.
 """
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from appliance.domain.identity import SERVER_NAME
 from appliance.identity.authority import Authority, AuthorityUnusable
 from appliance.identity.files import MAX_FILE_BYTES
 from appliance.identity.keys import MALFORMED
+from appliance.regular import open_regular
 
 _AGAIN = "`svm init` makes another once it was moved away"
 
@@ -131,10 +130,7 @@ def _names(certificate: x509.Certificate) -> Sequence[str]:
 
 
 def _content(path: Path) -> bytes:
-    """What a file has; a pipe in its place would be waited for without end."""
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no file")
+    with open_regular(path) as file:
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"it has more than {MAX_FILE_BYTES} bytes")

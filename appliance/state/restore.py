@@ -6,7 +6,6 @@ Root does this as whom the state directory belongs to (`owner`), who may be at w
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from appliance.owner import as_owner
+from appliance.regular import NoFile, open_regular
 from appliance.state import replacing
 from appliance.state.backup_file import BadBackup, Manifest, damaged, read_manifest, read_parts
 from appliance.state.environment import FILE, STATE, StateDamaged, StateEnvironment, StateError, lock_to_write
@@ -75,12 +75,10 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The file, open; a pipe or a device would be waited for without end."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise BadBackup(f"{path} is no file: give one that `svm backup` has made")
-    return os.fdopen(fd, "rb")
+    try:
+        return open_regular(path)
+    except NoFile as error:
+        raise BadBackup(f"{path} is no file: give one that `svm backup` has made") from error
 
 
 def _check_schemas(path: Path, manifest: Manifest) -> None:
