@@ -1,12 +1,10 @@
 """The machines of a real libvirt, known to a real SVM over TLS by a real host agent."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import libvirt
-import pytest
 
 from appliance.hypervisor.virt.connection import VirtHost
 from tests.support.contents import EICAR
@@ -14,8 +12,6 @@ from tests.support.domains import (
     PROTECTION,
     defined,
     domain,
-    emptied_afterwards,
-    host_of_machines,
     interface,
     states_of,
     svm_domain,
@@ -27,20 +23,6 @@ from tests.support.tls_guest import TlsGuest, attach
 
 QUICK = "[inventory]\ngrace_seconds = 1\nreport_seconds = 2\n"
 WEB = "bbbbbbbb-0000-4000-8000-000000000001"
-
-
-@pytest.fixture(scope="module")
-def machines() -> Iterator[KvmHost]:
-    """A host of machines."""
-    with host_of_machines() as host:
-        yield host
-
-
-@pytest.fixture
-def host(machines: KvmHost) -> Iterator[VirtHost]:
-    """It, open; the machines of a test end with it."""
-    with emptied_afterwards(machines) as host:
-        yield host
 
 
 async def agent_of(here: Site, machines: KvmHost, extra: str = "", name: str = "host-1") -> HostAgent:

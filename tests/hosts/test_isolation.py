@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from tests.support.domains import (
     PROTECTION,
     defined,
     domain,
-    emptied_afterwards,
-    host_of_machines,
     interface,
     interfaces_of,
     states_of,
@@ -28,20 +25,6 @@ from tests.support.kvm_host import KvmHost
 ORDER = Order("a test", "test")
 KILLED = -9
 MOST_STEPS = 12
-
-
-@pytest.fixture(scope="module")
-def machines() -> Iterator[KvmHost]:
-    """A host of machines."""
-    with host_of_machines() as host:
-        yield host
-
-
-@pytest.fixture
-def host(machines: KvmHost) -> Iterator[VirtHost]:
-    """It, open; the machines of a test end with it."""
-    with emptied_afterwards(machines) as host:
-        yield host
 
 
 @pytest.fixture

@@ -292,15 +292,20 @@ async def test_a_damaged_register_lets_nobody_in_and_ends_calls_as_documented(tm
         assert (await refused(here.renew()))[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
+async def silent_calls(here: Door, count: int) -> list[grpc.aio.StreamStreamCall[Any, Any]]:
+    """Calls of one connection that say nothing; each has a place."""
+    call = here.channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
+    silent = [call(timeout=DEADLINE) for _ in range(count)]
+    for each in silent:
+        await each.wait_for_connection()
+    await until(lambda: len(here.service._places._places) == count, "each has a place")
+    return silent
+
+
 async def test_who_calls_and_says_nothing_keeps_nobody_out(tmp_path: Path) -> None:
     """Places are few, and go to who comes later; that one made way is counted."""
     async with door(tmp_path, replace(TERMS, enrolments_at_once=3)) as here:
-        call = here.channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
-        silent = [call(timeout=DEADLINE) for _ in range(3)]
-        for each in silent:
-            await each.wait_for_connection()
-        places = here.service._places
-        await until(lambda: len(places._places) == 3, "all places are taken")
+        silent = await silent_calls(here, 3)
         assert here.service.counts["enrolments_at_once"] == 0
         assert (await here.enrol(here.token())).tenant == "acme"
         assert here.service.counts["enrolments_at_once"] == 1
@@ -311,23 +316,18 @@ async def test_who_calls_and_says_nothing_keeps_nobody_out(tmp_path: Path) -> No
 async def test_a_connection_has_so_many_open_and_no_more(tmp_path: Path) -> None:
     """What is over that takes nobody's place, and is counted; another connection is answered."""
     async with door(tmp_path, replace(TERMS, enrolments_per_connection=2)) as here:
-        call = here.channel.stream_stream("/lightagent.v1.Enrolment/Enrol")
-        silent = [call(timeout=DEADLINE) for _ in range(2)]
-        for each in silent:
-            await each.wait_for_connection()
-        places = here.service._places
-        await until(lambda: len(places._places) == 2, "both have a place")
+        silent = await silent_calls(here, 2)
         status, sentence = await refused(here.enrol(here.token()))
         assert (status, "2 calls open" in sentence) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
         assert here.service.counts["enrolments_per_connection"] == 1
-        assert len(places._places) == 2
+        assert len(here.service._places._places) == 2
         options = (("grpc.use_local_subchannel_pool", 1),)
         async with grpc.aio.insecure_channel(here.target, options) as other:
             request = EnrolRequest(token=here.token(), csr=CSR, machine=MACHINE)
             reply = await enrolment_pb2_grpc.EnrolmentStub(other).Enrol(request, timeout=DEADLINE)
             assert reply.tenant == "acme"
         silent[0].cancel()
-        await until(lambda: len(places._places) == 1, "one has gone")
+        await until(lambda: len(here.service._places._places) == 1, "one has gone")
         assert (await here.enrol(here.token())).tenant == "acme"
         silent[1].cancel()
 
