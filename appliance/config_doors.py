@@ -26,6 +26,13 @@ class ServerSettings:
     state_dir: Annotated[Path, AbsolutePath()] = Path("/var/lib/kvm-light-agent")
     stop_grace_seconds: Annotated[float, Range(0, 3600)] = 30.0
 
+    @property
+    def on_tcp(self) -> dict[str, str]:
+        """The gRPC doors that are on TCP, by their settings: HOST:PORT."""
+        listen = self.listen.removeprefix("tcp:") if self.listen.startswith("tcp:") else ""
+        doors = {"listen": listen, "enrolment": self.enrolment, "admin_listen": self.admin_listen}
+        return {setting: address for setting, address in doors.items() if address}
+
 
 @dataclass(frozen=True, slots=True)
 class LocalWho:

@@ -47,16 +47,10 @@ def doors(settings: Settings) -> list[Door]:
     found = [Door("server.admin", server.admin, mode=0o666 if shared else 0o600)]
     if server.listen.startswith("unix:"):
         found.append(Door("server.listen", server.listen.removeprefix("unix:"), mode=0o660))
-    addresses = {
-        "server.listen": server.listen.removeprefix("tcp:") if server.listen.startswith("tcp:") else "",
-        "server.enrolment": server.enrolment,
-        "server.admin_listen": server.admin_listen,
-        "server.metrics": server.metrics,
-    }
+    addresses = server.on_tcp | ({"metrics": server.metrics} if server.metrics else {})
     for setting, text in addresses.items():
-        if text:
-            host, _, port = text.rpartition(":")
-            found.append(Door(setting, host=host.strip("[]"), port=int(port)))
+        host, _, port = text.rpartition(":")
+        found.append(Door(f"server.{setting}", host=host.strip("[]"), port=int(port)))
     return found
 
 

@@ -5,6 +5,8 @@ from ipaddress import IPv6Address, ip_address
 
 from appliance.config_doors import ServerSettings
 
+_NAMES = {"listen": "guests", "enrolment": "enrolment", "admin_listen": "administration"}
+
 
 @dataclass(frozen=True, slots=True)
 class TcpDoor:
@@ -17,12 +19,7 @@ class TcpDoor:
 
 def tcp_doors(server: ServerSettings) -> tuple[TcpDoor, ...]:
     """Those that are on TCP by the settings, /metrics apart."""
-    listening = {
-        "guests": server.listen.removeprefix("tcp:") if server.listen.startswith("tcp:") else "",
-        "enrolment": server.enrolment,
-        "administration": server.admin_listen,
-    }
-    return tuple(_door(name, text) for name, text in listening.items() if text)
+    return tuple(_door(_NAMES[setting], text) for setting, text in server.on_tcp.items())
 
 
 def _door(name: str, text: str) -> TcpDoor:
