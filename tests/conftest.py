@@ -15,9 +15,10 @@ settings.register_profile("same-examples", derandomize=True, deadline=None)
 settings.register_profile("other-examples", print_blob=True, deadline=None)
 settings.load_profile("same-examples")
 
-# A shell without job control has what it starts in the background ignore Ctrl-C, and so would every program
-# that a test starts: `guest-stub` leaves an ignored signal ignored.
+# A shell without job control has what it starts in the background ignore Ctrl-C, and nohup has it ignore a
+# broken session; so would every program that a test starts: ours leave an ignored signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:

@@ -176,10 +176,13 @@ def test_interrupted_it_takes_all_back_and_says_so(
     environ = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protos"}
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environ, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert any("waiting until the SVM answers" in line for line in process.stdout)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=300)
+        try:
+            assert process.stdout is not None
+            assert any("waiting until the SVM answers" in line for line in process.stdout)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert err == "svm-host: interrupted: what was made so far is taken back\n"
     assert process.returncode == 130
     assert everything(host) == before

@@ -108,6 +108,21 @@ def test_what_an_svm_says_is_bounded_and_looked_at(
     assert not holder.directory.exists()
 
 
+def test_an_svm_that_never_reads_is_not_asked_until_its_port_is_full(tmp_path: Path) -> None:
+    """In an hour some ten questions: 46 were as much as libvirt kept for a machine with two to certify."""
+    asked: list[bytes] = []
+
+    def nothing(content: bytes) -> bytes:
+        asked.append(content)
+        return b""
+
+    ticks = iter(range(10_000))
+    holders = [Holder(Role.HOST_AGENT, name, tmp_path / name) for name in ("agent", "other")]
+    with pytest.raises(HandoverError, match="did not answer at its port"):
+        hand_over(lambda: nullcontext(Said(nothing)), holders, 3600.0, lambda: float(next(ticks)))
+    assert 5 < len(asked) < 12
+
+
 def test_a_certificate_for_another_key_is_not_taken(side: IdentitySide, tmp_path: Path) -> None:
     """Such as one that was issued before."""
     holder = Holder(Role.HOST_AGENT, "host-1", tmp_path / "agent")
