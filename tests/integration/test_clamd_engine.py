@@ -25,10 +25,9 @@ DEADLINE = 30.0
 @pytest.fixture
 async def clamd(tmp_path: Path) -> AsyncIterator[Clamd]:
     """A clamd that knows EVIL."""
-    running = Clamd(tmp_path, {"Own.Evil": EVIL})
-    await running.start()
-    yield running
-    await running.stop()
+    async with Clamd(tmp_path, {"Own.Evil": EVIL}) as running:
+        await running.start()
+        yield running
 
 
 def scan(clamd: Clamd, data: bytes) -> list[Detection]:

@@ -46,49 +46,46 @@ async def comes_to(scanner: Scanner, data: bytes, threats: list[str]) -> ScanRes
 
 async def test_clamd_scans_out_of_the_sandbox(tmp_path: Path) -> None:
     """The descriptor is passed on to it from a worker that sees nothing but its socket."""
-    clamd = Clamd(tmp_path, {"Own.Evil": EVIL})
-    await clamd.start()
-    async with scanner_beside(clamd.socket) as scanner:
-        assert state(scanner).ready
-        assert state(scanner).version.startswith("ClamAV ")
-        assert [found.threat for found in (await scanned(scanner, EVIL)).detections] == [
-            "Own.Evil.UNOFFICIAL"
-        ]
-        assert (await scanned(scanner, b"good")) == ScanResult((), None, scanner.generation)
-    await clamd.stop()
+    async with Clamd(tmp_path, {"Own.Evil": EVIL}) as clamd:
+        await clamd.start()
+        async with scanner_beside(clamd.socket) as scanner:
+            assert state(scanner).ready
+            assert state(scanner).version.startswith("ClamAV ")
+            assert [found.threat for found in (await scanned(scanner, EVIL)).detections] == [
+                "Own.Evil.UNOFFICIAL"
+            ]
+            assert (await scanned(scanner, b"good")) == ScanResult((), None, scanner.generation)
 
 
 async def test_a_clamd_that_goes_is_said_and_one_that_comes_back_is_used(tmp_path: Path) -> None:
     """Gone: ENGINE_ERROR, and the generation stays. It may come back in a directory made anew."""
-    clamd = Clamd(tmp_path, {"Own.Evil": EVIL})
-    await clamd.start()
-    async with scanner_beside(clamd.socket) as scanner:
-        generation = scanner.generation
-        await clamd.stop()
-        await until(lambda: not state(scanner).ready, "the absence is seen")
-        missed = await scanned(scanner, b"good")
-        assert missed.no_answer is not None
-        assert missed.no_answer.why is Unanswered.ENGINE_ERROR
-        assert (await scanned(scanner, EICAR)).detections
-        assert scanner.generation == generation
+    async with Clamd(tmp_path, {"Own.Evil": EVIL}) as clamd:
         await clamd.start()
-        await comes_to(scanner, EVIL, ["Own.Evil.UNOFFICIAL"])
-        await until(lambda: state(scanner).ready, "the return is seen")
-        assert scanner.generation == generation
-    await clamd.stop()
+        async with scanner_beside(clamd.socket) as scanner:
+            generation = scanner.generation
+            await clamd.stop()
+            await until(lambda: not state(scanner).ready, "the absence is seen")
+            missed = await scanned(scanner, b"good")
+            assert missed.no_answer is not None
+            assert missed.no_answer.why is Unanswered.ENGINE_ERROR
+            assert (await scanned(scanner, EICAR)).detections
+            assert scanner.generation == generation
+            await clamd.start()
+            await comes_to(scanner, EVIL, ["Own.Evil.UNOFFICIAL"])
+            await until(lambda: state(scanner).ready, "the return is seen")
+            assert scanner.generation == generation
 
 
 async def test_a_clamd_that_comes_late_is_used(tmp_path: Path) -> None:
     """Not even its directory was there when the workers started; its version makes a generation."""
-    clamd = Clamd(tmp_path, {"Own.Evil": EVIL})
-    async with scanner_beside(clamd.socket) as scanner:
+    async with Clamd(tmp_path, {"Own.Evil": EVIL}) as clamd, scanner_beside(clamd.socket) as scanner:
         told: list[int] = []
         scanner.on_generation.append(told.append)
         await clamd.start()
-        result = await comes_to(scanner, EVIL, ["Own.Evil.UNOFFICIAL"])
+        # Its socket may be seen, and a content found in, before its version is heard.
         await until(lambda: state(scanner).ready, "clamd is seen")
+        result = await comes_to(scanner, EVIL, ["Own.Evil.UNOFFICIAL"])
         assert told == [result.generation] == [scanner.generation]
-    await clamd.stop()
 
 
 async def test_new_signatures_of_clamd_are_a_new_generation(tmp_path: Path) -> None:

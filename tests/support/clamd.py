@@ -12,7 +12,10 @@ from tests.support.scanning import until
 
 
 class Clamd:
-    """A clamd whose socket is in `run`, a directory of its own, and that detects `threats` by name."""
+    """A clamd whose socket is in `run`, a directory of its own, and that detects `threats` by name.
+
+    An async context: whatever was started in it has ended after it, so that no test leaves one behind.
+    """
 
     def __init__(self, directory: Path, threats: dict[str, bytes]) -> None:
         """directory: where configuration, database and the socket's directory go."""
@@ -26,6 +29,13 @@ class Clamd:
         self._config.write_text(
             f"LocalSocket {self.socket}\nDatabaseDirectory {self._database}\nForeground yes\n"
         )
+
+    async def __aenter__(self) -> "Clamd":
+        """Not started yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Return when it listens."""

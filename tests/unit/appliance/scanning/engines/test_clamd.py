@@ -280,15 +280,12 @@ LARGE = b"evil" + bytes(2 << 20)
 
 async def said_by_a_real_one(directory: Path, data: bytes, *lines: str) -> list[Detection]:
     """What the engine says of `data` with a real clamd that knows LARGE and is configured by `lines`."""
-    clamd = Clamd(directory, {"Own.Large": LARGE})
-    with (directory / "clamd.conf").open("a") as config:
-        config.writelines(f"{line}\n" for line in lines)
-    await clamd.start()
-    try:
+    async with Clamd(directory, {"Own.Large": LARGE}) as clamd:
+        with (directory / "clamd.conf").open("a") as config:
+            config.writelines(f"{line}\n" for line in lines)
+        await clamd.start()
         with content(data) as given:
             return await asyncio.to_thread(ClamdEngine(clamd.socket, DEADLINE).scan, given)
-    finally:
-        await clamd.stop()
 
 
 @pytest.mark.parametrize(
