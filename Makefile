@@ -20,8 +20,9 @@ help: ## list the targets
 demo: $(READY) ## five guests scan a real tree through a real SVM; TREE=directory chooses another one
 	@$(BIN)/python -m tests.demo $(if $(TREE),--tree $(TREE))
 
+# Several processes, since tests mostly wait; those of a file share what its fixtures start.
 test: $(READY) packages-test ## the whole test suite; ARGS=more for pytest
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 real-vms: $(READY) packages-test ## svm-host beside a real libvirt, and the story of an SVM and three guests, emulated; ALL=1 for all such tests, ARGS=more for pytest
 	$(BIN)/python -m pytest tests/hosts tests/real_vms$(if $(ALL),,/test_story.py) $(ARGS)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def open_descriptors() -> int:
-    """How many this process has; what earlier tests left to the garbage collector is not counted."""
+    """How many this process has; what earlier tests left to the garbage collector is not counted.
+
+    What they left to threads of gRPC may close at any time: compare by `<=`.
+    """
     gc.collect()
     return len(os.listdir("/proc/self/fd"))
 

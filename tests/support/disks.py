@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.telling import until
+
 _LASTS = 'eval "$2" && echo && exec sleep infinity'
 
 
@@ -54,11 +56,18 @@ class Disk:
 
     def mend(self) -> None:
         """Mount it anew, as after a repair. Nothing has it open."""
+        image = os.fspath(self.top.with_suffix(".img"))
         self.run("umount", os.fspath(self.top))
-        subprocess.run(
-            ["fsck.ext4", "-p", self.top.with_suffix(".img")], check=False
-        )  # 1: it mended something
-        self.run("mount", "-o", "loop", os.fspath(self.top.with_suffix(".img")), os.fspath(self.top))
+        # What sandboxes of workers had mounted goes when the kernel comes to it, and is written until then.
+        until(lambda: not _loop_devices(image), f"no namespace has {image} mounted", pause=0.05)
+        subprocess.run(["fsck.ext4", "-p", image], check=False)  # 1: it mended something
+        self.run("mount", "-o", "loop", image, os.fspath(self.top))
+
+
+def _loop_devices(image: str) -> str:
+    """The loop devices of a file, each on a line."""
+    words = ["losetup", "--associated", image]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager

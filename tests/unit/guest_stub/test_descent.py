@@ -55,7 +55,7 @@ def test_every_directory_is_entered_once(tmp_path: Path) -> None:
     assert sorted(paths) == sorted(str(tmp_path / path) for path in ("", "a", "a/b", "a/b/c", "a/d", "e"))
     assert told.entered == 6
     assert told.directories == {}
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_tree_deeper_than_a_path_may_be(tmp_path: Path) -> None:

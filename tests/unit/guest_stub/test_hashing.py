@@ -202,7 +202,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     before = open_descriptors()
     for limits in (NO_LIMIT, HashLimits(1), HashLimits(1000, stop=iter([False, True]).__next__)):
         hash_batch([HashTask(os.fsencode(tmp_path / name)) for name in ("file", "gone")], limits)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize("size", [0, 5, PIECE_BYTES + 1, 3 * PIECE_BYTES])

@@ -245,7 +245,7 @@ def test_it_leaves_no_descriptor(tmp_path: Path) -> None:
         broken = journal.replay()
         next(broken)
         broken.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 _NOTES = """

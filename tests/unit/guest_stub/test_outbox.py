@@ -255,7 +255,7 @@ def test_it_leaves_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 journal, _ = outbox.first(1)
                 if number % 2:
                     outbox.kept(journal, number)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 class Refusing:

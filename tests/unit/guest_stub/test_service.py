@@ -55,7 +55,7 @@ def test_each_word_is_a_message(manager: socket.socket) -> None:
     service.status("protecting")
     service.stopping()
     assert heard(manager) == ["READY=1", "STATUS=protecting", "STOPPING=1"]
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_status_is_one_line(manager: socket.socket) -> None:
@@ -93,7 +93,7 @@ def test_nobody_who_listens_is_no_error(address: str) -> None:
     """systemd restarts, perhaps; the daemon goes on."""
     before = open_descriptors()
     Service({"NOTIFY_SOCKET": address}).ready()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_full_socket_does_not_hold_up_the_daemon(manager: socket.socket) -> None:

@@ -176,7 +176,7 @@ def test_stop_ends_the_walk(tmp_path: Path) -> None:
 
     assert list(Walk(Selection((str(tmp_path),)), told, stop).batches()) == []
     assert told.entered < 10
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_access_times_stay(tmp_path: Path) -> None:

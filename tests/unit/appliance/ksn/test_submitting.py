@@ -116,7 +116,7 @@ async def bench() -> AsyncIterator[Bench]:
     made = Bench()
     yield made
     await made.submitter.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_an_unknown_script_is_handed_over_whole(bench: Bench) -> None:

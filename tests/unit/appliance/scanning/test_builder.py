@@ -71,7 +71,7 @@ async def test_the_bundle_cannot_be_changed_by_anybody() -> None:
         assert fcntl.fcntl(built.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
         with pytest.raises(PermissionError):
             os.truncate(f"/proc/self/fd/{built.fd}", 0)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_the_same_signatures_give_the_same_parts(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_builder_that_is_killed_fails_the_build() -> None:
     with pytest.raises(BuildFailed, match="the builder died"):
         await task
     assert not descendants()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ async def test_closing_gives_everything_back() -> None:
     before = open_descriptors()
     async with started(odd_crew(Port(), count=2)):
         pass
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize(

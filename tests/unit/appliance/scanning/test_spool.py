@@ -110,7 +110,7 @@ async def test_close_gives_the_room_back_once() -> None:
     assert spool.used_bytes == 400
     other.close()
     assert spool.used_bytes == 0
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_waiters_get_room_in_their_order() -> None:

@@ -178,7 +178,7 @@ def test_no_descriptor_is_left_open() -> None:
     early.close()
     with pytest.raises(TooLarge):
         unpacked(data, limits=UnpackLimits(max_member_mib=1))
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_members_that_hold_nothing_are_left_out() -> None:
@@ -503,7 +503,7 @@ def test_a_limit_within_a_stream_leaves_nothing_open() -> None:
         list(members(content, kind, budget(len(data), UnpackLimits(max_total_mib=2))))
     content.close()
     os.close(fd)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_the_containers_own_text_goes_into_no_log(caplog: pytest.LogCaptureFixture) -> None:

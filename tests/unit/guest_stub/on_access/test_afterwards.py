@@ -107,7 +107,7 @@ async def test_a_written_file_is_looked_at_and_told_of(bench: Bench, files: list
     assert (content, judged.answer, judged.file) == (b"content 0", BAD, identity(files[0]))
     assert bench.judge.asked == [(identity(files[0]), b"")]
     assert after.counts == {"written": 1, "unchanged": 0, "looked_at": 1, "skipped": 0, "missed": 0}
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_its_mark_is_lifted_before_anything_else(bench: Bench, files: list[Path]) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_no_file_is_not_looked_at(bench: Bench, tmp_path: Path) ->
         after.event(written(path))
     await asyncio.sleep(0)
     assert (bench.judge.asked, bench.reports.misses) == ([], [])
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_what_is_known_and_unchanged_is_not_read_again(bench: Bench, files: list[Path]) -> None:
@@ -228,7 +228,7 @@ async def test_so_many_may_wait_and_the_next_is_told_of(
         after.event(written(path))
     before = open_descriptors()
     after.event(written(files[AT_A_TIME + 2]))
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     [why] = bench.reports.misses
     assert "2 written files wait" in why
     after.event(event_of(files[AT_A_TIME + 3], OPEN))  # nobody has to look for what comes by again
@@ -254,7 +254,7 @@ async def test_a_file_that_cannot_be_held_is_told_of(
         patch.setattr(os, "dup", full)
         after.event(written(files[0]))
     assert bench.reports.misses == ["a written file could not be held: Too many open files"]
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_events_that_were_lost_are_told_of(bench: Bench) -> None:
@@ -276,7 +276,7 @@ async def test_a_fault_of_the_judges_takes_no_slot_and_no_descriptor(bench: Benc
     bench.judge.error = None
     after.event(written(files[0]))
     await until(lambda: len(bench.reports.looks) == 1)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_closing_looks_at_no_more(bench: Bench, files: list[Path]) -> None:
@@ -290,7 +290,7 @@ async def test_closing_looks_at_no_more(bench: Bench, files: list[Path]) -> None
     await after.close()
     assert bench.reports.looks == []
     assert len(bench.judge.asked) == AT_A_TIME
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert len(asyncio.all_tasks()) == tasks
 
 
@@ -302,4 +302,4 @@ async def test_closing_leaves_no_descriptor_of_a_look_that_did_not_begin(
     after = bench.afterwards()
     after.event(written(files[0]))
     await after.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -43,7 +43,7 @@ async def test_the_first_answer_is_given_and_no_other(file: Path, allow: bool) -
     assert waiting.answered
     assert kernel.answers == [(event, allow)]
     os.close(number)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_when_the_budget_is_spent_somebody_is_told(file: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_process_that_was_killed_is_no_error(file: Path) -> None:
     waiting.answer(True)
     assert waiting.answered
     respond(kernel, event_of(file), False)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_the_path_is_that_of_now(file: Path) -> None:

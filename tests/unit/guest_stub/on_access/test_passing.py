@@ -178,4 +178,4 @@ def test_it_leaves_no_descriptor(file: Path, fd: int) -> None:
     over.pass_over(fd, FileId(0, 0, 0, 0, 0))
     over.watch_again(fd)
     over.watch_all_again()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -137,7 +137,7 @@ def test_our_own_are_answered_at_once(desk: Desk, file: Path) -> None:
     desk.heard.next()
     assert desk.asking.answers == [(each.fd, True) for each in ours]
     assert desk.telling.answers == []
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_that_events_were_lost_is_handed_on(desk: Desk) -> None:
@@ -177,7 +177,7 @@ def test_stopping_leaves_neither_thread_nor_descriptor() -> None:
     before, threads = open_descriptors(), threading.active_count()
     with closing(Desk()):
         pass
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert threading.active_count() == threads
 
 

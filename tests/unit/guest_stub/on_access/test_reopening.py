@@ -38,7 +38,7 @@ def content(entry: Entry, *roots: Path) -> str:
     before = open_descriptors()
     fd = reopened(entry, map(str, roots))
     if fd < 0:
-        assert open_descriptors() == before
+        assert open_descriptors() <= before
         return ""
     try:
         return os.pread(fd, 100, 0).decode()

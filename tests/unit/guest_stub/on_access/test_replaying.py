@@ -94,7 +94,7 @@ async def test_what_was_let_through_is_looked_at_once(bench: Bench) -> None:
         "given_up": 0,
         "unnoted": 0,
     }
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     bench.replaying.begin()
     await quiet()
     assert len(bench.reports.looks) == 5
@@ -250,7 +250,7 @@ async def test_closing_breaks_it_off(bench: Bench, tmp_path: Path) -> None:
     bench.replaying.begin()
     await until(lambda: bool(bench.judge.asked))
     await bench.replaying.close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     bench.judge.go.set()
     with closing(Journal(tmp_path / "state")) as journal:
         again = Replaying(journal, bench.judge, bench.reports, bench.memory)
@@ -308,7 +308,7 @@ async def test_what_is_excluded_is_left_alone_by_whatever_path(bench: Bench, tmp
     assert await bench.looked_at(1) == ["file1"]
     await quiet()
     assert len(bench.judge.asked) == 1
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize("has_handles", [True, False])
@@ -335,7 +335,7 @@ async def test_what_was_renamed_is_looked_at_where_it_is(
     await until(lambda: not bench.journal.waiting)
     assert len(bench.reports.looks) == 3
     assert bench.replaying.counts["not_found"] == (not has_handles)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_a_name_that_looks_as_if_it_were_gone_is_kept(bench: Bench) -> None:

@@ -62,7 +62,7 @@ def test_what_is_excluded_is_let_go(file: Path) -> None:
     bench.sorting.take([event_of(file, OPEN_PERM), event_of(file, CLOSE_WRITE)])
     assert bench.kernel.allowed == [True]
     assert (bench.gate.events, bench.afterwards.events) == ([], [])
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_events_that_were_lost_are_told(file: Path) -> None:
