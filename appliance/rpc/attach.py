@@ -18,7 +18,6 @@ from appliance.rpc.calls import (
     Stalled,
     Stopping,
     TakesNothing,
-    tell,
     wind_up,
 )
 from appliance.rpc.guest_events import Keeping, read_events
@@ -26,6 +25,7 @@ from appliance.rpc.identity import Context, session_name
 from appliance.rpc.scan_words import NOBODY_SCANS, ScanDesk, ScanStatuses, scan_replies
 from appliance.rpc.sessions import Labels, Session, Sessions, TooManyGuests
 from appliance.rpc.terms import Terms
+from appliance.rpc.voice import Voice
 
 _MOST_REVOKED = 1024  # digests of one message
 _HELLO_SECONDS = 5.0
@@ -34,21 +34,6 @@ _REPLACED = (
     "all places of a guest are taken its daemon gets that of the oldest: end some programs, and attach anew"
 )
 _STOPPING = "the SVM stops: attach again when it is back"
-
-
-class _Voice:
-    """What the SVM says on the stream, one message at a time. writing: held meanwhile."""
-
-    def __init__(self, context: Context, seconds: float) -> None:
-        """seconds: that the guest has to take a message."""
-        self.writing = asyncio.Lock()
-        self._context = context
-        self._seconds = seconds
-
-    async def say(self, reply: guest_pb2.AttachReply) -> None:
-        """Send a message."""
-        async with self.writing:
-            await tell(self._context, reply, self._seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +56,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
     session = await _welcome(context, guest, around)
     loop = asyncio.get_running_loop()
     listener = loop.create_task(_Listener(context, session, around).run())
-    voice = _Voice(context, terms.limits.reader_stall_seconds)
+    voice = Voice(context, terms.limits.reader_stall_seconds)
     speaker = loop.create_task(_speak(voice, session, around.protection, terms.limits))
     session.readers.add(listener)
     around.scans.attached(session)
@@ -94,6 +79,7 @@ async def serve_attach(context: Context, guest: Guest, around: Around) -> None:
         listener.cancel()
         sessions.detach(session)  # before any wait, which a second reason to end would cut short
         around.scans.detached(session)
+        voice.close()
         await wind_up(voice.writing, listener, speaker)
 
 
@@ -167,7 +153,7 @@ async def _read(context: Context, seconds: float) -> guest_pb2.AttachRequest | N
     return message if isinstance(message, guest_pb2.AttachRequest) else None
 
 
-async def _speak(voice: _Voice, session: Session, protection: Protection, limits: Limits) -> None:
+async def _speak(voice: Voice, session: Session, protection: Protection, limits: Limits) -> None:
     """Send the policy, what is revoked, the generation; then whatever changes."""
     await voice.say(guest_pb2.AttachReply(policy=_policy(limits)))
     session.revoked.update(protection.void_digests(session.guest.scope))

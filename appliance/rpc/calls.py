@@ -95,18 +95,6 @@ async def ends_as_said(context: Context, sessions: Sessions, guest: Guest) -> As
             cut(context.peer())
 
 
-async def tell(context: Context, message: Message, seconds: float) -> None:
-    """Send a message; raises TakesNothing where the guest does not take it, or those before, in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await context.write(message)
-    except TimeoutError:
-        raise TakesNothing(
-            f"nothing of what is said here was taken for {seconds:g} s: read this stream, and attach anew",
-            "limits.reader_stall_seconds",
-        ) from None
-
-
 def parser(kind: type[Asked], most: int = wire.MAX_MESSAGE_BYTES) -> Callable[[bytes], Asked]:
     """What turns a guest's bytes into a message; bytes that are none, or over `most`, raise a CallEnded.
 

@@ -13,12 +13,13 @@ from appliance.domain.outcome import Open, Unanswered
 from appliance.domain.verdict import Answer, Known, NoAnswer, Verdict
 from appliance.protection import MISS, Protection
 from appliance.rpc import wire
-from appliance.rpc.calls import Breach, Refused, converse, tell
+from appliance.rpc.calls import Breach, Refused, converse
 from appliance.rpc.identity import Context
 from appliance.rpc.outbox import Outbox
 from appliance.rpc.sessions import Session, Sessions
 from appliance.rpc.tenants import Tenant
 from appliance.rpc.terms import Terms
+from appliance.rpc.voice import Voice
 
 _MOST_SETTLED = 64  # entries of one late reply
 _AT_ONCE = 16  # digests that are opened or closed before others have their turn
@@ -56,7 +57,7 @@ class CheckCall:
         self._limits = terms.limits
         self._valid_for = terms.valid_for
         self._outbox: Outbox[Late] = Outbox(self._send_late, _MOST_SETTLED, self._linger)
-        self._writing = asyncio.Lock()
+        self._voice = Voice(context, terms.limits.reader_stall_seconds)
         self._next_token = 1
         self._questions: dict[int, tuple[int, int, bytes]] = {}  # token -> request, index, digest
         self._tokens: dict[int, set[int]] = {}  # request -> its open tokens
@@ -72,10 +73,11 @@ class CheckCall:
                 self._outbox,
                 lambda: self._finish(sessions),
                 self._session,
-                self._writing,
+                self._voice.writing,
             )
         finally:
             self._over = True
+            self._voice.close()
             for timer in self._timers.values():
                 timer.cancel()
             self._tenant.open_checks -= len(self._tokens)
@@ -111,11 +113,8 @@ class CheckCall:
             cost, share.owed = _MESSAGE_COSTS + asked + share.owed, 0
             if sessions.company.of_guest(session.guest.id):  # alone it has no pace
                 await sessions.keep_pace(session, "digests_per_second", cost)
-            async with self._writing:  # before its first reply nothing else is said of a request
-                await self._tell(await self._answer(request))
-
-    async def _tell(self, reply: guest_pb2.CheckReply) -> None:
-        await tell(self._context, reply, self._limits.reader_stall_seconds)
+            async with self._voice.writing:  # before its first reply nothing else is said of a request
+                await self._voice.go_on(await self._answer(request))
 
     async def _answer(self, request: guest_pb2.CheckRequest) -> guest_pb2.CheckReply:
         """The first reply to a request: what is known, and an open question for each digest that is not."""
@@ -349,8 +348,7 @@ class CheckCall:
                 generation=generation,
                 valid_for=valid_for,
             )
-            async with self._writing:
-                await self._tell(reply)
+            await self._voice.say(reply)
 
 
 def _check_lengths(digests: list[bytes]) -> None:

@@ -275,12 +275,11 @@ class Sessions:
         """
         guest, clock = session.guest, asyncio.get_running_loop().time
         always = setting not in _BESIDE_OTHERS
-        others = self.company.others(guest.id)
-        if always or others:
+        share = cost if always else cost * min(1.0, self.company.others(guest.id) / MANY_OTHERS)
+        if share:
             paces, name = session.share.paces, setting + kind
             if name not in paces:
                 paces[name] = Pace(getattr(self.limits, setting), clock)
-            share = cost if always else cost * min(1.0, others / MANY_OTHERS)
             await self.paced(session, paces[name], share, f"limits.{setting}")
         of_tenant = self._tenant_paces.get(setting)
         if of_tenant and (always or self.company.of_tenant(guest.scope)):
@@ -296,8 +295,9 @@ class Sessions:
 
         pace: its share's. cost: how many messages it counts as. bound: what an operator knows the pace by.
         """
-        beside = self._by_guest.get(session.guest.id, {}).values()
-        stands_back = not session.is_daemon and any(other.is_daemon for other in beside)
+        beside = self._by_guest.get(session.guest.id, {})
+        alone = session.is_daemon or len(beside) == 1
+        stands_back = not alone and any(other.is_daemon for other in beside.values())
         await pace.take(cost, stands_back, lambda: self.slowed(session, bound))
 
     def slowed(self, session: Session, bound: str) -> None:

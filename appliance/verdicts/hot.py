@@ -62,14 +62,14 @@ class HotTable:
         """The record of each digest, in order; None where the table does not know."""
         if len(digests) > _FEW:
             return list(map(self._records.__getitem__, self._numbers(scope, digests).tolist()))
-        return [self._find_one(scope, digest) for digest in digests]
+        return [self._records[self._look_up(scope, digest)[1]] for digest in digests]
 
     def judge(self, scope: int, digests: Sequence[bytes], judged: Judged) -> tuple[list[int], list[int]]:
         """What `judged` says of each digest's record, in order, and the indexes of those not known here."""
         if len(digests) <= _FEW:
-            records = self.find(scope, digests)
-            missing = [index for index, record in enumerate(records) if record is None]
-            return [judged[record] for record in records], missing
+            few = [self._look_up(scope, digest)[1] for digest in digests]
+            missing = [] if all(few) else [index for index, number in enumerate(few) if not number]
+            return [judged[self._records[number]] for number in few], missing
         numbers = self._numbers(scope, digests)
         by_number = np.frombuffer(judged.by_number(self._records), np.uint8)
         judgements = by_number.take(numbers)
@@ -90,7 +90,7 @@ class HotTable:
         tag, bucket = self._tag_and_bucket(scope, digest)
         if tag == _FREE:
             return
-        place = self._place(scope, digest)
+        place, _ = self._look_up(scope, digest)
         if place < 0:
             place = self._new_place(bucket)
         number = self._number(scope, record).to_bytes(_TAG_BYTES, "little")
@@ -124,7 +124,7 @@ class HotTable:
 
     def drop(self, scope: int, digest: bytes) -> None:
         """Forget a record, if it is here."""
-        place = self._place(scope, digest)
+        place, _ = self._look_up(scope, digest)
         if place >= 0:
             self._tags.flat[place] = _FREE
             self._entries[place] = 0
@@ -159,10 +159,6 @@ class HotTable:
         buckets = self._buckets(self._scopes.take(entries[:, 0]), entries)
         self._tags[buckets, ways] = tags
         self._entries[buckets * WAYS + ways] = entries
-
-    def _find_one(self, scope: int, digest: bytes) -> bytes | None:
-        place = self._place(scope, digest)
-        return self._records[self._number_at(place)] if place >= 0 else None
 
     def _numbers(self, scope: int, digests: Sequence[bytes]) -> NDArray[np.uint16]:
         """The number of each digest's record, in order; 0 where the table does not know.
@@ -209,32 +205,30 @@ class HotTable:
         tag, word = _TAG_AND_WORD.unpack_from(digest)
         return tag, (word * (scope * _MIXER | 1) & _WORD_MASK) >> _WORD_BITS - self._bits
 
-    def _place(self, scope: int, digest: bytes) -> int:
-        """Where the digest's entry is, -1 for nowhere. A digest of a wrong length is nowhere."""
+    def _look_up(self, scope: int, digest: bytes) -> tuple[int, int]:
+        """Where the digest's entry is, and its record's number; -1 and 0 for nowhere.
+
+        A digest of a wrong length is nowhere. In one piece, since each open of a file in a guest waits for
+        it; by memoryview, since a call of numpy costs more than all that there is to do here.
+        """
         if len(digest) != DIGEST_BYTES:
-            return -1
+            return -1, 0
         tag, bucket = self._tag_and_bucket(scope, digest)
         if tag == _FREE:
-            return -1
-        # By memoryview and not by numpy, whose calls cost more than all that there is to do here.
-        tags = self._tag_view[bucket * WAYS * _TAG_BYTES : (bucket + 1) * WAYS * _TAG_BYTES].tobytes()
+            return -1, 0
+        start = bucket * WAYS * _TAG_BYTES
+        tags = self._tag_view[start : start + WAYS * _TAG_BYTES].tobytes()
         at = tags.find(digest[:_TAG_BYTES])
         while at >= 0:
-            place = bucket * WAYS + at // _TAG_BYTES
-            if at % _TAG_BYTES == 0 and self._holds(place, scope, digest):
-                return place
+            if at % _TAG_BYTES == 0:
+                place = bucket * WAYS + at // _TAG_BYTES
+                entry = self._entry_view[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES].tobytes()
+                if entry[_TAG_BYTES:] == digest[_TAG_BYTES:]:
+                    number = int.from_bytes(entry[:_TAG_BYTES], "little")
+                    if self._scope_view[number] == scope:
+                        return place, number
             at = tags.find(digest[:_TAG_BYTES], at + 1)
-        return -1
-
-    def _holds(self, place: int, scope: int, digest: bytes) -> bool:
-        """Whether an entry with the digest's tag is the digest's, in this scope."""
-        end = (place + 1) * DIGEST_BYTES
-        rest = self._entry_view[end - DIGEST_BYTES + _TAG_BYTES : end].tobytes()
-        return rest == digest[_TAG_BYTES:] and self._scope_view[self._number_at(place)] == scope
-
-    def _number_at(self, place: int) -> int:
-        start = place * DIGEST_BYTES
-        return int.from_bytes(self._entry_view[start : start + _TAG_BYTES], "little")
+        return -1, 0
 
     def _new_place(self, bucket: int) -> int:
         """Where a new entry of a bucket goes: a free place, or that of another entry."""

@@ -105,8 +105,9 @@ class VerdictStore:
         For callers to whom every nanosecond counts: most digests of a batch cost no Python at all.
         """
         judgements, missing = self._hot.judge(scope, digests, judged)
-        for index, data in self._look_further(scope, digests, missing):
-            judgements[index] = judged[data]
+        if missing:
+            for index, data in self._look_further(scope, digests, missing):
+                judgements[index] = judged[data]
         return judgements
 
     def decode(self, data: bytes) -> Verdict | None:
