@@ -22,7 +22,7 @@ from appliance.rpc.terms import Terms
 from appliance.rpc.voice import Voice
 
 _MOST_SETTLED = 64  # entries of one late reply
-_AT_ONCE = 16  # digests that are opened or closed before others have their turn
+_AT_ONCE = 8  # digests that are opened or closed before others have their turn
 _DETAILS_AT_ONCE = 128
 _LOOKED_UP_AT_ONCE = 128  # the same for looking them up, where there are others
 # Under limits.digests_per_second: what a message costs beside its digests, and a digest that is not known

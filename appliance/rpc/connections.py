@@ -17,8 +17,8 @@ import re
 import socket
 import stat
 import struct
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -111,6 +111,19 @@ class Door:
 
 
 @dataclass(slots=True, eq=False)
+class Seen:
+    """The connections of a door at one look, the oldest first, and how many each has of them."""
+
+    held: list[tuple[Place, Connection]] = field(default_factory=list)
+    numbers: Counter[str] = field(default_factory=Counter)
+
+    def add(self, place: Place, connection: Connection) -> None:
+        """One that is younger than those before."""
+        self.held.append((place, connection))
+        self.numbers[connection.who] += 1
+
+
+@dataclass(slots=True, eq=False)
 class Watched:
     """A door, and what is wanted of its connections.
 
@@ -127,19 +140,20 @@ class Watched:
     on_full: Callable[[], None]
     crowded_until: float = 0.0
 
-    def surplus(self, held: Sequence[tuple[Place, Connection]], now: float) -> list[Place]:
-        """What is to be shut down, of which is told. held: the connections of the door, the oldest first.
+    def surplus(self, seen: Seen, now: float) -> list[Place]:
+        """What is to be shut down, of which is told. seen: at the last look.
 
         As long as there is room it is some of what is over the bound: who is cut off comes back at once, and
         what that costs everybody would feel.
         """
+        held = seen.held
         if len(held) >= self.of_all:
             self.on_full()
         if len(held) >= CROWDED * self.of_all:
             self.crowded_until = now + CROWDED_FOR
         most = len(held) if now < self.crowded_until else UNHURRIED
         surplus: list[Place] = []
-        for who, number in Counter(found.who for _, found in held).items():
+        for who, number in seen.numbers.items():
             if number <= self.of_one:
                 continue
             own = [(place, found.peer) for place, found in held if found.who == who]
@@ -159,6 +173,7 @@ class Connections:
     _doors: list[Watched] = field(default_factory=list)
     # By descriptor, the oldest first: which socket it was at the last look, and of which door it is what.
     _known: dict[int, tuple[int, tuple[Watched, Connection] | None]] = field(default_factory=dict)
+    _seen: dict[Watched, Seen] = field(default_factory=dict)  # made with the look, beside the loop
 
     def watch(self, door: Watched) -> None:
         """Have a door looked at too, before it is opened."""
@@ -194,7 +209,11 @@ class Connections:
                 known[fd] = (found.st_ino, self._found(Place(fd, found.st_ino)))
         for fd in gone:
             del known[fd]
-        self._known = known
+        seen = defaultdict[Watched, Seen](Seen)
+        for fd, (inode, it) in known.items():
+            if it is not None:
+                seen[it[0]].add(Place(fd, inode), it[1])
+        self._known, self._seen = known, seen
 
     def _found(self, place: Place) -> tuple[Watched, Connection] | None:
         """Of which door a socket is what, None where it is of none."""
@@ -206,12 +225,12 @@ class Connections:
 
     def held(self, door: Watched) -> list[tuple[Place, Connection]]:
         """The connections of a door that there were at the last look, the oldest first."""
-        known = self._known.items()
-        return [(Place(fd, inode), it[1]) for fd, (inode, it) in known if it is not None and it[0] is door]
+        seen = self._seen.get(door)
+        return [] if seen is None else seen.held
 
     def surplus(self, now: float) -> list[Place]:
         """What is to be shut down at all doors, of which is told. now: seconds of the loop."""
-        return [place for watched in self._doors for place in watched.surplus(self.held(watched), now)]
+        return [place for door, seen in self._seen.items() for place in door.surplus(seen, now)]
 
     def shut(self, places: Iterable[Place]) -> None:
         """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
