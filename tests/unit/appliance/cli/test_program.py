@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,33 @@ COMMANDS = [
     ("ksn", "statement", "show"),
     ("ksn", "ledger"),
 ]
+
+
+def test_what_is_not_named_is_not_imported() -> None:
+    """A command of an SVM that boots does not wait for those that it does not use."""
+    look = (
+        "import io, sys, time\n"
+        "from appliance.cli.console import Console\n"
+        "from appliance.cli.program import run\n"
+        "run(['packet-filter'], Console({}, io.StringIO(), sys.stderr, time.time))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('appliance.cli.')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60)
+    assert "appliance.cli.packet_filter" in ran.stdout.split()
+    assert not {"appliance.cli.serve", "appliance.cli.status"} & set(ran.stdout.split())
+
+
+def test_the_help_names_every_command_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of them alone is found too, by the same name."""
+    with pytest.raises(SystemExit):
+        svm("--help")
+    listed = re.findall(r"^    ([a-z-]+)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    assert len(listed) == len(set(listed)) > 15
+    for command in listed:
+        with pytest.raises(SystemExit) as ended:
+            svm(command, "--help")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: svm {command} ")
 
 
 @pytest.mark.parametrize("command", [(), *COMMANDS])
