@@ -16,9 +16,11 @@ settings.register_profile("other-examples", print_blob=True, deadline=None)
 settings.load_profile("same-examples")
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and nohup has it ignore a
-# broken session; so would every program that a test starts: ours leave an ignored signal ignored.
+# broken session; so would every program that a test starts: ours leave an ignored signal ignored. What is
+# handled here is at its default in what is started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 def pytest_collection_finish() -> None:

@@ -16,6 +16,8 @@ In the order that a call passes:
 - `connections`   how many connections one address, or one user, may hold
 - `calls`         what the guest's calls have in common
 - `guest`         the Protection service: Attach, Check, Scan, KsnInfo, CheckUrl
+- `attach`        one call of the first; `check` of the second; `scan` of the third
+- `voice`         what a call says, one message at a time; `outbox` what waits to be said together
 - `check_url`     web addresses, within the bounds of one guest
 - `wire`          domain values as messages, and the bounds the wire promises
 - `admin`         the Administration service, and the port `Control` that it hands requests to

@@ -166,14 +166,23 @@ class Watched:
         return surplus
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look has found.
+
+    known: by descriptor, the oldest first, which socket it is, and of which door it is what. seen: by door.
+    """
+
+    known: dict[int, tuple[int, tuple[Watched, Connection] | None]] = field(default_factory=dict)
+    seen: dict[Watched, Seen] = field(default_factory=dict)
+
+
 @dataclass(slots=True, eq=False)
 class Connections:
     """The connections of all doors, which are found by one look."""
 
     _doors: list[Watched] = field(default_factory=list)
-    # By descriptor, the oldest first: which socket it was at the last look, and of which door it is what.
-    _known: dict[int, tuple[int, tuple[Watched, Connection] | None]] = field(default_factory=dict)
-    _seen: dict[Watched, Seen] = field(default_factory=dict)  # made with the look, beside the loop
+    _last: Looked = field(default_factory=Looked)
 
     def watch(self, door: Watched) -> None:
         """Have a door looked at too, before it is opened."""
@@ -192,9 +201,10 @@ class Connections:
                     if any(began < door.crowded_until for door in self._doors):
                         pause = min(LOOK_SECONDS, max(CROWDED_SECONDS, REST * (loop.time() - began)))
 
-    def look(self) -> None:
+    def look(self) -> Looked:
         """Find out what is open now. Takes some microseconds for each descriptor; may be run in a thread."""
-        known, gone = self._known.copy(), set(self._known)
+        known = self._last.known.copy()
+        gone = set(known)
         for fd in map(int, os.listdir("/proc/self/fd")):
             try:
                 found = os.fstat(fd)
@@ -213,7 +223,8 @@ class Connections:
         for fd, (inode, it) in known.items():
             if it is not None:
                 seen[it[0]].add(Place(fd, inode), it[1])
-        self._known, self._seen = known, seen
+        self._last = Looked(known, seen)
+        return self._last
 
     def _found(self, place: Place) -> tuple[Watched, Connection] | None:
         """Of which door a socket is what, None where it is of none."""
@@ -224,13 +235,13 @@ class Connections:
         return None
 
     def held(self, door: Watched) -> list[tuple[Place, Connection]]:
-        """The connections of a door that there were at the last look, the oldest first."""
-        seen = self._seen.get(door)
+        """The connections of a door that there were at the last look, the oldest first; to be read only."""
+        seen = self._last.seen.get(door)
         return [] if seen is None else seen.held
 
     def surplus(self, now: float) -> list[Place]:
         """What is to be shut down at all doors, of which is told. now: seconds of the loop."""
-        return [place for door, seen in self._seen.items() for place in door.surplus(seen, now)]
+        return [place for door, seen in self._last.seen.items() for place in door.surplus(seen, now)]
 
     def shut(self, places: Iterable[Place]) -> None:
         """Shut connections down, but none whose descriptor is another's by now. May be run in a thread."""
@@ -244,5 +255,5 @@ class Connections:
         address = peer_of(peer)
         if address is None:
             return
-        self.look()
-        self.shut([place for place, found in self.held(door) if found.peer == address])
+        seen = self.look().seen.get(door, Seen())
+        self.shut([place for place, found in seen.held if found.peer == address])

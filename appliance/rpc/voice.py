@@ -36,7 +36,7 @@ class Voice:
         """The same, for who holds `writing` already."""
         speaker = self._speaker = asyncio.current_task()
         assert speaker is not None
-        cancelled = speaker.cancelling()
+        self._is_late, cancelled = False, speaker.cancelling()
         self._since = self._loop.time()
         if self._watch is None:
             self._watch = self._loop.call_later(self._seconds, self._look)
@@ -54,7 +54,10 @@ class Voice:
             self._speaker = None
 
     def close(self) -> None:
-        """The call is over: nothing of it is kept until the watch would have looked."""
+        """The call is over: nothing of it is kept until the watch would have looked.
+
+        What is being said is not watched any more, and nothing may be said after it.
+        """
         if self._watch is not None:
             self._watch.cancel()
 

@@ -24,10 +24,11 @@ VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_PASSED_OVER = 256 * 1024  # of what the SVM says that is no answer
 
-# The first time, and twice as long each time after that. What an SVM that boots, or never does, has not read
-# lies in libvirt: asked every five seconds that was full after some four minutes, and then libvirt reads
-# nothing more of this connection, not even that the port is to be closed.
-_ASK_AGAIN_SECONDS = 5.0
+# What an SVM that boots, or never does, has not read lies in libvirt. Asked every five seconds, that was full
+# after some four minutes (46 questions about two certificates), and then libvirt reads nothing more of this
+# connection, not even that the port is to be closed. So the pauses grow, up to a part of all the time.
+_FIRST_PAUSE_SECONDS = 5.0
+_MOST_PAUSES = 30
 
 
 class HandoverError(Exception):
@@ -83,11 +84,12 @@ def _answer(
     """Ask until there is an answer: an SVM that boots takes nothing yet, or loses it."""
     with opened() as port:
         lines = _lines(port, end, clock)
-        pause, again = _ASK_AGAIN_SECONDS, clock()
+        pause, again = _FIRST_PAUSE_SECONDS, clock()
+        longest = max(pause, (end - again) / _MOST_PAUSES)
         while clock() < end:
             if clock() >= again:
                 port.write(b"\n" + question + b"\n")
-                again, pause = clock() + pause, 2 * pause
+                again, pause = clock() + pause, min(2 * pause, longest)
             line = next(lines, None)
             answer = _read(line) if line else None
             if answer is not None and answer.get("id") == number:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 from typing import Any, cast
 
@@ -59,11 +60,22 @@ async def test_who_takes_nothing_is_told_so() -> None:
 
 async def test_each_message_has_its_own_time() -> None:
     """However many were said before it, and however long ago the first was."""
-    guest = Guest(*[0.1] * 5)
-    voice = voice_to(guest, 0.3)
-    for number in range(5):
+    guest = Guest(*[0.4] * 4)
+    voice = voice_to(guest, 1.2)
+    for number in range(4):
         await voice.say(reply(number))
-    assert len(guest.taken) == 5
+    assert len(guest.taken) == 4
+
+
+async def test_a_call_that_has_nothing_to_say_is_not_cut_and_is_watched_after_that() -> None:
+    """However long it was silent."""
+    voice = voice_to(Guest(0, 0, 30.0), 0.05)
+    await voice.say(reply(1))
+    await asyncio.sleep(0.2)
+    await voice.say(reply(2))
+    await asyncio.sleep(0.2)
+    with pytest.raises(TakesNothing):
+        await voice.say(reply(3))
 
 
 async def test_a_call_that_is_cancelled_was_not_slow() -> None:
@@ -78,6 +90,18 @@ async def test_a_call_that_is_cancelled_was_not_slow() -> None:
         isinstance(end, asyncio.CancelledError)
         for end in await asyncio.gather(*saying, return_exceptions=True)
     )
+
+
+async def test_a_call_that_is_cancelled_in_the_moment_that_it_was_slow_is_cancelled() -> None:
+    """Whoever cancels a task has it cancelled."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(voice_to(Guest(30.0), 0.05).say(reply(1)))
+    await asyncio.sleep(0)
+    loop.call_later(0.06, task.cancel)
+    loop.call_soon(time.sleep, 0.1)  # both are due when the loop goes on, the watch first
+    (end,) = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(end, asyncio.CancelledError)
+    assert task.cancelling() == 1
 
 
 async def test_nothing_is_kept_of_a_call_that_is_over() -> None:
