@@ -18,7 +18,7 @@ from appliance.cli.console import (
 )
 from appliance.cli.times import iso, shown, span
 
-_DESCRIPTION = "Shows what the SVM is doing: its engines, the guests that are attached, its figures."
+_DESCRIPTION = "Shows what the SVM is doing: its engines and the guests that are attached; --figures for all."
 
 _EPILOG = f"""examples:
   svm status

@@ -20,7 +20,7 @@ from appliance.private_ksn.formats import FORMS
 from appliance.private_ksn.importing import ImportRefused, drop_feed, import_feed, not_empty
 from appliance.private_ksn.keys import new_key
 from appliance.private_ksn.reputation import ZONES, Reputation, Zone
-from appliance.private_ksn.serving import CannotServe, serve
+from appliance.private_ksn.serving import CannotServe, check, serve
 from appliance.private_ksn.settings import SettingsError, load
 from appliance.private_ksn.sources import Words
 from appliance.private_ksn.store import OPERATOR, Store, StoreError
@@ -146,6 +146,7 @@ def _store(args: argparse.Namespace, create: bool = False) -> Store:
 
 def _serve(args: argparse.Namespace, console: Console) -> int:
     settings = load(args.config)
+    check(settings)
     configure(settings.log, console.err, console.clock)
     leave_libraries = adopt_library_lines(structlog.get_logger("private-ksn"))
     try:

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from appliance.private_ksn.keys import KeysError, load_keys
+from appliance.private_ksn.keys import Keys, KeysError, load_keys
 from appliance.private_ksn.service import Service
 from appliance.private_ksn.settings import Settings, host_and_port
 from appliance.private_ksn.store import Store
@@ -55,16 +55,20 @@ class _Figures(Collector):
         return [answers, keys, last, waiting, submitted]
 
 
+def check(settings: Settings) -> None:
+    """Raise CannotServe where keys or certificate cannot be used; for before a store is begun."""
+    _keys(settings)
+    _tls(settings)
+
+
 @asynccontextmanager
 async def served(
     settings: Settings, store: Store
 ) -> AsyncIterator[tuple[Service, Callable[[], None], list[int]]]:
     """The service, listening: itself, what reads keys and certificate anew, its ports. Raises CannotServe."""
     try:
-        service = Service(
-            store, load_keys(settings.server.keys_file), settings.limits, settings.server.data_dir
-        )
-    except (KeysError, OSError) as error:
+        service = Service(store, _keys(settings), settings.limits, settings.server.data_dir)
+    except OSError as error:
         raise CannotServe(str(error)) from error
     context = _tls(settings)
     runner = web.ServerRunner(
@@ -118,6 +122,13 @@ async def _listen(runner: web.BaseRunner, address: str, context: ssl.SSLContext 
         raise CannotServe(
             f"cannot listen on {address}: {error.strerror or error}; set another address"
         ) from error
+
+
+def _keys(settings: Settings) -> Keys:
+    try:
+        return load_keys(settings.server.keys_file)
+    except KeysError as error:
+        raise CannotServe(str(error)) from error
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -1,6 +1,7 @@
 """The shape of the sources and of their tests."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def test_every_test_file_has_its_module() -> None:
     known = {mirror(path) for path in modules()}
     strays = [str(path) for path in mirrors() if path not in known]
     assert strays == []
+
+
+def test_an_install_has_every_file_that_is_no_module() -> None:
+    """Settings, units, rules, locks: what pyproject.toml does not name is in a checkout and nowhere else."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in PACKAGES:
+        taken = {path for pattern in named[package] for path in (ROOT / package).glob(pattern)}
+        files = {path for path in (ROOT / package).rglob("*") if path.is_file()}
+        left = {path for path in files - taken if path.suffix not in {".py", ".pyc"}}
+        assert {str(path.relative_to(ROOT)) for path in left if path.name != "py.typed"} == set()
 
 
 def test_modules_stay_short() -> None:

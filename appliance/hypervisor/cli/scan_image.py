@@ -42,9 +42,9 @@ from appliance.rpc.images_client import ImageClient
 
 _MOST = (1 << 64) - 1  # that the wire counts
 _DESCRIPTION = """\
-Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed. Digests are asked
-first; content is sent only where the SVM knows nothing of it. What reads the disk is a program of its own
-behind walls."""
+Scans disks from outside: nothing runs in the guest, and nothing on its disks is changed but for the
+checkpoint of --incremental. Digests are asked first; content is sent only where the SVM knows nothing of it.
+What reads the disk is a program of its own behind walls."""
 
 _EPILOG = """\
 WHAT is a file, where it has a / in it or there is one of the name, else a machine of libvirt; what has

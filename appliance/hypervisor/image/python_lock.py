@@ -1,8 +1,16 @@
-"""Which of the libraries in requirements.lock an image needs: those that one extra asks for, and theirs."""
+"""Which of the libraries in requirements.lock an install needs: those that its extras ask for, and theirs.
+
+    python3 -m appliance.hypervisor.image.python_lock [EXTRA...]
+
+prints them, from a source tree, for `pip --require-hashes`; without an extra those of a guest, see
+docs/installing.md. It needs the standard library alone, since it is run before anything is installed.
+"""
 
 import re
+import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from appliance.hypervisor.image.running import ImageError
 
@@ -31,6 +39,8 @@ def _direct(project: str, extras: Iterable[str]) -> set[str]:
     table = tomllib.loads(project)["project"]
     lines = [*table["dependencies"]]
     for extra in extras:
+        if extra not in table["optional-dependencies"]:
+            raise ImageError(f"no extra {extra!r}: there are {', '.join(table['optional-dependencies'])}")
         lines += table["optional-dependencies"][extra]
     return {_plain(match[0]) for line in lines if (match := _NAME.match(line))}
 
@@ -51,3 +61,22 @@ def _without_headings(entry: str) -> str:
 
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def main(extras: Sequence[str]) -> int:
+    """Print the part of this source tree's lock; 0, or 1 and why not."""
+    source = Path(__file__).parents[3]
+    try:
+        lock, project = ((source / name).read_text() for name in ("requirements.lock", "pyproject.toml"))
+        print(part_of(lock, project, extras), end="")
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}: run this in a source tree", file=sys.stderr)
+        return 1
+    except ImageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -111,6 +111,16 @@ def test_what_a_person_does_wrong_is_one_line(
     assert said in err
 
 
+def test_serving_without_keys_begins_no_store(tmp_path: Path) -> None:
+    """It says what is missing, and later commands still say that nothing was imported."""
+    keys, data = tmp_path / "keys", tmp_path / "data"
+    (tmp_path / "c.toml").write_text(f'[server]\nkeys_file = "{keys}"\ndata_dir = "{data}"\n')
+    out, err = io.StringIO(), io.StringIO()
+    assert run(["serve", "--config", str(tmp_path / "c.toml")], Console(out, err, lambda: NOON)) == 2
+    assert f"{keys}: cannot be read" in err.getvalue()
+    assert not data.exists()
+
+
 def test_a_key_comes_with_its_line() -> None:
     """The key is shown once; a name that would break the file is refused."""
     out, err = io.StringIO(), io.StringIO()
@@ -135,5 +145,6 @@ def test_the_man_page_has_every_command_and_option() -> None:
         "--json",
         "--bad-lines",
         "--allow-empty",
+        "--version",
     ]
     assert [word for word in words + options if word not in page] == []

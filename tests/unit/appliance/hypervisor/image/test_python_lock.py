@@ -1,6 +1,7 @@
 """Which libraries of requirements.lock an image needs."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,29 @@ def test_a_lock_that_lacks_what_is_asked_for_is_a_sentence() -> None:
     """It names what is missing and what writes the lock."""
     with pytest.raises(ImageError, match="lacks structlog: `make lock`"):
         part_of(LOCK, PROJECT.replace('"aiohttp>=3"', '"structlog"'), ["appliance"])
+
+
+def printed(*extras: str) -> subprocess.CompletedProcess[str]:
+    """What it prints as a program, by a Python that has nothing installed."""
+    run = "runpy.run_module('appliance.hypervisor.image.python_lock', run_name='__main__', alter_sys=True)"
+    code = f"import runpy, sys; sys.path.insert(0, '.'); {run}"
+    words = ["/usr/bin/python3", "-I", "-S", "-c", code, *extras]
+    return subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_printed_before_anything_is_installed() -> None:
+    """By the standard library alone: the base of a guest, or with extras."""
+    guest = names(printed().stdout)
+    assert {"grpcio", "lmdb"} <= set(guest)
+    assert "aiohttp" not in guest
+    assert set(guest) < set(names(printed("appliance", "libvirt").stdout))
+
+
+def test_an_extra_that_is_none_is_a_sentence() -> None:
+    """With those that there are."""
+    ran = printed("apliance")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("no extra 'apliance': there are appliance, libvirt, disks")
 
 
 @pytest.mark.parametrize("recipe", sorted(EXTRAS))
