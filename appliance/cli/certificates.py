@@ -27,7 +27,7 @@ from appliance.cli.times import shown
 from appliance.domain.caller import Role
 from appliance.identity.authority import pem_of
 from appliance.identity.keys import csr_for, key_pem, new_key
-from appliance.rpc.identity_admin import BEGINNING_BYTES, DEFAULT_CERTIFICATES, MAX_CERTIFICATES
+from appliance.rpc.identity_admin import DEFAULT_CERTIFICATES, MAX_CERTIFICATES
 
 _DESCRIPTION = """\
 Certificates by which administrators and host agents are known to the SVM on TCP (server.admin_listen).
@@ -54,7 +54,7 @@ _LIST_EPILOG = f"""example:
 {exit_codes("there is none")}"""
 
 _REVOKE_EPILOG = f"""\
-A certificate is named by its SHA-256, of which the first {2 * BEGINNING_BYTES} digits do where no other
+A certificate is named by its SHA-256, of which the first 8, 10, 12 or more digits do where no other
 begins so. Its holder's calls end within a second.
 
 example:
@@ -87,7 +87,7 @@ def add(commands: Any) -> None:
     )
     add_json_argument(listing)
     revoke = _add_verb(verbs, "revoke", "end one", _REVOKE_EPILOG, _revoke)
-    revoke.add_argument("sha256", metavar="SHA256", help=f"its first {2 * BEGINNING_BYTES} digits, or more")
+    revoke.add_argument("sha256", metavar="SHA256", help="its first 8, 10, 12 or more digits")
     revoke.add_argument("--reason", metavar="TEXT", default="", help="for the record")
 
 

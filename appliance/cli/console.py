@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,8 @@ IDENTITY_VARIABLE = "KVMLA_ADMIN_IDENTITY"
 DONE = 0
 NO = 1  # the answer is no: problems were found, nothing is known, an engine is not ready
 FAILED = 2  # the command could not do its work
+
+_BEGINNING = re.compile(r"(?:[0-9A-Fa-f]{2}){4,32}")  # what the SVM takes: it is sent as bytes
 
 
 def exit_codes(no: str = "") -> str:
@@ -133,12 +136,11 @@ def check_limit(limit: int, most: int) -> None:
 
 def beginning_of(digits: str) -> bytes:
     """Return the beginning of a SHA-256 that a person has typed. Raises CommandError where it is none."""
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
+    if not _BEGINNING.fullmatch(digits):
         raise CommandError(
-            f"{digits[:80]!r} is no beginning of a SHA-256: give an even number of its digits"
-        ) from None
+            f"{digits[:80]!r} is no beginning of a SHA-256: give 8, 10, 12 or more of its digits, whole pairs"
+        )
+    return bytes.fromhex(digits)
 
 
 def plain(text: str, but: str = "") -> str:

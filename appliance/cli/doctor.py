@@ -64,6 +64,7 @@ examples:
 
 _MARKS = {True: "ok", False: "AMISS", None: "note"}
 _WORDS = {True: "ok", False: "amiss", None: "note"}
+_OF_AUTHORITY = "identity_enrolled"  # a figure that only an SVM with an authority has
 
 
 def add(commands: Any) -> None:
@@ -149,7 +150,11 @@ def _kept(settings: Settings, heard: Heard, now: float) -> Iterator[Finding]:
     yield from file_findings(directory, lying(directory))
     yield from disk_findings(directory, settings)
     yield from store_findings(directory, settings)
-    if not (directory / STATE.name).exists() or not (directory / "identity").is_dir():
+    identity = directory / "identity"
+    if not (directory / STATE.name).exists() or not (identity.is_dir() and any(identity.iterdir())):
+        return
+    if heard.status is not None and _OF_AUTHORITY not in heard.status.figures:
+        yield note("register", "the SVM that serves took no authority when it started: start it anew")
         return
     try:
         register = read_register(directory)

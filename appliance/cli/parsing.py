@@ -3,7 +3,7 @@
 import argparse
 import errno
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from appliance.cli.console import FAILED, CommandError, Console
 from appliance.cli.times import BadTime
@@ -33,9 +33,16 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As every parser; keeps what it reads for error()."""
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise CommandError, with where to read more."""
-        raise CommandError(f"{message}; see `{self.prog} --help`")
+        is_first = self._subparsers is not None and self._words[:1] and self._words[0].startswith("-")
+        order = ": options stand behind the command" if is_first else ""
+        raise CommandError(f"{message}{order}; see `{self.prog} --help`")
 
 
 def run_command(parser: Parser, arguments: Sequence[str], console: Console) -> int:

@@ -19,7 +19,7 @@ from appliance.cli.console import (
 from appliance.cli.times import iso, shown
 from appliance.domain.identity import token_id
 from appliance.identity.tokens import BEGINNING, digest_of
-from appliance.rpc.identity_admin import BEGINNING_BYTES, DEFAULT_TOKENS, MAX_TOKENS
+from appliance.rpc.identity_admin import DEFAULT_TOKENS, MAX_TOKENS
 
 _LIST_EPILOG = f"""\
 Those whose time is not over, the one that ends soonest first. A token itself is shown by nothing:
@@ -33,8 +33,8 @@ examples:
 {exit_codes("there is none")}"""
 
 _WITHDRAW_EPILOG = f"""\
-The token is refused from then on like one that never was. It is named by the first digits of its
-SHA-256, {2 * BEGINNING_BYTES} or more, as `svm guests tokens` shows them, or by itself, which does not leave
+The token is refused from then on like one that never was. It is named by the first 8, 10, 12 or
+more digits of its SHA-256, as `svm guests tokens` shows them, or by itself, which does not leave
 this machine then. One that was used already is not taken back: the guest that enrolled with it is
 to be revoked.
 

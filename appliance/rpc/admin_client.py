@@ -296,5 +296,8 @@ def why_failed(line: AdminLine, code: grpc.StatusCode, details: str | None, seco
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"the SVM on {line} did not answer within {seconds:g} s: see its log, then try again"
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return f"the SVM on {line} does not know this command: it is older than this svm; update it"
+        return (
+            f"the SVM on {line} does not know this command: is that where administrators ask "
+            "(server.admin_listen, server.admin), and not guests? Else it is older than this svm: update it"
+        )
     return f"the SVM on {line} failed ({code.name}: {details}): see its log"

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import grpc
 
+from appliance.config_forms import AddressOrNothing
 from appliance.domain.identity import SERVER_NAME
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -135,13 +136,19 @@ class CertificateLine:
 
     def open(self, _seconds: float, stack: ExitStack) -> OpenLine:
         """Open the channel; it is connected with the first call."""
-        channel = grpc.secure_channel(self.address, self._credentials(), _NAMED_OPTIONS)
+        channel = grpc.secure_channel(self._place(), self._credentials(), _NAMED_OPTIONS)
         stack.callback(channel.close)
         return OpenLine(channel)
 
     async def open_async(self, _seconds: float, _stack: ExitStack) -> OpenAsyncLine:
         """Open the channel; it is connected with the first call."""
-        return OpenAsyncLine(grpc.aio.secure_channel(self.address, self._credentials(), _NAMED_OPTIONS))
+        return OpenAsyncLine(grpc.aio.secure_channel(self._place(), self._credentials(), _NAMED_OPTIONS))
+
+    def _place(self) -> str:
+        """The address, or AdminError for what is none: gRPC would try a port that nobody has named."""
+        if problem := AddressOrNothing().problem(self.address):
+            raise AdminError(f"{problem}: that of the SVM's server.admin_listen")
+        return self.address
 
     def _credentials(self) -> grpc.ChannelCredentials:
         authority, chain, key = (

@@ -1,7 +1,10 @@
 """The gRPC servers: one for guests, one for administrators, each with health and reflection."""
 
+import errno
 import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,16 @@ _OPTIONS = (
 )
 
 
+_NO_NAME = "its name is not known here: give an address of this machine"
+_REASONS = {
+    errno.EADDRINUSE: "something else listens there: see `ss -ltnp`, end that or give another port",
+    errno.EADDRNOTAVAIL: "it is no address of this machine: see `ip address`",
+    socket.EAI_NONAME: _NO_NAME,
+    socket.EAI_AGAIN: _NO_NAME,
+    errno.EACCES: "the SVM's user may not use this port: give one of 1024 or more",
+}
+
+
 class CannotListen(Exception):
     """The address is taken, or may not be used."""
 
@@ -45,6 +58,19 @@ class Address:
         """From the form of the configuration, "unix:/path" or "tcp:host:port"."""
         kind, _, rest = listen.partition(":")
         return cls(Path(rest), listen) if kind == "unix" else cls(None, rest)
+
+    def why_not(self) -> str:
+        """Why nobody can listen there, and what to do: gRPC does not say, the kernel is asked once more."""
+        if self.path is not None:
+            return f"see that {self.path.parent} is there, and that the SVM's user may write in it"
+        host, _, port = self.target.rpartition(":")
+        try:
+            with socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            return _REASONS.get(error.errno or 0) or error.strerror or str(error)
+        return "something else has listened there: try again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +133,14 @@ class Server:
 
     async def start(self, *names: str) -> None:
         """Listen, and report the services `names` as serving. Raises CannotListen."""
-        try:
+        bound = 0
+        with suppress(RuntimeError):  # whose words name no reason
             if self._credentials is None:
                 bound = self.grpc.add_insecure_port(self._address.target)
             else:
                 bound = self.grpc.add_secure_port(self._address.target, self._credentials)
-        except RuntimeError as error:
-            raise CannotListen(f"cannot listen on {self._address.target}: {error}") from error
         if not bound:
-            raise CannotListen(f"cannot listen on {self._address.target}: is it taken?")
+            raise CannotListen(f"cannot listen on {self._address.target}: {self._address.why_not()}")
         await self.grpc.start()
         if self._address.path is not None:
             os.chmod(self._address.path, self._mode)

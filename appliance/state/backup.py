@@ -68,7 +68,9 @@ def back_up(directory: Path, path: Path, terms: BackupTerms) -> Manifest:
 def _check_place(path: Path, overwrite: bool) -> None:
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not path.parent.is_dir():
+            raise BadBackup(f"{path.parent} is no directory: make it first") from None
         return
     if not stat.S_ISREG(mode):
         raise BadBackup(f"{path} is there and is no file: give another name")

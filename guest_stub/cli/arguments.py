@@ -194,7 +194,9 @@ def rate(text: str) -> float:
 
 
 def target(text: str) -> str:
-    """The SVM's address; a plain path is that of a unix socket."""
+    """The SVM's address; a plain path is that of a unix socket. Raises ArgumentTypeError."""
     if text.startswith(("unix:", "tcp:")):
         return text
+    if not text or ":" in text.partition("/")[0]:  # "http://host", "10.0.0.1:7443"
+        raise argparse.ArgumentTypeError(f"{text!r} is no target: give unix:/PATH, tcp:HOST:PORT or a path")
     return f"unix:{os.path.abspath(text)}"

@@ -21,18 +21,23 @@ _MOST_BYTES = 4096  # of a file with a token
 
 async def enrol(options: Namespace, setup: Setup, say: Callable[[str], None]) -> int:
     """Enrol; 0. Raises IdentityProblem, SvmUnreachable, OSError."""
-    identity = await (_by_host(options, setup) if options.from_host else _by_token(options, setup))
-    say(f"enrolled: guest {identity.guest} of tenant {printable(identity.tenant)}")
+    identity, is_new = await (_by_host(options, setup) if options.from_host else _by_token(options, setup))
+    how = "enrolled" if is_new else "was enrolled by this token before"
+    say(f"{how}: guest {identity.guest} of tenant {printable(identity.tenant)}")
     say(f"svm: {identity.svm}")
+    if not is_new:
+        say("nothing was asked: `guest-stub status` tells whether that still counts")
     if setup.is_svm_set:
         say(
             f"note: the settings say svm = {printable(setup.svm)}, and that counts: take it out, or change it"
         )
-    say("A guest-stub run that runs already has noticed by its next attempt to reach the SVM")
+    if is_new:
+        say("a `guest-stub run` that is running notices when it next connects")
     return 0
 
 
-async def _by_token(options: Namespace, setup: Setup) -> Identity:
+async def _by_token(options: Namespace, setup: Setup) -> tuple[Identity, bool]:
+    """Who this guest is by now, and whether that is news."""
     if options.place is None or options.ca_fingerprint is None:
         raise IdentityProblem(
             "give --svm and --ca-fingerprint with the token, as `svm guests token` has printed them all"
@@ -43,14 +48,15 @@ async def _by_token(options: Namespace, setup: Setup) -> Identity:
     return await enrol_guest(setup.identity, place, token, _machine(setup))
 
 
-async def _by_host(options: Namespace, setup: Setup) -> Identity:
+async def _by_host(options: Namespace, setup: Setup) -> tuple[Identity, bool]:
+    """The same; news each time."""
     if options.place is not None or options.ca_fingerprint is not None:
         raise IdentityProblem("--from-host goes without --svm and --ca-fingerprint: the host says them")
 
     def asks(key_sha256: bytes) -> Offer:
         return ask(Ports(), key_sha256, options.wait)
 
-    return await enrol_by_host(setup.identity, asks, _machine(setup), hardware())
+    return await enrol_by_host(setup.identity, asks, _machine(setup), hardware()), True
 
 
 def _machine(setup: Setup) -> Machine:

@@ -5,6 +5,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from guest_stub.cli.setup import Setup
@@ -14,6 +15,10 @@ from guest_stub.remediation.done import Refused
 from guest_stub.remediation.exporting import PASSWORD, export_raw, export_zip
 from guest_stub.remediation.facts import Entry
 from guest_stub.remediation.quarantine import Broken, Quarantine
+
+
+class NeverRan(Refused):
+    """There is no state directory, so nothing was ever taken; the message says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Says:
 
 def quarantine(options: Namespace, setup: Setup, says: Says) -> int:
     """Do what the options say; the exit code. Raises Refused, ConfigError and OSError."""
+    _check_there(setup.store.directory)
     opened = Quarantine(setup.quarantine)
     try:
         if options.todo in ("restore", "delete"):
@@ -42,6 +48,16 @@ def quarantine(options: Namespace, setup: Setup, says: Says) -> int:
         return _export(opened, options, says)
     finally:
         opened.close()
+
+
+def _check_there(state: Path) -> None:
+    """Raise NeverRan for a directory that is not there: to make it would hide that it is the wrong one."""
+    try:
+        state.stat()
+    except FileNotFoundError:
+        raise NeverRan(f"{state} is not there: no stub has run on it; give the --state of one") from None
+    except OSError:
+        pass  # which is told when it is opened
 
 
 def _list(opened: Quarantine, bound: int, as_json: bool, says: Says) -> int:

@@ -72,10 +72,12 @@ class _Known:
     pending: Pending
 
 
-async def enrol_guest(store: IdentityStore, place: Place, token: str, machine: Machine) -> Identity:
-    """Get a certificate, in place of what there may be. Raises IdentityProblem, SvmUnreachable.
+async def enrol_guest(
+    store: IdentityStore, place: Place, token: str, machine: Machine
+) -> tuple[Identity, bool]:
+    """Get a certificate, in place of what there may be: who this guest is, and whether that is news.
 
-    What the same token has given here before is not asked for again.
+    What the same token has given here before is not asked for again. Raises IdentityProblem, SvmUnreachable.
     """
     asked_with = _digest(b"token\0" + token.encode())
     with store.open() as opened:
@@ -85,11 +87,11 @@ async def enrol_guest(store: IdentityStore, place: Place, token: str, machine: M
             place.fingerprint.hex(),
         ):
             opened.keep(known)  # with which nothing is left over of a kill
-            return known
+            return known, False
         authority = _authority(place)
         pending = _pending(opened, asked_with)
         answer = await enrol(place.enrolment, authority.encode(), token, machine.asks(pending.key))
-        return _keep(opened, _Known(f"tcp:{place.svm}", authority, pending), answer)
+        return _keep(opened, _Known(f"tcp:{place.svm}", authority, pending), answer), True
 
 
 async def enrol_by_host(

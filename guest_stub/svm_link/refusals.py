@@ -11,6 +11,12 @@ ANEW = "enrol this guest anew: guest-stub enrol, with a token of `svm guests tok
 
 _CLOCK = "set the clocks of guest and SVM, or have the SVM's certificate renewed"
 _OTHER = "something else is at this address"
+_NO_DOOR = (
+    "the connection was closed: is it the port where guests enrol (--enrolment-port)? "
+    "If it is, try again in a minute"
+)
+# gRPC's words for a connection that was taken, and closed from the other side.
+_CLOSED = ("Socket closed", "reset by peer", "Broken pipe")
 _ANOTHER = (
     "the SVM shows a certificate of another authority than this guest has pinned: "
     f"where that was made anew, enrol anew; else {_OTHER}"
@@ -40,7 +46,7 @@ _HANDSHAKES = (
 def why_refused(error: aio.AioRpcError, proof: Proof | None) -> str:
     """A sentence, "" where the status says all that is known.
 
-    proof: what this guest has shown, None for nothing.
+    proof: what this guest has shown, None for nothing, as where it enrols.
     """
     details = error.details() or ""
     if error.code() is grpc.StatusCode.UNAUTHENTICATED and proof is not None:
@@ -50,7 +56,9 @@ def why_refused(error: aio.AioRpcError, proof: Proof | None) -> str:
     for words, meaning in _HANDSHAKES:
         if words in details:
             return meaning
-    return _of_own(proof, time.time()) if "Socket closed" in details and proof is not None else ""
+    if not any(words in details for words in _CLOSED):
+        return ""
+    return _NO_DOOR if proof is None else _of_own(proof, time.time())
 
 
 def _of_own(proof: Proof, now: float) -> str:

@@ -108,9 +108,14 @@ def test_certificates_are_listed_and_revoked(side: IdentitySide, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("digits", "why"), [("xyz", "even number"), ("abc", "even number"), ("abcd", "sha256 has 2")]
+    ("digits", "why"),
+    [
+        *((digits, "8, 10, 12 or more of its digits") for digits in ("x" * 8, "abcd", "6b5aa2e4e", "a" * 66)),
+        ("6b5aa2e4", "6b5aa2e4"),
+    ],
 )
 def test_a_certificate_that_is_not_named_is_not_revoked(side: IdentitySide, digits: str, why: str) -> None:
     """With what to give."""
     ran = certificates(side, "revoke", digits)
     assert (ran.code, why in ran.err) == (2, True)
+    assert ("is no beginning of a SHA-256" in ran.err) == (digits != "6b5aa2e4")

@@ -69,6 +69,20 @@ def test_an_svm_that_cannot_be_asked_is_amiss(tmp_path: Path) -> None:
         assert marks(ran)["worker"] == "ok"
 
 
+def test_an_svm_that_runs_since_before_the_first_init_is_to_start_anew(tmp_path: Path) -> None:
+    """It has no authority before that; started anew it has one, and nothing is said any more."""
+    config = tmp_path / "svm.toml"
+    with svm_process(tmp_path):
+        assert "register" not in marks(svm_program("doctor", "--config", config))
+        assert svm_program("init", "--config", config, "--address", "127.0.0.1").code == 0
+        ran = svm_program("doctor", "--config", config)
+        said = "note   register: the SVM that serves took no authority when it started: start it anew\n"
+        assert (said in ran.out, ran.code) == (True, 0)
+    with svm_process(tmp_path):
+        found = marks(svm_program("doctor", "--config", config))
+        assert ("register" in found, found["administrators"]) == (False, "ok")
+
+
 def test_where_none_serves_it_says_so_and_looks_at_the_rest(tmp_path: Path) -> None:
     """Before the first start, with a worker that reads all signatures; nothing is made there."""
     (tmp_path / "list.txt").write_text("no hash at all\n")

@@ -44,6 +44,13 @@ def test_how_a_command_ends(failure: BaseException | None, code: int, complaint:
     assert ran(failure, "work") == (code, complaint)
 
 
+@pytest.mark.parametrize(("words", "said"), [(("wrok",), False), (("--to", "x", "work"), True)])
+def test_an_option_before_the_command(words: tuple[str, ...], said: bool) -> None:
+    """What stands behind it is taken for the command: the sentence says where options stand."""
+    code, complaint = ran(None, *words)
+    assert (code, ": options stand behind the command; see" in complaint) == (FAILED, said)
+
+
 def test_a_line_that_cannot_be_read() -> None:
     """It says where to read more."""
     code, complaint = ran(None, "wrok")

@@ -68,8 +68,8 @@ def test_a_token_is_taken_back_by_its_digits_or_by_itself(side: IdentitySide) ->
     ("named", "why"),
     [
         ("3fa94c01bd27", "no token 3fa94c01bd27 is known: see `svm guests tokens`"),
-        ("3fa94c", "sha256 has 3 bytes: give 4 to 32"),
-        ("3fa94c01b", "'3fa94c01b' is no beginning of a SHA-256: give an even number of its digits"),
+        ("3fa94c", "'3fa94c' is no beginning of a SHA-256: give 8, 10, 12 or more of its digits"),
+        ("3fa94c01b", "'3fa94c01b' is no beginning of a SHA-256: give 8, 10, 12 or more of its digits"),
         ("kvmla1_nobodys", "no token "),
     ],
 )

@@ -1,5 +1,6 @@
 """The client of the Administration service: every failure becomes a sentence."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from appliance.domain.override import Override
 from appliance.rpc.admin_client import AdminClient, AdminError
 from tests.support.admin_side_server import DEADLINE, AdminSide, admin_side
 from tests.support.ksn_side_server import ksn_side
+from tests.support.svm import running_svm
 
 DIGEST = b"d" * 32
 NOBODY = 65534
@@ -161,7 +163,15 @@ def test_an_svm_of_another_version(tmp_path: Path) -> None:
     with companion(path, lambda connection: connection.sendall(b"0" * 32 + b"\n")):
         sentence = failure(path)
     server.stop(None).wait(DEADLINE)
-    assert "older than this svm; update it" in sentence
+    assert sentence.endswith("Else it is older than this svm: update it")
+
+
+async def test_the_door_of_guests(tmp_path: Path) -> None:
+    """Whoever asks there is asked whether it is that."""
+    async with running_svm(tmp_path) as svm:
+        path = Path(svm.target.removeprefix("unix:"))
+        said = await asyncio.to_thread(failure, path)
+    assert said.startswith(f"the SVM on {path} does not know this command: is that where administrators ask")
 
 
 def test_a_call_that_takes_too_long(side: AdminSide) -> None:

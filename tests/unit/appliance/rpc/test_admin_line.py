@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,18 @@ def test_nobody_is_there(identity: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     said = ask(CertificateLine(address, identity))
     assert said == f"no SVM answers on {address}: is `svm serve` running there, with server.admin_listen set?"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "svm", "svm:", "svm:0", "tcp:127.0.0.1:7445", "::1:7445"])
+async def test_an_address_without_a_port_is_told(identity: Path, address: str) -> None:
+    """Nothing is asked then, in whichever way the line is opened."""
+    line = CertificateLine(address, identity)
+    said = ask(line)
+    assert said.startswith(f"'{address}' is no address: give HOST:PORT with a port of 1 to 65535")
+    assert said.endswith(": that of the SVM's server.admin_listen")
+    with ExitStack() as stack, pytest.raises(AdminError) as raised:
+        await line.open_async(DEADLINE, stack)
+    assert str(raised.value) == said
 
 
 def bad_files() -> Iterator[tuple[str, bytes | None, str]]:

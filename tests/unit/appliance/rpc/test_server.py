@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -53,11 +56,54 @@ async def test_the_socket_is_not_for_everybody(tmp_path: Path) -> None:
             assert os.stat(each).st_mode & 0o777 == 0o660
 
 
-async def test_an_address_that_cannot_be_had_is_named() -> None:
+async def refusal(listen: str) -> str:
+    """Why a server cannot listen there."""
+    with pytest.raises(CannotListen) as raised:
+        await Server(Address.parse(listen), 0o600, NOBODY).start()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("192.0.2.1", "it is no address of this machine: see `ip address`"),
+        ("[2001:db8::1]", "it is no address of this machine: see `ip address`"),
+        ("nowhere.invalid", "its name is not known here: give an address of this machine"),
+    ],
+)
+async def test_an_address_of_another_machine_is_told(host: str, why: str) -> None:
     """The sentence says which address it was."""
-    server = Server(Address.parse("tcp:192.0.2.1:1"), 0o600, NOBODY)  # an address of no machine
-    with pytest.raises(CannotListen, match=r"192\.0\.2\.1:1"):
-        await server.start()
+    assert await refusal(f"tcp:{host}:7443") == f"cannot listen on {host}:7443: {why}"
+
+
+async def test_a_port_that_is_taken_is_told() -> None:
+    """And how to see by whom."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        assert await refusal(f"tcp:{address}") == (
+            f"cannot listen on {address}: something else listens there: "
+            "see `ss -ltnp`, end that or give another port"
+        )
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 443,
+    reason="takes another user's place, where some ports are root's",
+)
+def test_a_port_that_is_only_for_root_is_told() -> None:
+    """By a program that is nobody's and not root's, as the SVM's user is."""
+    ran = subprocess.run(
+        [sys.executable, "-c", "from appliance.rpc.server import Address\n"
+         "import os; os.setuid(65534); print(Address.parse('tcp:127.0.0.1:443').why_not())"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ran.stdout == "the SVM's user may not use this port: give one of 1024 or more\n"
+
+
+async def test_a_socket_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """By the directory that it would be in."""
+    said = await refusal(f"unix:{tmp_path}/none/s")
+    assert said.endswith(f"/s: see that {tmp_path}/none is there, and that the SVM's user may write in it")
 
 
 @pytest.mark.parametrize("first_words", [b"", PREFACE])

@@ -53,6 +53,17 @@ def test_who_writes_meanwhile_goes_on_and_is_not_torn(tmp_path: Path) -> None:
             assert len(audited) > number  # what was said before it began is in it
 
 
+@pytest.mark.parametrize("place", ["none/b", "none/deeper/b", "file/b"])
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path, place: str) -> None:
+    """By its name, and not by that of a file that nobody has named; it is not made."""
+    path, directory = tmp_path / place, make_state(tmp_path / "s", "word")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadBackup) as raised:
+        make_backup(path, directory)
+    assert str(raised.value) == f"{path.parent} is no directory: make it first"
+    assert {each.name for each in tmp_path.iterdir()} == {"s", "file"}
+
+
 def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
     """It stays as it is; with leave it is replaced in one step."""
     path, directory = tmp_path / "b", make_state(tmp_path / "s", "word")

@@ -103,11 +103,26 @@ def test_an_empty_path_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "address"),
-    [("unix:/a", "unix:/a"), ("tcp:h:1", "tcp:h:1"), ("/run/svm.sock", "unix:/run/svm.sock")],
+    [
+        ("unix:/a", "unix:/a"),
+        ("tcp:h:1", "tcp:h:1"),
+        ("/run/svm.sock", "unix:/run/svm.sock"),
+        ("/run/a:b", "unix:/run/a:b"),
+        ("./a:b", f"unix:{Path.cwd()}/a:b"),
+    ],
 )
 def test_a_socket_may_be_named_by_its_path(text: str, address: str) -> None:
     """What is no address is taken for a path."""
     assert target(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "http://x", "10.0.0.1:7443", "svm:7443", "[::1]:7443"])
+def test_what_is_no_target_is_not_taken_for_a_path(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else no SVM would be found at a socket that nobody has meant."""
+    with pytest.raises(SystemExit) as ended:
+        parse(["status", "--svm", text])
+    assert ended.value.code == 2
+    assert f"{text!r} is no target: give unix:/PATH, tcp:HOST:PORT or a path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

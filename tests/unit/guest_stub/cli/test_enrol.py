@@ -41,6 +41,21 @@ async def test_it_says_as_whom_and_where(tmp_path: Path) -> None:
         assert not any("note" in line for line in lines)
 
 
+async def test_a_token_that_was_used_here_is_told_from_a_new_one(tmp_path: Path) -> None:
+    """Nothing was asked, so nobody is to think that a guest that was revoked meanwhile is let in again."""
+    async with tls_serving() as side:
+        first = await enrolled(tmp_path, side, "--token", TOKEN)
+        guest = first[0].split()[2]
+        side.register.revoked[guest] = "revoked"
+        assert await enrolled(tmp_path, side, "--token", TOKEN) == [
+            f"was enrolled by this token before: guest {guest} of tenant default",
+            f"svm: {side.target}",
+            "nothing was asked: `guest-stub status` tells whether that still counts",
+        ]
+        assert len(side.register.asked) == 1
+    assert first[-1] == "a `guest-stub run` that is running notices when it next connects"
+
+
 async def test_settings_that_name_another_svm_are_said(tmp_path: Path) -> None:
     """Else nobody would understand why the other one is asked."""
     async with tls_serving() as side:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from guest_stub.cli.arguments import parse
-from guest_stub.cli.quarantine import Says, quarantine
+from guest_stub.cli.quarantine import NeverRan, Says, quarantine
 from guest_stub.cli.setup import prepare
 from guest_stub.remediation.done import Refused
 from guest_stub.remediation.quarantine import Quarantine
@@ -61,6 +61,22 @@ def test_the_list(daemon: Quarantine, tmp_path: Path) -> None:
         f"{second}  2030-03-17T17:46:40+00:00              1  Test.File  {tmp_path}/second",
         "2 files, 1,321 bytes; the bound is 1,073,741,824 bytes",
     ]
+
+
+@pytest.mark.parametrize(
+    "words", [("list",), ("list", "--json"), ("show", "0" * 12), ("restore", "0" * 12), ("delete", "--all")]
+)
+def test_a_state_directory_that_is_not_there_is_not_made(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A wrong --state is no empty quarantine."""
+    with pytest.raises(NeverRan, match=r"/wrong/state is not there: no stub has run on it"):
+        run(tmp_path / "wrong" / "state", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_directory_without_a_quarantine_has_an_empty_one(tmp_path: Path) -> None:
+    """As where only scans were made."""
+    ran = run(tmp_path, "list")
+    assert (ran.code, ran.out) == (0, ["0 files, 0 bytes; the bound is 1,073,741,824 bytes"])
 
 
 def test_the_list_as_json(daemon: Quarantine, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ async def test_a_guest_enrols(tmp_path: Path) -> None:
     """Who it is by then is on the disk, whole, and nothing waits any more."""
     store = IdentityStore(tmp_path)
     async with tls_serving(register=Register(tenant="red")) as side:
-        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        identity, _ = await enrol_guest(store, side.place, TOKEN, MACHINE)
     assert store.read() == identity
     assert (identity.tenant, identity.svm, identity.fingerprint) == (
         "red",
@@ -50,7 +50,7 @@ async def test_the_authority_may_be_below_another(tmp_path: Path) -> None:
     """Which guests need not know: they pin the SVM's own, and go by it."""
     store = IdentityStore(tmp_path)
     async with tls_serving(authority=Authority("own", above=Authority("corporate"))) as side:
-        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        identity, _ = await enrol_guest(store, side.place, TOKEN, MACHINE)
         assert identity.fingerprint == side.authority.fingerprint
         assert (await renew_guest(store, side.target, MACHINE, True))[1]
         assert (await ask_ksn(Svm(side.target, store.proof), 30.0)).state == "off"
@@ -65,7 +65,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again(tmp_path: Path) -> Non
         assert store.read() is None
         with pytest.raises(SvmUnreachable, match="does not take the token"):
             await enrol_guest(IdentityStore(tmp_path / "other"), side.place, TOKEN, MACHINE)
-        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        identity, _ = await enrol_guest(store, side.place, TOKEN, MACHINE)
         assert store.read() == identity
         assert request_of(side, 0) == request_of(side, 2) != request_of(side, 1)
 
@@ -74,10 +74,11 @@ async def test_the_same_token_again_is_not_sent_again(tmp_path: Path) -> None:
     """Whoever has not seen the end of it may run it again; another SVM is asked all the same."""
     store = IdentityStore(tmp_path)
     async with tls_serving() as side, tls_serving() as other:
-        identity = await enrol_guest(store, side.place, TOKEN, MACHINE)
-        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == identity
+        identity, _ = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == (identity, False)
         assert len(side.register.asked) == 1
-        assert (await enrol_guest(store, other.place, TOKEN, MACHINE)).guest != identity.guest
+        another, is_new = await enrol_guest(store, other.place, TOKEN, MACHINE)
+        assert (another.guest != identity.guest, is_new) == (True, True)
 
 
 async def test_a_damaged_identity_is_replaced(tmp_path: Path) -> None:
@@ -88,18 +89,18 @@ async def test_a_damaged_identity_is_replaced(tmp_path: Path) -> None:
         (store.directory / "identity.json").write_text("{")
         with pytest.raises(IdentityProblem, match="it is damaged"):
             await renew_guest(store, side.target, MACHINE, True)
-        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == store.read()
+        assert await enrol_guest(store, side.place, TOKEN, MACHINE) == (store.read(), True)
 
 
 async def test_enrolling_anew_makes_another_key(tmp_path: Path) -> None:
     """By another token; who the guest was it is until it is another."""
     store = IdentityStore(tmp_path)
     async with tls_serving(register=Register(tokens={TOKEN, "second"})) as side:
-        first = await enrol_guest(store, side.place, TOKEN, MACHINE)
+        first, _ = await enrol_guest(store, side.place, TOKEN, MACHINE)
         with pytest.raises(SvmUnreachable, match="does not take the token"):
             await enrol_guest(store, side.place, "wrong", MACHINE)
         assert store.read() == first
-        second = await enrol_guest(store, side.place, "second", MACHINE)
+        second, _ = await enrol_guest(store, side.place, "second", MACHINE)
     assert second.key != first.key
     assert store.read() == second
 
