@@ -27,6 +27,53 @@ def test_what_cannot_be_opened_is_a_sentence(uri: str, sentence: str) -> None:
         VirtHost.open(uri)
 
 
+def refused(code: int, said: str) -> libvirt.libvirtError:
+    """What libvirt raises."""
+    error = libvirt.libvirtError(said)
+    error.err = (code, libvirt.VIR_FROM_RPC, said, libvirt.VIR_ERR_ERROR, None, None, None, -1, -1)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (libvirt.VIR_ERR_AUTH_FAILED, "authentication failed: access denied by policy"),
+        (libvirt.VIR_ERR_AUTH_CANCELLED, "authentication cancelled: user cancelled authentication process"),
+        (
+            libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+            "authentication unavailable: no polkit agent available to authenticate action "
+            "'org.libvirt.unix.manage'",
+        ),
+        (libvirt.VIR_ERR_ACCESS_DENIED, "access denied: 'connect' denied access"),
+        (
+            libvirt.VIR_ERR_SYSTEM_ERROR,
+            "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied",
+        ),
+    ],
+)
+def test_who_has_no_right_is_told_who_has(monkeypatch: pytest.MonkeyPatch, code: int, said: str) -> None:
+    """Whatever libvirt refuses with: with polkit and without, by the mode of its socket, by its own rules."""
+
+    def refuse(_uri: str) -> libvirt.virConnect:
+        raise refused(code, said)
+
+    monkeypatch.setattr(libvirt, "open", refuse)
+    with pytest.raises(VirtError) as caught:
+        VirtHost.open("qemu:///system")
+    assert caught.value.code == code
+    assert str(caught.value) == (
+        f"libvirt at qemu:///system gives no right ({said}): be root or of the group libvirt"
+    )
+
+
+def test_who_has_no_right_to_one_thing_is_told_who_has() -> None:
+    """libvirt's rules of access let him in, and refuse that."""
+    said = "access denied: 'network' denied 'start' access"
+    sentence = f"^no network was made: {said}: be root or of the group libvirt$"
+    with pytest.raises(VirtError, match=sentence), told("no network was made"):
+        raise refused(libvirt.VIR_ERR_ACCESS_DENIED, said)
+
+
 def test_a_connection_that_went_is_opened_anew() -> None:
     """One that is there stays; where nothing comes back that is told."""
     with VirtHost.open("test:///default") as host:
