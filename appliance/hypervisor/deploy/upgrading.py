@@ -106,8 +106,20 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
 
 
 def _settled(site: Site, unsettled: Placed) -> Placed:
-    site.host.revive(REVIVE_SECONDS)
-    settled = replace(unsettled, healthy=True, before=None)
-    definitions.mark(site.host, settled.deployment.name, settled.metadata())
-    remove_unused(site, settled.deployment)
+    """Have it known that the new one answers, and nothing left of the one before. Raises DeployError."""
+    name, settled = unsettled.deployment.name, replace(unsettled, healthy=True, before=None)
+    try:
+        site.host.revive(REVIVE_SECONDS)
+        definitions.mark(site.host, name, settled.metadata())
+    except VirtError as error:
+        raise DeployError(
+            f"{error}; {name} is upgraded and answers, which it does not know itself: run `svm-host upgrade` "
+            "again, which ends it"
+        ) from error
+    try:
+        remove_unused(site, settled.deployment)
+    except VirtError as error:
+        site.tell(
+            f"warning: not all of what {name} was before is removed ({error}): the next upgrade does it"
+        )
     return settled

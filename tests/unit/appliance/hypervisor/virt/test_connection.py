@@ -4,6 +4,7 @@ import libvirt
 import pytest
 
 from appliance.hypervisor.virt.connection import VirtError, VirtHost, told
+from tests.support.failing_libvirt import refused
 
 
 def test_a_host_is_open_until_it_is_let_go_of() -> None:
@@ -25,13 +26,6 @@ def test_what_cannot_be_opened_is_a_sentence(uri: str, sentence: str) -> None:
     """It says what to do."""
     with pytest.raises(VirtError, match=sentence):
         VirtHost.open(uri)
-
-
-def refused(code: int, said: str) -> libvirt.libvirtError:
-    """What libvirt raises."""
-    error = libvirt.libvirtError(said)
-    error.err = (code, libvirt.VIR_FROM_RPC, said, libvirt.VIR_ERR_ERROR, None, None, None, -1, -1)
-    return error
 
 
 @pytest.mark.parametrize(
