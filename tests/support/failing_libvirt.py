@@ -62,13 +62,14 @@ class Calls:
 
     def call(self, name: str, function: Any, *arguments: Any) -> Any:
         """Do it, if it is not the one."""
+        real = [each.real if isinstance(each, _Asked) else each for each in arguments]
         self._number += name in self._of if self._of else name not in _NOT_COUNTED
         if self._number == self._failing and not self.failed:
             self.failed = name
             if self._is_done:
-                function(*arguments)
+                function(*real)
             raise refused(libvirt.VIR_ERR_INTERNAL_ERROR, SAID)
-        return self.given(function(*arguments))
+        return self.given(function(*real))
 
     def given(self, found: Any) -> Any:
         """What a call gives, by which it is asked in the same way."""
@@ -81,7 +82,7 @@ class _Asked:
     """An object of libvirt's."""
 
     def __init__(self, real: Any, calls: Calls) -> None:
-        self._real, self._calls = real, calls
+        self.real, self._calls = real, calls
 
     def __getattr__(self, name: str) -> Any:
-        return partial(self._calls.call, name, getattr(self._real, name))
+        return partial(self._calls.call, name, getattr(self.real, name))
