@@ -18,13 +18,16 @@ libvirt.registerErrorHandler(lambda _context, _error: None, None)
 REVIVE_SECONDS = 10.0  # for a libvirt that went, when something is to be ended or taken back
 _LOOK_SECONDS = 0.2
 
-# What libvirt refuses with: by itself, by polkit, which has nobody to ask, or by its own rules of access.
+# What libvirt refuses with: by itself, by its rules of access, or by polkit, which has nobody to ask or is
+# not there to be asked.
 _NO_RIGHT = (
     libvirt.VIR_ERR_AUTH_FAILED,
     libvirt.VIR_ERR_AUTH_CANCELLED,
     libvirt.VIR_ERR_AUTH_UNAVAILABLE,
     libvirt.VIR_ERR_ACCESS_DENIED,
+    libvirt.VIR_ERR_DBUS_SERVICE,
 )
+_NO_RIGHT_WORDS = "ermission", "system bus"  # where it has no code for that
 _WHO_MAY = "be root or of the group libvirt"
 
 
@@ -98,7 +101,7 @@ def reason(error: libvirt.libvirtError) -> str:
 
 def _why_closed(uri: str, error: libvirt.libvirtError) -> str:
     said = reason(error)
-    if error.get_error_code() in _NO_RIGHT or "ermission" in said:
+    if error.get_error_code() in _NO_RIGHT or any(words in said for words in _NO_RIGHT_WORDS):
         return f"libvirt at {uri} gives no right ({said}): {_WHO_MAY}"
     if "ocket" in said or "onnect to" in said:
         return f"no libvirt answers at {uri} ({said}): start libvirtd, or name another host with --connect"

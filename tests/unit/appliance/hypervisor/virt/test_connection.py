@@ -40,6 +40,15 @@ def test_what_cannot_be_opened_is_a_sentence(uri: str, sentence: str) -> None:
         ),
         (libvirt.VIR_ERR_ACCESS_DENIED, "access denied: 'connect' denied access"),
         (
+            libvirt.VIR_ERR_DBUS_SERVICE,
+            "error from service: GDBus.Error:org.freedesktop.DBus.Error.ServiceUnknown: The name "
+            "org.freedesktop.PolicyKit1 was not provided by any .service files",
+        ),
+        (
+            libvirt.VIR_ERR_INTERNAL_ERROR,
+            "internal error: Unable to get system bus connection: Could not connect: No such file",
+        ),
+        (
             libvirt.VIR_ERR_SYSTEM_ERROR,
             "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied",
         ),
