@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,25 +226,59 @@ def test_a_libvirt_that_is_started_anew_meanwhile_is_opened_anew(
     machine: KvmHost, asked: tuple[Deployment, list[Part]], answers: bool
 ) -> None:
     """What is deployed is whole then, or taken back."""
-
-    def reach(_deployment: Deployment, _new: bool) -> list[str]:
-        machine.kill_libvirtd()
-        machine.start_libvirtd()
-        if not answers:
-            raise DeployError("it did not become healthy")
-        return []
-
     with VirtHost.open(machine.uri) as host:
+        site = site_of(host, reach=started_anew(machine, asked[0], answers))
         if answers:
-            deploy(site_of(host, reach=reach), *asked)
+            deploy(site, *asked)
             placed = standing(host, "kvmla-svm")
             assert placed is not None
             assert placed.healthy
             undeploy(site_of(host), asked[0], purge=True)
         else:
             with pytest.raises(DeployError, match="healthy; what was made so far is taken back"):
-                deploy(site_of(host, reach=reach), *asked)
+                deploy(site, *asked)
         assert everything(host) == set()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_libvirt_that_is_started_anew_amid_an_upgrade_is_opened_anew(
+    machine: KvmHost, host: VirtHost, tmp_path: Path, asked: tuple[Deployment, list[Part]], answers: bool
+) -> None:
+    """The new system runs then, or the one before again; nothing is left of the other."""
+    deploy(site_of(host), *asked)
+    before = standing(host, "kvmla-svm")
+    assert before is not None
+    second = wanted(disk(tmp_path / "2.qcow2", b"2"))
+    site = site_of(host, reach=started_anew(machine, second[0], answers))
+    if answers:
+        upgrade(site, before, *second)
+    else:
+        with pytest.raises(DeployError, match="healthy; kvmla-svm runs again as it was before"):
+            upgrade(site, before, *second)
+    runs = second[0] if answers else asked[0]
+    placed = standing(host, "kvmla-svm")
+    assert placed is not None
+    assert (placed.deployment, placed.before, placed.healthy) == (runs, None, True)
+    assert everything(host) == {
+        *("network kvmla-protection 1", "network kvmla-host 1", "pool kvmla 1", "machine kvmla-svm 1"),
+        *(f"volume {name}" for name in (*runs.volumes, runs.state)),
+    }
+
+
+def started_anew(
+    machine: KvmHost, which: Deployment, answers: bool
+) -> Callable[[Deployment, bool], list[str]]:
+    """What starts libvirtd anew when it is asked whether a deployment answers; others answer at once."""
+
+    def reach(deployment: Deployment, _new: bool) -> list[str]:
+        if deployment == which:
+            machine.kill_libvirtd()
+            machine.start_libvirtd()
+            if not answers:
+                raise DeployError("it did not become healthy")
+        return []
+
+    return reach
 
 
 def test_a_host_that_goes_away_is_told_and_cleaned_later(

@@ -113,22 +113,34 @@ def add(commands: Any) -> None:
 def _run(args: argparse.Namespace, console: Console) -> int:
     if args.seed and args.tenant:
         raise CommandError("--seed enters for everybody: give no --tenant with it")
-    settings = settings_of(args, console)
-    line = svm_line(args, settings)
-    progress = Progress(console.err, time.monotonic, not args.no_progress)
-    with ExitStack() as stack:
-        try:
-            source = _source(args, console, settings, stack)
-            report = asyncio.run(_scan(args, settings, line, source, progress))
-        except (BadImage, CannotRead, VirtError, StateUnusable) as error:
-            raise CommandError(str(error)) from error
-        finally:
-            progress.clear()
+    report = _scanned(args, console)
     if args.json:
         console.say_json(report.as_dict())
     else:
         console.say(*report.lines())
     return report.exit_code
+
+
+def _scanned(args: argparse.Namespace, console: Console) -> Report:
+    """What came of it, also where something of it could not be cleared up behind it: a note of it, then."""
+    settings = settings_of(args, console)
+    line = svm_line(args, settings)
+    progress = Progress(console.err, time.monotonic, not args.no_progress)
+    report: Report | None = None
+    try:
+        with ExitStack() as stack:
+            try:
+                source = _source(args, console, settings, stack)
+                report = asyncio.run(_scan(args, settings, line, source, progress))
+            except (BadImage, CannotRead, VirtError, StateUnusable) as error:
+                raise CommandError(str(error)) from error
+            finally:
+                progress.clear()
+    except CommandError as error:
+        if report is None:
+            raise
+        report.note(str(error))
+    return report
 
 
 def _source(args: argparse.Namespace, console: Console, settings: HostSettings, stack: ExitStack) -> Source:

@@ -8,11 +8,11 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, remove_unused
+from appliance.hypervisor.deploy.making import Making, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.deploy.upgrading import settle
 from appliance.hypervisor.virt import definitions
-from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.connection import REVIVE_SECONDS, VirtError
 
 
 @dataclass(frozen=True, slots=True)

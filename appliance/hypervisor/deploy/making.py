@@ -16,10 +16,9 @@ from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.site import Site
 from appliance.hypervisor.deploy.undo import Undo
 from appliance.hypervisor.virt import definitions, networks, volumes
-from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.connection import REVIVE_SECONDS, VirtError
 
 GIB = 2**30
-REVIVE_SECONDS = 10.0  # for a libvirt that went, when what was made is to be taken back
 _ADVICE = (
     ("already in use by interface", "the host has that address itself, give another --host-address"),
     (

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from appliance.hypervisor.deploy.deployment import Deployment
+from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.making import remove_network, remove_unused
 from appliance.hypervisor.deploy.network_xml import own_uuid
 from appliance.hypervisor.deploy.site import Site, standing
 from appliance.hypervisor.virt import definitions, volumes
+from appliance.hypervisor.virt.connection import VirtError
 
 
 def undeploy(site: Site, named: Deployment, purge: bool) -> list[str]:
@@ -16,6 +18,13 @@ def undeploy(site: Site, named: Deployment, purge: bool) -> list[str]:
     ended by the next run.
     """
     placed = standing(site.host, named.name)
+    try:
+        return _removed(site, named, placed, purge)
+    except VirtError as error:
+        raise VirtError(f"{error}; `svm-host undeploy` again goes on with it", error.code) from error
+
+
+def _removed(site: Site, named: Deployment, placed: Placed | None, purge: bool) -> list[str]:
     deployment = named if placed is None else placed.deployment
     lines = []
     if placed is not None:

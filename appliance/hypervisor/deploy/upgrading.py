@@ -12,10 +12,10 @@ from appliance.hypervisor.deploy import site as sites
 from appliance.hypervisor.deploy.deployment import Deployment
 from appliance.hypervisor.deploy.domain_xml import Placed
 from appliance.hypervisor.deploy.images import Part
-from appliance.hypervisor.deploy.making import REVIVE_SECONDS, Making, define, remove_unused
+from appliance.hypervisor.deploy.making import Making, define, remove_unused
 from appliance.hypervisor.deploy.site import DeployError, Site
 from appliance.hypervisor.virt import definitions
-from appliance.hypervisor.virt.connection import VirtError
+from appliance.hypervisor.virt.connection import REVIVE_SECONDS, VirtError
 
 
 def upgrade(site: Site, before: Placed, wanted: Deployment, parts: list[Part]) -> tuple[list[str], float]:
@@ -106,8 +106,20 @@ def _bring_back(site: Site, unsettled: Placed, why: BaseException) -> None:
 
 
 def _settled(site: Site, unsettled: Placed) -> Placed:
-    site.host.revive(REVIVE_SECONDS)
-    settled = replace(unsettled, healthy=True, before=None)
-    definitions.mark(site.host, settled.deployment.name, settled.metadata())
-    remove_unused(site, settled.deployment)
+    """Have it known that the new one answers, and nothing left of the one before. Raises DeployError."""
+    name, settled = unsettled.deployment.name, replace(unsettled, healthy=True, before=None)
+    try:
+        site.host.revive(REVIVE_SECONDS)
+        definitions.mark(site.host, name, settled.metadata())
+    except VirtError as error:
+        raise DeployError(
+            f"{error}; {name} is upgraded and answers, which it does not know itself: run `svm-host upgrade` "
+            "again, which ends it"
+        ) from error
+    try:
+        remove_unused(site, settled.deployment)
+    except VirtError as error:
+        site.tell(
+            f"warning: not all of what {name} was before is removed ({error}): the next upgrade does it"
+        )
     return settled

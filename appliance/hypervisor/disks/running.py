@@ -10,7 +10,7 @@ from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.disks.source import Source, of_backup
 from appliance.hypervisor.disks.turn import turn
 from appliance.hypervisor.settings import HostSettings
-from appliance.hypervisor.virt.backups import Backup, Since, backup
+from appliance.hypervisor.virt.backups import Backup, BackupLeft, Since, backup
 from appliance.hypervisor.virt.connection import VirtError
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
 
@@ -41,11 +41,15 @@ def _begun(begin: Callable[[Since], Backup], remembering: Remembering, disks: Se
     if since.checkpoint:
         try:
             return begin(since)
+        except BackupLeft:
+            raise
         except VirtError as error:
             since = remembering.not_compared(str(error))
     if since.new:
         try:
             return begin(since)
+        except BackupLeft:
+            raise
         except VirtError as error:
             since = remembering.not_kept(str(error))
     return begin(since)

@@ -19,8 +19,8 @@ from appliance.hypervisor.disks.reader import ReaderEnded
 from appliance.hypervisor.disks.records import Kept
 from appliance.hypervisor.disks.remembering import Remembering
 from appliance.hypervisor.virt.backups import Backup
-from appliance.hypervisor.virt.connection import VirtError
-from appliance.hypervisor.virt.machine import DiskSeen, Machine
+from appliance.hypervisor.virt.connection import REVIVE_SECONDS, VirtError
+from appliance.hypervisor.virt.machine import DiskSeen, Machine, MachineGone
 from appliance.hypervisor.virt.peer import uuid_of_peer
 
 WRITTEN = (
@@ -195,23 +195,36 @@ def _connected(path: Path, machine: Machine, stack: ExitStack) -> int:
 
 def _started(machine: Machine) -> str:
     try:
-        if machine.running_as() < 0:
-            return ""
-    except VirtError as error:
+        run = _run_of(machine)
+    except MachineGone as error:
         return str(error)
-    return f"the machine {machine.name} was started while it was read: scan it again"
+    except VirtError as error:
+        return _unknown(machine, error)
+    return "" if run < 0 else f"the machine {machine.name} was started while it was read: scan it again"
 
 
 def _ended(machine: Machine, run: int) -> str:
     """run: the number of the run that the backup was made of."""
     try:
-        now = machine.running_as()
-    except VirtError as error:
+        now = _run_of(machine)
+    except MachineGone as error:
         return f"{error}: it was moved to another host, or removed, while it was read; scan it there"
+    except VirtError as error:
+        return _unknown(machine, error)
     if now == run:
         return ""
     what = "ended, or was moved to another host," if now < 0 else "was started anew"
     return f"the machine {machine.name} {what} while it was read: scan it again"
+
+
+def _run_of(machine: Machine) -> int:
+    """Which run it is in, though libvirt was started anew meanwhile. Raises MachineGone, VirtError."""
+    machine.host.revive(REVIVE_SECONDS)
+    return machine.running_as()
+
+
+def _unknown(machine: Machine, error: VirtError) -> str:
+    return f"nobody says how {machine.name} fared while it was read ({error}): scan it again"
 
 
 def of_file(

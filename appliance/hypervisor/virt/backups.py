@@ -3,6 +3,7 @@
 The machine runs on; old blocks that it writes over meanwhile go to scratch files, which are gone afterwards.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ from xml.etree import ElementTree
 import libvirt
 
 from appliance.hypervisor.virt.checkpoints import checkpoint_xml
-from appliance.hypervisor.virt.connection import VirtError, told
+from appliance.hypervisor.virt.connection import REVIVE_SECONDS, VirtError, told
 from appliance.hypervisor.virt.machine import DiskSeen, Machine
 
 BITMAP = "kvmla-changes"  # by which QEMU tells what was written to since a checkpoint
+# What libvirt says where none goes on: none of the machine, no machine, none of any machine.
+_NONE = (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_SUPPORT)
+_OVER = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 _QEMU_DIRECTORY = Path("/var/lib/libvirt/qemu")  # where libvirt gives each machine's QEMU a directory
 
 
@@ -40,12 +44,17 @@ class Since:
     follows: frozenset[str] = frozenset()
 
 
+class BackupLeft(VirtError):
+    """A backup may go on that nobody reads. The message says of which machine, why, and what ends it."""
+
+
 @contextmanager
 def backup(
     machine: Machine, disks: Sequence[str], directory: Path | None, since: Since = Since()
 ) -> Iterator[Backup]:
     """A backup of some disks, for the length of a `with`; one at a time of a machine. Raises VirtError.
 
+    Raises BackupLeft at its end where libvirt is not there to end it: then QEMU goes on with it.
     directory: where QEMU may make the socket and its scratch files; None: its own, and beside the disks.
     """
     place = directory or _own_directory(machine)
@@ -62,7 +71,7 @@ def backup(
             machine.domain.backupBegin(begun, checkpoint, 0)
         yield Backup(socket, tuple(disks))
     finally:
-        _end_own(machine, socket)
+        _end(machine, socket)
         for file in (socket, *(scratch[disk] for disk in disks if disk in scratch)):
             with suppress(OSError):
                 file.unlink()
@@ -84,17 +93,48 @@ def _end_left(machine: Machine, socket: Path) -> None:
         raise VirtError(f"another backup of {machine.name} goes on: scan it again when that is over")
 
 
-def _end_own(machine: Machine, socket: Path) -> bool:
-    """End the backup of a machine that is served on a socket; whether no other one goes on."""
+def _end(machine: Machine, socket: Path) -> None:
+    """End the backup though its libvirt is started anew meanwhile. Raises BackupLeft where it stays away."""
+    end = time.monotonic() + REVIVE_SECONDS
     try:
-        text = machine.domain.backupGetXMLDesc(0)
-    except libvirt.libvirtError:  # none goes on, or it has ended with the machine
-        return True
+        while True:
+            try:
+                _end_own(machine, socket)
+                return
+            except VirtError:
+                left = max(0.0, end - time.monotonic())
+                if not machine.host.revive(left) or not left:  # it is there, and does not want to
+                    raise
+    except VirtError as error:
+        raise BackupLeft(
+            f"the backup of {machine.name} could not be ended and may go on in QEMU, with files that grow "
+            f"as the machine writes ({error}): scan {machine.name} again once libvirt answers, which ends it "
+            f"and clears up; `virsh domjobabort {machine.name}` ends it and leaves the files",
+            error.code,
+        ) from error
+
+
+def _end_own(machine: Machine, socket: Path) -> bool:
+    """End the backup of a machine that is served on a socket; whether no other one goes on.
+
+    Raises VirtError where libvirt does not say, or does not do it.
+    """
+    with told(f"libvirt does not tell of a backup of {machine.name}"):
+        try:
+            text = machine.domain.backupGetXMLDesc(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _NONE:
+                return True
+            raise
     server = ElementTree.fromstring(text).find("server")  # noqa: S314  # libvirt's own
     if server is None or server.get("socket") != str(socket):
         return False
-    with suppress(libvirt.libvirtError):
-        machine.domain.abortJob()
+    with told(f"the backup of {machine.name} cannot be ended"):
+        try:
+            machine.domain.abortJob()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _OVER:  # it has ended, or the machine
+                raise
     return True
 
 

@@ -38,8 +38,7 @@ def plug(host: VirtHost, uuid: str) -> Plugged:
     Raises VirtError where it cannot have it now.
     """
     domain = _domain(host, uuid)
-    what = f"{domain.name()} gets no channel for its enrolment"
-    with told(what):
+    with told(f"{domain.name()} gets no channel for its enrolment"):
         runs, added = bool(domain.isActive()), False
         if domain.isPersistent() and _channel(_xml(domain, defined=True)) is None:
             domain.attachDeviceFlags(_CHANNEL, libvirt.VIR_DOMAIN_AFFECT_CONFIG)

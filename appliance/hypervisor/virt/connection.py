@@ -15,7 +15,20 @@ import libvirt
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 
+REVIVE_SECONDS = 10.0  # for a libvirt that went, when something is to be ended or taken back
 _LOOK_SECONDS = 0.2
+
+# What libvirt refuses with: by itself, by its rules of access, or by polkit, which has nobody to ask or is
+# not there to be asked.
+_NO_RIGHT = (
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_CANCELLED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    libvirt.VIR_ERR_ACCESS_DENIED,
+    libvirt.VIR_ERR_DBUS_SERVICE,
+)
+_NO_RIGHT_WORDS = "ermission", "system bus"  # where it has no code for that
+_WHO_MAY = "be root or of the group libvirt"
 
 
 class VirtError(Exception):
@@ -76,7 +89,9 @@ def told(what: str) -> Iterator[None]:
     try:
         yield
     except libvirt.libvirtError as error:
-        raise VirtError(f"{what}: {reason(error)}", error.get_error_code()) from error
+        why, code = reason(error), error.get_error_code()
+        advice = f": {_WHO_MAY}" if code == libvirt.VIR_ERR_ACCESS_DENIED else ""
+        raise VirtError(f"{what}: {why}{advice}", code) from error
 
 
 def reason(error: libvirt.libvirtError) -> str:
@@ -85,9 +100,9 @@ def reason(error: libvirt.libvirtError) -> str:
 
 
 def _why_closed(uri: str, error: libvirt.libvirtError) -> str:
-    said, code = reason(error), error.get_error_code()
-    if code in (libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED) or "ermission" in said:
-        return f"libvirt at {uri} gives no right ({said}): be root or of the group libvirt"
+    said = reason(error)
+    if error.get_error_code() in _NO_RIGHT or any(words in said for words in _NO_RIGHT_WORDS):
+        return f"libvirt at {uri} gives no right ({said}): {_WHO_MAY}"
     if "ocket" in said or "onnect to" in said:
         return f"no libvirt answers at {uri} ({said}): start libvirtd, or name another host with --connect"
     return f"libvirt at {uri} cannot be used ({said}): name one with --connect, such as qemu:///system"

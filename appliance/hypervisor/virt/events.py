@@ -22,8 +22,7 @@ KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 5, 3
 # Called with the UUID of a machine of which something changed, None when the connection is gone.
 Tell = Callable[[str | None], None]
 
-_KINDS = (
-    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+_OTHER_KINDS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
@@ -80,8 +79,10 @@ def _follow(connection: libvirt.virConnect, tell: Tell) -> Iterator[int]:
     with suppress(libvirt.libvirtError):  # a libvirt within this process needs none of both
         connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
         connection.registerCloseCallback(lambda *_: tell(None), None)
-    for kind in _KINDS:
-        with suppress(libvirt.libvirtError):  # of a kind that this libvirt does not have
+    # Without this one nobody hears of a machine that starts; of the others a libvirt may have none.
+    yield connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, changed, None)
+    for kind in _OTHER_KINDS:
+        with suppress(libvirt.libvirtError):
             yield connection.domainEventRegisterAny(None, kind, changed, None)
 
 

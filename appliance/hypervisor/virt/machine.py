@@ -1,13 +1,14 @@
 """One machine: what its definition says of its disks, and whether it runs."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import libvirt
 
-from appliance.hypervisor.virt.connection import VirtHost, told
+from appliance.hypervisor.virt.connection import VirtError, VirtHost, reason, told
 from appliance.hypervisor.virt.domains import seen
 from appliance.hypervisor.virt.finding import NoMachine, find
 from appliance.hypervisor.vm import Vm
@@ -28,29 +29,41 @@ class DiskSeen:
     below: tuple[Path, ...] = ()
 
 
+class MachineGone(VirtError):
+    """It was removed, or moved to another host."""
+
+
 class Machine:
     """A domain of libvirt. Every call may raise VirtError."""
 
     def __init__(self, host: VirtHost, domain: libvirt.virDomain) -> None:
         self.host = host
-        self.domain = domain
+        self._of, self._domain = host.connection, domain
         self.uuid: str = domain.UUIDString()
         self.name: str = domain.name()
 
+    @property
+    def domain(self) -> libvirt.virDomain:
+        """It, by the host's connection as it is now, which may have been revived. Raises libvirtError."""
+        if self._of is not self.host.connection:
+            self._domain = self.host.connection.lookupByUUIDString(self.uuid)
+            self._of = self.host.connection
+        return self._domain
+
     def vm(self) -> Vm:
-        """How it stands now. Raises VirtError where it is gone, to another host too."""
-        with told(f"the machine {self.name} is not there any more"):
+        """How it stands now. Raises MachineGone, VirtError."""
+        with _there(self.name):
             return seen(self.domain)
 
     def running_as(self) -> int:
-        """The number that libvirt gave its run, -1 where it does not run."""
-        with told(f"the machine {self.name} is not there any more"):
+        """The number that libvirt gave its run, -1 where it does not run. Raises MachineGone, VirtError."""
+        with _there(self.name):
             # Looked up anew: a domain keeps the number that it had when it was looked up.
             return int(self.host.connection.lookupByUUIDString(self.uuid).ID())
 
     def has_saved_memory(self) -> bool:
         """Whether it was saved, and goes on from there when it is started: its disks are as amid its run."""
-        with told(f"the machine {self.name} is not there any more"):
+        with _there(self.name):
             return bool(self.domain.hasManagedSaveImage(0))
 
     def disks(self) -> list[DiskSeen]:
@@ -95,6 +108,18 @@ class Machine:
             return DiskSeen(name, None, why=f"its volume is not found ({' '.join(str(error).split())[:200]})")
 
 
+@contextmanager
+def _there(name: str) -> Iterator[None]:
+    """Tell a machine that is gone from a libvirt that does not answer. Raises MachineGone, VirtError."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        why, code = reason(error), error.get_error_code()
+        if code == libvirt.VIR_ERR_NO_DOMAIN:
+            raise MachineGone(f"the machine {name} is not there any more: {why}", code) from error
+        raise VirtError(f"libvirt does not tell how the machine {name} stands: {why}", code) from error
+
+
 def _below(disk: ElementTree.Element) -> tuple[Path, ...]:
     """The files and devices that a definition names as lying under a disk."""
     named = (source.get("file") or source.get("dev") for source in disk.iterfind(".//backingStore/source"))
@@ -107,5 +132,5 @@ def find_machine(hosts: list[VirtHost], name: str) -> Machine:
         host, vm = find(hosts, name)
     except NoMachine as error:
         raise NoMachine(f"{name}: there is no such file, and no such machine: {error}") from error
-    with told(f"the machine {vm.name} is not there any more"):
+    with _there(vm.name):
         return Machine(host, host.connection.lookupByUUIDString(vm.uuid))

@@ -1,6 +1,7 @@
 """A deployment, whole or taken back, on libvirt's own test host."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from appliance.hypervisor.deploy.images import Part
 from appliance.hypervisor.deploy.site import DeployError, standing
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
 from tests.support.deployments import disk, everything, site_of, wanted
+from tests.support.failing_libvirt import CHANGES, SENTENCE, Calls, complaint
 
 STEPS = 9  # of a deployment on a host that has nothing
 
@@ -93,6 +95,35 @@ def test_whichever_step_fails_all_is_taken_back(
         deploy(site_of(test_host, at_step(number, error)), *asked)
     assert everything(test_host) == before
     deploy(site_of(test_host), *asked)
+
+
+CALLS = 80  # of libvirt's daemon in a deployment, at the least; of them 18 change something
+
+
+@pytest.mark.parametrize(
+    ("of", "is_done", "least"),
+    [((), False, CALLS), (CHANGES, False, 18), (CHANGES, True, 18)],
+    ids=["any", "change", "answer lost"],
+)
+def test_whichever_call_of_libvirt_fails_all_is_taken_back(
+    test_host: VirtHost,
+    asked: tuple[Deployment, list[Part]],
+    of: Collection[str],
+    is_done: bool,
+    least: int,
+) -> None:
+    """Each ends in one line that says what and why, and the host is as it was."""
+    before, number = everything(test_host), 0
+    while True:
+        number += 1
+        calls = Calls(number, of, is_done)
+        site = site_of(calls.host(test_host))
+        said = complaint(lambda: deploy(site, *asked))  # noqa: B023  # called at once
+        if not calls.failed:
+            break
+        assert re.match(SENTENCE, said), (calls.failed, said)
+        assert everything(test_host) == before, (calls.failed, said)
+    assert (said, number > least) == ("", True)
 
 
 def test_what_nobody_expected_is_taken_back_too(

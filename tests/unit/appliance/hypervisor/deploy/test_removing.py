@@ -1,5 +1,6 @@
 """What was deployed is removed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from appliance.hypervisor.deploy.removing import undeploy
 from appliance.hypervisor.deploy.site import DeployError
 from appliance.hypervisor.virt.connection import VirtHost
 from tests.support.deployments import disk, everything, site_of, wanted
+from tests.support.failing_libvirt import CHANGES, SENTENCE, Calls, complaint
 
 GUEST = """<domain type='test'><name>guest</name><memory>65536</memory><os><type>hvm</type></os><devices>
 <interface type='network'><source network='kvmla-protection'/></interface></devices></domain>"""
@@ -40,6 +42,28 @@ def test_purged_nothing_is_left(test_host: VirtHost, asked: tuple[Deployment, li
     undeploy(site_of(test_host), asked[0], purge=True)
     assert everything(test_host) == before
     assert undeploy(site_of(test_host), asked[0], purge=True) == []
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["change", "answer lost"])
+def test_whichever_change_libvirt_refuses_the_next_run_ends_it(
+    test_host: VirtHost, asked: tuple[Deployment, list[Part]], is_done: bool
+) -> None:
+    """One line says so; nothing is left then."""
+    before, number, told = everything(test_host), 0, 0
+    while True:
+        number += 1
+        calls = Calls(number, CHANGES, is_done)
+        site = site_of(calls.host(test_host))
+        deploy(site_of(test_host), *asked)
+        said = complaint(lambda: undeploy(site, asked[0], purge=True))  # noqa: B023  # called at once
+        if said:
+            assert re.match(f"{SENTENCE}; `svm-host undeploy` again goes on with it$", said), said
+            told += 1
+            undeploy(site_of(test_host), asked[0], purge=True)
+        assert everything(test_host) == before, (calls.failed, said)
+        if not calls.failed:
+            break
+    assert told >= 12
 
 
 def test_a_network_with_a_guest_in_it_stays(

@@ -16,6 +16,7 @@ from appliance.hypervisor.deploy.upgrading import settle, upgrade
 from appliance.hypervisor.virt import definitions
 from appliance.hypervisor.virt.connection import VirtHost
 from tests.support.deployments import disk, everything, site_of, wanted
+from tests.support.failing_libvirt import CHANGES, SENTENCE, Calls
 
 Reach = Callable[[Deployment, bool], list[str]]
 
@@ -75,6 +76,52 @@ def test_one_that_does_not_answer_makes_way_for_the_old_one(
         upgrade(site, deployed, *asked)
     assert now(test_host) == deployed
     assert everything(test_host) == before
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["change", "answer lost"])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "kvmla-svm runs on as it was"),
+        *((each, "kvmla-svm runs again as it was before") for each in range(2, 6)),
+    ],
+)
+def test_whichever_change_libvirt_refuses_the_old_one_runs(
+    test_host: VirtHost,
+    deployed: Placed,
+    asked: tuple[Deployment, list[Part]],
+    number: int,
+    said: str,
+    is_done: bool,
+) -> None:
+    """Until the new one has answered; one line says so, and the host is as it was."""
+    before, calls = everything(test_host), Calls(number, CHANGES, is_done)
+    with pytest.raises(DeployError, match=f"{SENTENCE}; {said}$"):
+        upgrade(site_of(calls.host(test_host)), deployed, *asked)
+    assert now(test_host) == deployed
+    assert everything(test_host) == before
+
+
+def test_one_that_answers_and_cannot_be_marked_so_is_told(
+    test_host: VirtHost, deployed: Placed, asked: tuple[Deployment, list[Part]]
+) -> None:
+    """And what ends it, which the next run does."""
+    site = site_of(Calls(6, CHANGES).host(test_host))
+    with pytest.raises(DeployError, match=f"{SENTENCE}; kvmla-svm is upgraded and answers, .* again, which"):
+        upgrade(site, deployed, *asked)
+    assert settle(site_of(test_host), now(test_host)) == replace(deployed, deployment=asked[0])
+    assert f"volume {deployed.deployment.system}" not in everything(test_host)
+
+
+def test_one_that_answers_stays_though_the_old_one_cannot_be_removed(
+    test_host: VirtHost, deployed: Placed, asked: tuple[Deployment, list[Part]]
+) -> None:
+    """That is told, and it is no failure."""
+    told: list[str] = []
+    upgrade(site_of(Calls(7, CHANGES).host(test_host), told.append), deployed, *asked)
+    assert now(test_host) == replace(deployed, deployment=asked[0])
+    assert f"volume {deployed.deployment.system}" in everything(test_host)
+    assert told[-1].startswith("warning: not all of what kvmla-svm was before is removed (the volume svm-")
 
 
 @pytest.mark.parametrize("what", ["stop", "start"])

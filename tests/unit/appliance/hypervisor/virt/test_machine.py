@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from appliance.hypervisor.virt.connection import VirtError, VirtHost
-from appliance.hypervisor.virt.machine import find_machine
+from appliance.hypervisor.virt.machine import MachineGone, find_machine
 from appliance.hypervisor.vm import METADATA_URI
+from tests.support.virt_test_host import own_test_host
 
 _XML = f"""<domain type='test'><name>web</name><memory>4096</memory><os><type>hvm</type></os>
 <metadata><kvmla:protection xmlns:kvmla="{METADATA_URI}" tenant="acme"/></metadata><devices>
@@ -72,6 +73,22 @@ def test_a_machine_that_somebody_else_starts_has_another_number(host: VirtHost) 
     assert machine.running_as() == -1
     other.domain.create()
     assert machine.running_as() not in (-1, first)
+
+
+def test_a_machine_that_is_gone_is_not_a_libvirt_that_is(tmp_path: Path) -> None:
+    """Each is told as what it is; by a connection that was opened anew the machine is the same one."""
+    with VirtHost.open(own_test_host(tmp_path)) as host:
+        machine = find_machine([host], "test")
+        host.connection.close()
+        with pytest.raises(VirtError, match="libvirt does not tell how the machine test stands: ") as caught:
+            machine.running_as()
+        assert not isinstance(caught.value, MachineGone)
+        assert host.revive(0.0)
+        assert (machine.running_as(), machine.vm().name, machine.disks()) == (1, "test", [])
+        machine.domain.destroy()
+        machine.domain.undefine()
+        with pytest.raises(MachineGone, match="the machine test is not there any more: "):
+            machine.running_as()
 
 
 def test_a_machine_without_a_word_of_its_tenant_has_none() -> None:
