@@ -12,12 +12,14 @@ from tests.support.domains import (
     PROTECTION,
     defined,
     domain,
+    host_of_machines,
     interface,
     states_of,
     svm_domain,
 )
 from tests.support.host_agent import HostAgent, Site, host_agent, site
 from tests.support.kvm_host import KvmHost
+from tests.support.machines import OTHER_HOST
 from tests.support.svm import digest_of
 from tests.support.tls_guest import TlsGuest, attach
 
@@ -79,6 +81,35 @@ async def test_every_machine_is_known_with_how_it_is_protected(
             agent_runs.enter_context(agent.serving())
             await here.until(here.protections, first)
             assert agent.stop() == 0
+
+
+async def test_of_two_hosts_one_goes_and_the_other_is_followed_on(
+    host: VirtHost, machines: KvmHost, tmp_path: Path
+) -> None:
+    """Each machine is listed under its host. Of the one that is gone that is said, and of no other."""
+    defined(host, domain("web"))
+    with host_of_machines(OTHER_HOST) as others, VirtHost.open(others.uri) as other:
+        db = other.connection.lookupByUUIDString(defined(other, domain("db")))
+        async with site(tmp_path / "svm", QUICK) as here:
+            with here.serving():
+                identity = await here.certificate("host-agent", "host-1")
+                agent = host_agent(tmp_path / "agent", (machines.uri, others.uri), here, identity)
+                with agent.serving():
+                    await here.until(here.protections, {"web": "not-enrolled", "db": "not-enrolled"})
+                    hosts = {name: each["machine"]["host"] for name, each in (await here.listed()).items()}
+                    assert hosts["db"] == OTHER_HOST != hosts["web"]
+
+                    machines.kill_libvirtd()
+                    await agent.until_it_says("host is gone", machines.uri)
+                    db.destroy()
+                    await here.until(here.protections, {"web": "not-enrolled", "db": "off"})
+                    machines.start_libvirtd()
+                    with VirtHost.open(machines.uri) as again:
+                        defined(again, domain("new"), start=False)
+                    await here.until(here.protections, {"web": "not-enrolled", "db": "off", "new": "off"})
+                    assert (await here.listed())["new"]["machine"]["host"] == hosts["web"]
+                gone = [line for line in agent.log.splitlines() if "host is gone" in line]
+                assert not [line for line in gone if others.uri in line]
 
 
 async def test_a_machine_that_is_left_unprotected_becomes_an_event(

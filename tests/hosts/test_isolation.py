@@ -1,10 +1,13 @@
 """Machines that are cut off from their networks and given them back, on a real libvirt with real QEMUs."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
+import libvirt
 import pytest
 
 from appliance.domain.event import EventKind
@@ -178,6 +181,31 @@ def test_a_snapshot_holds_the_memory_where_it_can(
     done = isolator.isolate(host, bare, "web", Order("a test", "test", snapshot=True))
     assert "no snapshot of machine web" in done.problems[0]
     assert states_of(host, bare)["live"] == [True, False, False]
+
+
+def test_a_snapshot_of_what_cannot_hold_memory_is_of_the_disks(
+    host: VirtHost, machines: KvmHost, isolator: Isolator
+) -> None:
+    """A raw disk is kept as it is at that moment, and the machine goes on in a new file over it."""
+    disk = machines.directory / "disk.raw"
+    disk.write_bytes(b"as it was".ljust(8 << 20, b"\0"))
+    xml = domain("raw", interface(2), disk=disk).replace("type='qcow2'", "type='raw'")
+    uuid = defined(host, xml)
+    done = isolator.isolate(host, uuid, "raw", Order("a test", "test", snapshot=True))
+    assert (done.snapshot, done.problems) == ("its disks, which go on in new files", ())
+    machine = host.connection.lookupByUUIDString(uuid)
+    assert machine.snapshotListNames() == ["kvmla-isolated-1000"]
+    overlay = disk.with_suffix(".kvmla-isolated-1000")
+    for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):  # as it runs, and as it will start
+        devices = ElementTree.fromstring(machine.XMLDesc(flags))
+        assert [each.get("file") for each in devices.findall("./devices/disk/source")] == [str(overlay)]
+    words = ["qemu-img", "info", "--force-share", "--output", "json", str(overlay)]
+    told = json.loads(subprocess.run(words, check=True, capture_output=True, timeout=60).stdout)
+    assert (told["format"], told["backing-filename"]) == ("qcow2", str(disk))
+    assert machine.isActive()
+    assert states_of(host, uuid)["live"] == [False]
+    isolator.release(host, uuid, "test")
+    assert states_of(host, uuid)["live"] == [True]
 
 
 def test_a_machine_that_is_not_there_is_a_sentence(host: VirtHost, isolator: Isolator) -> None:

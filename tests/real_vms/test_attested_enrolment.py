@@ -126,7 +126,10 @@ def test_new_machines_enrol_by_themselves(place: Attesting, guests: list[Machine
 
 
 def test_a_token_taken_to_another_machine_is_refused(place: Attesting, guests: list[Machine]) -> None:
-    """It is for the key of who has asked; there it is good."""
+    """As is another key of its own machine: it is for the key of who has asked, and neither has that.
+
+    That the same token is taken with that key, afterwards too, is shown by test_tokens of attest.
+    """
     web, other = guests
     uuid = _let_in_again(place, web)
     web.shell.ok("systemctl", "stop", "guest-stub")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import pytest
 
 from tests.support.contents import EICAR
 from tests.support.telling import Telling, until
+from tests.support.token_search import tokens_below, tokens_of
 from tests.support.vm_images import VmImage, guest_image, svm_image
-from tests.support.vm_shell import Ran
+from tests.support.vm_shell import Ran, VmShell
 from tests.support.vm_site import GUESTS_ADDRESS, OFFICE, SVM, Clone, Site, attached, plugged, vm_site
 
 NEW_BYTES = 4 << 20
@@ -31,6 +32,23 @@ DENIED = "Operation not permitted"
 _REACHES = f"import socket; socket.create_connection(('{GUESTS_ADDRESS}', 7443), 60)"
 # What a guest's stub has yet to ask about, of what it let through without an SVM.
 _JOURNAL = "cd /var/lib/kvm-light-agent/stub; cat journal journal.replaying 2>/dev/null | head -c 1"
+# In the SVM: what it has verdicts of. Those of a seeded image are everybody's; a content that a guest sent
+# has one of the guest's tenant.
+_STATE = "/var/lib/kvm-light-agent"
+_VERDICTS = f"""
+import json, pathlib
+from appliance.domain.guest import PUBLIC_SCOPE
+from appliance.verdicts.environment import CACHE, open_for_reading
+[cache] = pathlib.Path("{_STATE}").rglob(CACHE.name)
+env, verdicts = open_for_reading(cache.parent, CACHE)
+with env.begin(db=verdicts) as txn:
+    keys = [bytes(key) for key, _ in txn.cursor()]
+public = {{key[4:] for key in keys if int.from_bytes(key[:4], "big") == PUBLIC_SCOPE}}
+sent = {{key[4:] for key in keys if int.from_bytes(key[:4], "big") != PUBLIC_SCOPE}}
+again = [digest.hex() for digest in sent & public]
+print(json.dumps({{"public": len(public), "sent": len(sent), "again": again}}))
+"""
+_PLANTED = b"kvmla1_" + b"A" * 43  # has the form of a token, and is none
 
 
 def eicar(mark: int) -> bytes:
@@ -46,6 +64,13 @@ class Story(Telling):
     golden: VmImage = field(kw_only=True)
     guests: list[Clone] = field(default_factory=list)
     seeded: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def svm_shell(self) -> VmShell:
+        """A root shell in the SVM, until its power is cut."""
+        shell = self.site.into_svm()
+        shell.wait()
+        return shell
 
     def all(self, do: Callable[[Clone], Any]) -> list[Any]:
         """Do the same with all guests at once; what came of it."""
@@ -170,13 +195,19 @@ def test_a_boot_storm_of_seeded_clones_uploads_nothing(story: Story) -> None:
         now = story.site.figures()
         names = ("protection_digests", "protection_contents")
         asked, came = (now[name] - story.seeded[name] for name in names)
+        seeded = story.seeded["protection_contents"]
         # Some files are a machine's own: its id, what is below /run, the journal that it writes.
         assert asked > 600
         assert came < 20 * len(story.guests)
+        kept = json.loads(story.svm_shell.ok("python3", "-c", _VERDICTS))
+        assert kept["public"] >= seeded
+        assert 0 < kept["sent"] <= story.site.figures()["protection_contents"] - seeded
+        assert kept["again"] == []  # nothing that is on the golden image came from a clone
         files = scans[0]["files"]
         seen.append(
             f"{files} files scanned in each, no byte sent; {asked:,} digests asked since the seed, "
-            f"{came} of them of files that a clone wrote itself, and sent"
+            f"{came} of them of files that a clone wrote itself, and sent; of the {kept['sent']} contents "
+            f"that have a verdict none is among the {kept['public']:,} of the golden image"
         )
 
 
@@ -184,6 +215,27 @@ def _summary(said: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     assert found["type"] == "summary"
     return found
+
+
+def test_no_token_is_on_any_disk(story: Story) -> None:
+    """Of the guests, of the SVM, and of the host: but for those that are planted, to be found."""
+    with story.step("a search for tokens on all disks") as seen:
+        svm, state = story.svm_shell, f"{_STATE}/planted"
+        for shell, path in ((svm, state), *((guest.shell, "/srv/planted") for guest in story.guests)):
+            shell.write(path, _PLANTED)
+            shell.ok("sync")
+        found = {
+            name: tokens_of(story.site.machine, name, story.site.directory)
+            for name in (SVM, *(guest.name for guest in story.guests))
+        }
+        svm.ok("rm", state)
+        guests = {guest.name: {"vda": {_PLANTED}} for guest in story.guests}
+        assert found == {SVM: {"vda": set(), "vdb": {_PLANTED}, "vdc": set()}, **guests}
+        host = story.site.directory
+        disks = [host / "golden.qcow2", host / "h" / "lib" / "kvmla", *host.glob("clone-*/disk")]
+        assert (host / "state" / "agent.json").exists()
+        assert tokens_below(host, disks) == set()
+        seen.append(f"none on {sum(map(len, found.values()))} disks, but those that were planted")
 
 
 def test_a_new_file_on_three_guests_is_scanned_once(story: Story) -> None:
@@ -229,9 +281,7 @@ def test_an_svm_that_is_killed_is_back(story: Story) -> None:
     with story.step("kill -9 of svm in the SVM") as seen:
         before = _kept(story)
         started = json.loads(story.site.svm("status", "--json"))["started"]
-        shell = story.site.into_svm()
-        shell.wait()
-        shell.ok("sh", "-c", 'kill -9 "$(systemctl show -p MainPID --value svm)"')
+        story.svm_shell.ok("sh", "-c", 'kill -9 "$(systemctl show -p MainPID --value svm)"')
         story.until_svm(started)
         story.until_attached("after SIGKILL of svm")
         _nothing_is_lost(story, before)

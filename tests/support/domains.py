@@ -24,11 +24,11 @@ _PORTS = "<controller type='pci' model='pcie-root'/>" + 6 * "<controller type='p
 
 
 @contextmanager
-def host_of_machines() -> Iterator[KvmHost]:
-    """A host in a directory of its own, whose path is short, with the protection network."""
+def host_of_machines(uuid: str = "") -> Iterator[KvmHost]:
+    """A host in a directory of its own, whose path is short, with the protection network. uuid: of it."""
     with (
         tempfile.TemporaryDirectory(prefix="kh", dir="/tmp", ignore_cleanup_errors=True) as directory,
-        kvm_host(Path(directory) / "h") as host,
+        kvm_host(Path(directory) / "h", uuid) as host,
     ):
         (Path(directory) / "network.xml").write_text(_NETWORK)
         host.virsh("net-define", f"{directory}/network.xml")

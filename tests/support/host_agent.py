@@ -1,12 +1,13 @@
 """A real `svm-host serve` in a process of its own, and a real SVM over TLS that it tells."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,12 +162,18 @@ class HostAgent:
         return [*command, "--config", str(self.config), *map(str, words[1:])]
 
 
-def host_agent(directory: Path, uri: str, svm: Site, identity: Path, extra: str = "") -> HostAgent:
-    """One with settings. identity: the directory of its certificate. extra: more tables."""
+def host_agent(
+    directory: Path, uri: str | Sequence[str], svm: Site, identity: Path, extra: str = ""
+) -> HostAgent:
+    """One with settings. uri: of its host, or of each. identity: the directory of its certificate.
+
+    extra: more tables.
+    """
+    uris = [uri] if isinstance(uri, str) else list(uri)
     directory.mkdir(exist_ok=True)
     agent = HostAgent(directory)
     agent.config.write_text(
-        f'state_dir = "{directory}/state"\n[libvirt]\nuri = ["{uri}"]\n'
+        f'state_dir = "{directory}/state"\n[libvirt]\nuri = {json.dumps(uris)}\n'
         f'[svm]\nserver = "{svm.admin}"\nidentity = "{identity}"\n{extra}'
     )
     return agent

@@ -123,8 +123,11 @@ class KvmHost:
 
 
 @contextmanager
-def kvm_host(directory: Path) -> Iterator[KvmHost]:
-    """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded."""
+def kvm_host(directory: Path, uuid: str = "") -> Iterator[KvmHost]:
+    """Run one with its files in a directory, which is made. Its path is short: a socket's is bounded.
+
+    uuid: that libvirt gives it, "" for the machine's, or where that has none for one that it draws.
+    """
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     assert not missing, f"not found: {', '.join(missing)}; `make real-vms` installs what machines need"
     assert os.geteuid() == 0, "a libvirt of its own needs root: run this as root"
@@ -133,6 +136,9 @@ def kvm_host(directory: Path) -> Iterator[KvmHost]:
     if Path("/etc/libvirt").is_dir():
         shutil.copytree("/etc/libvirt", directory / "etc", dirs_exist_ok=True)
     (directory / "etc" / "qemu.conf").write_text(_QEMU_CONF)
+    if uuid:
+        with (directory / "etc" / "libvirtd.conf").open("a") as conf:
+            conf.write(f'\nhost_uuid = "{uuid}"\n')
     for linked in ("qemu", "storage"):  # nothing of the machine's own starts by itself here
         shutil.rmtree(directory / "etc" / linked, ignore_errors=True)
     ends_with_us = ["setpriv", "--pdeathsig", "KILL"]  # however this process ends

@@ -1,20 +1,41 @@
-"""The command line of scan-image; real scans are in tests/hosts/test_scan_image.py."""
+"""The command line of scan-image; scans of real machines are in tests/hosts/test_scan_image.py."""
 
 import io
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from appliance.cli.console import Console
 from appliance.hypervisor.cli.program import run
 from appliance.hypervisor.cli.scan_image import _summary
+from appliance.hypervisor.disks import progress
 from appliance.hypervisor.disks.report import Report
-from tests.support.disk_images import empty
+from appliance.hypervisor.virt.connection import VirtHost
+from tests.support.disk_images import empty, ext4
+from tests.support.ksn_side_server import Terminal
+from tests.support.svm import DEADLINE
+from tests.support.svm_process import SvmProcess, svm_process
 
 
-def svm_host(*words: object) -> tuple[int, str, str]:
-    """Run `svm-host scan-image`: exit code, output, errors."""
-    out, err = io.StringIO(), io.StringIO()
+@pytest.fixture
+def svm(tmp_path: Path) -> Iterator[SvmProcess]:
+    """A real SVM."""
+    (tmp_path / "svm").mkdir()
+    with svm_process(tmp_path / "svm") as svm:
+        yield svm
+
+
+def svm_host(*words: object, err: io.StringIO | None = None) -> tuple[int, str, str]:
+    """Run `svm-host scan-image`: exit code, output, errors. err: where those go."""
+    out, err = io.StringIO(), err or io.StringIO()
     console = Console({}, out, err, lambda: 0.0, program="svm-host")
     code = run(("scan-image", *map(str, words)), console)
     return code, out.getvalue(), err.getvalue()
@@ -87,3 +108,88 @@ def test_sums_that_no_disk_has_are_told_as_the_most_that_can_be() -> None:
     report = Report("disk.raw", files=1, read=(1 << 64) + 5, problem_count=1 << 70)
     told = _summary(report)
     assert (told.files, told.bytes, told.unanswered) == (1, (1 << 64) - 1, (1 << 64) - 1)
+
+
+MEGABYTES = 12
+MACHINE = """<domain type='test'><name>off</name><memory>8192</memory><os><type>hvm</type></os><devices>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/><target dev='vda'/></disk>
+</devices></domain>"""
+
+
+def disk_of(directory: Path) -> Path:
+    """A disk of 16 MiB, most of which is one file."""
+    (directory / "tree").mkdir()
+    (directory / "tree" / "file").write_bytes(os.urandom(MEGABYTES << 20))
+    return ext4(directory / "tree", directory / "disk.raw", mib=16)
+
+
+@contextmanager
+def held_until(svm: SvmProcess, disk: Path, meanwhile: Callable[[], object]) -> Iterator[None]:
+    """A scan of a disk from this process finds an SVM that waits, until something was done amid it."""
+
+    def do() -> None:
+        end = time.monotonic() + DEADLINE
+        while not is_open(disk) and time.monotonic() < end:
+            time.sleep(0.01)
+        try:
+            meanwhile()
+        finally:
+            svm.signal(signal.SIGCONT)
+
+    svm.signal(signal.SIGSTOP)
+    thread = threading.Thread(target=do)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def is_open(path: Path) -> bool:
+    """Whether this process has a file open."""
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            if os.readlink(f"/proc/self/fd/{descriptor}") == str(path):
+                return True
+    return False
+
+
+def test_a_machine_that_starts_while_it_is_scanned_is_not_passed_over(
+    tmp_path: Path, svm: SvmProcess
+) -> None:
+    """The command says so and ends with 2; where it stays off all of it was looked at."""
+    disk = disk_of(tmp_path)
+    (tmp_path / "h.toml").write_text(f'state_dir = "{tmp_path}/state"\n')
+    where = ("--connect", "test:///default", "--socket", svm.directory / "admin.sock")
+    words = ("off", "--json", "--config", tmp_path / "h.toml", *where)
+    with VirtHost.open("test:///default") as host:  # whose state all connections of a process share
+        machine = host.connection.defineXML(MACHINE.format(disk))
+        try:
+            code, out, _ = svm_host(*words)
+            assert (code, json.loads(out)["complete"], json.loads(out)["problems"]) == (0, True, [])
+            with held_until(svm, disk, machine.create):
+                code, out, err = svm_host(*words)
+        finally:
+            with suppress(libvirt.libvirtError):
+                machine.destroy()
+            machine.undefine()
+    told = json.loads(out)
+    assert (code, told["complete"], told["files"], err) == (2, False, 1, "")
+    assert [problem["why"] for problem in told["problems"]] == [
+        "the machine off was started while it was read: scan it again"
+    ]
+
+
+def test_a_person_at_a_terminal_sees_how_far_it_is(
+    tmp_path: Path, svm: SvmProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a bar of what is read, which is taken away at the end; none where they want none."""
+    monkeypatch.setattr(progress, "_REDRAW_SECONDS", 0.0)
+    words = (disk_of(tmp_path), "--socket", svm.directory / "admin.sock")
+    code, out, err = svm_host(*words, err=Terminal())
+    assert (code, "1 files" in out) == (0, True)
+    *drawn, last = err.split("\r\x1b[K")[1:]
+    assert last == ""
+    assert drawn[-1].startswith("[##############"), drawn
+    assert f"{(MEGABYTES << 20) / 1e6:,.0f} MB of at most" in drawn[-1]
+    assert svm_host(*words, "--no-progress", err=Terminal())[2] == ""
