@@ -62,6 +62,7 @@ def upgrade(bench: Bench) -> list[Figure]:
     if _left_out(bench):
         return []
     with _place() as directory, vm_site(directory, svm_image()) as site:
+        site.office()
         away = _Machines(bench, site).upgraded()
     note = f"{_NOTE}; against a bare reboot of the same system"
     return [Figure("upgrade-away", "s", away, _AWAY, note)]
