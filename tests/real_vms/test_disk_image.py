@@ -50,7 +50,7 @@ print(json.dumps({
     "hostname": [os.uname().nodename, text("/etc/hostname")],
     "keys": text("/root/.ssh/authorized_keys"),
     "users": [line.split(":")[0] for line in text("/etc/passwd").splitlines()],
-    "addresses": json.loads(said("ip", "-json", "-4", "address")[1]),
+    "addresses": json.loads(said("ip", "-json", "address")[1]),
     "settings": text("/etc/kvm-light-agent/svm.toml"),
     "rules": said("ip", "rule")[1],
     "lets in": [name for name in os.listdir("/sys/class/net")

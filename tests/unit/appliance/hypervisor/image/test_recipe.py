@@ -60,7 +60,7 @@ def test_cloud_init_does_what_it_is_asked_for_and_no_more() -> None:
     assert not dressed("svm").text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
     said = dressed("svm", cloud_init=True).text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
     assert "datasource_list: [NoCloud, None]\n" in said
-    assert "users: []\n" in said
+    assert 'users: [""]\n' in said
 
 
 def test_cards_have_their_names_before_a_rule_goes_by_them() -> None:
