@@ -28,8 +28,8 @@ from tests.support.vm_site import Clone, Site, attached, away_of, plugged, vm_si
 ROUNDS = 2
 _SVM_SIZE = (1024, 2)  # as vm_site deploys it
 _NOTE = "emulated by QEMU (TCG), no KVM"
-# A reboot is all that an upgrade waits for. The bare one has no SVM to start and no state to mount, and how
-# long both take under emulation differs by a third from one time to the next.
+# A reboot is all that an upgrade waits for. The bare machine starts no SVM, which under emulation may take as
+# long again as its system does; a copy of the image meanwhile, or a stop that is waited for in vain, is more.
 _AWAY = Target(3)
 _TOKEN = "a machine was handed a token"
 _UP = ("systemctl", "is-active", "--quiet", "multi-user.target")
