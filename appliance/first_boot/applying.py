@@ -1,10 +1,12 @@
 """Puts what a seed says where it counts, and makes the SVM's authority when there is none."""
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 
+from appliance.first_boot.cards import named
 from appliance.first_boot.disks import FirstBootError
 from appliance.first_boot.network import network_files
 from appliance.first_boot.seed import Seed
@@ -42,17 +44,14 @@ class Machine:
         """The kernel's word for this machine, which systemd read before."""
         Path("/proc/sys/kernel/hostname").write_text(seed.name)
 
-    def guard(self, seed: Seed, cards: Path = Path("/sys/class/net")) -> None:
+    def guard(self, seed: Seed, name: Callable[[str], str] = named) -> None:
         """Guests do not reach the host's side: what comes in from their network for that address is dropped.
 
-        Linux takes a packet for any of its addresses on any card. cards: where the kernel lists them.
+        Linux takes a packet for any of its addresses on any card. name: that of the card with an address.
         """
         if seed.guests is None or seed.host is None:
             return
-        names = [card.name for card in sorted(cards.iterdir()) if _mac(card) == seed.guests.mac]
-        if not names:
-            raise FirstBootError(f"no network card has the address {seed.guests.mac} that the seed names")
-        for rule in guard_rules(names[0], str(seed.host.address.ip)):
+        for rule in guard_rules(name(seed.guests.mac), str(seed.host.address.ip)):
             ran = _run(rule, user="root")
             if ran.returncode and "exists" not in ran.stderr and "No such" not in ran.stderr:
                 raise FirstBootError(f"`{' '.join(rule)}` failed: {' '.join(ran.stderr.split())[:500]}")
@@ -79,11 +78,6 @@ def guard_rules(card: str, address: str) -> list[list[str]]:
         ["ip", "rule", "add", "pref", "10", "iif", card, "to", address, "blackhole"],
         ["ip", "rule", "del", "pref", "0", "lookup", "local"],
     ]
-
-
-def _mac(card: Path) -> str:
-    file = card / "address"
-    return file.read_text().strip() if file.exists() else ""
 
 
 def _run(command: list[str], user: str = "") -> subprocess.CompletedProcess[str]:

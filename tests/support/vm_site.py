@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -170,6 +171,11 @@ class Site:
         ran = self.machine.run("sh", "-c", kill, "sh", name)
         assert ran.returncode == 0, ran.stderr
 
+    def up_for(self, name: str) -> float:
+        """Seconds since a machine's QEMU was started."""
+        age = 'ps -o etimes= -p "$(cat "/run/libvirt/qemu/$1.pid")"'
+        return float(self.machine.run("sh", "-c", age, "sh", name).stdout)
+
     @contextmanager
     def serving(self) -> Iterator[Path]:
         """`svm-host serve`, for the length of a `with`; its log."""
@@ -191,6 +197,13 @@ def vm_site(directory: Path, image: VmImage) -> Iterator[Site]:
         site.settings.write_text(_SETTINGS.format(directory=directory, server=SERVER))
         os.chmod(site.settings, 0o600)
         yield site
+
+
+def away_of(said: str) -> float:
+    """For how many seconds the SVM did not answer, as `svm-host upgrade` says it."""
+    found = re.search(r"is upgraded and answers; it did not for ([\d.]+) s", said)
+    assert found, said
+    return float(found[1])
 
 
 def plugged(site: Site, guest: Clone) -> bool:

@@ -205,10 +205,11 @@ UseDNS no
 """
 
 # What is not asked for by the NoCloud disk is not done: no other place is asked, no user is made up, and the
-# locales that it would have made are not in an image.
+# locales that it would have made are not in an image. For neither its schema has a word for "none", and what
+# is not in that it warns of at each start.
 _CLOUD_INIT = """datasource_list: [NoCloud, None]
-locale: false
-users: []
+locale: "false"
+users: [""]
 ssh_deletekeys: false
 ssh_genkeytypes: [ed25519]
 """

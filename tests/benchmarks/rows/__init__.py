@@ -17,7 +17,7 @@
 - `building`       a C project is built under `guest-stub run`, against building it unwatched
 - `clamonacc`      the same opens and build, against clamonacc in its place
 - `image_scan`     `svm-host scan-image`, against reading and hashing the image with the bare library
-- `real_machines`  an SVM that is deployed, a guest that enrols: real machines, emulated; not in a short run
+- `real_machines`  an SVM that is deployed, and upgraded; a guest that enrols: emulated; not in a short run
 - `usr`            the tree that two of them share
 """
 
@@ -71,4 +71,5 @@ ROWS = (
     Row("build-block-open", building.block_open),
     Row("clamonacc", clamonacc.run),
     Row("deploy-to-healthy", real_machines.run),
+    Row("upgrade-away", real_machines.upgrade),
 )

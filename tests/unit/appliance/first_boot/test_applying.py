@@ -2,7 +2,6 @@
 
 import stat
 import subprocess
-from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -77,13 +76,6 @@ ip route get 10.9.1.2
     assert ran.returncode == 0, ran.stderr
     taken = [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("local ")]
     assert taken == ["10.9.0.2", "10.9.1.2"]
-
-
-def test_a_card_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    """By its hardware address."""
-    seed = replace(SEED, host=Card("52:54:00:00:00:02", IPv4Interface("10.113.1.2/24")))
-    with pytest.raises(FirstBootError, match="no network card has the address 52:54:00:00:00:01"):
-        Machine(tmp_path).guard(seed, tmp_path)
 
 
 def test_what_svm_init_cannot_do_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

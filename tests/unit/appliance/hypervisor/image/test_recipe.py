@@ -60,7 +60,14 @@ def test_cloud_init_does_what_it_is_asked_for_and_no_more() -> None:
     assert not dressed("svm").text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
     said = dressed("svm", cloud_init=True).text("/etc/cloud/cloud.cfg.d/90-kvmla.cfg")
     assert "datasource_list: [NoCloud, None]\n" in said
-    assert "users: []\n" in said
+    assert 'users: [""]\n' in said
+
+
+def test_cards_have_their_names_before_a_rule_goes_by_them() -> None:
+    """cloud-init gives them others, and the kernel's rule against guests on the host's side would lapse."""
+    unit = dressed("svm").text("/etc/systemd/system/kvmla-first-boot.service").splitlines()
+    assert "After=cloud-init-local.service" in unit
+    assert "Before=cloud-init.service" in unit
 
 
 def test_a_guest_has_no_user_of_the_svm() -> None:
