@@ -7,6 +7,7 @@ from appliance.first_boot.disks import FirstBootError
 
 _SECONDS = 120.0  # systemd-networkd gives a card no address before that either
 _LOOK_SECONDS = 0.05
+_LOOKS = 3
 _INITIALIZED = "I:"  # a line of what udev keeps of a device, once it is through with it
 
 
@@ -35,7 +36,12 @@ def named(
 
 
 def _with(mac: str, cards: Path) -> Path | None:
-    return next((card for card in sorted(cards.iterdir()) if _text(card / "address") == mac), None)
+    for _ in range(_LOOKS):  # a card that gets another name meanwhile may be missed by one
+        for card in sorted(cards.iterdir()):
+            if _text(card / "address") == mac:
+                return card
+        time.sleep(_LOOK_SECONDS)
+    return None
 
 
 def _through(card: Path, known: Path) -> bool:
