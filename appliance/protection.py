@@ -304,6 +304,7 @@ class Protection:
             self._changes.append((scope, digest))
 
     def _changed(self, scope: int, digest: bytes) -> None:
+        self.commit()  # who hears of it finds it, after kill -9 as well
         self._changes.append((scope, digest))
         for changed in self.on_changed:
             changed(scope, digest, lambda guest: self._sees(guest.scope, scope))
