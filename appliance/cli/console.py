@@ -13,6 +13,8 @@ from textwrap import indent
 from typing import Any, TextIO
 
 from appliance.config import admin_socket
+from appliance.domain.digest import DIGEST_BYTES
+from appliance.domain.identity import BEGINNING_BYTES
 from appliance.rpc.admin_client import AdminClient
 from appliance.rpc.admin_line import CertificateLine, SocketLine
 
@@ -23,7 +25,8 @@ DONE = 0
 NO = 1  # the answer is no: problems were found, nothing is known, an engine is not ready
 FAILED = 2  # the command could not do its work
 
-_BEGINNING = re.compile(r"(?:[0-9A-Fa-f]{2}){4,32}")  # what the SVM takes: it is sent as bytes
+# What the SVM takes of a SHA-256: it is sent as bytes.
+_BEGINNING = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{{BEGINNING_BYTES},{DIGEST_BYTES}}}")
 
 
 def exit_codes(no: str = "") -> str:

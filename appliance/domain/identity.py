@@ -10,6 +10,7 @@ MACHINE_BYTES = 32
 MAX_HOST_NAME_BYTES = 256
 MAX_REASON_BYTES = 512
 TOKEN_ID_DIGITS = 12  # in hexadecimal
+BEGINNING_BYTES = 4  # the fewest of a SHA-256 that name a certificate or a token
 
 
 class CertificateState(StrEnum):

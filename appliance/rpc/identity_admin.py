@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from lightagent.v1 import identity_pb2, identity_pb2_grpc
 
 from appliance.domain.caller import Caller, Role
-from appliance.domain.identity import MAX_REASON_BYTES, Certificate, EnrolledGuest, Token
+from appliance.domain.identity import BEGINNING_BYTES, MAX_REASON_BYTES, Certificate, EnrolledGuest, Token
 from appliance.domain.policy import DEFAULT_TENANT
 from appliance.identity.authority import AuthorityUnusable
 from appliance.identity.ending import By
@@ -40,7 +40,6 @@ from appliance.state.environment import StateError
 
 DEFAULT_CERTIFICATES, MAX_CERTIFICATES = 1000, 16_384
 DEFAULT_TOKENS, MAX_TOKENS = 1000, 8192
-BEGINNING_BYTES = 4  # of a SHA-256, that name a certificate or a token
 
 _ISSUED = (Role.PROVIDER, Role.TENANT_ADMIN, Role.AUDITOR, Role.HOST_AGENT)
 _NO_AUTHORITY = "this SVM has no authority yet: run `svm init`, then start the SVM anew"

@@ -111,13 +111,15 @@ class Machine:
 @contextmanager
 def _there(name: str) -> Iterator[None]:
     """Tell a machine that is gone from a libvirt that does not answer. Raises MachineGone, VirtError."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        why, code = reason(error), error.get_error_code()
-        if code == libvirt.VIR_ERR_NO_DOMAIN:
-            raise MachineGone(f"the machine {name} is not there any more: {why}", code) from error
-        raise VirtError(f"libvirt does not tell how the machine {name} stands: {why}", code) from error
+    with told(f"libvirt does not tell how the machine {name} stands"):
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            code = error.get_error_code()
+            if code != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            why = f"the machine {name} is not there any more: {reason(error)}"
+            raise MachineGone(why, code) from error
 
 
 def _below(disk: ElementTree.Element) -> tuple[Path, ...]:
